@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::setup::Folder;
 
 /// The binary in this test's build directory, built first.
-fn binary() -> &'static PathBuf {
+pub(crate) fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = Command::new(env!("CARGO"))

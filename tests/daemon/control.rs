@@ -1,16 +1,26 @@
 //! The control socket, byte by byte.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use vrrp_user::daemon::control::{self, Control, LINE_MAX};
+use vrrp_user::daemon::control::{self, Control, LINE_MAX, SocketGroups};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
+use vrrp_user::daemon::queue::{Input, Queue};
+use vrrp_user::daemon::status::SharedContext;
+use vrrp_user::daemon::steering::Desk;
 use vrrp_user::driver::clock;
+use vrrp_user::protocol::{Event, InstanceId, Priority, SteeringOrder};
 
+use nix::unistd::{Gid, Uid};
+
+use crate::cli::binary;
 use crate::setup::{Folder, filled};
 
 /// Serves filled sources while clients run on their own thread.
@@ -18,7 +28,7 @@ fn with_daemon<T: Send + 'static>(folder: &Folder, clients: impl FnOnce(&Path) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let claimed = RuntimeDir::claim(folder.path()).unwrap();
-        let control = Control::bind(&claimed).unwrap();
+        let control = Control::bind(&claimed, SocketGroups::default()).unwrap();
         let server = tokio::spawn(control.serve(filled()));
         let path = folder.path().to_owned();
         let outcome = tokio::task::spawn_blocking(move || clients(&path)).await.unwrap();
@@ -124,4 +134,198 @@ fn a_folder_in_use_is_refused_with_the_pid() {
         assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
         control::status(path).unwrap();
     });
+}
+
+/// As [`with_daemon`], with a desk for orders; clients get the inputs that an engine would.
+fn with_desk<T: Send + 'static>(
+    folder: &Folder,
+    clients: impl FnOnce(&Path, &Queue<Input>) -> T + Send + 'static,
+) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let claimed = RuntimeDir::claim(folder.path()).unwrap();
+        let (call, calls) = tokio::sync::mpsc::channel(1);
+        let shared = SharedContext::from(filled());
+        let inputs = Queue::new(64).unwrap();
+        let (runtime_dir, path) = (folder.path().to_owned(), folder.path().to_owned());
+        let desk = Desk { shared: shared.clone(), inputs: inputs.clone(), runtime_dir, calls };
+        let control = Control::bind(&claimed, SocketGroups::default()).unwrap().with_desk(call);
+        let server = tokio::spawn(control.serve(shared));
+        let desk = tokio::spawn(desk.run());
+        let outcome = tokio::task::spawn_blocking(move || clients(&path, &inputs)).await.unwrap();
+        server.abort();
+        desk.abort();
+        outcome
+    })
+}
+
+fn vrrpx(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).arg("--runtime-dir").arg(folder).output().unwrap()
+}
+
+/// The latest orders for the first instance that the engine would get.
+fn told(inputs: &Queue<Input>) -> Option<SteeringOrder> {
+    let mut latest = None;
+    while let Some(input) = inputs.pop() {
+        if let Input::Event(Event::Steer(orders)) = input {
+            latest = orders.iter().find(|order| order.instance == InstanceId(0)).copied();
+        }
+    }
+    latest
+}
+
+#[test]
+fn an_order_is_kept_shown_and_told_to_the_engine() {
+    let folder = Folder::new();
+    with_desk(&folder, |path, inputs| {
+        let output = vrrpx(path, &["priority", "VI_1", "150", "--for", "1h30m", "--reason", "new disk"]);
+        let line = String::from_utf8(output.stdout).unwrap();
+        assert!(line.starts_with("VI_1: priority 150 instead of 100 until 20"), "{line}");
+        assert_eq!(told(inputs).unwrap().steering.priority, Some(Priority(150)));
+        let status = control::status(path).unwrap();
+        let order = &status.instances[0].steering[0];
+        let uid = Uid::current();
+        assert!(order.by.contains(&format!("uid {uid}")), "{}", order.by);
+        assert_eq!((order.what.as_str(), order.value.as_deref()), ("priority", Some("150")));
+        assert_eq!(order.reason.as_deref(), Some("new disk"));
+        assert!((5390.0..=5400.0).contains(&order.seconds_left.unwrap()), "{order:?}");
+        let kept = fs::read_to_string(path.join("steering.json")).unwrap();
+        assert!(kept.contains("new disk") && kept.contains("\"boot\":"), "{kept}");
+        let mode = fs::metadata(path.join("steering.json")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let events = String::from_utf8(vrrpx(path, &["events"]).stdout).unwrap();
+        assert!(events.contains("VI_1: priority 150, by ") && events.contains(": new disk"), "{events}");
+
+        assert!(vrrpx(path, &["priority", "VI_1", "reset"]).status.success());
+        assert_eq!(told(inputs).unwrap().steering.priority, None);
+        assert!(!path.join("steering.json").exists(), "there are no orders any more");
+    });
+}
+
+#[test]
+fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
+    let folder = Folder::new();
+    with_desk(&folder, |path, inputs| {
+        let long = "x".repeat(201);
+        for (order, code, error) in [
+            (
+                &["priority", "VI_l", "9"][..],
+                2,
+                "VI_l is neither an instance nor a sync group of the daemon; did you mean `VI_1`?",
+            ),
+            (&["maintenance", "on", "bot"], 2, "did you mean `both`?"),
+            (&["maintenance", "on"], 2, "name an instance or a sync group, or write --all"),
+            (&["maintenance", "off", "VI_1", "--for", "1h"], 2, "are for `maintenance on`"),
+            (
+                &["maintenance", "on", "VI_1", "--for", "1x"],
+                2,
+                "`1x` is no time; write it as 90s, 30m, 1h30m or 2d",
+            ),
+            (&["maintenance", "on", "VI_1", "--reason", "a\nb"], 1, "write it as one line of text"),
+            (&["maintenance", "on", "VI_1", "--reason", &long], 1, "longer than 200 characters"),
+            (&["maintenance", "off", "VI_1"], 4, "VI_1 is not in maintenance"),
+            (
+                &["priority", "VI_1", "255"],
+                1,
+                "priority 255 is for the router whose interface has the addresses",
+            ),
+            (&["priority", "VI_1", "0"], 1, "write 1 to 254"),
+            (&["priority", "VI_1", "256"], 2, "`256` is no priority; write 1 to 254, or reset"),
+            (&["priority", "both", "9"], 4, "both is a sync group; name one of its members: VI_1, "),
+            (&["priority", "VI_1", "reset"], 4, "VI_1 has the priority of the configuration"),
+            (&["failover", "VI_1"], 4, "only the master can hand over"),
+            (&["announce", "VI_1"], 4, "VI_1 is BACKUP here; only the master announces"),
+            (&["log", "loud"], 1, "`loud` is no level"),
+        ] {
+            let output = vrrpx(path, order);
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{order:?}: {text}");
+            assert!(text.contains(error), "{order:?}: {text}");
+            assert!(output.stdout.is_empty(), "{order:?}");
+        }
+        assert_eq!(told(inputs), None);
+        assert!(!path.join("steering.json").exists());
+        let shown = String::from_utf8(vrrpx(path, &["maintenance", "show"]).stdout).unwrap();
+        assert_eq!(shown, "no instance is in maintenance\n");
+    });
+    let output = vrrpx(folder.path(), &["maintenance", "on", "--all"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.starts_with("vrrpx: no vrrpx runs with runtime directory "), "{text}");
+}
+
+#[test]
+fn an_order_that_cannot_be_kept_is_not_carried_out() {
+    let folder = Folder::new();
+    with_desk(&folder, |path, inputs| {
+        // The file aside cannot be opened, as on a full disk.
+        fs::create_dir(path.join(format!("steering.next.{}", std::process::id()))).unwrap();
+        let output = vrrpx(path, &["priority", "VI_1", "150"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text.contains("nothing is changed, because it cannot be kept: "), "{text}");
+        assert_eq!(told(inputs), None);
+        assert!(control::status(path).unwrap().instances[0].steering.is_empty());
+    });
+}
+
+#[test]
+fn the_status_socket_shows_and_takes_no_orders() {
+    let folder = Folder::new();
+    with_desk(&folder, |path, inputs| {
+        let socket = path.join("status.sock");
+        assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o666);
+        let mut client = BufReader::new(UnixStream::connect(&socket).unwrap());
+        let answer = ask(&mut client, b"{\"command\":\"status\"}\n");
+        assert!(answer.starts_with("{\"status\":"), "{answer}");
+        for order in [
+            r#"{"command":"reload"}"#,
+            r#"{"command":"hot_restart"}"#,
+            r#"{"command":"maintenance","name":null,"on":true,"force":true}"#,
+            r#"{"command":"log","level":"off"}"#,
+        ] {
+            let answer = ask(&mut client, format!("{order}\n").as_bytes());
+            assert!(answer.contains("this socket answers only status and events"), "{order}: {answer}");
+        }
+        assert_eq!(told(inputs), None);
+        if !Uid::effective().is_root() {
+            return;
+        }
+        // A user who may not open the other one.
+        let program = path.join("vrrpx");
+        fs::copy(binary(), &program).unwrap();
+        let nobody = |arguments: &[&str]| {
+            Command::new(&program)
+                .args(arguments)
+                .arg("--runtime-dir")
+                .arg(path)
+                .uid(65534)
+                .gid(65534)
+                .output()
+        };
+        let shown = nobody(&["status", "--json"]).unwrap();
+        assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+        assert!(nobody(&["events"]).unwrap().status.success());
+        assert_eq!(nobody(&["is-master", "VI_1"]).unwrap().status.code(), Some(1));
+        let denied = nobody(&["maintenance", "on", "--all"]).unwrap();
+        let text = String::from_utf8(denied.stderr).unwrap();
+        assert!(text.contains("permission denied; be root, or in the group"), "{text}");
+        assert_eq!((denied.status.code(), told(inputs)), (Some(1), None));
+    });
+    assert!(!folder.file("status.sock").exists(), "removed at the end");
+}
+
+#[tokio::test]
+async fn groups_may_open_the_sockets() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let claimed = RuntimeDir::claim(folder.path()).unwrap();
+    let groups = SocketGroups { control: Some(Gid::from_raw(4711)), status: Some(Gid::from_raw(4712)) };
+    let _control = Control::bind(&claimed, groups).unwrap();
+    for (name, group) in [("control.sock", 4711), ("status.sock", 4712)] {
+        let metadata = fs::metadata(folder.file(name)).unwrap();
+        assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o660, group), "{name}");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vrrp_user::daemon::control::{self, Control};
+use vrrp_user::daemon::control::{self, Control, SocketGroups};
 use vrrp_user::daemon::events::follow::Line;
 use vrrp_user::daemon::events::{KEPT, What};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
@@ -22,7 +22,9 @@ fn with_daemon(clients: impl FnOnce(&Path, &DaemonContext) + Send + 'static) {
     runtime.block_on(async {
         let claimed = RuntimeDir::claim(folder.path()).unwrap();
         let context = filled();
-        let server = tokio::spawn(Control::bind(&claimed).unwrap().serve(Arc::clone(&context)));
+        let server = tokio::spawn(
+            Control::bind(&claimed, SocketGroups::default()).unwrap().serve(Arc::clone(&context)),
+        );
         let path = folder.path().to_owned();
         tokio::task::spawn_blocking(move || clients(&path, &context)).await.unwrap();
         server.abort();

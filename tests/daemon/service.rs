@@ -38,6 +38,8 @@ async fn open(
         hot_restart: false,
         bridge: None,
         realtime: false,
+        control_group: None,
+        status_group: None,
         process: ProcessOptions::default(),
     };
     let context = context(config);

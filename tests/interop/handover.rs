@@ -17,6 +17,16 @@ fn a_stop_is_not_noticed() -> Result<()> {
 }
 
 #[test]
+fn maintenance_is_not_noticed() -> Result<()> {
+    leaves_unnoticed(Leaving::Maintenance)
+}
+
+#[test]
+fn a_failover_is_not_noticed() -> Result<()> {
+    leaves_unnoticed(Leaving::Failover)
+}
+
+#[test]
 fn a_failed_check_is_not_noticed() -> Result<()> {
     leaves_unnoticed(Leaving::FailedCheck)
 }

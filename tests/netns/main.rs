@@ -47,6 +47,7 @@ mod services;
 mod shortage;
 mod splits;
 mod starved;
+mod steering;
 mod systemd;
 mod tracks;
 mod vmac;

@@ -1,6 +1,7 @@
 //! Planned departure of a master, with a client that probes its address.
 //!
-//! Node 0 leaves in one of four ways; node 1 is its heir. Tests check which node answers, the bench measures the gap.
+//! Node 0 leaves in one of several ways; node 1 is its heir. Tests check which node answers, the bench measures the
+//! gap.
 
 use std::fs;
 use std::net::IpAddr;
@@ -27,6 +28,10 @@ pub enum Leaving {
     LoweredPriority,
     /// The heir has the higher priority and comes back.
     BetterNode,
+    /// An operator takes it out for maintenance.
+    Maintenance,
+    /// An operator has it fail over.
+    Failover,
 }
 
 /// Outage and double answers that the client saw.
@@ -82,7 +87,7 @@ impl Scene {
         let (master, weight) = match leaving {
             Leaving::FailedCheck => (master.line("track_file {\n        load\n    }"), 0),
             Leaving::LoweredPriority => (master.line("track_file {\n        load\n    }"), -1),
-            Leaving::Stop | Leaving::BetterNode => (master, 0),
+            Leaving::Stop | Leaving::BetterNode | Leaving::Maintenance | Leaving::Failover => (master, 0),
         };
         let blocks = format!("track_file load {{\n    file {}\n    weight {weight}\n}}\n", file.display());
         let heir = Instance::v3(if leaving == Leaving::BetterNode { 200 } else { 100 }).interval(interval);
@@ -101,12 +106,30 @@ impl Scene {
         Ok(Self { leaving, directory, pair })
     }
 
+    /// Has the heir be master once, so that node 0 knows of it.
+    fn introduce(&mut self) -> Result<()> {
+        self.steer(&["failover", "VI_1", "--force", "--for", "5m"])?;
+        self.pair.wait_for_master(1)?;
+        self.steer(&["priority", "VI_1", "reset"])?;
+        self.pair.wait_for_master(0)
+    }
+
+    fn steer(&mut self, order: &[&str]) -> Result<String> {
+        let output = self.pair.running(0)?.ask(order)?;
+        let (told, refused) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+        ensure!(output.status.success(), "{order:?}: {refused}");
+        Ok(told)
+    }
+
     /// Makes node 0 leave, and waits until the heir alone has the address.
     ///
     /// # Errors
     /// When that does not happen in time.
     pub fn leave(&mut self) -> Result<Handover> {
         let target: IpAddr = VIRTUAL_V4.parse()?;
+        if self.leaving == Leaving::Maintenance {
+            self.introduce()?;
+        }
         let prober = Prober::new(&self.pair.lab, target, PROBE)?;
         poll("answers of the master", SETTLE, || Ok((prober.served_by() == Some(0)).then_some(())))?;
         // Announcements of its takeover continue for some milliseconds.
@@ -121,6 +144,14 @@ impl Scene {
             Leaving::FailedCheck => fs::write(&number, "1\n").context("the tracked file")?,
             Leaving::LoweredPriority => fs::write(&number, "100\n").context("the tracked file")?,
             Leaving::BetterNode => self.pair.start(1)?,
+            Leaving::Maintenance => {
+                let told = self.steer(&["maintenance", "on", "VI_1"])?;
+                ensure!(told.contains(" is master after "), "{told}");
+            }
+            Leaving::Failover => {
+                let told = self.steer(&["failover", "VI_1", "--force"])?;
+                ensure!(told.contains(" is master after "), "{told}");
+            }
         }
         self.pair.observer.wait_for_advert(1, start, SETTLE)?;
         poll("answers of the heir", SETTLE, || Ok(prober.heir(0, start)))?;
@@ -141,6 +172,8 @@ impl Scene {
             Leaving::Stop => self.pair.start(0)?,
             Leaving::FailedCheck | Leaving::LoweredPriority => fs::write(self.number(), "0\n")?,
             Leaving::BetterNode => drop(self.pair.stop(1)?),
+            Leaving::Maintenance => drop(self.steer(&["maintenance", "off", "VI_1"])?),
+            Leaving::Failover => drop(self.steer(&["priority", "VI_1", "reset"])?),
         }
         self.pair.observer.clear();
         self.pair.wait_for_master(0)

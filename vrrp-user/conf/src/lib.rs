@@ -34,7 +34,7 @@ pub use check::{
     BODY, CheckTarget, Containers, Damping, DnsTarget, DockerTarget, Endpoint, FileTarget, HaproxyTarget,
     HoldSettings, Host, HttpTarget, Matching, NotAnEndpoint, ProcessTarget, Processes,
 };
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::{Diagnostic, Severity, did_you_mean};
 pub use explain::{
     Effect, Explained, Explanation, Finding, Gravity, Origin, Rhythm, Surroundings, Takeover, Timers,
     Tracked, Value, Within, text as explain_text,

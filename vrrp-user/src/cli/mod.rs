@@ -3,18 +3,24 @@
 //! Enters: arguments. Leaves: an exit code, and text for display. Absent: logic; every command is one call into the
 //! layers below.
 
+mod announce;
 mod check;
 mod detect;
 mod doctor;
 mod events;
 mod explain;
+mod failover;
 mod guard;
 mod is_master;
 mod keepalived;
+mod log_level;
+mod maintenance;
+mod priority;
 mod reload;
 mod run;
 mod span;
 mod status;
+mod steer;
 mod trace;
 mod tune;
 
@@ -68,6 +74,16 @@ enum Command {
     Trace(trace::Arguments),
     /// Derive the advert interval from the gaps that a running daemon has measured
     Tune(tune::Arguments),
+    /// Keep instances out of the election, or let them take part again: a master hands over first, without a gap
+    Maintenance(maintenance::Arguments),
+    /// Hand the addresses of an instance over to its heir, without a gap, and compete with priority 1 for a while
+    Failover(failover::Arguments),
+    /// Change the base priority of an instance; tracked objects still add to it
+    Priority(priority::Arguments),
+    /// Announce the addresses of masters again: gratuitous ARP, unsolicited neighbour advertisements
+    Announce(announce::Arguments),
+    /// Change the daemon's log level
+    Log(log_level::Arguments),
     /// Started by the daemon, to remove its addresses if it is killed
     #[command(hide = true)]
     Guard,
@@ -108,6 +124,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Detect(arguments) }) => detect::detect(&arguments),
         Ok(Cli { command: Command::Trace(arguments) }) => trace::trace(&arguments),
         Ok(Cli { command: Command::Tune(arguments) }) => tune::tune(&arguments),
+        Ok(Cli { command: Command::Maintenance(arguments) }) => maintenance::maintenance(arguments),
+        Ok(Cli { command: Command::Failover(arguments) }) => failover::failover(arguments),
+        Ok(Cli { command: Command::Priority(arguments) }) => priority::priority(arguments),
+        Ok(Cli { command: Command::Announce(arguments) }) => announce::announce(arguments),
+        Ok(Cli { command: Command::Log(arguments) }) => log_level::log(arguments),
         Ok(Cli { command: Command::Guard }) => guard::guard(),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {

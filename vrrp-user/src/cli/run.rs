@@ -48,6 +48,12 @@ pub(super) struct Arguments {
     /// Stay in the ordinary scheduling class and leave memory unlocked
     #[arg(long)]
     no_realtime: bool,
+    /// Group whose users may open control.sock and so steer this daemon as root may [default: root alone]
+    #[arg(long, value_name = "GROUP")]
+    control_group: Option<String>,
+    /// Group whose users may open status.sock, which only shows [default: every user]
+    #[arg(long, value_name = "GROUP")]
+    status_group: Option<String>,
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
@@ -71,6 +77,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         hot_restart: arguments.hot_restart,
         bridge: arguments.bridge.map(Duration::from_secs),
         realtime: !arguments.no_realtime,
+        control_group: arguments.control_group,
+        status_group: arguments.status_group,
         process: ProcessOptions::default(),
     };
     match run::run(&options, || Ok(())) {

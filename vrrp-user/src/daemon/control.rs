@@ -5,11 +5,14 @@
 //! {"command":"reload"}        ─►  "reloaded" or {"refused":["…"]}
 //! {"command":"hot_restart"}   ─►  see the module hot_restart
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
+//! {"command":"maintenance",…} ─►  {"steered":["…"]}, {"refused":["…"]} or {"unknown":"…"}; as the other orders
 //! anything else               ─►  {"error":"…"}
 //! ```
-//! Only processes that may open the socket have access; its mode is 0600. Requests are bounded in length, clients in
-//! number and in time: if no place is left, the client that has been idle for longest is disconnected.
+//! Only processes that may open the socket have access: root, and a group if one is named. A second socket, which all
+//! or a group may open, answers only `status` and `events`, and has places of its own. Requests are bounded in length,
+//! clients in number and in time: if no place is left, the client that has been idle for longest is disconnected.
 
+use std::convert::Infallible;
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
@@ -18,11 +21,12 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
+use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -31,6 +35,7 @@ use super::events::follow::{self, Line};
 use super::process::runtime_dir::{self, RuntimeDir};
 use super::reload;
 use super::status::{SharedContext, Status};
+use super::steering::{Call, who};
 
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
@@ -47,7 +52,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A reload makes interfaces and reads files before it is answered.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// A handover waits for the heir, and an order may wait for another one.
+const ORDER_PATIENCE: Duration = Duration::from_secs(40);
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     Status,
@@ -64,6 +72,58 @@ pub enum Request {
         #[serde(default)]
         follow: bool,
     },
+    /// Keep instances out of the election, or let them take part again; without a name, all.
+    Maintenance {
+        name: Option<String>,
+        on: bool,
+        /// For how long.
+        #[serde(default)]
+        seconds: Option<u64>,
+        #[serde(default)]
+        reason: Option<String>,
+        /// Even if no router is known that would serve the addresses.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Hand over, and compete with priority 1 after it.
+    Failover {
+        name: String,
+        #[serde(default)]
+        seconds: Option<u64>,
+        #[serde(default)]
+        reason: Option<String>,
+        #[serde(default)]
+        force: bool,
+    },
+    /// Another base priority; without a number, that of the configuration.
+    Priority {
+        name: String,
+        #[serde(default)]
+        priority: Option<u8>,
+        #[serde(default)]
+        seconds: Option<u64>,
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Announce the addresses again; without a name, those of every master.
+    Announce {
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Another log level or filter; without one, that of the start.
+    Log {
+        #[serde(default)]
+        level: Option<String>,
+        #[serde(default)]
+        seconds: Option<u64>,
+    },
+}
+
+impl Request {
+    /// Whether it is for the desk.
+    fn is_order(&self) -> bool {
+        !matches!(self, Self::Status | Self::Reload | Self::HotRestart | Self::Events { .. })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -71,8 +131,12 @@ pub enum Request {
 pub enum Response {
     Status(Box<Status>),
     Reloaded,
-    /// The configuration is not in use; its findings, one each.
+    /// Orders are carried out; what came of them, one line each.
+    Steered(Vec<String>),
+    /// The configuration is not in use, with its findings, or an order is not carried out, with the reasons; one each.
     Refused(Vec<String>),
+    /// No instance or sync group has this name.
+    Unknown(String),
     Error(String),
 }
 
@@ -80,8 +144,30 @@ pub enum Response {
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
+    readers: UnixListener,
+    receivers: Receivers,
+}
+
+/// Who gets the requests that this module does not answer.
+#[derive(Clone, Debug, Default)]
+struct Receivers {
     reloads: Option<mpsc::Sender<reload::Request>>,
     successors: Option<mpsc::Sender<UnixStream>>,
+    desk: Option<mpsc::Sender<Call>>,
+}
+
+/// What the clients of a socket may ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Rights {
+    All,
+    Read,
+}
+
+/// Groups that may open a socket; `None`: only root for the one that steers, every user for the one that only shows.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SocketGroups {
+    pub control: Option<Gid>,
+    pub status: Option<Gid>,
 }
 
 impl Control {
@@ -90,48 +176,84 @@ impl Control {
     ///
     /// # Errors
     /// The socket could not be made.
-    pub fn bind(folder: &RuntimeDir) -> Result<Self, ControlError> {
-        let path = folder.socket();
-        let failed = |error| ControlError::Io { path: path.clone(), error };
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, reloads: None, successors: None })
+    pub fn bind(folder: &RuntimeDir, groups: SocketGroups) -> Result<Self, ControlError> {
+        let control = if groups.control.is_some() { 0o660 } else { 0o600 };
+        let status = if groups.status.is_some() { 0o660 } else { 0o666 };
+        Ok(Self {
+            listener: listen(&folder.socket(), groups.control, control)?,
+            readers: listen(&folder.status_socket(), groups.status, status)?,
+            receivers: Receivers::default(),
+        })
     }
 
     /// Forwards requests to reload.
     #[must_use]
-    pub fn with_reloads(self, reloads: mpsc::Sender<reload::Request>) -> Self {
-        Self { reloads: Some(reloads), ..self }
+    pub fn with_reloads(mut self, reloads: mpsc::Sender<reload::Request>) -> Self {
+        self.receivers.reloads = Some(reloads);
+        self
     }
 
     /// Forwards clients that ask to replace this daemon.
     #[must_use]
-    pub fn with_successors(self, successors: mpsc::Sender<UnixStream>) -> Self {
-        Self { successors: Some(successors), ..self }
+    pub fn with_successors(mut self, successors: mpsc::Sender<UnixStream>) -> Self {
+        self.receivers.successors = Some(successors);
+        self
+    }
+
+    /// Forwards orders.
+    #[must_use]
+    pub fn with_desk(mut self, desk: mpsc::Sender<Call>) -> Self {
+        self.receivers.desk = Some(desk);
+        self
     }
 
     /// Serves clients until it is dropped.
     pub async fn serve(self, context: impl Into<SharedContext>) {
+        let Self { listener, readers, receivers } = self;
         let context = context.into();
-        let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
-        let accept = |cx: &mut Context<'_>| self.listener.poll_accept(cx).map_ok(|(client, _)| client);
-        let converse = |client, activity| {
-            let (context, reloads) = (context.clone(), self.reloads.clone());
-            let (successors, followers) = (self.successors.clone(), Arc::clone(&followers));
-            async move {
-                let (reloads, successors) = (reloads.as_ref(), successors.as_ref());
-                let talk = converse(client, &activity, &context, reloads, successors, &followers);
-                if let Err(error) = talk.await {
-                    debug!(%error, "disconnected a control client");
-                }
-            }
-        };
-        match clients::serve("control socket", CLIENTS_MAX, accept, converse).await {}
+        let steering = serve("control socket", &listener, &context, receivers, Rights::All);
+        let reading = serve("status socket", &readers, &context, Receivers::default(), Rights::Read);
+        tokio::select! {
+            never = steering => match never {},
+            never = reading => match never {},
+        }
     }
+}
+
+fn listen(path: &Path, group: Option<Gid>, mode: u32) -> Result<UnixListener, ControlError> {
+    let failed = |error| ControlError::Io { path: path.to_owned(), error };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    // The mode last: before it the socket is of this user alone, by the umask.
+    if let Some(group) = group {
+        std::os::unix::fs::chown(path, None, Some(group.as_raw())).map_err(failed)?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn serve(
+    name: &'static str,
+    listener: &UnixListener,
+    context: &SharedContext,
+    receivers: Receivers,
+    rights: Rights,
+) -> Infallible {
+    let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
+    let converse = |client, activity| {
+        let (context, receivers, followers) = (context.clone(), receivers.clone(), Arc::clone(&followers));
+        async move {
+            let talk = converse(client, &activity, &context, &receivers, rights, &followers);
+            if let Err(error) = talk.await {
+                debug!(%error, "disconnected a client of the {name}");
+            }
+        }
+    };
+    clients::serve(name, CLIENTS_MAX, accept, converse).await
 }
 
 /// Answers requests of one client until it closes, takes too long or sends too long a line.
@@ -139,10 +261,13 @@ async fn converse(
     client: UnixStream,
     activity: &Activity,
     context: &SharedContext,
-    reloads: Option<&mpsc::Sender<reload::Request>>,
-    successors: Option<&mpsc::Sender<UnixStream>>,
+    receivers: &Receivers,
+    rights: Rights,
     followers: &Semaphore,
 ) -> io::Result<()> {
+    let by = OnceCell::new();
+    let pid = client.peer_cred().ok().and_then(|it| it.pid());
+    let uid = client.peer_cred().ok().map(|it| it.uid());
     let (read, mut write) = client.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -153,11 +278,12 @@ async fn converse(
         }
         activity.begin();
         let complete = line.ends_with(b"\n");
-        if let (Ok(Request::HotRestart), Some(successors)) = (serde_json::from_slice(&line), successors) {
+        let request = serde_json::from_slice::<Request>(&line);
+        if let (Ok(Request::HotRestart), Some(successors)) = (&request, &receivers.successors) {
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
             return successors.send(client).await.map_err(io::Error::other);
         }
-        let response = if let Ok(Request::Events { since, follow: follows }) = serde_json::from_slice(&line) {
+        let response = if let Ok(Request::Events { since, follow: follows }) = request {
             match followers.try_acquire() {
                 Ok(_place) => {
                     let history = Arc::clone(&context.now().history);
@@ -171,7 +297,13 @@ async fn converse(
                 Err(_) => Response::Error(format!("{FOLLOWERS_MAX} clients follow already")),
             }
         } else if complete {
-            answer(&line, context, reloads).await
+            match request {
+                Ok(request) if request.is_order() && rights == Rights::All => {
+                    let by = by.get_or_init(|| who::name(uid, pid)).await;
+                    order(request, by, receivers.desk.as_ref()).await
+                }
+                request => answer(request, context, receivers.reloads.as_ref(), rights).await,
+            }
         } else {
             Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
         };
@@ -186,19 +318,35 @@ async fn converse(
 }
 
 async fn answer(
-    line: &[u8],
+    request: serde_json::Result<Request>,
     context: &SharedContext,
     reloads: Option<&mpsc::Sender<reload::Request>>,
+    rights: Rights,
 ) -> Response {
-    match serde_json::from_slice(line) {
+    match request {
+        Ok(Request::Status) => Response::Status(Box::new(context.now().status())),
+        Ok(_) if rights == Rights::Read => Response::Error(
+            "this socket answers only status and events; the other one is control.sock".to_owned(),
+        ),
         Ok(Request::Reload) => {
             reload(reloads).await.unwrap_or_else(|| Response::Error("the daemon is stopping".to_owned()))
         }
         Ok(Request::HotRestart) => Response::Error("this daemon does not hand over".to_owned()),
         // Handled above: it has more than one line of answer.
         Ok(Request::Events { .. }) => Response::Error("a request ends with a line feed".to_owned()),
-        Ok(Request::Status) => Response::Status(Box::new(context.now().status())),
+        Ok(_) => Response::Error("this daemon takes no orders".to_owned()),
         Err(error) => Response::Error(format!("not a request: {error}")),
+    }
+}
+
+/// Has the desk carry out an order.
+async fn order(request: Request, by: &str, desk: Option<&mpsc::Sender<Call>>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    let call = Call { request, by: by.to_owned(), answer };
+    let gone = || Response::Error("the daemon is stopping".to_owned());
+    match desk {
+        Some(desk) if desk.send(call).await.is_ok() => answered.await.unwrap_or_else(|_| gone()),
+        _ => gone(),
     }
 }
 
@@ -219,15 +367,22 @@ pub enum ControlError {
     NotRunning(PathBuf),
     #[error("{}: the daemon does not answer; it is stopped, hangs, or has too many clients", .0.display())]
     Silent(PathBuf),
+    #[error(
+        "{}: permission denied; be root, or in the group that the daemon was started with (--control-group)",
+        .0.display()
+    )]
+    Denied(PathBuf),
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
     #[error("{}: cannot parse the response: {error}", .path.display())]
     Garbled { path: PathBuf, error: serde_json::Error },
     #[error("{0}")]
     Refused(String),
-    /// The findings of a configuration.
+    /// The findings of a configuration, or why an order is refused.
     #[error("{}", .0.join("\n"))]
     Findings(Vec<String>),
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// Asks the daemon of a runtime folder for its status; for clients.
@@ -235,7 +390,7 @@ pub enum ControlError {
 /// # Errors
 /// No daemon runs there, we may not ask it, or it does not answer in time.
 pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
-    match ask(runtime_dir, Request::Status)? {
+    match ask(runtime_dir, &Request::Status)? {
         Response::Status(status) => Ok(*status),
         other => Err(unexpected(other)),
     }
@@ -246,9 +401,22 @@ pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
 /// # Errors
 /// The daemon refuses it and keeps the previous one; or as for [`status`].
 pub fn request_reload(runtime_dir: &Path) -> Result<(), ControlError> {
-    match ask(runtime_dir, Request::Reload)? {
+    match ask(runtime_dir, &Request::Reload)? {
         Response::Reloaded => Ok(()),
         Response::Refused(findings) => Err(ControlError::Findings(findings)),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Has the daemon of a runtime folder carry out an order. Returns what came of it, in lines.
+///
+/// # Errors
+/// The daemon refuses it; or as for [`status`].
+pub fn steer(runtime_dir: &Path, request: &Request) -> Result<Vec<String>, ControlError> {
+    match ask(runtime_dir, request)? {
+        Response::Steered(lines) => Ok(lines),
+        Response::Refused(reasons) => Err(ControlError::Findings(reasons)),
+        Response::Unknown(text) => Err(ControlError::Unknown(text)),
         other => Err(unexpected(other)),
     }
 }
@@ -264,10 +432,16 @@ pub fn events(
     follows: bool,
     mut told: impl FnMut(&Line, &str) -> bool,
 ) -> Result<(), ControlError> {
-    let path = runtime_dir::socket(runtime_dir);
+    let mut path = runtime_dir::socket(runtime_dir);
+    let patience = if follows { None } else { Some(PATIENCE) };
+    let mut connected = connect(&path, patience);
+    if is_denied(&connected) {
+        path = runtime_dir::status_socket(runtime_dir);
+        connected = connect(&path, patience);
+    }
     let failed = |error: io::Error| refused(error, &path, runtime_dir);
-    let mut stream = connect(&path, if follows { None } else { Some(PATIENCE) }).map_err(failed)?;
-    send(&mut stream, Request::Events { since, follow: follows }).map_err(failed)?;
+    let mut stream = connected.map_err(failed)?;
+    send(&mut stream, &Request::Events { since, follow: follows }).map_err(failed)?;
     for text in io::BufReader::new(stream).lines() {
         let text = text.map_err(failed)?;
         let line = serde_json::from_str(&text)
@@ -290,11 +464,21 @@ fn unexpected(response: Response) -> ControlError {
     })
 }
 
-fn ask(runtime_dir: &Path, request: Request) -> Result<Response, ControlError> {
-    let path = runtime_dir::socket(runtime_dir);
+fn ask(runtime_dir: &Path, request: &Request) -> Result<Response, ControlError> {
+    let mut path = runtime_dir::socket(runtime_dir);
     let mut line = Vec::new();
-    exchange(&path, request, &mut line).map_err(|error| refused(error, &path, runtime_dir))?;
+    let mut exchanged = exchange(&path, request, &mut line);
+    if *request == Request::Status && is_denied(&exchanged) {
+        path = runtime_dir::status_socket(runtime_dir);
+        exchanged = exchange(&path, request, &mut line);
+    }
+    exchanged.map_err(|error| refused(error, &path, runtime_dir))?;
     serde_json::from_slice(&line).map_err(|error| ControlError::Garbled { path, error })
+}
+
+/// Whether this user may not open the socket: there is another one for readers.
+fn is_denied<T>(outcome: &io::Result<T>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
@@ -302,14 +486,19 @@ fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             ControlError::NotRunning(runtime_dir.to_owned())
         }
+        io::ErrorKind::PermissionDenied => ControlError::Denied(path.to_owned()),
         // The error of a socket whose timeout has passed.
         io::ErrorKind::WouldBlock => ControlError::Silent(path.to_owned()),
         _ => ControlError::Io { path: path.to_owned(), error },
     }
 }
 
-fn exchange(path: &Path, request: Request, line: &mut Vec<u8>) -> io::Result<()> {
-    let patience = if request == Request::Reload { RELOAD_PATIENCE } else { PATIENCE };
+fn exchange(path: &Path, request: &Request, line: &mut Vec<u8>) -> io::Result<()> {
+    let patience = match request {
+        Request::Status | Request::Events { .. } | Request::HotRestart => PATIENCE,
+        Request::Reload => RELOAD_PATIENCE,
+        _ => ORDER_PATIENCE,
+    };
     let mut stream = connect(path, Some(patience))?;
     send(&mut stream, request)?;
     io::BufReader::new(stream).read_until(b'\n', line)?;
@@ -323,8 +512,8 @@ fn connect(path: &Path, patience: Option<Duration>) -> io::Result<BlockingStream
     Ok(stream)
 }
 
-fn send(stream: &mut BlockingStream, request: Request) -> io::Result<()> {
-    let mut text = serde_json::to_vec(&request)?;
+fn send(stream: &mut BlockingStream, request: &Request) -> io::Result<()> {
+    let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)
 }
@@ -337,6 +526,7 @@ mod tests {
     fn a_daemon_that_hangs_is_told_from_one_that_is_not_there() {
         let told = |kind: io::ErrorKind| refused(kind.into(), Path::new("c"), Path::new("d")).to_string();
         assert!(told(io::ErrorKind::WouldBlock).contains("does not answer"));
+        assert!(told(io::ErrorKind::PermissionDenied).contains("--control-group"));
         assert!(told(io::ErrorKind::ConnectionRefused).contains("no vrrpx runs"));
     }
 
@@ -344,6 +534,11 @@ mod tests {
     fn requests_are_as_documented() {
         assert_eq!(serde_json::to_string(&Request::Status).unwrap(), r#"{"command":"status"}"#);
         assert!(serde_json::from_str::<Request>(r#"{"command":"reboot"}"#).is_err());
+        let order = r#"{"command":"maintenance","name":"VI_1","on":true,"seconds":1800,"reason":"disk"}"#;
+        let Ok(Request::Maintenance { seconds: Some(1800), force: false, .. }) = serde_json::from_str(order)
+        else {
+            panic!("{order}");
+        };
         let refused = Response::Error("no".into());
         assert_eq!(serde_json::to_string(&refused).unwrap(), r#"{"error":"no"}"#);
     }

@@ -14,6 +14,7 @@ use super::events::{Events, What};
 use super::host::reception::ReceptionFault;
 use super::queue::Lack;
 use super::reload::Stale;
+use super::steering::Steerings;
 use crate::config::Config;
 use crate::driver::RxPath;
 use crate::driver::clock;
@@ -58,6 +59,8 @@ pub struct Inner {
     /// By the names that status shows.
     pub webhooks: BTreeMap<Arc<str>, Posts>,
     pub hook_runs: HookRuns,
+    /// Orders of operators that are in force.
+    pub steerings: Steerings,
 }
 
 /// Finished runs of hooks.

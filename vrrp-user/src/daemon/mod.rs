@@ -36,6 +36,7 @@ pub mod report;
 pub mod run;
 pub mod service;
 pub mod status;
+pub mod steering;
 mod tasks;
 pub mod wall;
 mod wire_warnings;

@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::{Gid, Group};
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::net::UnixStream;
@@ -21,7 +22,7 @@ use tracing::{info, warn};
 
 use super::auth::Store;
 use super::checks::{CheckError, Checks};
-use super::control::{Control, ControlError};
+use super::control::{Control, ControlError, SocketGroups};
 use super::dump::{self, Dumps};
 use super::host::interfaces::Order;
 use super::hot_restart::bridge;
@@ -37,6 +38,7 @@ use super::queue::{Input, Queue, Report};
 use super::reload::{Readings, Reloader, Request};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
+use super::steering::Desk;
 use super::wire_warnings;
 use crate::driver::ownership;
 use crate::driver::process::IdentityError;
@@ -60,6 +62,7 @@ pub struct Service {
     notifier: Notifier,
     checks: Checks,
     control: Control,
+    desk: Desk,
     http: Option<Http>,
     terminate: Signal,
     interrupt: Signal,
@@ -73,6 +76,8 @@ pub struct Service {
 pub enum ServiceError {
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("there is no group {0}; name one that exists, or its number")]
+    Group(String),
     #[error(transparent)]
     Http(#[from] BindError),
     #[error("a hook cannot run: {0}")]
@@ -115,12 +120,21 @@ impl Service {
         };
         let (request, requests) = mpsc::channel(1);
         let (successor, successors) = mpsc::channel(1);
+        let (call, calls) = mpsc::channel(1);
         let shared = SharedContext::from(Arc::clone(&context));
+        let runtime_dir = options.runtime_dir.clone();
+        let desk = Desk { shared: shared.clone(), inputs: inputs.clone(), runtime_dir, calls };
+        let groups = SocketGroups {
+            control: group(options.control_group.as_deref())?,
+            status: group(options.status_group.as_deref())?,
+        };
+        let control = Control::bind(folder, groups)?.with_reloads(request);
         Ok(Self {
             reporter: Reporter::new(reports, Arc::clone(config), Arc::clone(history))?,
             notifier: Notifier::new(config, &context.router_id, history)?,
             checks,
-            control: Control::bind(folder)?.with_reloads(request).with_successors(successor),
+            control: control.with_successors(successor).with_desk(call),
+            desk,
             http,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -164,6 +178,7 @@ impl Service {
             mut notifier,
             mut checks,
             control,
+            desk,
             http,
             mut terminate,
             mut interrupt,
@@ -175,6 +190,7 @@ impl Service {
         let mut tasks = JoinSet::new();
         let shared = &reloader.shared;
         tasks.spawn(control.serve(shared.clone()));
+        tasks.spawn(desk.run());
         let heartbeat = Heartbeat::new(inputs.clone());
         match (http, reloader.options.metrics) {
             (Some(http), _) => serve_http(&mut tasks, http, shared.clone(), heartbeat.clone()),
@@ -270,6 +286,16 @@ impl Service {
         notifier.stop().await;
         outcome
     }
+}
+
+/// A group by its name or number.
+fn group(name: Option<&str>) -> Result<Option<Gid>, ServiceError> {
+    let Some(name) = name else { return Ok(None) };
+    if let Ok(number) = name.parse() {
+        return Ok(Some(Gid::from_raw(number)));
+    }
+    let group = Group::from_name(name).map_err(|errno| ServiceError::Io(errno.into()))?;
+    group.map(|group| Some(group.gid)).ok_or_else(|| ServiceError::Group(name.to_owned()))
 }
 
 /// Has the engine release its addresses, and waits until it has ended. After another of `signals`, it does not wait for

@@ -128,6 +128,8 @@ fn run_options(options: Options) -> RunOptions {
         hot_restart: false,
         bridge: None,
         realtime: !options.no_realtime,
+        control_group: None,
+        status_group: None,
         process: ProcessOptions {
             places: Some(Places { pid: options.pid, vrrp_pid: options.vrrp_pid, folder: folder.is_some() }),
             dump_at_start: options.dump,

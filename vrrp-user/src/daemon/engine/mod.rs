@@ -257,9 +257,9 @@ impl Engine {
                     }
                 }
                 Input::Event(event) => {
-                    // Only tracking can turn a watched master into a lower one; other events end a watch in Fault, or
-                    // find none.
-                    if matches!(event, Event::Track(..) | Event::Value(..)) {
+                    // Only tracking and steering can turn a watched master into a lower one; other events end a watch
+                    // in Fault, or find none.
+                    if matches!(event, Event::Track(..) | Event::Value(..) | Event::Steer(..)) {
                         self.catch_all_up(now);
                     }
                     self.take_event(&event, now);
@@ -301,6 +301,9 @@ impl Engine {
         let is_new = |change: &Configured| self.router.instance(change.id).is_none_or(Instance::is_removed);
         let (new, changed): (Vec<_>, Vec<_>) = changes.configured.into_iter().partition(is_new);
         self.configure(new, &changes.known, now);
+        // Before new instances take part.
+        self.router.handle(&Event::Steer(changes.steering), now);
+        self.act(None, now);
         if let Some(groups) = changes.groups {
             self.regroup(groups);
         }

@@ -31,7 +31,10 @@ impl Engine {
     /// At the start each of many instances has events of its own: these concern no other one.
     pub(super) fn show_affected(&self, event: &Event) {
         match *event {
-            Event::Link(instance, _) | Event::Source(instance, _) | Event::Lost(instance, _) => {
+            Event::Link(instance, _)
+            | Event::Source(instance, _)
+            | Event::Lost(instance, _)
+            | Event::Announce(instance) => {
                 self.show(instance);
             }
             _ => self.show_all(),

@@ -144,6 +144,15 @@ pub enum What {
         state: String,
         why: String,
     },
+    /// An operator's order for an instance, or for the `log`, began or ended.
+    Steered {
+        name: String,
+        /// Such as `in maintenance`.
+        what: String,
+        by: String,
+        until: Option<String>,
+        why: Option<String>,
+    },
     /// A mail was given up.
     MailFailed {
         subject: String,
@@ -290,6 +299,11 @@ impl fmt::Display for What {
             }
             Self::WebhookFailed { webhook, name, state, why } => {
                 write!(f, "{name}: {state} not posted to {webhook}: {why}")
+            }
+            Self::Steered { name, what, by, until, why } => {
+                write!(f, "{name}: {what}, by {by}")?;
+                until.as_ref().map_or(Ok(()), |until| write!(f, ", until {until}"))?;
+                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
             }
             Self::MailFailed { subject, why } => write!(f, "mail {subject:?} not sent: {why}"),
             Self::Reload { done: true, .. } => f.write_str("reloaded"),

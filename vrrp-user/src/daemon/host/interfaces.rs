@@ -262,7 +262,8 @@ impl Interfaces<'_> {
             return Err(error);
         }
         self.firewall.adopt(&config);
-        let changes = Changes::between(&self.config, &config, self.results());
+        let steerings = self.context.history.read().steerings.clone();
+        let changes = Changes::between(&self.config, &config, self.results(), &steerings);
         for configured in &changes.configured {
             if self.config.instance(configured.id).is_none() {
                 if let Some(live) = self.context.live.instances.get(configured.id.index()) {

@@ -10,15 +10,17 @@ pub mod syslog;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::panic;
+use std::sync::OnceLock;
 
 use nix::sys::stat::fstat;
 use thiserror::Error;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use self::entry::Fields;
 use self::journal::Journal;
@@ -56,7 +58,7 @@ pub enum LogError {
 /// # Errors
 /// The filter cannot be read, or logs were set up before.
 pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
-    let filter = filter(level)?;
+    let filter = steerable(level)?;
     if stderr_is_journal() {
         let layers = tracing_subscriber::registry().with(filter).with(Journal::new());
         layers.try_init().map_err(|_| LogError::Twice)?;
@@ -64,14 +66,14 @@ pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         return Ok(Sink::Journal);
     }
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(Fields)
         .with_writer(io::stderr)
         .with_ansi(has_colours())
         .with_target(false)
         .with_timer(Utc);
-    lines.try_init().map(|()| Sink::Stderr).map_err(|_| LogError::Twice)
+    let layers = tracing_subscriber::registry().with(filter).with(lines);
+    layers.try_init().map(|()| Sink::Stderr).map_err(|_| LogError::Twice)
 }
 
 /// A line on stderr that is no event, with its level before it if stderr is the journal (sd-daemon(3)).
@@ -84,15 +86,46 @@ pub fn plain(level: Level, text: &str) -> String {
 /// # Errors
 /// As for [`start`].
 pub fn start_syslog(level: Option<&str>, syslog: Syslog) -> Result<Sink, LogError> {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter(level)?)
+    let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(Fields)
         .with_writer(syslog)
         .with_ansi(false)
         .with_target(false)
         .with_level(false)
         .without_time();
-    lines.try_init().map(|()| Sink::Syslog).map_err(|_| LogError::Twice)
+    let layers = tracing_subscriber::registry().with(steerable(level)?).with(lines);
+    layers.try_init().map(|()| Sink::Syslog).map_err(|_| LogError::Twice)
+}
+
+/// The filter in use, and that of the start.
+static IN_USE: OnceLock<(Handle<EnvFilter, Registry>, EnvFilter)> = OnceLock::new();
+
+fn steerable(level: Option<&str>) -> Result<reload::Layer<EnvFilter, Registry>, LogError> {
+    let (layer, handle) = reload::Layer::new(filter(level)?);
+    // Only the first start succeeds.
+    let _ = IN_USE.set((handle, filter(level)?));
+    Ok(layer)
+}
+
+/// Checks a level or filter for [`set_level`].
+///
+/// # Errors
+/// It cannot be read.
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    filter(Some(level)).map(drop)
+}
+
+/// Logs by another level or filter from now on; `None` is that of the start. Nothing happens if logs were not set up.
+///
+/// # Errors
+/// As for [`start`].
+pub fn set_level(level: Option<&str>) -> Result<(), LogError> {
+    let Some((handle, first)) = IN_USE.get() else { return Ok(()) };
+    let next = match level {
+        Some(level) => filter(Some(level))?,
+        None => first.clone(),
+    };
+    handle.reload(next).map_err(|_| LogError::Twice)
 }
 
 /// Syslog's number of a level (RFC 5424 §6.2.1).

@@ -54,6 +54,16 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
             row(&reading.labels_and("kind", "effective"), f64::from(reading.priority().0))
         })
     })?;
+    gauge(out, "vrrpx_maintenance", "1 while an operator keeps the instance out of the election", |row| {
+        let value = |reading: &Reading<'_>| f64::from(u8::from(reading.maintenance));
+        readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
+    })?;
+    let help =
+        "Base priority that an operator has set, 1 after a failover; absent while the configured one counts";
+    gauge(out, "vrrpx_steered_priority", help, |row| {
+        let steered = readings.iter().filter_map(|it| Some((it, it.steered_priority?)));
+        steered.into_iter().try_for_each(|(reading, base)| row(&reading.labels(), f64::from(base)))
+    })?;
     intervals(out, readings)?;
     gauge(out, "vrrpx_instance_takeover_seconds", "Duration of the effects of the latest takeover", |row| {
         let taken = readings.iter().filter(|reading| reading.live.takeover_nanos.load(Relaxed) > 0);

@@ -34,6 +34,7 @@ use super::history::InstanceRecord;
 use super::host::reception::ReceptionFault;
 use super::live::LiveInstance;
 use super::status::{DaemonContext, down_interval, master, source};
+use super::steering::Steered;
 use crate::config;
 use crate::driver::{addresses, clock};
 use crate::protocol::{InstanceId, InstanceSettings, Priority, State};
@@ -112,6 +113,10 @@ struct Reading<'a> {
     /// See [`ReceptionFault::who`].
     reception_fault: Option<&'static str>,
     peers: Vec<(String, Peer)>,
+    /// An operator keeps it in maintenance.
+    maintenance: bool,
+    /// Base priority that an operator has set.
+    steered_priority: Option<u8>,
 }
 
 impl Collector for Scrape {
@@ -133,7 +138,11 @@ impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
         let history = self.context.history.read();
         let instances = self.context.instances();
-        instances.map(|(config, live)| self.reading(config, live, history.instance(config.id))).collect()
+        let readings = instances.map(|(config, live)| {
+            let steered = history.steerings.of(&config.settings.name);
+            self.reading(config, live, history.instance(config.id), steered)
+        });
+        readings.collect()
     }
 
     fn reading<'a>(
@@ -141,6 +150,7 @@ impl Scrape {
         config: &'a config::Instance,
         live: &'a LiveInstance,
         past: Option<&InstanceRecord>,
+        steered: Option<&Steered>,
     ) -> Reading<'a> {
         let (slot, settings, maps) = (config.id.0, &config.settings, &self.context.maps);
         let counters = maps.counters(Some(slot));
@@ -158,6 +168,8 @@ impl Scrape {
             kept_rows,
             reception_fault: past.and_then(|past| past.reception_fault).map(ReceptionFault::who),
             peers: peers.into_iter().map(|peer| (source(&peer, settings.family), peer)).collect(),
+            maintenance: steered.is_some_and(|steered| steered.maintenance.is_some()),
+            steered_priority: steered.and_then(Steered::base),
         }
     }
 }

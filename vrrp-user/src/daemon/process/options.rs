@@ -28,6 +28,10 @@ pub struct RunOptions {
     pub bridge: Option<Duration>,
     /// Try for the real-time class and locked memory.
     pub realtime: bool,
+    /// Group that may open the control socket, and so steer; `None`: only root.
+    pub control_group: Option<String>,
+    /// Group that may open the status socket; `None`: every user.
+    pub status_group: Option<String>,
     pub process: ProcessOptions,
 }
 

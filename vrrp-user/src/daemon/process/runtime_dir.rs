@@ -74,13 +74,14 @@ impl RuntimeDir {
     /// # Errors
     /// The pid file or the socket could not be put in place.
     pub fn inherit(&self, lock: OwnedFd) -> Result<(), ClaimError> {
-        let beside = self.socket();
+        let (beside, readers) = (self.socket(), self.status_socket());
         // Locked already, by the same open file.
         let locked = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock);
         let locked = locked.map_err(|(_, errno)| self.failed(self::lock(&self.path))(errno.into()))?;
         let _ = self.lock.set(locked);
         self.write_pid()?;
         fs::rename(beside, self.socket()).map_err(self.failed(self.socket()))?;
+        fs::rename(readers, self.status_socket()).map_err(self.failed(self.status_socket()))?;
         self.tidy();
         Ok(())
     }
@@ -157,14 +158,24 @@ impl RuntimeDir {
             None => next(&self.path, "control"),
         }
     }
+
+    /// Socket for those who only read.
+    pub fn status_socket(&self) -> PathBuf {
+        match self.lock.get() {
+            Some(_) => status_socket(&self.path),
+            None => next(&self.path, "status"),
+        }
+    }
 }
 
 impl Drop for RuntimeDir {
     fn drop(&mut self) {
         if self.lock.get().is_none() {
             let _ = fs::remove_file(self.socket());
+            let _ = fs::remove_file(self.status_socket());
         } else if ownership::is_ours() {
             let _ = fs::remove_file(self.socket());
+            let _ = fs::remove_file(self.status_socket());
             let _ = fs::remove_file(self.pid_file());
         } else {
             // The successor has the lock by the same open file. Dropping it here would unlock it for both.
@@ -181,6 +192,11 @@ pub fn next(runtime_dir: &Path, name: &str) -> PathBuf {
 /// Control socket of the daemon of a runtime folder.
 pub fn socket(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("control.sock")
+}
+
+/// Its socket for those who only read.
+pub fn status_socket(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("status.sock")
 }
 
 /// Locked by the daemon that owns the folder.

@@ -6,7 +6,8 @@
 
 use crate::config::Config;
 use crate::daemon::effect::InstanceEffects;
-use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId};
+use crate::daemon::steering::Steerings;
+use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, SteeringOrder, TrackId};
 
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -17,6 +18,8 @@ pub struct Changes {
     pub groups: Option<Vec<GroupSettings>>,
     /// Latest results of everything that is tracked.
     pub known: Vec<(TrackId, i32)>,
+    /// Orders of an operator, for every instance that remains or comes.
+    pub steering: Box<[SteeringOrder]>,
 }
 
 #[derive(Debug)]
@@ -27,7 +30,12 @@ pub struct Configured {
 }
 
 impl Changes {
-    pub fn between(before: &Config, after: &Config, known: Vec<(TrackId, i32)>) -> Self {
+    pub fn between(
+        before: &Config,
+        after: &Config,
+        known: Vec<(TrackId, i32)>,
+        steerings: &Steerings,
+    ) -> Self {
         let gone = before.instances.iter().map(|instance| instance.id);
         let removed = gone.filter(|id| after.instance(*id).is_none()).collect();
         let changed = after.instances.iter().filter(|instance| {
@@ -45,7 +53,13 @@ impl Changes {
             config.groups.iter().map(|group| group.settings.clone()).collect()
         };
         let (old, new) = (groups(before), groups(after));
-        Self { removed, configured, groups: (old != new).then_some(new), known }
+        Self {
+            removed,
+            configured,
+            groups: (old != new).then_some(new),
+            known,
+            steering: steerings.orders(after),
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -25,6 +25,7 @@ use super::process::options::RunOptions;
 use super::process::systemd;
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
+use super::steering;
 use crate::config::{Config, ProcessSettings};
 
 /// Longest time that the engine may take to change over.
@@ -125,6 +126,7 @@ impl Reloader {
             warn!("settings of the process have changed; they take effect after a restart");
         }
         self.shared.replace(DaemonContext { config: Arc::clone(&config), ..(*now).clone() });
+        steering::forget_removed(&self.shared.now(), &self.options.runtime_dir);
         reporter.settle(Arc::clone(&config));
         if let Err(error) = notifier.settle(&config) {
             warn!(%error, "some hooks are not run");

@@ -36,6 +36,7 @@ use crate::daemon::process::runtime_dir::RuntimeDir;
 use crate::daemon::queue::Input;
 use crate::daemon::service::Service;
 use crate::daemon::status::DaemonContext;
+use crate::daemon::steering;
 use crate::driver::ownership;
 use crate::driver::xdp::{Program, Ring};
 
@@ -87,6 +88,10 @@ impl Prepared<'_> {
             self.clear(&mut program)?;
         }
         let threads = start_threads(self.options, self.context, self.queues, ring)?;
+        if predecessor.is_none() {
+            let orders = steering::resume(self.context, self.folder.path());
+            self.queues.inputs.push(Input::Event(orders));
+        }
         let interfaces = self.interfaces(program)?;
         let mut interfaces = pin!(interfaces.follow(self.delay(predecessor.is_none()), ordered));
         info!(
@@ -182,16 +187,18 @@ impl Prepared<'_> {
         orders.send(Order::Report(answer)).await.map_err(|_| gone())?;
         told.await.map_err(|_| gone())?;
         let (context, inputs) = (Arc::clone(self.context), self.queues.inputs.clone());
-        let store = Arc::clone(self.store);
+        let (store, runtime_dir) = (Arc::clone(self.store), self.folder.path().to_owned());
         let followed = task::spawn_blocking(move || {
             let mut taken = RouterSnapshot::default();
             let lock = predecessor.follow(&context.config, |snapshot| {
                 store.refresh(&context.config, &context.live);
                 taken = snapshot.clone();
-                let mut input = Input::Restore(Box::new(snapshot));
-                while let Err(refused) = inputs.offer(input) {
-                    input = refused;
-                    thread::sleep(Duration::from_millis(1));
+                let orders = Input::Event(steering::resume(&context, &runtime_dir));
+                for mut input in [orders, Input::Restore(Box::new(snapshot))] {
+                    while let Err(refused) = inputs.offer(input) {
+                        input = refused;
+                        thread::sleep(Duration::from_millis(1));
+                    }
                 }
             });
             // Ends an engine that may have begun to send.

@@ -16,7 +16,7 @@ use super::why::{self, Facts};
 use super::{
     Address, Check, Configuration, Count, Counts, DaemonContext, Engine, Failure, Fence, Gaps, Group, Held,
     Hook, Instance, Interface, Lacking, Lateness, Mail, Node, PastTransition, Peer, PriorityPair,
-    ReceptionFault, Status, Tracked, Vmac, Webhook,
+    ReceptionFault, Status, Steering, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::history::{HookRun, Inner, InstanceRecord, Posts};
@@ -97,6 +97,7 @@ impl DaemonContext {
             realtime: realtime.map(|realtime| realtime.scheduled),
             memory_locked: realtime.map(|realtime| realtime.memory_locked),
             realtime_note: realtime.and_then(|realtime| some_text(&realtime.why)),
+            log: history.steerings.log.as_ref().map(Steering::of_log),
         }
     }
 
@@ -146,6 +147,7 @@ impl DaemonContext {
                 configured: settings.priority.0,
                 effective: if since == Timestamp::ZERO { settings.priority.0 } else { live.priority().0 },
             },
+            steering: Steering::of(history, &settings.name),
             advert_interval_seconds: settings.advert_interval.duration().as_secs_f64(),
             down_timer_adverts: settings.down_timer_adverts,
             lease_seconds: self.lease(id, now).map(|lease| lease.as_secs_f64()),

@@ -12,6 +12,7 @@ mod rejected;
 mod select;
 mod shared;
 mod span;
+mod steering;
 mod table;
 mod why;
 
@@ -151,6 +152,9 @@ pub struct Node {
     pub memory_locked: Option<bool>,
     /// Why there is no real-time scheduling, and what that costs.
     pub realtime_note: Option<String>,
+    /// The log level or filter that an operator has set.
+    #[serde(default)]
+    pub log: Option<Steering>,
 }
 
 /// Protection in case the daemon is killed.
@@ -218,6 +222,9 @@ pub struct Instance {
     /// Number of the present mastership, raised by every transition.
     pub epoch: u64,
     pub priority: PriorityPair,
+    /// Orders of operators that are in force.
+    #[serde(default)]
+    pub steering: Vec<Steering>,
     pub advert_interval_seconds: f64,
     /// Intervals of a master that master_down_interval has, besides the skew.
     pub down_timer_adverts: u8,
@@ -247,6 +254,21 @@ pub struct Instance {
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<PastTransition>,
+}
+
+/// An order of an operator.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Steering {
+    /// `maintenance`, `failover`, `priority` or `log`.
+    pub what: String,
+    /// The base priority, or the log level.
+    pub value: Option<String>,
+    /// RFC 3339 in UTC; `None`: until it is taken back.
+    pub until: Option<String>,
+    pub seconds_left: Option<f64>,
+    /// The user, as the kernel knows it.
+    pub by: String,
+    pub reason: Option<String>,
 }
 
 /// A virtual address.

@@ -40,6 +40,9 @@ pub fn overview(status: &Status, view: View) -> String {
     let problems: Vec<_> = status.problems().collect();
     let mut out = String::new();
     head(&mut out, status, problems.len());
+    if let Some(log) = &status.node.log {
+        wrapped(&mut out, "", &log.to_string(), 2);
+    }
     let is_many = status.instances.len() > FEW && !view.all;
     let shown: Vec<&Instance> = status.instances.iter().filter(|it| !is_many || !is_well(it)).collect();
     if is_many {
@@ -129,6 +132,9 @@ fn rows(out: &mut String, instances: &[&Instance], view: View) {
         wrapped(&mut text, &first, &instance.why, indent);
         let served = served(instance);
         wrapped(&mut text, &" ".repeat(name_width + 2), &served, name_width + 2);
+        for order in &instance.steering {
+            wrapped(&mut text, &" ".repeat(name_width + 2), &order.to_string(), name_width + 2);
+        }
         if let (true, Some(colour)) = (view.colours, colour(&instance.state)) {
             let coloured = format!("{colour}{}{RESET}", instance.state);
             text = text.replacen(&instance.state, &coloured, 1);

@@ -5,6 +5,7 @@ use super::{
     Check, Configuration, Differing, Held, Hook, Instance, Lacking, Peer, ReceptionFault, Rejected, Status,
     Tracked, span,
 };
+use crate::protocol::Reason;
 
 /// Things that an instance lacks which are shown one by one.
 const LACKS: usize = 16;
@@ -32,7 +33,7 @@ pub(super) struct Problem<'a> {
 impl Status {
     /// The worst of all.
     pub fn verdict(&self) -> Verdict {
-        let is_bad = |it: &Instance| it.state == "FAULT" || it.has_rival() || it.is_mute();
+        let is_bad = |it: &Instance| it.is_faulty() || it.has_rival() || it.is_mute();
         if self.instances.iter().any(is_bad) {
             Verdict::Bad
         } else if self.problems().next().is_some() {
@@ -101,6 +102,11 @@ impl Instance {
     /// A master without a lease, for whose addresses the fence answers no request.
     fn is_mute(&self) -> bool {
         self.state == "MASTER" && self.lease_seconds.is_none() && self.fenced
+    }
+
+    /// In Fault, and not only because an operator keeps it in maintenance.
+    fn is_faulty(&self) -> bool {
+        self.state == "FAULT" && self.faults != [Reason::Maintenance.as_str()]
     }
 
     /// Two masters, whether or not each accepts the other's adverts.

@@ -152,6 +152,7 @@ impl Facts<'_> {
             Reason::Refused => {
                 "this host refuses to send its adverts, and another master is there".to_owned()
             }
+            Reason::Maintenance => "an operator keeps it in maintenance".to_owned(),
             reason => reason.as_str().to_owned(),
         })
     }

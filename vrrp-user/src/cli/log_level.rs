@@ -1,0 +1,26 @@
+//! `vrrpx log`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::steer::{Place, span, steer};
+use crate::daemon::control::Request;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Level or filter as for `vrrpx run --log`: error, warn, info, debug or trace; or `reset`: that of the start
+    level: String,
+    /// Until the time is over, such as 90s, 30m or 1h30m [default: until `reset`, or the next boot]
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    span: Option<Duration>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn log(arguments: Arguments) -> ExitCode {
+    let Arguments { level, span, place } = arguments;
+    let level = (level != "reset").then_some(level);
+    steer(&place.runtime_dir, &Request::Log { level, seconds: span.map(|span| span.as_secs()) })
+}

@@ -1,0 +1,77 @@
+//! `vrrpx maintenance`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::steer::{Place, span, steer};
+use super::{UNKNOWN_NAME, complain, print, unknown};
+use crate::daemon::control::{self, Request};
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[arg(value_enum)]
+    action: Action,
+    /// Instance or sync group; the members of a sync group go together
+    name: Option<String>,
+    /// Every instance
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
+    /// End by itself after this time, such as 90s, 30m or 1h30m [default: until `off`, or the next boot]
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    span: Option<Duration>,
+    /// Shown in status, events and log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Even if no router is known that would serve the addresses
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Action {
+    /// Hand over and stay out of the election
+    On,
+    /// Take part again
+    Off,
+    /// Print what is in maintenance
+    Show,
+}
+
+pub(super) fn maintenance(arguments: Arguments) -> ExitCode {
+    let Arguments { action, name, all, span, reason, force, place } = arguments;
+    if action == Action::Show {
+        return show(name.as_deref(), &place);
+    }
+    if name.is_none() && !all {
+        complain("name an instance or a sync group, or write --all");
+        return ExitCode::from(UNKNOWN_NAME);
+    }
+    let (on, seconds) = (action == Action::On, span.map(|span| span.as_secs()));
+    if !on && (seconds.is_some() || reason.is_some() || force) {
+        complain("--for, --reason and --force are for `maintenance on`");
+        return ExitCode::from(UNKNOWN_NAME);
+    }
+    steer(&place.runtime_dir, &Request::Maintenance { name, on, seconds, reason, force })
+}
+
+fn show(name: Option<&str>, place: &Place) -> ExitCode {
+    let status = match control::status(&place.runtime_dir) {
+        Ok(status) => status,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = match name {
+        Some(name) if status.state_of(name).is_none() => return unknown(name),
+        Some(name) => status.of(name),
+        None => status,
+    };
+    let lines: Vec<String> = status.in_maintenance().map(|line| line + "\n").collect();
+    let text = if lines.is_empty() { "no instance is in maintenance\n".to_owned() } else { lines.concat() };
+    if print(&text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

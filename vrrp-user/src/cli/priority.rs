@@ -1,0 +1,50 @@
+//! `vrrpx priority`.
+
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::steer::{Place, span, steer};
+use crate::daemon::control::Request;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Instance
+    name: String,
+    /// Base priority from 1 to 254, or `reset`: that of the configuration, also after a failover
+    #[arg(value_name = "PRIORITY")]
+    base: Base,
+    /// Until the time is over, such as 90s, 30m or 1h30m [default: until `reset`, or the next boot]
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    span: Option<Duration>,
+    /// Shown in status, events and log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Base(Option<u8>);
+
+impl FromStr for Base {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "reset" => Ok(Self(None)),
+            number => {
+                let error = || format!("`{number}` is no priority; write 1 to 254, or reset");
+                number.parse().map(|number| Self(Some(number))).map_err(|_| error())
+            }
+        }
+    }
+}
+
+pub(super) fn priority(arguments: Arguments) -> ExitCode {
+    let Arguments { name, base: Base(priority), span, reason, place } = arguments;
+    let seconds = span.map(|span| span.as_secs());
+    steer(&place.runtime_dir, &Request::Priority { name, priority, seconds, reason })
+}

@@ -1,0 +1,51 @@
+//! Orders to the daemon: the part that all their commands share.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, tell};
+use crate::daemon::control::{self, ControlError, Request};
+use crate::daemon::steering::parse_span;
+
+/// Exit code for a refused order, as for a refused configuration.
+const REFUSED: u8 = 4;
+
+#[derive(Args, Debug)]
+pub(super) struct Place {
+    /// Runtime folder of the daemon
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    pub(super) runtime_dir: PathBuf,
+}
+
+/// For `value_parser`.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    parse_span(text)
+}
+
+/// Has an order carried out and prints what came of it.
+pub(super) fn steer(runtime_dir: &Path, request: &Request) -> ExitCode {
+    match control::steer(runtime_dir, request) {
+        Ok(lines) => {
+            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            if print(&text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(ControlError::Findings(reasons)) => {
+            if let Some((first, rest)) = reasons.split_first() {
+                complain(first);
+                rest.iter().for_each(tell);
+            }
+            ExitCode::from(REFUSED)
+        }
+        Err(ControlError::Unknown(text)) => {
+            complain(&text);
+            ExitCode::from(UNKNOWN_NAME)
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
