@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vrrp_user::config::{
-    Diagnostic, Explanation, Finding, Gravity, Reader, Surroundings, Takeover, explain_text,
+    Diagnostic, Explanation, Finding, Gravity, Reader, Surroundings, Takeover, explain_text, parse,
 };
 
 fn explain(text: &str) -> Explanation {
@@ -59,6 +59,16 @@ fn findings(text: &str) -> Vec<String> {
     let own = explanation.instances.iter().flat_map(|instance| &instance.findings);
     let all: Vec<&Finding> = own.chain(&explanation.findings).collect();
     all.into_iter().filter(|it| it.gravity != Gravity::Error).map(|it| it.message.clone()).collect()
+}
+
+#[test]
+fn traps_that_cannot_be_intended_are_warnings_of_a_check() {
+    let traps = |text: &str| -> Vec<String> {
+        parse("t", text).unwrap().traps().iter().map(ToString::to_string).collect()
+    };
+    let told = traps(&instance("track_script {\nup weight -1\n}"));
+    assert!(told.len() == 1 && told[0].contains(": warning: `up` moves the priority"), "{told:?}");
+    assert_eq!(traps(&instance("track_script {\nup weight -20\n}")), [""; 0]);
 }
 
 #[test]

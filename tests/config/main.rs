@@ -6,7 +6,9 @@
 
 mod addresses;
 mod checks;
+mod copies;
 mod corpus;
+mod difference;
 mod documentation;
 mod explain;
 mod grammar;

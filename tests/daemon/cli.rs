@@ -1,7 +1,8 @@
 //! The command line of the built binary: exit codes, and one clear line for each mistake.
 
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use crate::setup::Folder;
@@ -148,6 +149,42 @@ fn check_reports_mismatches_with_this_host() {
     .map(|line| format!("note: on this host: {line}\n"));
     assert_eq!(stderr(&output), lines.concat());
     assert_eq!(output.status.code(), Some(0), "the file may be for another host");
+}
+
+#[test]
+fn findings_about_this_host_count_if_asked_for() {
+    let folder = Folder::new();
+    let file = folder.file("k.conf");
+    let text =
+        "vrrp_instance a {\ninterface gone0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
+    std::fs::write(&file, text).unwrap();
+    let check = |options: &[&str]| vrrpx(&[&["check"], options, &[file.to_str().unwrap()]].concat());
+    let told = check(&["--host"]);
+    assert_eq!(told.status.code(), Some(0));
+    assert!(stderr(&told).contains("warning: on this host: vrrp_instance a: interface gone0 not found"));
+    assert_eq!(check(&["--host", "--strict"]).status.code(), Some(4));
+}
+
+#[test]
+fn standard_input_is_checked_like_a_file() {
+    let check = |text: &str| {
+        let mut child = Command::new(binary())
+            .args(["check", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let sound =
+        "vrrp_instance a {\ninterface lo\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
+    let output = check(sound);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "stdin: ok, 1 instance\n");
+    let output = check(&sound.replace("interface", "intrface"));
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).starts_with("stdin:2:1: error: "), "{}", stderr(&output));
 }
 
 #[test]

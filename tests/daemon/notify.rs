@@ -71,6 +71,36 @@ async fn arguments_are_keepalived_s_and_the_specific_hook_is_first() {
     assert!(hooks.values().all(|hook| hook.run.end == End::Exited(0) && hook.state == "MASTER"));
 }
 
+/// The pipe is read on, so that a process that it has left behind does not block.
+#[tokio::test(flavor = "current_thread")]
+async fn the_end_of_what_a_failed_hook_printed_is_kept() {
+    let folder = Folder::new();
+    let rest = folder.file("log").display().to_string();
+    let notify = NotifySettings {
+        master: hook(format!(
+            "echo out; printf 'err\\033[2J\\n' >&2; (yes | head -c 300000; echo left > {rest}) & exit 3"
+        )),
+        backup: hook("echo well"),
+        ..NotifySettings::default()
+    };
+    let (mut notifier, history) = notifier(&one(notify));
+    let printed = |keyword: &str| {
+        let inner = history.read();
+        inner.instance(FIRST).and_then(|record| record.hooks.get(keyword)).map(|hook| hook.printed.clone())
+    };
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("it failed", || printed("notify_master").is_some()).await;
+    let text = printed("notify_master").unwrap().unwrap();
+    assert!(text.len() <= 2048 && !text.contains('\x1b'), "{text}");
+    eventually("what it has left behind has ended", || folder.lines("log") == ["left"]).await;
+    let page = history.events.after(None, 9);
+    let failed = page.events.iter().find(|event| event.what.kind() == "hook_failed").unwrap();
+    assert_eq!(serde_json::to_value(&failed.what).unwrap()["output"], text);
+    notifier.transition(FIRST, &Transition { from: State::Master, ..to(State::Backup, 2) });
+    eventually("it succeeded", || printed("notify_backup").is_some()).await;
+    assert_eq!(printed("notify_backup"), Some(None), "only failures are kept");
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_shell_line_gets_the_arguments_too() {
     let folder = Folder::new();

@@ -35,6 +35,7 @@ async fn open(
         runtime_dir: folder.path().to_owned(),
         metrics: None,
         mode: XdpMode::Auto,
+        strict_start: false,
         hot_restart: false,
         bridge: None,
         realtime: false,

@@ -48,6 +48,7 @@ mod shortage;
 mod splits;
 mod starved;
 mod steering;
+mod survive;
 mod systemd;
 mod tracks;
 mod vmac;

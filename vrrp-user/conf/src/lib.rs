@@ -8,7 +8,9 @@
 
 mod check;
 mod command;
+mod copy;
 mod diagnostic;
+mod difference;
 mod expand;
 mod explain;
 mod file;
@@ -35,6 +37,7 @@ pub use check::{
     HoldSettings, Host, HttpTarget, Matching, NotAnEndpoint, ProcessTarget, Processes,
 };
 pub use diagnostic::{Diagnostic, Severity, did_you_mean};
+pub use difference::Change;
 pub use explain::{
     Effect, Explained, Explanation, Finding, Gravity, Origin, Rhythm, Surroundings, Takeover, Timers,
     Tracked, Value, Within, text as explain_text,
@@ -55,6 +58,7 @@ use diagnostic::Report;
 use expand::Includes;
 use outline::{Written, outline};
 use source::{FileId, Position, Sources};
+use tree::Statement;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +70,14 @@ pub struct Loaded {
     pub tolerance: Tolerance,
     file: Arc<str>,
     outline: Vec<Written>,
+    copy: Option<Arc<str>>,
+}
+
+impl Loaded {
+    /// A copy with everything that was included, for [`Reader::restore`]; `None` unless the reader makes copies.
+    pub fn copy(&self) -> Option<&str> {
+        self.copy.as_deref()
+    }
 }
 
 /// Reads a file and its includes, for the node with the host's name.
@@ -90,19 +102,39 @@ pub struct Reader {
     config_id: Arc<str>,
     progress: Progress,
     tolerance: Tolerance,
+    copies: bool,
 }
 
 impl Reader {
     /// `config_id` selects the lines that begin with `@ID`; the default is the host's name up to its first dot.
     pub fn new(config_id: Option<&str>) -> Self {
         let config_id = config_id.map_or_else(host, Into::into);
-        Self { config_id, progress: Progress::default(), tolerance: Tolerance::Strict }
+        Self { config_id, progress: Progress::default(), tolerance: Tolerance::Strict, copies: false }
     }
 
     /// Leaves these lines out instead of refusing the file.
     #[must_use]
     pub fn tolerating(self, tolerance: Tolerance) -> Self {
         Self { tolerance, ..self }
+    }
+
+    /// Makes copies of what is read.
+    #[must_use]
+    pub fn copying(self) -> Self {
+        Self { copies: true, ..self }
+    }
+
+    /// Reads a copy that [`Loaded::copy`] has given. Key files and templates that it names are read again.
+    ///
+    /// # Errors
+    /// It is damaged, or has an error now.
+    pub fn restore(&self, copy: &str) -> Result<Loaded, String> {
+        let mut sources = Sources::watched(self.progress.clone());
+        let statements = copy::read(copy, &mut sources)?;
+        let report = Report::new(self.tolerance.clone());
+        let file = Position::default().file;
+        self.settle(&statements, file, true, &sources, report)
+            .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
     /// The file being read now, for a thread that waits for the end of the reading.
@@ -129,6 +161,16 @@ impl Reader {
                 Err(report.into_diagnostics(&sources))
             }
         }
+    }
+
+    /// Reads a text that comes from elsewhere, called `name` in the findings; its includes are in the current folder.
+    ///
+    /// # Errors
+    /// As [`Reader::load`].
+    pub fn load_text(&self, name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+        let mut sources = Sources::watched(self.progress.clone());
+        let file = sources.add(name.into());
+        self.configure(text, file, Includes::Follow(Path::new(name)), sources)
     }
 
     /// Reads a text, called `name` in the findings. Opens no files: an `include` in it is a warning.
@@ -161,19 +203,33 @@ impl Reader {
         let config_id = Arc::clone(&self.config_id);
         let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);
         let statements = tree::build(lines, &mut report);
-        let outline = outline(&statements, &sources);
-        let mut draft = schema::read(&statements, &mut report);
-        secret::open(&mut draft, opens_files, &sources, &mut report);
-        template::open(&mut draft, opens_files, &sources, &mut report);
-        lint::check(&draft, &sources, &mut report);
+        self.settle(&statements, file, opens_files, &sources, report)
+    }
+
+    /// Gives statements their meaning.
+    fn settle(
+        &self,
+        statements: &[Statement],
+        file: FileId,
+        opens_files: bool,
+        sources: &Sources,
+        mut report: Report,
+    ) -> Result<Loaded, Vec<Diagnostic>> {
+        let outline = outline(statements, sources);
+        let copy = self.copies.then(|| copy::write(statements, sources)).flatten();
+        let mut draft = schema::read(statements, &mut report);
+        secret::open(&mut draft, opens_files, sources, &mut report);
+        template::open(&mut draft, opens_files, sources, &mut report);
+        lint::check(&draft, sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();
         let tolerance = report.known();
-        let diagnostics = report.into_diagnostics(&sources);
+        let diagnostics = report.into_diagnostics(sources);
         if refused {
             Err(diagnostics)
         } else {
-            Ok(Loaded { config, diagnostics, tolerance, file: sources.name(file), outline })
+            let (file, copy) = (sources.name(file), copy.map(Arc::from));
+            Ok(Loaded { config, diagnostics, tolerance, file, outline, copy })
         }
     }
 }

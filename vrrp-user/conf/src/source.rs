@@ -21,6 +21,12 @@ pub(super) struct Position {
     pub(super) origin: OriginId,
 }
 
+impl FileId {
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl Position {
     pub(super) fn start_of(file: FileId) -> Self {
         Self { file, line: 1, column: 1, origin: OriginId::default() }
@@ -83,6 +89,11 @@ impl Sources {
         let id = FileId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
         self.names.push(name);
         id
+    }
+
+    /// All files, by number.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.iter().map(ToString::to_string).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,5 +1,6 @@
 //! `vrrpx check`.
 
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,13 +9,12 @@ use clap::Args;
 use super::run::{UNREADABLE, file_or_default};
 use super::{complain, print, tell};
 use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
-use crate::daemon::process::fit::Host;
-use crate::daemon::process::preflight;
+use crate::daemon::process::{fit, preflight};
 use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Configuration to check [default: the one that `run` would take]
+    /// Configuration to check, - for standard input [default: the one that `run` would take]
     file: Option<PathBuf>,
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
@@ -25,7 +25,13 @@ pub(super) struct Arguments {
     /// Treat warnings as errors, except those about valid settings that keepalived treats alike
     #[arg(long)]
     strict: bool,
+    /// Count what does not fit this host as warnings: interfaces, subnets, source addresses, scripts and their users
+    #[arg(long)]
+    host: bool,
 }
+
+/// Name of the standard input.
+const STDIN: &str = "-";
 
 /// Exit code for a file with errors.
 const ERRORS: u8 = 4;
@@ -38,11 +44,26 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
         return ExitCode::from(UNREADABLE);
     };
     let tolerance = Tolerance::of(&file, arguments.keepalived);
-    match Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&file) {
+    let reader = Reader::new(arguments.config_id.as_deref()).tolerating(tolerance);
+    let read = if file.as_os_str() == STDIN {
+        let mut text = Vec::new();
+        if let Err(error) = io::stdin().lock().read_to_end(&mut text) {
+            complain(&format!("stdin: {error}"));
+            return ExitCode::from(UNREADABLE);
+        }
+        reader.load_text("stdin", &String::from_utf8_lossy(&text))
+    } else {
+        reader.load(&file)
+    };
+    match read {
         Ok(loaded) => {
             show(&loaded.diagnostics);
-            show_host(&loaded.config);
-            if arguments.strict && loaded.diagnostics.iter().any(|it| !it.is_harmless) {
+            show(&loaded.traps());
+            let misfits = host_findings(&loaded.config);
+            let word = if arguments.host { "warning" } else { "note" };
+            misfits.iter().for_each(|line| tell(format_args!("{word}: on this host: {line}")));
+            let counts = arguments.host && !misfits.is_empty();
+            if arguments.strict && (counts || loaded.diagnostics.iter().any(|it| !it.is_harmless)) {
                 return ExitCode::from(ERRORS);
             }
             if loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut) {
@@ -53,11 +74,8 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
                 1 => "1 instance".to_owned(),
                 count => format!("{count} instances"),
             };
-            if print(&format!("{}: ok, {instances}\n", file.display())) {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
+            let name = if file.as_os_str() == STDIN { "stdin".into() } else { file.display().to_string() };
+            if print(&format!("{name}: ok, {instances}\n")) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(diagnostics) => {
             show(&diagnostics);
@@ -66,20 +84,11 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Prints notes about this host. The file may be another host's, so they affect neither the exit code nor `--strict`.
-fn show_host(config: &Config) {
-    let mut lines = Vec::new();
-    match Host::read() {
-        Ok(host) => {
-            lines.extend(host.lacks_interfaces_of(config));
-            lines.extend(host.misfits(config));
-        }
-        Err(error) => lines.push(format!("cannot read the interfaces: {error}")),
-    }
+/// What does not fit this host. The file may be another host's, so that it counts only if that is asked for.
+fn host_findings(config: &Config) -> Vec<String> {
+    let mut lines: Vec<String> = fit::findings(config).into_iter().map(|it| it.text).collect();
     lines.extend(preflight::scripts(&mut config.clone()));
-    for line in lines {
-        tell(format_args!("note: on this host: {line}"));
-    }
+    lines
 }
 
 fn show(diagnostics: &[Diagnostic]) {

@@ -8,16 +8,27 @@ use clap::Args;
 
 use super::{RUNTIME_DIR, complain, is_lost};
 use crate::daemon::control;
+use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
+use crate::daemon::events::select::{Selection, Since};
+use crate::daemon::status::wrapped;
+
+/// Width of the time and the blanks behind it.
+const INDENT: usize = 25;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
+    /// Only events of this instance, sync group or check
+    name: Option<String>,
     /// Wait for new events and print them
     #[arg(long, short)]
     follow: bool,
-    /// Only events after the one with this number
-    #[arg(long, value_name = "SEQ")]
-    since: Option<u64>,
+    /// Only events of the last 10m or 2h, after a local time (14:30, "2026-11-29 14:30"), or after that of this number
+    #[arg(long, value_name = "TIME")]
+    since: Option<Since>,
+    /// Only events of this kind, such as transition or check; may be repeated
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    kind: Vec<String>,
     /// Print JSON, one event per line
     #[arg(long)]
     json: bool,
@@ -27,21 +38,30 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn events(arguments: &Arguments) -> ExitCode {
-    let Arguments { follow, since, json, runtime_dir } = arguments;
+    let Arguments { name, follow, since, kind, json, runtime_dir } = arguments;
+    let selection = match Selection::new(*since, name.clone(), kind.clone()) {
+        Ok(selection) => selection,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(2);
+        }
+    };
     let mut written = Ok(());
     // Returns whether stdout still has a reader.
-    let mut told = |line: &str| {
-        written = writeln!(io::stdout().lock(), "{line}");
+    let mut told = |text: &str| {
+        written = io::stdout().lock().write_all(text.as_bytes());
         written.is_ok()
     };
-    let outcome = control::events(runtime_dir, *since, *follow, |line, text| match line {
+    let number = since.and_then(Since::number);
+    let outcome = control::events(runtime_dir, number, *follow, |line, text| match line {
+        Line::Event(event) if !selection.has(event) => true,
         Line::Gap(gap) if !json => {
             let count = gap.lost.map_or("an unknown number of".to_owned(), |lost| lost.to_string());
             complain(&format!("{count} events before {} are no longer kept", gap.until));
             true
         }
-        Line::Event(event) if !json => told(&event.to_string()),
-        _ if *json => told(text),
+        Line::Event(event) if !json => told(&row(event)),
+        _ if *json => told(&format!("{text}\n")),
         _ => true,
     });
     match outcome {
@@ -52,4 +72,10 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn row(event: &Event) -> String {
+    let mut out = String::new();
+    wrapped(&mut out, "", &event.to_string().replace('\n', "; "), INDENT);
+    out
 }

@@ -2,32 +2,65 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, tell};
+use super::{RUNTIME_DIR, complain, print, tell};
 use crate::daemon::control::{self, ControlError};
 use crate::daemon::log;
+use crate::daemon::reload::{Applied, Ask};
+use crate::daemon::status::wrapped;
+use crate::daemon::wall;
 
 /// Exit code for a refused configuration, as of `vrrpx check`.
 const REFUSED: u8 = 4;
 
+/// Columns by which further rows of a line are indented.
+const INDENT: usize = 4;
+
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
+    /// Say what would change, and change nothing
+    #[arg(long, conflicts_with_all = ["confirm", "keep"])]
+    dry_run: bool,
+    /// Go back to the configuration before after this time, such as 60s or 5m, unless it is kept
+    #[arg(long, value_name = "TIME", value_parser = wall::span, conflicts_with = "keep")]
+    confirm: Option<Duration>,
+    /// Keep the reload that would be undone, and read nothing
+    #[arg(long)]
+    keep: bool,
     /// Runtime folder of the daemon
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
 }
 
 pub(super) fn reload(arguments: &Arguments) -> ExitCode {
-    match control::request_reload(&arguments.runtime_dir) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ask = match arguments {
+        Arguments { keep: true, .. } => Ask::Keep,
+        Arguments { dry_run: true, .. } => Ask::Try,
+        // The daemon counts whole seconds.
+        Arguments { confirm, .. } => {
+            Ask::Apply { confirm: confirm.map(|time| time.max(Duration::from_secs(1))) }
+        }
+    };
+    match control::request_reload(&arguments.runtime_dir, ask) {
+        // The daemon has logged it: the journal would have it twice.
+        Ok(_) if ask != Ask::Try && log::stderr_is_journal() => ExitCode::SUCCESS,
+        Ok(applied) if print(&text(&applied, ask)) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(ControlError::Findings(findings)) if ask == Ask::Keep => {
+            findings.iter().for_each(|finding| complain(finding));
+            ExitCode::FAILURE
+        }
         Err(ControlError::Findings(findings)) => {
-            // The daemon has logged them: the journal would have them twice.
-            if !log::stderr_is_journal() {
+            if ask == Ask::Try || !log::stderr_is_journal() {
                 findings.iter().for_each(tell);
             }
-            complain("the configuration is refused; the daemon keeps the previous one");
+            complain(match ask {
+                Ask::Try => "the configuration would be refused",
+                _ => "the configuration is refused; the daemon keeps the previous one",
+            });
             ExitCode::from(REFUSED)
         }
         Err(error) => {
@@ -35,4 +68,32 @@ pub(super) fn reload(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn text(Applied { changes, warnings, handovers }: &Applied, ask: Ask) -> String {
+    if ask == Ask::Keep {
+        return "the reload is kept\n".to_owned();
+    }
+    let mut out = String::new();
+    let is_dry = ask == Ask::Try;
+    if changes.is_empty() {
+        out.push_str(if is_dry { "nothing would change\n" } else { "nothing changed\n" });
+    }
+    for change in changes {
+        wrapped(&mut out, "", &change.to_string(), INDENT);
+    }
+    for line in
+        warnings.iter().flat_map(|warning| warning.lines()).chain(handovers.iter().map(String::as_str))
+    {
+        wrapped(&mut out, "", line, INDENT);
+    }
+    match ask {
+        Ask::Try => out.push_str("nothing is applied (--dry-run)\n"),
+        Ask::Apply { confirm: Some(time) } => {
+            let seconds = time.as_secs();
+            out.push_str(&format!("undone in {seconds} s unless you run: vrrpx reload --keep\n"));
+        }
+        Ask::Apply { confirm: None } | Ask::Keep => {}
+    }
+    out
 }

@@ -39,6 +39,9 @@ pub(super) struct Arguments {
     /// Log level: error, warn, info, debug or trace [default: VRRPX_LOG, else info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    /// End if the configuration has errors, instead of starting with the last good one
+    #[arg(long)]
+    strict_start: bool,
     /// Hot restart: replace the daemon that runs with this folder, if there is one, without a gap
     #[arg(long)]
     hot_restart: bool,
@@ -74,6 +77,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         runtime_dir: arguments.runtime_dir,
         metrics: arguments.metrics,
         mode: arguments.xdp_mode,
+        strict_start: arguments.strict_start,
         hot_restart: arguments.hot_restart,
         bridge: arguments.bridge.map(Duration::from_secs),
         realtime: !arguments.no_realtime,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
-//! {"command":"reload"}        ─►  "reloaded" or {"refused":["…"]}
+//! {"command":"reload"}        ─►  {"reloaded":{"changes":[…],…}} or {"refused":["…"]}
 //! {"command":"hot_restart"}   ─►  see the module hot_restart
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
 //! {"command":"maintenance",…} ─►  {"steered":["…"]}, {"refused":["…"]} or {"unknown":"…"}; as the other orders
@@ -33,7 +33,7 @@ use tracing::debug;
 use super::clients::{self, Activity};
 use super::events::follow::{self, Line};
 use super::process::runtime_dir::{self, RuntimeDir};
-use super::reload;
+use super::reload::{self, Applied, Ask};
 use super::status::{SharedContext, Status};
 use super::steering::{Call, who};
 
@@ -60,7 +60,17 @@ const ORDER_PATIENCE: Duration = Duration::from_secs(40);
 pub enum Request {
     Status,
     /// Read the configuration again.
-    Reload,
+    Reload {
+        /// Say what would change, and change nothing.
+        #[serde(default)]
+        dry_run: bool,
+        /// Go back after so many seconds unless it is kept.
+        #[serde(default)]
+        confirm: Option<u64>,
+        /// Keep the reload that awaits it, and read nothing.
+        #[serde(default)]
+        keep: bool,
+    },
     /// Let a new daemon replace this one; for the rest of the connection see [`super::hot_restart`].
     HotRestart,
     /// The daemon's events.
@@ -122,7 +132,7 @@ pub enum Request {
 impl Request {
     /// Whether it is for the desk.
     fn is_order(&self) -> bool {
-        !matches!(self, Self::Status | Self::Reload | Self::HotRestart | Self::Events { .. })
+        !matches!(self, Self::Status | Self::Reload { .. } | Self::HotRestart | Self::Events { .. })
     }
 }
 
@@ -130,7 +140,7 @@ impl Request {
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     Status(Box<Status>),
-    Reloaded,
+    Reloaded(Applied),
     /// Orders are carried out; what came of them, one line each.
     Steered(Vec<String>),
     /// The configuration is not in use, with its findings, or an order is not carried out, with the reasons; one each.
@@ -328,8 +338,13 @@ async fn answer(
         Ok(_) if rights == Rights::Read => Response::Error(
             "this socket answers only status and events; the other one is control.sock".to_owned(),
         ),
-        Ok(Request::Reload) => {
-            reload(reloads).await.unwrap_or_else(|| Response::Error("the daemon is stopping".to_owned()))
+        Ok(Request::Reload { dry_run, confirm, keep }) => {
+            let ask = match (keep, dry_run) {
+                (true, _) => Ask::Keep,
+                (false, true) => Ask::Try,
+                (false, false) => Ask::Apply { confirm: confirm.map(Duration::from_secs) },
+            };
+            reload(reloads, ask).await.unwrap_or_else(|| Response::Error("the daemon is stopping".to_owned()))
         }
         Ok(Request::HotRestart) => Response::Error("this daemon does not hand over".to_owned()),
         // Handled above: it has more than one line of answer.
@@ -351,11 +366,11 @@ async fn order(request: Request, by: &str, desk: Option<&mpsc::Sender<Call>>) ->
 }
 
 /// `None` if the daemon no longer reloads.
-async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>) -> Option<Response> {
-    let (request, answered) = oneshot::channel();
-    reloads?.send(request).await.ok()?;
+async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>, ask: Ask) -> Option<Response> {
+    let (answer, answered) = oneshot::channel();
+    reloads?.send(reload::Request { ask, answer }).await.ok()?;
     Some(match answered.await.ok()? {
-        Ok(()) => Response::Reloaded,
+        Ok(applied) => Response::Reloaded(applied),
         Err(findings) => Response::Refused(findings),
     })
 }
@@ -396,13 +411,18 @@ pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
     }
 }
 
-/// Has the daemon of a runtime folder read its configuration again.
+/// Has the daemon of a runtime folder read its configuration again, or keep what it has read.
 ///
 /// # Errors
 /// The daemon refuses it and keeps the previous one; or as for [`status`].
-pub fn request_reload(runtime_dir: &Path) -> Result<(), ControlError> {
-    match ask(runtime_dir, &Request::Reload)? {
-        Response::Reloaded => Ok(()),
+pub fn request_reload(runtime_dir: &Path, what: Ask) -> Result<Applied, ControlError> {
+    let (dry_run, keep) = (what == Ask::Try, what == Ask::Keep);
+    let confirm = match what {
+        Ask::Apply { confirm } => confirm.map(|time| time.as_secs()),
+        Ask::Try | Ask::Keep => None,
+    };
+    match ask(runtime_dir, &Request::Reload { dry_run, confirm, keep })? {
+        Response::Reloaded(applied) => Ok(applied),
         Response::Refused(findings) => Err(ControlError::Findings(findings)),
         other => Err(unexpected(other)),
     }
@@ -496,7 +516,7 @@ fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
 fn exchange(path: &Path, request: &Request, line: &mut Vec<u8>) -> io::Result<()> {
     let patience = match request {
         Request::Status | Request::Events { .. } | Request::HotRestart => PATIENCE,
-        Request::Reload => RELOAD_PATIENCE,
+        Request::Reload { .. } => RELOAD_PATIENCE,
         _ => ORDER_PATIENCE,
     };
     let mut stream = connect(path, Some(patience))?;

@@ -3,19 +3,21 @@
 //! Written and read by the ordinary threads only. Nothing here decides anything.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use vrrp_ebpf::time::Timestamp;
 
-use super::events::{Events, What};
+use super::events::{Event, Events, What};
 use super::host::reception::ReceptionFault;
 use super::queue::Lack;
-use super::reload::Stale;
+use super::reload::{Cause, Stale};
 use super::steering::Steerings;
-use crate::config::Config;
+use crate::config::{Change, Config};
 use crate::driver::RxPath;
 use crate::driver::clock;
 use crate::driver::netlink::removed_by::RemovedBy;
@@ -24,7 +26,7 @@ use crate::driver::process::Run;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
 
 /// Transitions kept per instance.
-const HISTORY: usize = 16;
+pub const HISTORY: usize = 16;
 
 #[derive(Debug, Default)]
 pub struct History {
@@ -50,6 +52,8 @@ pub struct Inner {
     /// Why interfaces with virtual MAC addresses are missing, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
+    /// This is a bridge process.
+    pub is_bridge: bool,
     /// Process id of the guard.
     pub guard: Option<u32>,
     /// Why the program does not outlive the daemon.
@@ -109,12 +113,23 @@ pub struct Loads {
     pub at: Option<SystemTime>,
     pub reloaded: u64,
     pub refused: u64,
-    /// Set while the latest reload was refused.
+    /// Set while the file is not in use: it was refused, or its reload was undone.
     pub stale: Option<Stale>,
+    /// When the reload is undone unless it is kept.
+    pub keep_by: Option<SystemTime>,
+}
+
+impl HookRun {
+    /// A run that has just ended.
+    pub fn ended(state: &'static str, run: Run, printed: Option<String>) -> Self {
+        Self { state, run, printed, at: before_now(run.lasted) }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct InstanceRecord {
+    /// Transitions of earlier runs, latest last.
+    pub earlier: Vec<Arc<Event>>,
     /// Latest last.
     pub history: VecDeque<PastTransition>,
     /// Wall-clock time of the latest transition, that of an earlier daemon included.
@@ -156,11 +171,13 @@ pub struct PastTransition {
     pub at: SystemTime,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HookRun {
     /// The state that the hook was run for, as keepalived writes it.
     pub state: &'static str,
     pub run: Run,
+    /// The end of its output, if it failed.
+    pub printed: Option<String>,
     pub at: SystemTime,
 }
 
@@ -263,19 +280,17 @@ impl History {
         self.read().groups.entry(group).or_default().since = Some(since);
     }
 
-    pub fn hook(&self, instance: InstanceId, keyword: &'static str, state: &'static str, run: Run) {
-        let at = before_now(run.lasted);
-        self.read().hook_runs.count(&run);
+    pub fn hook(&self, instance: InstanceId, keyword: &'static str, run: HookRun) {
+        self.read().hook_runs.count(&run.run);
         self.of(instance, |record| {
-            record.hooks.insert(keyword, HookRun { state, run, at });
+            record.hooks.insert(keyword, run);
         });
     }
 
-    pub fn group_hook(&self, group: GroupId, keyword: &'static str, state: &'static str, run: Run) {
-        let at = before_now(run.lasted);
+    pub fn group_hook(&self, group: GroupId, keyword: &'static str, run: HookRun) {
         let mut inner = self.read();
-        inner.hook_runs.count(&run);
-        inner.groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
+        inner.hook_runs.count(&run.run);
+        inner.groups.entry(group).or_default().hooks.insert(keyword, run);
     }
 
     /// Keeps the groups of a configuration, under their new numbers, and forgets others.
@@ -297,20 +312,67 @@ impl History {
     }
 
     /// The file was loaded.
-    pub fn loaded(&self, at: SystemTime) {
-        self.events.push(What::reload(None));
+    pub fn loaded(&self, at: SystemTime, changes: &[Change]) {
+        self.events.push(What::reloaded(changes));
         let mut inner = self.read();
         inner.instances.iter_mut().for_each(|record| record.is_abandoned = false);
         let loads = &mut inner.loads;
-        *loads = Loads { at: Some(at), reloaded: loads.reloaded + 1, refused: loads.refused, stale: None };
+        *loads = Loads {
+            at: Some(at),
+            reloaded: loads.reloaded + 1,
+            refused: loads.refused,
+            stale: None,
+            keep_by: None,
+        };
     }
 
     /// The file was refused.
     pub fn stale(&self, stale: Stale) {
-        self.events.push(What::reload(Some(&stale.findings)));
+        self.events.push(What::refused(&stale.findings));
         let loads = &mut self.read().loads;
         loads.refused += 1;
         loads.stale = Some(stale);
+    }
+
+    /// Keeps the events in a folder, and takes over those that earlier runs have written there.
+    ///
+    /// # Errors
+    /// The thread that writes them cannot be started.
+    pub fn keep_events(&self, folder: &Path, config: &Config) -> io::Result<()> {
+        let earlier = self.events.keep(folder)?;
+        for instance in &config.instances {
+            let is_of = |event: &&Arc<Event>| matches!(&event.what, What::Transition { instance: name, .. } if *name == *instance.settings.name);
+            let mut latest: Vec<_> = earlier.iter().rev().filter(is_of).take(HISTORY).cloned().collect();
+            latest.reverse();
+            self.of(instance.id, |record| record.earlier = latest);
+        }
+        Ok(())
+    }
+
+    /// The daemon was started with a configuration that was applied `at` an earlier time, and is not the file's.
+    pub fn started_stale(&self, stale: Stale, at: Option<SystemTime>) {
+        self.events.push(What::StartStale { findings: stale.findings.clone() });
+        let loads = &mut self.read().loads;
+        (loads.at, loads.stale) = (at, Some(stale));
+    }
+
+    /// The reload is undone at this time unless it is kept.
+    pub fn awaiting(&self, keep_by: Option<SystemTime>) {
+        self.read().loads.keep_by = keep_by;
+    }
+
+    pub fn kept(&self) {
+        self.events.push(What::ReloadKept);
+        self.awaiting(None);
+    }
+
+    /// The reload was not kept within this time: the configuration that was read `at` an earlier one is in use again.
+    pub fn undone(&self, at: Option<SystemTime>, within: Duration) {
+        self.events.push(What::ReloadUndone { seconds: within.as_secs() });
+        let finding = format!("the reload was not kept within {} s", within.as_secs());
+        let stale = Stale { since: SystemTime::now(), cause: Cause::NotKept, findings: vec![finding] };
+        let loads = &mut self.read().loads;
+        (loads.at, loads.stale, loads.keep_by) = (at, Some(stale), None);
     }
 
     pub fn mails(&self, change: impl FnOnce(&mut Mails)) {
@@ -363,6 +425,10 @@ impl History {
     pub fn retain_rx_paths(&self, config: &Config) {
         let is_used = |name: &Arc<str>| config.instances.iter().any(|it| it.settings.interface == *name);
         self.read().rx_paths.retain(|name, _| is_used(name));
+    }
+
+    pub fn bridge(&self) {
+        self.read().is_bridge = true;
     }
 
     pub fn guard(&self, pid: Option<u32>) {
@@ -447,7 +513,7 @@ mod tests {
         let keep = |names: &[&str]| record.keep_groups(names.iter().map(|&name| name.into()).collect());
         let run = |id: u32, state| {
             let run = Run { end: End::Exited(0), lasted: Duration::ZERO };
-            record.group_hook(GroupId(id), "notify", state, run);
+            record.group_hook(GroupId(id), "notify", HookRun::ended(state, run, None));
         };
         let states = || -> Vec<(u32, &'static str)> {
             let groups = &record.read().groups;

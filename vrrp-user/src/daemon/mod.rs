@@ -24,6 +24,7 @@ pub mod host;
 pub mod hot_restart;
 pub mod http;
 pub mod inspect;
+pub mod last_good;
 pub mod live;
 pub mod log;
 pub mod metrics;

@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::auth::Store;
@@ -35,11 +35,12 @@ use super::process::runtime_dir::RuntimeDir;
 use super::process::systemd;
 use super::process::watchdog;
 use super::queue::{Input, Queue, Report};
-use super::reload::{Readings, Reloader, Request};
+use super::reload::{Ask, Ended, Purpose, Readings, Reloader, Request};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
 use super::steering::Desk;
 use super::wire_warnings;
+use crate::config::Loaded;
 use crate::driver::ownership;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
@@ -107,6 +108,9 @@ impl Service {
         store: Arc<Store>,
     ) -> Result<Self, ServiceError> {
         let (config, history) = (&context.config, &context.history);
+        if options.bridge.is_some() {
+            history.bridge();
+        }
         let checks = Checks::new(inputs.clone());
         checks.prepare(config).await?;
         // In a hot restart, the state begins with the other daemon's.
@@ -141,12 +145,19 @@ impl Service {
             hangup: signal(SignalKind::hangup())?,
             dumps: Dumps::open()?,
             dump_at_start: options.process.dump_at_start,
-            reloader: Reloader { options: options.clone(), shared, orders },
+            reloader: Reloader::new(options.clone(), shared, orders),
             requests,
             successors,
             inputs,
             store,
         })
+    }
+
+    /// Notes the configuration in use, which a reload is compared with.
+    #[must_use]
+    pub fn running(mut self, loaded: Arc<Loaded>) -> Self {
+        self.reloader.running(loaded);
+        self
     }
 
     /// Restores the previous daemon's state: its notifications are not repeated, and its checks keep their results.
@@ -170,7 +181,7 @@ impl Service {
     /// The engine stopped unasked, or does not stop.
     pub async fn run(self, folder: &RuntimeDir) -> Result<(), ServiceError> {
         let Self {
-            reloader,
+            mut reloader,
             requests: mut asked,
             mut successors,
             inputs,
@@ -188,7 +199,7 @@ impl Service {
             store,
         } = self;
         let mut tasks = JoinSet::new();
-        let shared = &reloader.shared;
+        let shared = &reloader.shared.clone();
         tasks.spawn(control.serve(shared.clone()));
         tasks.spawn(desk.run());
         let heartbeat = Heartbeat::new(inputs.clone());
@@ -219,7 +230,8 @@ impl Service {
             if readings.is_due() {
                 reloader.begin(&mut readings);
             }
-            let (read, requests) = tokio::select! {
+            let undone = reloader.due();
+            let ended = tokio::select! {
                 passed = reporter.run(&mut notifier) => match passed? {
                     ReporterEvent::Stopped => break End::ByItself,
                     ReporterEvent::Reconfigured => continue,
@@ -246,12 +258,21 @@ impl Service {
                     }
                     continue;
                 }
+                () = sleep_until(undone.unwrap_or_else(Instant::now)), if undone.is_some() => {
+                    reloader.go_back(&mut readings);
+                    continue;
+                }
                 _ = hangup.recv() => {
                     readings.ask(None);
                     continue;
                 }
                 Some(request) = asked.recv() => {
-                    readings.ask(Some(request));
+                    if request.ask == Ask::Keep {
+                        // The client may have gone.
+                        let _ = request.answer.send(reloader.keep());
+                    } else {
+                        readings.ask(Some(request));
+                    }
                     continue;
                 }
                 Some(news) = peers.recv() => {
@@ -260,10 +281,10 @@ impl Service {
                 }
                 ended = readings.ended() => ended,
             };
-            let outcome = reloader.end(read, &mut reporter, &mut notifier, &mut checks).await;
-            for request in requests {
-                // The client may have gone.
-                let _ = request.send(outcome.clone());
+            let requests = reloader.preview(&ended.outcome, ended.requests);
+            if ended.purpose != Purpose::Try {
+                let ended = Ended { requests, ..ended };
+                reloader.end(ended, &mut reporter, &mut notifier, &mut checks).await;
             }
         };
         if matches!(end, End::Followed) {

@@ -28,6 +28,92 @@ pub fn local(time: SystemTime) -> String {
     format!("{day} {month} {:2} {hour:02}:{minute:02}:{second:02}.{micros:06} {year}", parts.tm_mday)
 }
 
+/// Local time to the millisecond, such as `2024-02-29 23:59:59.999`.
+pub fn local_millis(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let parts = local_parts(since.as_secs());
+    let (year, month) = (parts.tm_year.saturating_add(1900), parts.tm_mon.saturating_add(1));
+    let (day, hour, minute, second) = (parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    let millis = since.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}")
+}
+
+/// A span of time with its unit: `90s`, `10m`, `2h`, `1d`, or several of them.
+///
+/// # Errors
+/// It is none.
+pub fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time such as 60s, 10m, 2h or 1d");
+    let mut rest = text;
+    let mut seconds: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, unit) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let scale = match unit.chars().next() {
+            Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            Some('d') => 86_400,
+            _ => return Err(wrong()),
+        };
+        seconds = number.checked_mul(scale).and_then(|it| it.checked_add(seconds)).ok_or_else(wrong)?;
+        rest = unit.get(1..).unwrap_or_default();
+    }
+    if seconds == 0 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// The moment of an RFC 3339 time in UTC, as [`rfc3339`] writes it.
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut parts = local_numbers(date, time)?;
+    // SAFETY: the pointer is to a value of this function.
+    let seconds = unsafe { libc::timegm(&raw mut parts) };
+    let millis = time.split_once('.').and_then(|(_, millis)| millis.parse().ok()).unwrap_or(0);
+    let since =
+        Duration::from_secs(u64::try_from(seconds).ok()?).saturating_add(Duration::from_millis(millis));
+    UNIX_EPOCH.checked_add(since)
+}
+
+/// The moment of a local time: `2024-02-29 23:59`, with seconds or without; without a date, today.
+pub fn parse_local(text: &str, now: SystemTime) -> Option<SystemTime> {
+    let today = local_millis(now);
+    let (date, time) = match text.split_once([' ', 'T']) {
+        Some((date, time)) => (date, time),
+        None if text.contains(':') => (today.split_once(' ')?.0, text),
+        None => (text, "00:00"),
+    };
+    let mut parts = local_numbers(date, time)?;
+    // The C library finds out whether it is summer time.
+    parts.tm_isdst = -1;
+    // SAFETY: the pointer is to a value of this function.
+    let seconds = unsafe { libc::mktime(&raw mut parts) };
+    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+/// The numbers of a date and a time of day; fractions of seconds are left out.
+fn local_numbers(date: &str, time: &str) -> Option<libc::tm> {
+    let mut numbers = date.split('-').map(|part| part.parse::<i32>().ok());
+    let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    let time = time.split_once('.').map_or(time, |(whole, _)| whole);
+    let mut clock = time.split(':').map(|part| part.parse::<i32>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().unwrap_or(Some(0))?);
+    let is_valid = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..=60).contains(&second);
+    if !is_valid || numbers.next().is_some() || clock.next().is_some() {
+        return None;
+    }
+    // SAFETY: all numbers are allowed to be 0, and the pointer to the name of the zone to be null.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    (parts.tm_year, parts.tm_mon, parts.tm_mday) = (year - 1900, month - 1, day);
+    (parts.tm_hour, parts.tm_min, parts.tm_sec) = (hour, minute, second);
+    Some(parts)
+}
+
 /// By the machine's time zone, which is read from a file the first time.
 fn local_parts(seconds: u64) -> libc::tm {
     let seconds = libc::time_t::try_from(seconds).unwrap_or(libc::time_t::MAX);
@@ -57,6 +143,32 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_have_units() {
+        let seconds = |text| span(text).map(|span| span.as_secs()).ok();
+        assert_eq!(seconds("60s"), Some(60));
+        assert_eq!(seconds("1h30m"), Some(5400));
+        assert_eq!(seconds("2d"), Some(172_800));
+        for wrong in ["", "60", "s", "1.5m", "5w", "0s", "99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        let at = UNIX_EPOCH + Duration::from_millis(1_709_251_199_999);
+        assert_eq!(parse_rfc3339(&rfc3339(at)), Some(at));
+        let local = local_millis(at);
+        let whole = UNIX_EPOCH + Duration::from_secs(1_709_251_199);
+        assert_eq!(parse_local(&local, at), Some(whole));
+        let (_, time) = local.split_once(' ').unwrap();
+        assert_eq!(parse_local(time, at), Some(whole));
+        for wrong in ["", "yesterday", "2024-13-01", "2024-02-29 24:00", "12:60", "1:2:3:4", "2024-02-29-1"] {
+            assert_eq!(parse_local(wrong, at), None, "{wrong}");
+        }
+        assert_eq!(parse_rfc3339("2024-02-29 12:00"), None);
+    }
 
     #[test]
     fn known_moments() {

@@ -9,8 +9,9 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -46,6 +47,20 @@ impl Output {
         // SAFETY: an owned descriptor stays open and the same for as long as it lives.
         let reader = unsafe { AsyncFd::register_with_interest(reader, Interest::READABLE)? };
         Ok(Self { reader, writer, tail: VecDeque::with_capacity(TAIL) })
+    }
+
+    /// An output whose writers outlive the daemon: each is a reader too, so that none gets SIGPIPE after its end.
+    ///
+    /// # Errors
+    /// The pipe cannot be created.
+    pub fn surviving() -> io::Result<Self> {
+        let mut output = Self::new()?;
+        let path = format!("/proc/self/fd/{}", output.writer.as_raw_fd());
+        // Without /proc a writer gets SIGPIPE.
+        if let Ok(both) = File::options().read(true).write(true).open(path) {
+            output.writer = both.into();
+        }
+        Ok(output)
     }
 
     /// Discards earlier output.
@@ -123,7 +138,6 @@ fn printable(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::io::Write;
 
     use tokio::time::timeout;
@@ -148,6 +162,14 @@ mod tests {
         assert_eq!(output.tail(), "");
         writer.write_all(b"new").unwrap();
         assert_eq!(output.tail(), "new");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_writer_may_outlive_the_reader() {
+        let output = Output::surviving().unwrap();
+        let mut writer = File::from(output.to_writer().unwrap());
+        drop(output);
+        writer.write_all(b"no SIGPIPE").unwrap();
     }
 
     #[tokio::test(flavor = "current_thread")]

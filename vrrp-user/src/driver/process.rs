@@ -23,6 +23,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
+use vrrp_ebpf::time::Timestamp;
 
 use super::output::Output;
 use super::process_limit::{self, CROWD};
@@ -108,21 +109,51 @@ impl Job {
     /// process of it is left.
     pub async fn run(&self, more: &[&str], environment: &[(&str, String)]) -> Run {
         let started = clock::now();
-        let begun = loop {
-            match self.spawn(more, environment, None).await {
+        let (end, lingering) = match self.begin(more, environment, None).await {
+            Ok(child) => self.wait(child, pending()).await,
+            Err(errno) => (End::of_start(errno), None),
+        };
+        Self::ended(end, lingering, started).await
+    }
+
+    /// As [`Self::run`], and keeps the end of its output.
+    pub async fn run_printing(
+        &self,
+        more: &[&str],
+        environment: &[(&str, String)],
+        output: &mut Output,
+    ) -> Run {
+        let started = clock::now();
+        output.begin();
+        let (end, lingering) = match self.begin(more, environment, Some(output)).await {
+            Ok(child) => self.wait(child, async { match output.follow().await {} }).await,
+            Err(errno) => (End::of_start(errno), None),
+        };
+        Self::ended(end, lingering, started).await
+    }
+
+    /// Starts the command, and tries again while this machine lacks what that takes.
+    async fn begin(
+        &self,
+        more: &[&str],
+        environment: &[(&str, String)],
+        output: Option<&Output>,
+    ) -> nix::Result<Child> {
+        let started = clock::now();
+        loop {
+            match self.spawn(more, environment, output).await {
                 Err(errno)
                     if shortage::is_shortage_of_fork(errno as i32)
                         && clock::now().since(started) < self.limit =>
                 {
                     sleep(AGAIN).await;
                 }
-                begun => break begun,
+                begun => return begun,
             }
-        };
-        let (end, lingering) = match begun {
-            Ok(child) => self.wait(child, pending()).await,
-            Err(errno) => (End::of_start(errno), None),
-        };
+        }
+    }
+
+    async fn ended(end: End, lingering: Option<Lingering>, started: Timestamp) -> Run {
         let run = Run { end, lasted: clock::now().since(started) };
         if let Some(lingering) = lingering {
             lingering.end().await;

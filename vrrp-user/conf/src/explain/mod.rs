@@ -22,6 +22,9 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::outline::{Place, Written};
 use super::{Group, Instance, Loaded};
 
+/// Most warnings about traps.
+const TRAPS: usize = 100;
+
 /// Kernel settings of this host.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Surroundings {
@@ -131,6 +134,26 @@ impl Loaded {
         let global_defs = value::globals(&self.outline, config, &findings);
         let groups = config.groups.iter().filter_map(|group| self.explain_group(group, &findings)).collect();
         Explanation { file: Arc::clone(file), refused: false, global_defs, instances, groups, findings }
+    }
+
+    /// Warnings of the explanation that are not findings about the file, each place once: what is written is legal, and
+    /// cannot do what is expected of it.
+    pub fn traps(&self) -> Vec<Diagnostic> {
+        let explanation = self.explain(Surroundings::default());
+        let mut traps: Vec<Diagnostic> = Vec::new();
+        for finding in explanation.instances.into_iter().flat_map(|it| it.findings) {
+            let Finding { gravity: Gravity::Warning, place: Some(place), message, help } = finding else {
+                continue;
+            };
+            let Place { file, line, column } = place;
+            let is_there = |it: &Diagnostic| (&it.file, it.line, it.column) == (&file, line, column);
+            let is_known = self.diagnostics.iter().any(|it| is_there(it) && it.message == message);
+            if traps.len() < TRAPS && !is_known && !traps.iter().any(is_there) {
+                let severity = Severity::Warning;
+                traps.push(Diagnostic { severity, file, line, column, message, help, is_harmless: true });
+            }
+        }
+        traps
     }
 
     fn explain_instance(&self, instance: &Instance, block: &Written, mut own: Vec<Finding>) -> Explained {

@@ -51,6 +51,13 @@ const CPUS: usize = 1024;
 
 const FROM_THE_START: &str = "the engine is real-time from the start, if permitted";
 
+/// Whether a keyword of `global_defs` counts at the start of the daemon only.
+pub(crate) fn is_start_only(keyword: &str) -> bool {
+    let of_process = ROWS.iter().any(|row| row.keyword == keyword || row.aliases.contains(&keyword));
+    let others = ["router_id", "vrrp_startup_delay", "vrrp_delay_after_boot"];
+    keyword != "reload_file" && of_process || others.contains(&keyword)
+}
+
 pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_rt_priority",

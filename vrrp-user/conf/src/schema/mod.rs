@@ -38,6 +38,7 @@ use std::time::Duration;
 pub(super) use address::{AddressDraft, Broadcast};
 pub(super) use adverts::Checksum;
 pub(super) use check::targets;
+pub(super) use daemon::is_start_only;
 pub use daemon::mask;
 pub(super) use globals::GlobalsDraft;
 pub(super) use group::GroupDraft;

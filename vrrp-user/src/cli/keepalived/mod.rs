@@ -119,6 +119,8 @@ fn run_options(options: Options) -> RunOptions {
     let beside = |pid: &PathBuf| pid.with_extension("vrrpx");
     let folder = options.runtime_dir.or_else(|| options.pid.as_ref().map(beside));
     RunOptions {
+        // As keepalived does.
+        strict_start: true,
         tolerance: Tolerance::AsKeepalived,
         config: options.config.unwrap_or_else(|| KEEPALIVED_CONF.into()),
         config_id: options.config_id,

@@ -2,22 +2,28 @@
 //!
 //! Enters: events, from the ordinary threads. Leaves: the same by their numbers, as long as they are kept, and a
 //! wake-up for each follower. Absent: waiting; no event waits for a reader. The latest [`KEPT`] are in memory; older
-//! ones are gone, which a reader sees as a gap.
+//! ones are gone, which a reader sees as a gap. Those of earlier runs are read from [`file`].
 //!
 //! Numbers grow by one and begin with the time of the start in microseconds, so that they grow over restarts as well
 //! and no number of an earlier run is valid in this one.
 
+pub mod file;
 pub mod follow;
+pub mod select;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::wall::rfc3339;
+use self::file::Keeper;
+use super::wall::{local_millis, parse_rfc3339, rfc3339};
+use crate::config::Change;
 
 /// Events that are kept: a transition of every instance of a large configuration.
 pub const KEPT: usize = 4096;
@@ -29,6 +35,8 @@ const FINDINGS: usize = 20;
 pub struct Events {
     ring: Mutex<Ring>,
     latest: watch::Sender<u64>,
+    /// Writes to the disk, once [`Events::keep`] was called.
+    keeper: Mutex<Option<Keeper>>,
 }
 
 #[derive(Debug)]
@@ -136,6 +144,9 @@ pub enum What {
         keyword: String,
         state: String,
         end: String,
+        /// The last 512 bytes that it printed, control characters escaped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
     },
     /// A change was given up.
     WebhookFailed {
@@ -162,13 +173,34 @@ pub enum What {
     Reload {
         done: bool,
         findings: Vec<String>,
+        /// What has changed.
+        #[serde(default)]
+        changes: Vec<String>,
+    },
+    /// The file was not used at the start, for these reasons; the last good one is in use.
+    StartStale {
+        findings: Vec<String>,
+    },
+    /// A reload that awaited a confirmation was confirmed.
+    ReloadKept,
+    /// It was not, within so many seconds; the configuration before it is in use again.
+    ReloadUndone {
+        seconds: u64,
     },
 }
 
 impl What {
-    pub fn reload(refused: Option<&[String]>) -> Self {
-        let findings = refused.unwrap_or_default().iter().take(FINDINGS).cloned().collect();
-        Self::Reload { done: refused.is_none(), findings }
+    pub fn reloaded(changes: &[Change]) -> Self {
+        let mut said: Vec<String> = changes.iter().take(FINDINGS).map(ToString::to_string).collect();
+        if changes.len() > FINDINGS {
+            said.push(format!("and {} more", changes.len() - FINDINGS));
+        }
+        Self::Reload { done: true, findings: Vec::new(), changes: said }
+    }
+
+    pub fn refused(findings: &[String]) -> Self {
+        let findings = findings.iter().take(FINDINGS).cloned().collect();
+        Self::Reload { done: false, findings, changes: Vec::new() }
     }
 }
 
@@ -200,7 +232,38 @@ impl Default for Events {
 impl Events {
     fn beginning_with(base: u64) -> Self {
         let ring = Ring { base, latest: base, kept: VecDeque::new() };
-        Self { ring: Mutex::new(ring), latest: watch::Sender::new(base) }
+        Self { ring: Mutex::new(ring), latest: watch::Sender::new(base), keeper: Mutex::new(None) }
+    }
+
+    /// Reads the events of earlier runs from a folder, and writes those of this one there from now on, including those
+    /// that it had already. Returns the earlier ones.
+    ///
+    /// # Errors
+    /// The thread that writes cannot be started.
+    pub fn keep(&self, folder: &Path) -> io::Result<Vec<Arc<Event>>> {
+        let earlier = file::read(folder);
+        let keeper = Keeper::start(folder.to_owned())?;
+        let mut ring = self.lock();
+        ring.kept.iter().for_each(|event| keeper.give(event));
+        let Ring { base, latest, kept } = &mut *ring;
+        // The clock may have been set back.
+        if let Some(last) = earlier.last().filter(|last| last.seq > *base) {
+            (*base, *latest) = (last.seq, (*latest).max(last.seq));
+        }
+        kept.extend(earlier.iter().cloned());
+        kept.make_contiguous().sort_by_key(|event| event.seq);
+        let surplus = kept.len().saturating_sub(KEPT);
+        kept.drain(..surplus);
+        *self.keeper() = Some(keeper);
+        Ok(earlier)
+    }
+
+    /// Waits until all events are on the disk, as far as it answers; later ones are not written.
+    pub fn close(&self) {
+        let keeper = self.keeper().take();
+        if let Some(keeper) = keeper {
+            keeper.end();
+        }
     }
 
     /// Never waits.
@@ -211,7 +274,11 @@ impl Events {
         if ring.kept.len() >= KEPT {
             ring.kept.pop_front();
         }
-        ring.kept.push_back(Arc::new(Event { seq, time: rfc3339(SystemTime::now()), what }));
+        let event = Arc::new(Event { seq, time: rfc3339(SystemTime::now()), what });
+        if let Some(keeper) = &*self.keeper() {
+            keeper.give(&event);
+        }
+        ring.kept.push_back(event);
         drop(ring);
         self.latest.send_replace(seq);
     }
@@ -236,9 +303,14 @@ impl Events {
             let from = seq.saturating_add(1);
             Gap { from, until: oldest, lost: (seq >= ring.base).then(|| oldest.saturating_sub(from)) }
         });
-        let skipped = seq.map_or(0, |seq| seq.saturating_add(1).saturating_sub(oldest));
-        let kept = ring.kept.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
+        // The numbers of two runs do not follow one another.
+        let skipped = seq.map_or(0, |seq| ring.kept.partition_point(|event| event.seq <= seq));
+        let kept = ring.kept.iter().skip(skipped);
         Page { gap, events: kept.take(most).cloned().collect() }
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -248,7 +320,8 @@ impl Events {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.seq, self.time, self.what)
+        let local = parse_rfc3339(&self.time).map(local_millis);
+        write!(f, "{}  {}", local.as_deref().unwrap_or(&self.time), self.what)
     }
 }
 
@@ -294,8 +367,10 @@ impl fmt::Display for What {
                     "{instance}: another process keeps removing routes and rules; they are not set again"
                 )
             }
-            Self::HookFailed { name, keyword, state, end } => {
-                write!(f, "{name}: {keyword} for {state} failed: {end}")
+            Self::HookFailed { name, keyword, state, end, output } => {
+                write!(f, "{name}: {keyword} for {state} failed: {end}")?;
+                let last = output.as_deref().and_then(|output| output.lines().last());
+                last.map_or(Ok(()), |last| write!(f, "; it printed: {last}"))
             }
             Self::WebhookFailed { webhook, name, state, why } => {
                 write!(f, "{name}: {state} not posted to {webhook}: {why}")
@@ -306,9 +381,21 @@ impl fmt::Display for What {
                 why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
             }
             Self::MailFailed { subject, why } => write!(f, "mail {subject:?} not sent: {why}"),
-            Self::Reload { done: true, .. } => f.write_str("reloaded"),
+            Self::Reload { done: true, changes, .. } if changes.is_empty() => f.write_str("reloaded"),
+            Self::Reload { done: true, changes, .. } => write!(f, "reloaded: {}", changes.join("; ")),
             Self::Reload { findings, .. } => {
                 write!(f, "the configuration is refused: {}", findings.join("; "))
+            }
+            Self::StartStale { findings } => {
+                write!(f, "started with the last good configuration: {}", findings.join("; "))
+            }
+            Self::ReloadKept => f.write_str("the reload is kept"),
+            Self::ReloadUndone { seconds } => {
+                write!(
+                    f,
+                    "the reload was not kept within {seconds} s: the configuration before it is in use again, and the \
+                     file differs from it"
+                )
             }
         }
     }
@@ -366,6 +453,6 @@ mod tests {
         let line = r#"{"seq":7,"time":"2026-11-21T10:00:00.000Z","event":"check","check":"web","up":false,"outcome":"exit 1"}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
         assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
-        assert_eq!(event.to_string(), "7 2026-11-21T10:00:00.000Z check web is down: exit 1");
+        assert!(event.to_string().ends_with(":00.000  check web is down: exit 1"), "{event}");
     }
 }

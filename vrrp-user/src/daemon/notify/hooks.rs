@@ -15,8 +15,9 @@ use tracing::{info, warn};
 use super::fifo::NotifyState;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
 use crate::daemon::events::What;
-use crate::daemon::history::History;
+use crate::daemon::history::{History, HookRun};
 use crate::daemon::tasks::Tasks;
+use crate::driver::output::Output;
 use crate::driver::process::{Identity, IdentityError, Job};
 use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
@@ -174,7 +175,14 @@ impl Hooks {
             }
         }
         let mut done = 0;
-        while told.changed().await.is_ok() {
+        let mut output = match Output::surviving() {
+            Ok(output) => Some(output),
+            Err(error) => {
+                warn!(%error, "cannot keep what hooks print");
+                None
+            }
+        };
+        while comes(&mut told, output.as_mut()).await {
             let waiting = *told.borrow_and_update();
             for (number, notification) in [waiting.state, waiting.contest].into_iter().flatten() {
                 // A contest is void if a transition has overtaken it meanwhile.
@@ -184,15 +192,20 @@ impl Hooks {
                     continue;
                 }
                 done = number;
-                self.tell_unless_ending(&notification, &told).await;
+                self.tell_unless_ending(&notification, &told, output.as_mut()).await;
             }
         }
     }
 
     /// The end does not wait for a slow hook of an earlier state.
-    async fn tell_unless_ending(&self, notification: &Notification, told: &watch::Receiver<Waiting>) {
+    async fn tell_unless_ending(
+        &self,
+        notification: &Notification,
+        told: &watch::Receiver<Waiting>,
+        output: Option<&mut Output>,
+    ) {
         tokio::select! {
-            () = self.tell(notification) => {}
+            () = self.tell(notification, output) => {}
             () = stop_overdue(told.clone()), if notification.word != NotifyState::Stop => {
                 let (instance, group) = self.labels();
                 warn!(instance, group, "a hook is still running while the daemon stops; it is left running");
@@ -200,7 +213,7 @@ impl Hooks {
         }
     }
 
-    async fn tell(&self, notification: &Notification) {
+    async fn tell(&self, notification: &Notification, mut output: Option<&mut Output>) {
         let (keyword, specific) = match notification.word {
             NotifyState::Master => ("notify_master", &self.master),
             NotifyState::Backup => ("notify_backup", &self.backup),
@@ -213,40 +226,48 @@ impl Hooks {
         };
         let environment = self.environment(notification);
         if let Some(job) = specific {
-            self.call(keyword, job, notification, &[], &environment).await;
+            self.call((keyword, job), notification, &[], &environment, output.as_deref_mut()).await;
         }
         // As in keepalived, `notify` is called for states only.
         if let Some(job) = self.any.as_ref().filter(|_| notification.word != NotifyState::MasterRxLowerPri) {
             let priority = notification.priority.to_string();
             let more = [self.subject.as_str(), &*self.name, notification.word.as_str(), &*priority];
-            self.call("notify", job, notification, &more, &environment).await;
+            self.call(("notify", job), notification, &more, &environment, output).await;
         }
     }
 
     async fn call(
         &self,
-        keyword: &'static str,
-        job: &Job,
+        (keyword, job): (&'static str, &Job),
         notification: &Notification,
         more: &[&str],
         environment: &[(&str, String)],
+        mut output: Option<&mut Output>,
     ) {
         let state = notification.word.as_str();
-        let run = job.run(more, environment).await;
+        let run = match output.as_deref_mut() {
+            Some(output) => job.run_printing(more, environment, output).await,
+            None => job.run(more, environment).await,
+        };
+        let printed = output.filter(|_| !run.end.is_success()).map(Output::tail);
+        let printed = printed.filter(|printed| !printed.is_empty());
+        let ended = HookRun::ended(state, run, printed.clone());
         match self.subject {
-            Subject::Instance(instance) => self.history.hook(instance, keyword, state, run),
-            Subject::Group(group) => self.history.group_hook(group, keyword, state, run),
+            Subject::Instance(instance) => self.history.hook(instance, keyword, ended),
+            Subject::Group(group) => self.history.group_hook(group, keyword, ended),
         }
         let (instance, group) = self.labels();
         if run.end.is_success() {
             info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
         } else {
-            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+            let output = printed.as_deref();
+            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, output, "hook failed");
             self.history.events.push(What::HookFailed {
                 name: self.name.to_string(),
                 keyword: keyword.to_owned(),
                 state: state.to_owned(),
                 end: run.end.to_string(),
+                output: printed,
             });
         }
     }
@@ -277,6 +298,20 @@ impl Hooks {
             ("VRRPX_EPOCH", notification.epoch.0.to_string()),
             ("VRRPX_PEER", notification.peer.map(|peer| peer.to_string()).unwrap_or_default()),
         ]
+    }
+}
+
+/// Waits for a notification, and drains what background processes of earlier hooks print; false if none will come.
+async fn comes(told: &mut watch::Receiver<Waiting>, output: Option<&mut Output>) -> bool {
+    let drained = async {
+        match output {
+            Some(output) => match output.follow().await {},
+            None => std::future::pending::<()>().await,
+        }
+    };
+    tokio::select! {
+        changed = told.changed() => changed.is_ok(),
+        () = drained => true,
     }
 }
 

@@ -23,6 +23,27 @@ pub struct Host {
     pub addresses: Vec<Address>,
 }
 
+/// One finding about a configuration on this host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Misfit {
+    pub text: String,
+    /// An instance whose own interface is missing: it is in Fault.
+    pub is_lacking: bool,
+}
+
+/// Compares a configuration with the interfaces and addresses of this host.
+pub fn findings(config: &Config) -> Vec<Misfit> {
+    let other = |text| Misfit { text, is_lacking: false };
+    match Host::read() {
+        Ok(host) => {
+            let lacking = host.lacks_interfaces_of(config).into_iter();
+            let lacking = lacking.map(|text| Misfit { text, is_lacking: true });
+            lacking.chain(host.misfits(config).into_iter().map(other)).collect()
+        }
+        Err(error) => vec![other(format!("cannot read the interfaces of this host: {error}"))],
+    }
+}
+
 impl Host {
     /// # Errors
     /// The kernel could not be queried.
@@ -70,8 +91,23 @@ impl Host {
             for address in settings.addresses.all() {
                 lines.extend(self.misfit(settings, address));
             }
+            lines.extend(self.lacks_source_of(settings));
         }
         lines.into_iter().collect()
+    }
+
+    /// An instance without its interface is reported as that.
+    fn lacks_source_of(&self, settings: &InstanceSettings) -> Option<String> {
+        let source = settings.source?;
+        let is_here = self.addresses.iter().any(|own| own.address == source);
+        let is_known = settings.interface.is_empty() || self.index(&settings.interface).is_some();
+        let has_vmacs = settings.vmacs.own.is_some();
+        (!is_here && is_known && !has_vmacs).then(|| {
+            format!(
+                "vrrp_instance {}: its source address {source} is on no interface: it stays in FAULT until that appears",
+                settings.name
+            )
+        })
     }
 
     fn misfit(&self, settings: &InstanceSettings, address: &VirtualAddress) -> Option<String> {
@@ -204,6 +240,12 @@ mod tests {
                     .to_owned(),
             ),
             ("", "192.0.2.30/24 dev eth7", none("eth7 for 192.0.2.30")),
+            (
+                "mcast_src_ip 192.0.2.99",
+                "192.0.2.30/24",
+                "vrrp_instance web: its source address 192.0.2.99 is on no interface: it stays in FAULT until that appears"
+                    .to_owned(),
+            ),
             (
                 "track_interface {\neth7\n}",
                 "192.0.2.30/24",

@@ -22,6 +22,8 @@ pub struct RunOptions {
     /// Address of the metrics listener, if any.
     pub metrics: Option<SocketAddr>,
     pub mode: XdpMode,
+    /// End instead of starting with the last good configuration if the file has errors.
+    pub strict_start: bool,
     /// Replace the daemon of the runtime folder, if there is one.
     pub hot_restart: bool,
     /// Run as a bridge process: only until the next daemon has replaced it, and for this time at most.
@@ -38,7 +40,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// The reader of the configuration.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.config_id.as_deref()).tolerating(self.tolerance.clone())
+        Reader::new(self.config_id.as_deref()).tolerating(self.tolerance.clone()).copying()
     }
 }
 

@@ -19,6 +19,13 @@ use thiserror::Error;
 use crate::driver::ownership;
 use crate::driver::security::Weakness;
 
+/// The folder for what outlives the daemon: that of the unit (`StateDirectory=`), else the runtime folder.
+pub fn state(runtime_dir: &Path) -> PathBuf {
+    let of_unit = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty());
+    let first = of_unit.and_then(|value| std::env::split_paths(&value).next());
+    first.unwrap_or_else(|| runtime_dir.to_owned())
+}
+
 /// Part of file names of a daemon that does not own the folder yet; its pid follows.
 const NEXT: &str = ".next.";
 

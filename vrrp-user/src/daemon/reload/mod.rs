@@ -1,46 +1,115 @@
 //! Reload: another configuration for a running daemon.
 //!
 //! Enters: SIGHUP, or a request on the control socket. Leaves: the new file in use as a whole, or not at all; then the
-//! configuration is [`Stale`]. Absent: what the parts do with it; each changes over by itself: interfaces and programs
+//! configuration is [`Stale`]. A reload that is not confirmed in time gives way to the configuration before it.
+//! Absent: what the parts do with it; each changes over by itself: interfaces and programs
 //! first, then the engine at one moment, then hooks and checks.
 
 pub mod change;
+mod outlook;
 mod reading;
 
-pub use reading::{Outcome, Readings};
+pub use reading::{Ended, Outcome, Purpose, Readings};
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use self::reading::Ready;
 use super::checks::Checks;
+use super::events::What;
 use super::host::interfaces::Order;
+use super::last_good::Saver;
 use super::notify::Notifier;
 use super::process::options::RunOptions;
 use super::process::systemd;
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
 use super::steering;
-use crate::config::{Config, ProcessSettings};
+use crate::config::{Change, Config, Loaded, ProcessSettings};
 
 /// Longest time that the engine may take to change over.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Changes that are logged one by one, and findings that are passed to clients.
+const LISTED: usize = 100;
 
 /// Why the configuration in use is not that of the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stale {
     pub since: SystemTime,
+    pub cause: Cause,
     /// One finding each.
     pub findings: Vec<String>,
 }
 
-/// A request to reload; the answer is the result of [`Reloader::end`].
-pub type Request = oneshot::Sender<Result<(), Vec<String>>>;
+/// What made the configuration stale.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// A reload was refused.
+    Refused,
+    /// A reload was not confirmed in time.
+    NotKept,
+    /// The file was refused at the start; the last good one is in use.
+    AtStart,
+}
+
+impl Cause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NotKept => "not_kept",
+            Self::AtStart => "refused_at_start",
+        }
+    }
+}
+
+/// A request to reload.
+#[derive(Debug)]
+pub struct Request {
+    pub ask: Ask,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// What a client wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ask {
+    /// With a time: go back unless it is kept by then.
+    Apply { confirm: Option<Duration> },
+    /// Say what would change.
+    Try,
+    /// Keep the reload that awaits it.
+    Keep,
+}
+
+/// Findings, one each, if the daemon goes on as it was.
+pub type Answer = Result<Applied, Vec<String>>;
+
+/// What a reload has changed, or would change.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Applied {
+    pub changes: Vec<Change>,
+    /// One finding each.
+    pub warnings: Vec<String>,
+    /// Who would hand over to whom, as far as is known; of a dry run only.
+    #[serde(default)]
+    pub handovers: Vec<String>,
+}
+
+/// A reload that was applied and awaits a confirmation.
+#[derive(Debug)]
+struct Awaiting {
+    due: Instant,
+    given: Duration,
+    before: Arc<Loaded>,
+    /// When that was read.
+    read: Option<SystemTime>,
+}
 
 /// Everything that a reload needs.
 #[derive(Debug)]
@@ -48,63 +117,214 @@ pub struct Reloader {
     pub options: RunOptions,
     pub shared: SharedContext,
     pub orders: mpsc::Sender<Order>,
+    /// The configuration in use, as read; `None` before [`Self::running`].
+    current: Option<Arc<Loaded>>,
+    awaiting: Option<Awaiting>,
+    /// The time in which a reload was not kept, and when the configuration before it was read; on the way back.
+    returning: Option<(Duration, Option<SystemTime>)>,
+    saver: Option<Saver>,
 }
 
 impl Reloader {
-    /// Starts to read the file again, beside this thread.
-    pub fn begin(&self, readings: &mut Readings) {
-        systemd::tell(&[
-            NotifyState::Reloading,
-            NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
-        ]);
-        let sign = self.shared.now().config.globals.process.reload_file.clone();
-        readings.begin(&self.options, sign);
+    pub fn new(options: RunOptions, shared: SharedContext, orders: mpsc::Sender<Order>) -> Self {
+        let saver = Saver::of(&options);
+        Self { options, shared, orders, current: None, awaiting: None, returning: None, saver }
     }
 
-    /// Changes over to what was read.
+    /// Notes the configuration in use.
+    pub fn running(&mut self, loaded: Arc<Loaded>) {
+        self.current = Some(loaded);
+        self.save();
+    }
+
+    /// Must be called within a runtime.
+    fn save(&self) {
+        if let (Some(saver), Some(loaded)) = (&self.saver, &self.current) {
+            saver.save(Arc::clone(loaded), self.awaiting.is_some());
+        }
+    }
+
+    /// Starts to read the file again, beside this thread.
+    pub fn begin(&self, readings: &mut Readings) {
+        if readings.purpose() != Purpose::Try {
+            systemd::tell(&[
+                NotifyState::Reloading,
+                NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
+            ]);
+        }
+        let sign = self.shared.now().config.globals.process.reload_file.clone();
+        readings.begin(&self.options, sign, self.current.clone());
+    }
+
+    /// Time at which a reload is undone, unless it is kept before.
+    pub fn due(&self) -> Option<Instant> {
+        self.awaiting.as_ref().map(|awaiting| awaiting.due)
+    }
+
+    /// Asks for the return to the configuration before, which is due.
+    pub fn go_back(&mut self, readings: &mut Readings) {
+        if let Some(Awaiting { before, given, read, .. }) = self.awaiting.take() {
+            warn!("the reload was not kept within {given:?}; going back to the configuration before it");
+            self.returning = Some((given, read));
+            readings.ask_return(before);
+        }
+    }
+
+    /// Keeps the reload that awaits it.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn keep(&mut self) -> Answer {
+        let none = || vec!["no reload waits to be kept; it may have been undone already".to_owned()];
+        self.awaiting.take().ok_or_else(none)?;
+        self.shared.now().history.kept();
+        self.save();
+        info!("the reload is kept");
+        Ok(Applied::default())
+    }
+
+    /// Says what would change, and answers the requests for that alone; returns the others.
+    pub fn preview(&self, read: &Outcome, requests: Vec<Request>) -> Vec<Request> {
+        let (tries, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(|it| it.ask == Ask::Try);
+        if tries.is_empty() {
+            return others;
+        }
+        let answer = match read {
+            Ok(ready) => Ok(Applied {
+                changes: ready.changes.clone(),
+                warnings: ready.warnings(),
+                handovers: outlook::handovers(&self.shared.now(), &ready.config),
+            }),
+            Err(findings) => Err(findings.clone()),
+        };
+        for request in tries {
+            // The client may have gone.
+            let _ = request.answer.send(answer.clone());
+        }
+        others
+    }
+
+    /// Changes over to what was read, for these requests.
     ///
     /// # Errors
     /// The findings of the configuration, one each; the daemon goes on as it was.
     pub async fn end(
-        &self,
-        read: Outcome,
+        &mut self,
+        Ended { outcome: read, requests, purpose }: Ended,
         reporter: &mut Reporter,
         notifier: &mut Notifier,
         checks: &mut Checks,
-    ) -> Result<(), Vec<String>> {
+    ) {
+        let confirm = requests.iter().filter_map(|it| match it.ask {
+            Ask::Apply { confirm } => confirm,
+            Ask::Try | Ask::Keep => None,
+        });
+        let confirm = confirm.min();
         let outcome = match read {
-            Ok(ready) => self.change_over(ready, reporter, notifier, checks).await,
+            Ok(ready) => {
+                let applied = Applied {
+                    changes: ready.changes.clone(),
+                    warnings: ready.warnings(),
+                    handovers: Vec::new(),
+                };
+                let loaded = Arc::clone(&ready.loaded);
+                let outcome = self.change_over(ready, reporter, notifier, checks).await;
+                outcome.map(|()| (applied, loaded))
+            }
             Err(findings) => Err(findings),
         };
         systemd::tell(&[NotifyState::Ready]);
-        let history = &self.shared.now().history;
-        match &outcome {
-            Ok(()) => {
-                history.loaded(SystemTime::now());
-                info!(config = %self.options.config.display(), "reloaded");
+        let answer = match outcome {
+            Ok((applied, loaded)) => {
+                self.applied(&applied, loaded, confirm, purpose);
+                Ok(applied)
             }
             Err(findings) => {
-                for finding in findings {
-                    error!("{finding}");
+                match purpose {
+                    Purpose::Return => self.stayed(&findings),
+                    Purpose::Apply | Purpose::Try => self.refused(&findings),
                 }
-                warn!("configuration not reloaded; the previous one stays in use");
-                history.stale(Stale { since: SystemTime::now(), findings: findings.clone() });
+                Err(findings)
             }
+        };
+        for request in requests {
+            // The client may have gone.
+            let _ = request.answer.send(answer.clone());
         }
-        outcome
+    }
+
+    /// Notes that a configuration is in use.
+    fn applied(
+        &mut self,
+        applied: &Applied,
+        loaded: Arc<Loaded>,
+        confirm: Option<Duration>,
+        purpose: Purpose,
+    ) {
+        let before = self.current.replace(loaded);
+        let history = &self.shared.now().history;
+        for change in applied.changes.iter().take(LISTED) {
+            info!("{change}");
+        }
+        if applied.changes.len() > LISTED {
+            info!("and {} more changes", applied.changes.len() - LISTED);
+        }
+        if purpose == Purpose::Return {
+            warn!("the configuration before the reload is in use again; the file differs from it");
+            if let Some((given, read)) = self.returning.take() {
+                history.undone(read, given);
+            }
+            self.save();
+            return;
+        }
+        let read = history.read().loads.at;
+        history.loaded(SystemTime::now(), &applied.changes);
+        info!(config = %self.options.config.display(), "reloaded");
+        // Of several reloads, the configuration before the first one is the one that was kept last.
+        let awaited = self.awaiting.take().map(|it| (it.before, it.read));
+        let kept = awaited.or_else(|| Some((before?, read)));
+        if let (Some(given), Some((before, read))) = (confirm, kept) {
+            let due = Instant::now() + given;
+            self.awaiting = Some(Awaiting { due, given, before, read });
+            history.awaiting(SystemTime::now().checked_add(given));
+            warn!("the reload is undone in {given:?} unless it is kept: vrrpx reload --keep");
+        }
+        self.save();
+    }
+
+    /// Notes that the configuration before a reload cannot be used any more.
+    fn stayed(&mut self, findings: &[String]) {
+        self.returning = None;
+        for finding in findings {
+            error!("{finding}");
+        }
+        error!("cannot go back to the configuration before the reload; the reloaded one stays in use");
+        let history = &self.shared.now().history;
+        history.events.push(What::refused(findings));
+        history.awaiting(None);
+        self.save();
+    }
+
+    fn refused(&self, findings: &[String]) {
+        for finding in findings {
+            error!("{finding}");
+        }
+        warn!("configuration not reloaded; the previous one stays in use");
+        let (since, findings) = (SystemTime::now(), findings.to_owned());
+        self.shared.now().history.stale(Stale { since, cause: Cause::Refused, findings });
     }
 
     async fn change_over(
         &self,
-        Ready { config, warnings, notices }: Ready,
+        Ready { config, loaded, traps, notices, misfits, .. }: Ready,
         reporter: &mut Reporter,
         notifier: &mut Notifier,
         checks: &mut Checks,
     ) -> Result<(), Vec<String>> {
-        for warning in &warnings {
+        for warning in loaded.diagnostics.iter().chain(&traps) {
             warn!("{warning}");
         }
-        for line in &notices {
+        for line in notices.iter().chain(&misfits) {
             warn!("{line}");
         }
         checks.prepare(&config).await.map_err(|error| vec![error.to_string()])?;

@@ -15,11 +15,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::Request;
-use crate::config::{Config, Diagnostic, Progress, Reader};
+use super::{Ask, LISTED, Request};
+use crate::config::{Change, Config, Diagnostic, Loaded, Progress, Reader};
 use crate::daemon::process::options::RunOptions;
-use crate::daemon::process::preflight;
-use crate::daemon::run::{self, Usable};
+use crate::daemon::process::{fit, preflight};
+use crate::daemon::run::{self, RunError, Usable};
 
 /// Time limit for the files. The largest configuration is read in a few seconds; a mount whose server is gone never
 /// answers.
@@ -35,9 +35,51 @@ pub type Outcome = Result<Ready, Vec<String>>;
 #[derive(Debug)]
 pub struct Ready {
     pub(super) config: Config,
-    pub(super) warnings: Vec<Diagnostic>,
+    /// The file's, from which it follows.
+    pub(super) loaded: Arc<Loaded>,
+    /// Settings that are legal, and cannot do what is expected of them.
+    pub(super) traps: Vec<Diagnostic>,
     /// Findings about what was removed from it.
     pub(super) notices: Vec<String>,
+    /// Findings about this host.
+    pub(super) misfits: Vec<String>,
+    /// Differences from the configuration in use.
+    pub(super) changes: Vec<Change>,
+}
+
+impl Ready {
+    /// All findings, one each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let of_file = self.loaded.diagnostics.iter().chain(&self.traps).map(ToString::to_string);
+        let of_host = self.notices.iter().chain(&self.misfits);
+        let of_host = of_host.map(|line| format!("warning: on this host: {line}"));
+        let mut all: Vec<String> = of_file.chain(of_host).collect();
+        if all.len() > LISTED {
+            let more = all.split_off(LISTED).len();
+            all.push(format!("warning: and {more} more"));
+        }
+        all
+    }
+}
+
+/// What a reading is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// To change over to the file.
+    Apply,
+    /// To say what would change.
+    Try,
+    /// To go back to an earlier configuration.
+    Return,
+}
+
+/// A reading that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub outcome: Outcome,
+    /// The requests that it answers.
+    pub requests: Vec<Request>,
+    pub purpose: Purpose,
 }
 
 /// The present reading, the requests that it answers, and those for the next.
@@ -45,13 +87,23 @@ pub struct Ready {
 pub struct Readings {
     current: Option<Current>,
     served: Vec<Request>,
-    next: Option<Vec<Request>>,
+    next: Option<Next>,
+    /// The configuration to go back to; comes before `next`.
+    back: Option<Arc<Loaded>>,
     /// Each reading thread holds a reference.
     threads: Arc<()>,
 }
 
+#[derive(Debug, Default)]
+struct Next {
+    requests: Vec<Request>,
+    /// A signal, which awaits no answer.
+    has_signal: bool,
+}
+
 #[derive(Debug)]
 struct Current {
+    purpose: Purpose,
     answered: oneshot::Receiver<Outcome>,
     due: Instant,
     progress: Progress,
@@ -60,17 +112,40 @@ struct Current {
 impl Readings {
     /// Asks for a reading that begins from now on; `None` is a signal, which awaits no answer.
     pub fn ask(&mut self, request: Option<Request>) {
-        self.next.get_or_insert_default().extend(request);
+        let next = self.next.get_or_insert_default();
+        next.has_signal |= request.is_none();
+        next.requests.extend(request);
+    }
+
+    /// Asks for a return to an earlier configuration.
+    pub fn ask_return(&mut self, before: Arc<Loaded>) {
+        self.back = Some(before);
     }
 
     /// Whether a reading is to begin, and none is running.
     pub fn is_due(&self) -> bool {
-        self.current.is_none() && self.next.is_some()
+        self.current.is_none() && (self.next.is_some() || self.back.is_some())
+    }
+
+    /// Purpose of the next reading.
+    pub fn purpose(&self) -> Purpose {
+        let tries = |next: &Next| !next.has_signal && next.requests.iter().all(|it| it.ask == Ask::Try);
+        match &self.next {
+            _ if self.back.is_some() => Purpose::Return,
+            Some(next) if tries(next) => Purpose::Try,
+            _ => Purpose::Apply,
+        }
     }
 
     /// Begins the reading that was asked for. Must be called within a runtime.
-    pub fn begin(&mut self, options: &RunOptions, sign: Option<Arc<str>>) {
-        self.served = self.next.take().unwrap_or_default();
+    pub fn begin(&mut self, options: &RunOptions, sign: Option<Arc<str>>, current: Option<Arc<Loaded>>) {
+        let purpose = self.purpose();
+        let back = self.back.take();
+        self.served = match purpose {
+            Purpose::Return => Vec::new(),
+            Purpose::Apply | Purpose::Try => self.next.take().unwrap_or_default().requests,
+        };
+        let sign = sign.filter(|_| purpose == Purpose::Apply);
         let reader = options.reader();
         let progress = reader.progress();
         let (answer, answered) = oneshot::channel();
@@ -84,18 +159,20 @@ impl Readings {
             let (options, held) = (options.clone(), Arc::clone(&self.threads));
             spawn_blocking(move || {
                 let sign = sign.as_deref().map(Sign::set);
-                let outcome = prepare(&reader, &options);
+                let outcome = prepare(&reader, &options, back, current.as_deref());
                 drop((sign, held));
                 // Fails after the deadline: the result is discarded.
                 let _ = answer.send(outcome);
             });
         }
-        self.current = Some(Current { answered, due: Instant::now() + LIMIT, progress });
+        self.current = Some(Current { purpose, answered, due: Instant::now() + LIMIT, progress });
     }
 
-    /// The outcome of the present reading, and the requests that it answers; pending while there is none.
-    pub async fn ended(&mut self) -> (Outcome, Vec<Request>) {
-        let Some(Current { answered, due, progress }) = &mut self.current else { return pending().await };
+    /// The present reading, once it has ended; pending while there is none.
+    pub async fn ended(&mut self) -> Ended {
+        let Some(Current { purpose, answered, due, progress }) = &mut self.current else {
+            return pending().await;
+        };
         let outcome = match timeout_at(*due, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(vec!["reading the configuration has failed; see the log".to_owned()]),
@@ -105,15 +182,25 @@ impl Readings {
                 progress.now()
             )]),
         };
+        let purpose = *purpose;
         self.current = None;
-        (outcome, std::mem::take(&mut self.served))
+        Ended { outcome, requests: std::mem::take(&mut self.served), purpose }
     }
 }
 
-fn prepare(reader: &Reader, options: &RunOptions) -> Outcome {
-    let Usable { mut config, warnings, .. } = run::load(reader, options).map_err(|error| error.findings())?;
+fn prepare(
+    reader: &Reader,
+    options: &RunOptions,
+    back: Option<Arc<Loaded>>,
+    current: Option<&Loaded>,
+) -> Outcome {
+    let usable = back.map_or_else(|| run::load(reader, options), run::usable);
+    let Usable { mut config, loaded } = usable.map_err(|error: RunError| error.findings())?;
     let notices = preflight::scripts(&mut config);
-    Ok(Ready { config, warnings, notices })
+    let misfits = fit::findings(&config).into_iter().map(|it| it.text).collect();
+    let changes = current.map(|current| current.changes_to(&loaded)).unwrap_or_default();
+    let traps = loaded.traps();
+    Ok(Ready { config, loaded, traps, notices, misfits, changes })
 }
 
 /// The file of `reload_file`, which exists while the configuration is read.

@@ -18,7 +18,8 @@ use vrrp_ebpf::map::SLOTS_MAX;
 
 pub use error::{RunError, config_exit_code};
 pub(super) use leftovers::remove_residue;
-pub(super) use prepare::{Usable, load};
+use prepare::First;
+pub(super) use prepare::{Usable, load, usable};
 use serve::Prepared;
 use threads::Queues;
 
@@ -56,10 +57,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let offset = settle_clock();
     let started = clock::now();
-    let (mut config, tolerance) = prepare::load_first(options)?;
+    let First { usable: Usable { mut config, loaded }, stale } = prepare::load_first(options)?;
     prepare::prepare(&mut config)?;
     prepare::present(&config.globals.process, options);
     // A reload refuses new mistakes.
+    let tolerance = loaded.tolerance.clone();
     let options = &RunOptions { tolerance, ..prepare::placed(options, &config.globals.process) };
     runtime_dir::trust(&options.runtime_dir)?;
     let predecessor =
@@ -98,12 +100,16 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         started,
         config: Arc::new(config),
     });
+    if let Some((stale, at)) = stale {
+        context.history.started_stale(stale, at);
+    }
     let store = Arc::new(Store::open(&options.runtime_dir));
     store.prepare(&context.config, &context.live);
     let queues = Queues::new()?;
     let prepared = Prepared {
         options,
         folder: &folder,
+        loaded: &loaded,
         context: &context,
         store: &store,
         queues: &queues,

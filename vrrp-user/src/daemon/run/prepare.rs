@@ -6,36 +6,103 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use nix::sys::prctl::{get_name, set_name};
 use nix::sys::stat::{Mode, umask};
-use tracing::warn;
+use tracing::{error, info, warn};
 
-use super::error::RunError;
-use crate::config::{Config, Diagnostic, ProcessSettings, Reader, Severity, Tolerance};
+use super::error::{RunError, config_exit_code};
+use crate::config::{Config, Loaded, ProcessSettings, Reader, Severity};
+use crate::daemon::control;
 use crate::daemon::host::places;
-use crate::daemon::process::fit::Host;
+use crate::daemon::last_good::LastGood;
+use crate::daemon::process::fit;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, MissingCapabilities};
+use crate::daemon::reload::{Cause, Stale};
 
-/// A configuration that can be used here, and its warnings.
+/// Exit code of a configuration that can be read, and has errors.
+const ERRORS: u8 = 4;
+
+/// A configuration that can be used here, and the file's, from which it follows.
 #[derive(Debug)]
 pub(in crate::daemon) struct Usable {
     pub(in crate::daemon) config: Config,
-    pub(in crate::daemon) warnings: Vec<Diagnostic>,
-    pub(in crate::daemon) tolerance: Tolerance,
+    pub(in crate::daemon) loaded: Arc<Loaded>,
 }
 
 pub(in crate::daemon) fn load(reader: &Reader, options: &RunOptions) -> Result<Usable, RunError> {
-    let loaded = reader.load(&options.config).map_err(RunError::Config)?;
-    let mut config = loaded.config;
-    places::find(&mut config)?;
-    Ok(Usable { config, warnings: loaded.diagnostics, tolerance: loaded.tolerance })
+    usable(Arc::new(reader.load(&options.config).map_err(RunError::Config)?))
 }
 
-/// Reads the configuration of a start; a signal ends the process even while a file system does not answer.
-pub(super) fn load_first(options: &RunOptions) -> Result<(Config, Tolerance), RunError> {
-    let Usable { config, warnings, tolerance } = load(&options.reader(), options)?;
+pub(in crate::daemon) fn usable(loaded: Arc<Loaded>) -> Result<Usable, RunError> {
+    let mut config = loaded.config.clone();
+    places::find(&mut config)?;
+    Ok(Usable { config, loaded })
+}
+
+/// The configuration of a start.
+#[derive(Debug)]
+pub(super) struct First {
+    pub(super) usable: Usable,
+    /// Why it is not that of the file, and when it was applied.
+    pub(super) stale: Option<(Stale, Option<SystemTime>)>,
+}
+
+/// Reads the configuration of a start; a signal ends the process even while a file system does not answer. If the file
+/// has errors, or its reload was not confirmed, the last good configuration takes its place.
+pub(super) fn load_first(options: &RunOptions) -> Result<First, RunError> {
+    let Some(last_good) = LastGood::of(options) else { return read_first(options) };
+    if last_good.is_marked() {
+        let finding = "the daemon ended before its reload was kept (vrrpx reload --keep)".to_owned();
+        return restore(&last_good, options, Cause::NotKept, vec![finding]).or_else(|why| {
+            warn!(
+                "the reload was not kept before the daemon ended; it stays in use, as there is no copy: {why}"
+            );
+            read_first(options)
+        });
+    }
+    match read_first(options) {
+        Err(RunError::Config(diagnostics))
+            if !options.strict_start && config_exit_code(&diagnostics) == ERRORS && !is_beside(options) =>
+        {
+            let error = RunError::Config(diagnostics);
+            restore(&last_good, options, Cause::AtStart, error.findings()).map_err(|why| {
+                info!("no last good configuration takes its place: {why}");
+                error
+            })
+        }
+        first => first,
+    }
+}
+
+/// Whether another daemon runs, which goes on if this one does not replace it. A bridge process does not.
+fn is_beside(options: &RunOptions) -> bool {
+    options.hot_restart
+        && options.bridge.is_none()
+        && control::status(&options.runtime_dir).is_ok_and(|status| !status.node.is_bridge)
+}
+
+fn restore(
+    last_good: &LastGood,
+    options: &RunOptions,
+    cause: Cause,
+    findings: Vec<String>,
+) -> Result<First, String> {
+    let restored = last_good.restore(&options.reader(), options.config_id.as_deref())?;
+    let usable = usable(Arc::new(restored.loaded)).map_err(|error| error.to_string())?;
+    for finding in &findings {
+        error!("{finding}");
+    }
+    error!("started with the last good configuration; correct the file, then run: vrrpx reload");
+    let stale = Stale { since: SystemTime::now(), cause, findings };
+    Ok(First { usable, stale: Some((stale, restored.at)) })
+}
+
+fn read_first(options: &RunOptions) -> Result<First, RunError> {
+    let usable = load(&options.reader(), options)?;
+    let warnings = &usable.loaded.diagnostics;
     let left_out = warnings.iter().filter(|warning| warning.severity == Severity::LeftOut).count();
     if left_out > 0 {
         warn!(
@@ -43,10 +110,10 @@ pub(super) fn load_first(options: &RunOptions) -> Result<(Config, Tolerance), Ru
             options.config.display()
         );
     }
-    for warning in &warnings {
+    for warning in warnings.iter().chain(&usable.loaded.traps()) {
         warn!("{warning}");
     }
-    Ok((config, tolerance))
+    Ok(First { usable, stale: None })
 }
 
 /// Checks what the process may do and what scripts it may run.
@@ -58,10 +125,8 @@ pub(super) fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
         warn!("{line}");
     }
     // A missing interface of an instance is logged later, when instances are matched with interfaces.
-    match Host::read() {
-        Ok(host) => host.misfits(config).iter().for_each(|line| warn!("{line}")),
-        Err(error) => warn!(%error, "cannot compare the configuration with the interfaces of the host"),
-    }
+    let findings = fit::findings(config);
+    findings.iter().filter(|it| !it.is_lacking).for_each(|it| warn!("{}", it.text));
     Ok(())
 }
 

@@ -16,12 +16,13 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::error::RunError;
 use super::leftovers::{outlive, remove_residue};
 use super::threads::{Queues, start_threads};
-use crate::config::Globals;
+use crate::config::{Globals, Loaded};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::host::attach::Attachments;
@@ -32,7 +33,7 @@ use crate::daemon::host::statics::Statics;
 use crate::daemon::host::vmacs::Vmacs;
 use crate::daemon::hot_restart::{Predecessor, RouterSnapshot};
 use crate::daemon::process::options::RunOptions;
-use crate::daemon::process::runtime_dir::RuntimeDir;
+use crate::daemon::process::runtime_dir::{self, RuntimeDir};
 use crate::daemon::queue::Input;
 use crate::daemon::service::Service;
 use crate::daemon::status::DaemonContext;
@@ -44,10 +45,15 @@ use crate::driver::xdp::{Program, Ring};
 /// addresses are set for some 10 ms: a new master in another network namespace of this host would wait for it.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// Time limit for reading the events of earlier runs.
+const EVENTS_LIMIT: Duration = Duration::from_secs(3);
+
 /// Everything that outlives the work.
 pub(super) struct Prepared<'a> {
     pub(super) options: &'a RunOptions,
     pub(super) folder: &'a RuntimeDir,
+    /// The configuration as read.
+    pub(super) loaded: &'a Arc<Loaded>,
     pub(super) context: &'a Arc<DaemonContext>,
     pub(super) store: &'a Arc<Store>,
     pub(super) queues: &'a Queues,
@@ -104,6 +110,7 @@ impl Prepared<'_> {
             if let Some(predecessor) = predecessor {
                 service.restore(&self.follow(predecessor, &orders).await?);
             }
+            self.keep_events().await;
             ready()?;
             service.run(self.folder).await.map_err(RunError::from)
         };
@@ -117,7 +124,20 @@ impl Prepared<'_> {
         }
         // Before the program on them is detached, which corrects what they send until then.
         self.vmacs.borrow_mut().clear();
+        let context = Arc::clone(self.context);
+        let _ = task::spawn_blocking(move || context.history.events.close()).await;
         outcome
+    }
+
+    /// After a predecessor has gone, which writes to the same file.
+    async fn keep_events(&self) {
+        let (context, folder) = (Arc::clone(self.context), runtime_dir::state(&self.options.runtime_dir));
+        let opened = task::spawn_blocking(move || context.history.keep_events(&folder, &context.config));
+        match timeout(EVENTS_LIMIT, opened).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => warn!(%error, "events are lost at a restart"),
+            Ok(Err(_)) | Err(_) => warn!("the file of events cannot be read: its disk does not answer"),
+        }
     }
 
     async fn service(&self, orders: &mpsc::Sender<Order>) -> Result<Service, RunError> {
@@ -125,7 +145,7 @@ impl Prepared<'_> {
         let (context, store) = (Arc::clone(self.context), Arc::clone(self.store));
         let service =
             Service::open(self.options, self.folder, context, inputs, reports, orders.clone(), store).await?;
-        Ok(service)
+        Ok(service.running(Arc::clone(self.loaded)))
     }
 
     /// Removes what an earlier daemon has left.

@@ -19,7 +19,8 @@ use super::{
     ReceptionFault, Status, Steering, Tracked, Vmac, Webhook,
 };
 use crate::config;
-use crate::daemon::history::{HookRun, Inner, InstanceRecord, Posts};
+use crate::daemon::events::What;
+use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
@@ -82,7 +83,9 @@ impl DaemonContext {
             reloads: loads.reloaded,
             refused: loads.refused,
             stale_since: loads.stale.as_ref().map(|stale| rfc3339(stale.since)),
+            stale_cause: loads.stale.as_ref().map(|stale| stale.cause.as_str().to_owned()),
             findings: loads.stale.as_ref().map(|stale| stale.findings.clone()).unwrap_or_default(),
+            keep_by: loads.keep_by.map(rfc3339),
         }
     }
 
@@ -90,6 +93,7 @@ impl DaemonContext {
         let realtime = history.realtime.as_ref();
         Node {
             router_id: self.router_id.to_string(),
+            is_bridge: history.is_bridge,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             time: rfc3339(SystemTime::now()),
@@ -393,6 +397,7 @@ fn hooks(latest: &BTreeMap<&'static str, HookRun>) -> Vec<Hook> {
         success: hook.run.end.is_success(),
         lasted_seconds: hook.run.lasted.as_secs_f64(),
         started: rfc3339(hook.at),
+        output: hook.printed.clone(),
     };
     latest.iter().map(hook).collect()
 }
@@ -427,7 +432,16 @@ fn transitions(past: &InstanceRecord) -> Vec<PastTransition> {
         epoch: passed.transition.epoch.0,
         peer: passed.transition.peer.map(|peer| peer.to_string()),
     };
-    past.history.iter().map(passed).collect()
+    let earlier = past.earlier.iter().filter_map(|event| match event.what.clone() {
+        What::Transition { from, to, reason, priority, epoch, peer, .. } => {
+            Some(PastTransition { at: event.time.clone(), from, to, reason, priority, epoch, peer })
+        }
+        _ => None,
+    });
+    let mut all: Vec<PastTransition> = earlier.chain(past.history.iter().map(passed)).collect();
+    let surplus = all.len().saturating_sub(HISTORY);
+    all.drain(..surplus);
+    all
 }
 
 fn check(script: &config::CheckSettings, history: &Inner, now: Timestamp) -> Check {

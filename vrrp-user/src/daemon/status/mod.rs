@@ -24,7 +24,7 @@ use vrrp_ebpf::time::Timestamp;
 pub(crate) use collect::{
     down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
 };
-pub(in crate::daemon) use overview::wrapped;
+pub use overview::wrapped;
 pub use overview::{View, overview};
 pub use problem::Verdict;
 pub(in crate::daemon) use rejected::detail;
@@ -133,15 +133,24 @@ pub struct Configuration {
     /// Successful reloads, and refused ones.
     pub reloads: u64,
     pub refused: u64,
-    /// When the file was last refused; the previous configuration is in use.
+    /// Since when the file is not in use.
     pub stale_since: Option<String>,
+    /// Why: `refused` by a reload, `refused_at_start`, or a reload was `not_kept`.
+    #[serde(default)]
+    pub stale_cause: Option<String>,
     /// Findings of the refused file, one each.
     pub findings: Vec<String>,
+    /// When the latest reload is undone, unless it is kept.
+    #[serde(default)]
+    pub keep_by: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Node {
     pub router_id: String,
+    /// It keeps the states between the stop and the start of a restart.
+    #[serde(default)]
+    pub is_bridge: bool,
     pub version: String,
     pub pid: u32,
     /// Now, RFC 3339 in UTC.
@@ -375,6 +384,9 @@ pub struct Hook {
     pub success: bool,
     pub lasted_seconds: f64,
     pub started: String,
+    /// The last 512 bytes that it printed, if it failed, control characters escaped.
+    #[serde(default)]
+    pub output: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

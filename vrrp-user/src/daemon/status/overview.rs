@@ -184,12 +184,12 @@ fn remark(out: &mut String, problem: &Problem<'_>, view: View) {
 }
 
 /// A text behind its head, broken between words where the line is full; further lines are indented.
-pub(in crate::daemon) fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
+pub fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
     let mut line = head.to_owned();
     let mut is_empty = true;
     for word in text.split(' ') {
         if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(out, "{line}");
+            let _ = writeln!(out, "{}", line.trim_end());
             line = " ".repeat(indent);
         } else if !is_empty {
             line.push(' ');

@@ -50,21 +50,35 @@ impl Status {
 
     /// Those of the configuration, of each instance, of hooks and of checks that are down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
-        let stale = self.configuration.stale().map(|text| Problem { about: "configuration", text });
+        let configuration = self.configuration.stale().into_iter().chain(self.configuration.awaiting());
+        let configuration = configuration.map(|text| Problem { about: "configuration", text });
         let instances = self.instances.iter().flat_map(Instance::problems);
         let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
         let checks = self.checks.iter().flat_map(Check::problems);
-        stale.into_iter().chain(instances).chain(groups).chain(checks)
+        configuration.chain(instances).chain(groups).chain(checks)
     }
 }
 
 impl Configuration {
-    /// The refusal of the file, with the first of its findings; `None` if the file is in use.
+    /// Why the file is not in use, with the first findings; `None` if it is.
     fn stale(&self) -> Option<String> {
         let since = clock(self.stale_since.as_ref()?);
         let loaded = clock(&self.loaded);
-        let mut text =
-            format!("STALE: the file was refused at {since}; the one read at {loaded} is in use. ");
+        let mut text = match self.stale_cause.as_deref() {
+            Some("not_kept") => {
+                return Some(format!(
+                    "STALE: a reload was undone at {since}, as it was not kept; the configuration of {loaded} is in use, \
+                     and the file differs from it. Run vrrpx reload --confirm again, or restore the file and run vrrpx \
+                     reload"
+                ));
+            }
+            Some("refused_at_start") => {
+                format!(
+                    "STALE: the file was refused at the start; the last good one, of {loaded}, is in use. "
+                )
+            }
+            _ => format!("STALE: the file was refused at {since}; the one read at {loaded} is in use. "),
+        };
         for finding in self.findings.iter().take(FINDINGS) {
             let finding = finding.replace('\n', "; ");
             text.extend([finding.as_str(), if finding.ends_with(['.', '?']) { " " } else { ". " }]);
@@ -74,6 +88,11 @@ impl Configuration {
         }
         text.push_str("Correct the file, then run vrrpx reload");
         Some(text)
+    }
+
+    fn awaiting(&self) -> Option<String> {
+        let until = clock(self.keep_by.as_ref()?);
+        Some(format!("the latest reload is undone at {until}, unless: vrrpx reload --keep"))
     }
 }
 
@@ -206,7 +225,10 @@ impl Check {
 /// Those of the latest runs that failed.
 pub(super) fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
     hooks.iter().filter(|hook| !hook.success).map(move |hook| {
-        let text = format!("{} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
+        let mut text = format!("{} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
+        if let Some(last) = hook.output.as_deref().and_then(|output| output.lines().last()) {
+            text.push_str(&format!("; it printed: {last}"));
+        }
         Problem { about, text }
     })
 }

@@ -136,7 +136,12 @@ fn head(out: &mut String, status: &Status) {
     let configuration = &status.configuration;
     if let Some(since) = &configuration.stale_since {
         let loaded = &configuration.loaded;
-        let _ = writeln!(out, "CONFIGURATION STALE: refused at {since}; that of {loaded} is in use");
+        let cause = match configuration.stale_cause.as_deref() {
+            Some("not_kept") => "reload undone",
+            Some("refused_at_start") => "refused at the start,",
+            _ => "refused at",
+        };
+        let _ = writeln!(out, "CONFIGURATION STALE: {cause} {since}; that of {loaded} is in use");
         for finding in &configuration.findings {
             let _ = writeln!(out, "  {finding}");
         }

@@ -117,7 +117,7 @@ impl Desk {
             Request::Priority { name, .. } => self.reset_priority(&name, by).await,
             Request::Announce { name } => self.announce(name.as_deref(), by).await,
             Request::Log { level, seconds } => self.set_log(level, seconds, by),
-            Request::Status | Request::Reload | Request::HotRestart | Request::Events { .. } => {
+            Request::Status | Request::Reload { .. } | Request::HotRestart | Request::Events { .. } => {
                 Err(No::Failed("not an order".to_owned()))
             }
         }
