@@ -1,29 +1,45 @@
 //! Ping checks: ICMP echo, which needs CAP_NET_RAW or a group of `net.ipv4.ping_group_range`.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use futures::future::select_ok;
-use surge_ping::{Client, Config, ICMP, PingIdentifier, PingSequence, SurgeError};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use thiserror::Error;
+use tokio::net::UdpSocket;
+use vrrp_ebpf::wire::checksum;
 
 use super::{Failure, Resolver};
 use crate::config::Host;
 
 /// Bytes after the ICMP header, as many as `ping` sends.
-const PAYLOAD: [u8; 56] = [0; 56];
+const PAYLOAD: usize = 56;
+const HEADER: usize = 8;
+
+/// Room for a reply and the longest IP header.
+const REPLY: usize = HEADER + PAYLOAD + 60;
+
+/// Why no answer can come.
+#[derive(Debug, Error)]
+enum EchoError {
+    #[error("no ICMP socket ({0}); this needs CAP_NET_RAW, or a group of net.ipv4.ping_group_range")]
+    NotPermitted(io::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
 
 /// Echo requests to one host.
 #[derive(Clone, Debug)]
 pub struct Ping {
     host: Host,
     names: Resolver,
-    /// Distinguishes the replies of this check from those of others.
-    identifier: PingIdentifier,
+    /// Distinguishes the replies of this check from those of others on a raw socket.
+    identifier: u16,
 }
 
 impl Ping {
     pub fn new(host: Host, names: Resolver, identifier: u16) -> Self {
-        Self { host, names, identifier: PingIdentifier(identifier) }
+        Self { host, names, identifier }
     }
 
     /// # Errors
@@ -40,12 +56,135 @@ impl Ping {
         answered.map_err(|error| Failure::of(address, &error))
     }
 
-    async fn echo(&self, address: IpAddr, sequence: u16) -> Result<(), SurgeError> {
-        let kind = if address.is_ipv4() { ICMP::V4 } else { ICMP::V6 };
-        let client = Client::new(&Config::builder().kind(kind).build())?;
-        let mut pinger = client.pinger(address, self.identifier).await;
-        // Replaces its own limit of 2 s: the caller drops the attempt at the check's limit.
-        pinger.timeout(Duration::MAX);
-        pinger.ping(PingSequence(sequence), &PAYLOAD).await.map(drop)
+    /// Waits for the reply without a limit.
+    async fn echo(&self, address: IpAddr, sequence: u16) -> Result<(), EchoError> {
+        let (socket, kind) = open(address)?;
+        let echo = Echo { address, kind, identifier: self.identifier, sequence };
+        socket.send_to(&echo.request(), SocketAddr::new(address, 0)).await?;
+        let mut received = [0; REPLY];
+        loop {
+            let (length, source) = socket.recv_from(&mut received).await?;
+            let packet = received.get(..length).unwrap_or_default();
+            if source.ip() == address && echo.is_answered_by(packet) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How the kernel treats an ICMP socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// The kernel chooses the identifier, and delivers the replies to it without IP headers.
+    Datagram,
+    /// The kernel delivers all ICMP messages of this host, for IPv4 with their IP headers.
+    Raw,
+}
+
+/// A raw socket needs CAP_NET_RAW, a datagram socket the group; the latter receives less.
+fn open(address: IpAddr) -> Result<(UdpSocket, Kind), EchoError> {
+    let (family, protocol) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
+        IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let opened = match socket(family, SockType::Datagram, flags, protocol) {
+        Ok(datagram) => (datagram, Kind::Datagram),
+        Err(error) => match socket(family, SockType::Raw, flags, protocol) {
+            Ok(raw) => (raw, Kind::Raw),
+            Err(_) => {
+                let error = io::Error::from(error);
+                let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
+                return Err(if is_refused { EchoError::NotPermitted(error) } else { EchoError::Io(error) });
+            }
+        },
+    };
+    // The calls of a UDP socket are those of any datagrams.
+    Ok((UdpSocket::from_std(opened.0.into())?, opened.1))
+}
+
+/// One request and its reply.
+#[derive(Debug)]
+struct Echo {
+    address: IpAddr,
+    kind: Kind,
+    identifier: u16,
+    sequence: u16,
+}
+
+impl Echo {
+    fn request(&self) -> [u8; HEADER + PAYLOAD] {
+        const CHECKSUM: usize = 2;
+        let mut message = [0; HEADER + PAYLOAD];
+        let [id0, id1] = self.identifier.to_be_bytes();
+        let [seq0, seq1] = self.sequence.to_be_bytes();
+        let kind = if self.address.is_ipv4() { 8 } else { 128 };
+        message[..HEADER].copy_from_slice(&[kind, 0, 0, 0, id0, id1, seq0, seq1]);
+        // The kernel writes the checksum of ICMPv6, and that of a datagram socket.
+        if self.address.is_ipv4() {
+            // Cannot fail: the field fits.
+            let _ = checksum::fill(&mut message, CHECKSUM, 0);
+        }
+        message
+    }
+
+    /// An error message of a router is not an answer.
+    fn is_answered_by(&self, packet: &[u8]) -> bool {
+        let has_ip_header = self.kind == Kind::Raw && self.address.is_ipv4();
+        let length =
+            if has_ip_header { packet.first().map_or(0, |byte| usize::from(byte & 0xf) * 4) } else { 0 };
+        let Some(&[kind, code, _, _, id0, id1, seq0, seq1]) =
+            packet.get(length..).and_then(|message| message.first_chunk())
+        else {
+            return false;
+        };
+        let is_ours = self.kind == Kind::Datagram || [id0, id1] == self.identifier.to_be_bytes();
+        let reply = if self.address.is_ipv4() { 0 } else { 129 };
+        (kind, code) == (reply, 0) && is_ours && [seq0, seq1] == self.sequence.to_be_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn echo(address: &str, kind: Kind) -> Echo {
+        Echo { address: address.parse().unwrap(), kind, identifier: 0x0102, sequence: 0x0304 }
+    }
+
+    #[test]
+    fn requests_have_a_checksum_where_the_kernel_writes_none() {
+        let request = echo("192.0.2.1", Kind::Raw).request();
+        assert_eq!(request[..8], [8, 0, 0xf3, 0xf9, 1, 2, 3, 4]);
+        assert!(checksum::is_right(checksum::sum(&request)));
+        assert_eq!(echo("2001:db8::1", Kind::Raw).request()[..8], [128, 0, 0, 0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn only_the_reply_to_the_request_is_an_answer() {
+        let v4 = |kind, body: &[u8]| echo("192.0.2.1", kind).is_answered_by(body);
+        let v6 = |kind, body: &[u8]| echo("2001:db8::1", kind).is_answered_by(body);
+        let behind = |length: u8, body: &[u8]| {
+            let mut packet = vec![0; usize::from(length) * 4];
+            packet[0] = 0x40 | length;
+            packet.extend(body);
+            packet
+        };
+        let reply = [0, 0, 9, 9, 1, 2, 3, 4];
+        assert!(v4(Kind::Datagram, &reply));
+        assert!(v4(Kind::Datagram, &[0, 0, 9, 9, 7, 7, 3, 4]), "the kernel's identifier");
+        assert!(v4(Kind::Raw, &behind(5, &reply)) && v4(Kind::Raw, &behind(6, &reply)));
+        assert!(v6(Kind::Raw, &[129, 0, 9, 9, 1, 2, 3, 4]));
+        for (what, other) in [
+            ("a request", [8, 0, 9, 9, 1, 2, 3, 4]),
+            ("an error", [3, 1, 9, 9, 1, 2, 3, 4]),
+            ("another identifier", [0, 0, 9, 9, 1, 3, 3, 4]),
+            ("another sequence", [0, 0, 9, 9, 1, 2, 3, 5]),
+        ] {
+            assert!(!v4(Kind::Raw, &behind(5, &other)), "{what}");
+        }
+        for short in [&[][..], &[0x4f], &reply[..7], &behind(5, &reply[..7])] {
+            assert!(!v4(Kind::Raw, short) && !v6(Kind::Raw, short), "{short:?}");
+        }
     }
 }
