@@ -91,6 +91,8 @@ fn compile(source: &Path, toolchain: &str) -> Result<()> {
         env::set_var("CARGO_TERM_QUIET", "true");
         // Incremental compilation splits the crate into units, whose program the verifier refuses.
         env::set_var("CARGO_INCREMENTAL", "0");
+        // The program's libraries are not built for size, as the daemon's are.
+        env::set_var("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3");
     }
     let package = Package { name: PACKAGE, root_dir, features, ..Package::default() };
     aya_build::build_ebpf([package], Toolchain::Custom(toolchain))

@@ -44,7 +44,7 @@ fn a_full_file_system_is_an_error_at_the_start() {
     if !require("root") {
         return;
     }
-    on_a_file_system_of(1 << 20, |path| {
+    on_a_file_system_of(256 << 10, |path| {
         let error = CleanupPlan::open(&path.join("guard")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
         let text = error.to_string();
@@ -63,13 +63,22 @@ fn a_file_system_that_fills_up_later_does_no_harm() {
         File::create(path.join("guard")).unwrap().set_len(4096 + (8 << 20)).unwrap();
         let plan = CleanupPlan::open(&path.join("guard")).unwrap();
         fill(path);
-        let stage = Stage { after: Duration::ZERO, requests: vec![7; (4 << 20) - 4096] };
+        let stage = |length| [Stage { after: Duration::ZERO, requests: vec![7; length] }];
         for _ in 0..2 {
-            plan.write(std::slice::from_ref(&stage), [c"/gone"].into_iter()).unwrap();
+            plan.write(&stage((256 << 10) - 4096), [c"/gone"].into_iter()).unwrap();
         }
+        let error = plan.write(&stage(1 << 20), std::iter::empty()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
         let (_, pin_paths) = plan.read().unwrap();
-        assert_eq!(pin_paths.collect::<Vec<_>>(), [c"/gone"]);
+        assert_eq!(pin_paths.collect::<Vec<_>>(), [c"/gone"], "the plan before");
         drop(plan);
         fs::remove_file(path.join("filler")).unwrap();
+    });
+    on_a_file_system_of(10 << 20, |path| {
+        let plan = CleanupPlan::open(&path.join("guard")).unwrap();
+        let stage = Stage { after: Duration::ZERO, requests: vec![7; (4 << 20) - 4096] };
+        for _ in 0..2 {
+            plan.write(std::slice::from_ref(&stage), std::iter::empty()).unwrap();
+        }
     });
 }

@@ -38,6 +38,9 @@ use crate::daemon::run::RunError;
 
 const RUNTIME_DIR: &str = "/run/vrrpx";
 
+/// The command that a daemon starts its guard by; people have no use for it.
+const GUARD: &str = "guard";
+
 /// Exit code for a name that is not configured, as for other wrong arguments.
 const UNKNOWN_NAME: u8 = 2;
 
@@ -84,9 +87,6 @@ enum Command {
     Announce(announce::Arguments),
     /// Change the daemon's log level
     Log(log_level::Arguments),
-    /// Started by the daemon, to remove its addresses if it is killed
-    #[command(hide = true)]
-    Guard,
     /// Accept keepalived's options and behave as it does, as this program also does under the name keepalived
     #[command(disable_help_flag = true)]
     Keepalived {
@@ -107,6 +107,11 @@ pub fn keepalived_options() -> Vec<(String, String)> {
 
 /// Runs the command of the arguments. The first argument is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Started by the daemon. Its memory is locked, and the parser would be in it.
+    if matches!(&arguments[..], [_, command] if command == GUARD) {
+        return guard::guard();
+    }
     let mut arguments = arguments.into_iter().peekable();
     let name = arguments.peek().and_then(|name| Path::new(name).file_name()).map(OsStr::to_owned);
     if name.is_some_and(|name| name == keepalived::NAME) {
@@ -129,7 +134,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Priority(arguments) }) => priority::priority(arguments),
         Ok(Cli { command: Command::Announce(arguments) }) => announce::announce(arguments),
         Ok(Cli { command: Command::Log(arguments) }) => log_level::log(arguments),
-        Ok(Cli { command: Command::Guard }) => guard::guard(),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {
             // Help and version are errors to clap too; they go to stdout with code 0.

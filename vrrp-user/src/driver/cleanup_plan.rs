@@ -26,6 +26,9 @@ const HALF: usize = 4 << 20;
 const HEADER: usize = 4096;
 const EXTENT: NonZeroUsize = NonZeroUsize::new(HEADER + 2 * HALF).unwrap();
 
+/// Bytes of each half that have blocks from the start; room for about 2500 addresses.
+const RESERVED: usize = 256 << 10;
+
 /// Header of each stage of the requests: its delay and its length in bytes.
 const PART: usize = 16;
 
@@ -64,23 +67,38 @@ pub struct Stage {
 }
 
 impl CleanupPlan {
-    /// Opens the file, and creates it if missing. Existing content stays. All blocks are allocated at once: a store
-    /// into a mapped block for which the file system has no room kills the process (SIGBUS).
+    /// Opens the file, and creates it if missing. Existing content stays. Blocks are allocated before they are written
+    /// to: a store into a mapped block for which the file system has no room kills the process (SIGBUS).
     ///
     /// # Errors
     /// The file cannot be written or mapped, or the file system is full.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        if file.metadata()?.len() > EXTENT.get() as u64 {
+        if file.metadata()?.len() != EXTENT.get() as u64 {
             file.set_len(EXTENT.get() as u64)?;
         }
-        let extent = libc::off_t::try_from(EXTENT.get()).map_err(io::Error::other)?;
-        posix_fallocate(&file, 0, extent).map_err(|errno| {
-            let why = format!("{}: cannot allocate {EXTENT} bytes: {}", path.display(), errno.desc());
+        let plan = Self::map(file)?;
+        plan.allocate(0, HEADER)
+            .and_then(|()| (0..2).try_for_each(|half| plan.reserve(half, 0)))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        Ok(plan)
+    }
+
+    /// Allocates the blocks of a half for a plan of this length; if there is room, for one of twice the length.
+    fn reserve(&self, half: usize, length: usize) -> io::Result<()> {
+        let at = HEADER + half * HALF;
+        let ample = length.saturating_mul(2).clamp(RESERVED, HALF);
+        self.allocate(at, ample)
+            .or_else(|error| if length > RESERVED { self.allocate(at, length) } else { Err(error) })
+    }
+
+    fn allocate(&self, at: usize, length: usize) -> io::Result<()> {
+        let [at, extent] = [at, length].map(|it| libc::off_t::try_from(it).map_err(io::Error::other));
+        posix_fallocate(&self.file, at?, extent?).map_err(|errno| {
+            let why = format!("cannot allocate {length} bytes: {}", errno.desc());
             io::Error::new(io::Error::from(errno).kind(), why)
-        })?;
-        Self::map(file)
+        })
     }
 
     /// From a descriptor of the file.
@@ -140,7 +158,7 @@ impl CleanupPlan {
     /// Replaces the plan. The stages run in order; then the names are removed, files and folders.
     ///
     /// # Errors
-    /// The plan is too long; the previous one stays in force.
+    /// The plan is too long, or the file system is full; the previous one stays in force.
     pub fn write<'a>(&self, stages: &[Stage], pin_paths: impl Iterator<Item = &'a CStr>) -> io::Result<()> {
         let mut requests = Vec::new();
         for Stage { after, requests: messages } in stages {
@@ -155,6 +173,7 @@ impl CleanupPlan {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let next = usize::from(self.header().current.load(Ordering::Acquire) == 1);
+        self.reserve(next, length)?;
         // SAFETY: the half lies within the mapping, has room, and is inactive: it has no reader.
         unsafe {
             let half = self.base.as_ptr().add(HEADER + next * HALF);
@@ -176,14 +195,35 @@ impl CleanupPlan {
         let (first, second) = (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
         // SAFETY: the half lies within the mapping, and its writer has died.
         let bytes = unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(HEADER + half * HALF), HALF) };
-        let (requests, rest) = bytes.split_at_checked(usize::try_from(first).ok()?)?;
-        Some((Stages(requests), PinPaths(rest.get(..usize::try_from(second).ok()?)?)))
+        parse(bytes, usize::try_from(first).ok()?, usize::try_from(second).ok()?)
     }
 
     fn header(&self) -> &Header {
         // SAFETY: the mapping is aligned to pages, longer than a header, and every bit pattern is one.
         unsafe { self.base.cast().as_ref() }
     }
+}
+
+/// Stages and names of a half.
+fn parse(half: &[u8], requests: usize, pin_paths: usize) -> Option<(Stages<'_>, PinPaths<'_>)> {
+    let (requests, rest) = half.split_at_checked(requests)?;
+    Some((Stages(requests), PinPaths(rest.get(..pin_paths)?)))
+}
+
+/// A plan that changes nothing: a stage that is due after a millisecond, with a message that the kernel skips
+/// (NLMSG_NOOP), and a file without a name.
+pub fn rehearsal() -> Option<(Stages<'static>, PinPaths<'static>)> {
+    /// Bytes of a message without content.
+    const NOOP: usize = 16;
+    /// Its length and type.
+    const fn noop() -> [u8; 8] {
+        let ([a, b, c, d], [e, f]) = ((NOOP as u32).to_ne_bytes(), (libc::NLMSG_NOOP as u16).to_ne_bytes());
+        [a, b, c, d, e, f, 0, 0]
+    }
+    /// Delay and length of the stage, the message, and the end of the name.
+    static PLAN: [[u8; 8]; 5] =
+        [1_000_000_u64.to_ne_bytes(), (NOOP as u64).to_ne_bytes(), noop(), [0; 8], [0; 8]];
+    parse(PLAN.as_flattened(), PART + NOOP, 1)
 }
 
 impl AsFd for CleanupPlan {
@@ -306,6 +346,18 @@ mod tests {
         assert!(plan.write(&[long], std::iter::empty()).is_err());
         assert_eq!(found(&plan).unwrap().1, ["/kept"]);
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn the_rehearsal_has_a_step_of_each_kind() {
+        let (mut stages, pin_paths) = rehearsal().unwrap();
+        let (after, messages) = stages.next().unwrap();
+        assert_eq!(after, Duration::from_millis(1));
+        let messages: Vec<_> = messages.collect();
+        assert_eq!((messages.len(), messages[0].len(), stages.next().is_none()), (1, 16, true));
+        assert_eq!(u32::from_ne_bytes(*messages[0].first_chunk().unwrap()), 16);
+        assert_eq!(u16::from_ne_bytes([messages[0][4], messages[0][5]]), libc::NLMSG_NOOP as u16);
+        assert_eq!(pin_paths.collect::<Vec<_>>(), [c""]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod fifo;
 pub mod firewall;
 pub mod locals;
 pub mod maps;
+pub mod memory;
 pub mod netlink;
 pub mod output;
 pub mod overrun;

@@ -10,7 +10,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::Pid;
 use thiserror::Error;
 
-use super::overrun;
+use super::{memory, overrun};
 
 /// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which deliver the adverts.
 pub const ENGINE_PRIORITY: i32 = 50;
@@ -63,8 +63,7 @@ pub fn become_realtime(priority: i32) -> Result<(), RealtimeError> {
     Ok(())
 }
 
-/// Locks every page that the process has touched, or will touch, in memory. Pages are locked when touched
-/// (`MCL_ONFAULT`, Linux 4.4), so that untouched ones are not loaded.
+/// Locks the pages of the process in memory; see [`memory::lock`].
 ///
 /// # Errors
 /// Not permitted. A finite limit counts as that, even if it is enough now: once it is reached, every further allocation
@@ -74,12 +73,7 @@ pub fn lock_memory() -> Result<(), LockError> {
     if limit != RLIM_INFINITY && !may_lock() {
         return Err(LockError::Limit { limit });
     }
-    // SAFETY: changes no memory, only its residence.
-    let refused = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) } != 0;
-    if refused {
-        return Err(LockError::Refused(io::Error::last_os_error()));
-    }
-    Ok(())
+    memory::lock().map_err(LockError::Refused)
 }
 
 /// Nice value and CPUs for threads started during its life. On drop the calling thread gets its own back.

@@ -1,5 +1,8 @@
 //! The guard process. Once it waits, it allocates nothing. It knows nothing of addresses: it sends requests that are
 //! encoded already, and removes files by name.
+//!
+//! Its memory is locked, so it keeps no more than it needs: the pages of the program that its start has used are
+//! released, and a rehearsal brings back those of its work.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -9,7 +12,6 @@ use std::thread;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_name;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
@@ -17,8 +19,8 @@ use nix::unistd::setsid;
 use tracing::Level;
 
 use crate::daemon::log;
-use crate::driver::cleanup_plan::CleanupPlan;
-use crate::driver::clock;
+use crate::driver::cleanup_plan::{self, CleanupPlan, PinPaths, Stages};
+use crate::driver::{clock, memory};
 
 /// The name that ps shows; without it, that would be the name by which the kernel started it.
 const NAME: &CStr = c"vrrpx-guard";
@@ -36,11 +38,15 @@ pub fn run() -> io::Result<()> {
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    memory::release_program();
+    rehearse(daemon.as_fd(), &netlink);
     // If locking is not permitted, a page may have to be read before the addresses can go.
-    let _ = mlockall(MlockAllFlags::MCL_CURRENT);
-    wait_for_end(daemon.as_fd())?;
-    if !plan.is_deactivated() {
-        carry_out(&plan, &netlink, &last_words);
+    let _ = memory::lock();
+    wait_for_end(daemon.as_fd(), PollTimeout::NONE)?;
+    if !plan.is_deactivated()
+        && let Some(steps) = plan.read()
+    {
+        carry_out(steps, &netlink, &last_words);
     }
     Ok(())
 }
@@ -57,9 +63,18 @@ fn stand_apart() -> io::Result<()> {
     Ok(())
 }
 
-fn wait_for_end(daemon: BorrowedFd<'_>) -> io::Result<()> {
+/// Uses everything that the work needs, so that it is in memory.
+fn rehearse(daemon: BorrowedFd<'_>, netlink: &OwnedFd) {
+    // Fails only if the daemon has ended, or left, which the guard notices next.
+    let _ = wait_for_end(daemon, PollTimeout::ZERO);
+    if let Some(steps) = cleanup_plan::rehearsal() {
+        carry_out(steps, netlink, "");
+    }
+}
+
+fn wait_for_end(daemon: BorrowedFd<'_>, limit: PollTimeout) -> io::Result<()> {
     loop {
-        match poll(&mut [PollFd::new(daemon, PollFlags::POLLIN)], PollTimeout::NONE) {
+        match poll(&mut [PollFd::new(daemon, PollFlags::POLLIN)], limit) {
             Err(Errno::EINTR) => {}
             outcome => return outcome.map(drop).map_err(Into::into),
         }
@@ -67,9 +82,8 @@ fn wait_for_end(daemon: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Requests that fail concern what is gone already, or what the next daemon will find.
-fn carry_out(plan: &CleanupPlan, netlink: &OwnedFd, last_words: &str) {
+fn carry_out((stages, pin_paths): (Stages<'_>, PinPaths<'_>), netlink: &OwnedFd, last_words: &str) {
     let died = clock::now();
-    let Some((stages, pin_paths)) = plan.read() else { return };
     for (after, messages) in stages {
         thread::sleep((died + after).since(clock::now()));
         for message in messages {

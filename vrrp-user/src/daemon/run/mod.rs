@@ -105,7 +105,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let store = Arc::new(Store::open(&options.runtime_dir));
     store.prepare(&context.config, &context.live);
-    let queues = Queues::new()?;
+    let queues = Queues::new(room)?;
     let prepared = Prepared {
         options,
         folder: &folder,

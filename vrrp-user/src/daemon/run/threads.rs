@@ -17,14 +17,18 @@ use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::overrun;
 use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::daemon::status::DaemonContext;
+use crate::driver::memory;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
 use crate::driver::xdp::Ring;
 use crate::protocol::Event;
 
-/// Entries of the queues to and from the engine; 4096 instances may change state at once.
-const QUEUE: usize = 8192;
+/// Entries of the queues to and from the engine, for each slot: all instances may change state at once.
+const QUEUE_PER_SLOT: usize = 2;
+
+/// Least entries of a queue: few instances may have many inputs.
+const QUEUE_MIN: usize = 512;
 
 /// The queues between the threads.
 pub(super) struct Queues {
@@ -34,10 +38,13 @@ pub(super) struct Queues {
 }
 
 impl Queues {
+    /// Queues for the instances of this many slots.
+    ///
     /// # Errors
     /// No descriptor is left.
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { inputs: queue()?, commands: queue()?, reports: queue()? })
+    pub(super) fn new(slots: usize) -> io::Result<Self> {
+        let entries = slots.saturating_mul(QUEUE_PER_SLOT).max(QUEUE_MIN);
+        Ok(Self { inputs: queue(entries)?, commands: queue(entries)?, reports: queue(entries)? })
     }
 }
 
@@ -80,6 +87,9 @@ pub(super) fn start_threads(
     let effects = config.instances.iter().map(|instance| InstanceEffects::from(&instance.settings));
     let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
     let effect = Effect::open(effects, commands, reports, Arc::clone(&context.live))?;
+    // The start has used far more of the program, and of the heap, than the work does.
+    memory::trim();
+    memory::release_program();
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
     let process = &config.globals.process;
     let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
@@ -116,6 +126,6 @@ pub(super) fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-fn queue<T>() -> io::Result<Queue<T>> {
-    Queue::new(QUEUE).map_err(Into::into)
+fn queue<T>(entries: usize) -> io::Result<Queue<T>> {
+    Queue::new(entries).map_err(Into::into)
 }

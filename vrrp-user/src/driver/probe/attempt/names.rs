@@ -3,7 +3,7 @@
 //! Absent: the C library, whose lookups block a thread each as long as a server is silent.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use hickory_resolver::TokioResolver;
@@ -12,15 +12,21 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::{Failure, cause};
 use crate::config::Host;
 
-/// Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Resolver(Result<Arc<TokioResolver>, Arc<str>>);
+/// Cheap to clone. The first name makes it read the system's files: most configurations have addresses only.
+#[derive(Clone, Debug, Default)]
+pub struct Resolver(Arc<OnceLock<Result<TokioResolver, Box<str>>>>);
 
 impl Resolver {
-    /// Reads the system's files; if that fails, every lookup fails with the same error.
     pub fn new() -> Self {
-        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
-        Self(resolver.map(Arc::new).map_err(|error| cause(&error).into()))
+        Self::default()
+    }
+
+    /// If the system's files cannot be read, every lookup fails with the same error.
+    fn made(&self) -> &Result<TokioResolver, Box<str>> {
+        self.0.get_or_init(|| {
+            let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+            resolver.map_err(|error| cause(&error).into())
+        })
     }
 
     /// At least one address, IPv4 and IPv6.
@@ -35,7 +41,7 @@ impl Resolver {
     }
 
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
-        let resolver = self.0.as_ref().map_err(|why| Failure::new(format_args!("{name}: {why}")))?;
+        let resolver = self.made().as_ref().map_err(|why| Failure::new(format_args!("{name}: {why}")))?;
         let found = resolver.lookup_ip(name).await;
         let found = found.map_err(|error| Failure::of(name, &error))?;
         let addresses: Vec<IpAddr> = found.iter().collect();
@@ -44,12 +50,6 @@ impl Resolver {
         } else {
             Ok(addresses)
         }
-    }
-}
-
-impl Default for Resolver {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
