@@ -10,6 +10,7 @@ use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime;
@@ -76,6 +77,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (guard, is_silent) = (OnceCell::new(), options.process.is_silent);
+    let slots = slots(config.instances.len());
+    let mode = options.mode;
+    // Beside the rest: the kernel verifies the program for some 50 ms.
+    let loading =
+        thread::Builder::new().name("loader".to_owned()).spawn(move || load_program(mode, slots, offset))?;
     // First of all: the guard of a dead daemon would remove what is made here.
     runtime.block_on(start_guard(&guard, folder.path(), predecessor.is_some(), is_silent));
     if predecessor.is_none() {
@@ -84,8 +90,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let globals = config.globals.clone();
     // They are removed at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
-    let slots = slots(config.instances.len());
-    let (program, ring, maps) = load_program(options.mode, slots, offset)?;
+    let (program, ring, maps) = loading.join().map_err(|_| io::Error::other("the loader has panicked"))??;
     if predecessor.is_some() {
         // The other daemon's fence decides until it leaves.
         maps.open_fence();

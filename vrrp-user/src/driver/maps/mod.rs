@@ -419,8 +419,11 @@ fn row(slot: Option<u32>) -> usize {
     slot.map_or(0, |slot| slot as usize + 1)
 }
 
+/// Zeros that are no memory until they are counted up.
 fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
-    (0..=slots).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect()
+    let rows = Box::<[[AtomicU64; COUNTERS]]>::new_zeroed_slice(row(Some(slots)));
+    // SAFETY: zero is a valid number.
+    unsafe { rows.assume_init() }
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! affect the other entries.
 
 use std::collections::HashMap;
+use std::thread;
 use std::time::Duration;
 
 use aya::Ebpf;
-use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 
 use super::load_error::LoadError;
 use crate::driver::clock;
@@ -61,14 +62,31 @@ impl Entry {
 }
 
 impl Entries {
-    /// Loads each entry.
+    /// Loads each entry, all at once: the kernel verifies each for some 40 ms.
     ///
     /// # Errors
     /// The kernel refuses all of them: the reason for the last one.
     pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
-        let mut entries = HashMap::new();
+        let mut programs: HashMap<&str, &mut Program> = ebpf.programs_mut().collect();
+        let mut entries: HashMap<_, _> = thread::scope(|scope| {
+            let threads = Entry::ALL.map(|entry| {
+                let own: Vec<_> =
+                    entry.names().iter().filter_map(|name| Some((*name, programs.remove(name)?))).collect();
+                (entry, thread::Builder::new().spawn_scoped(scope, move || first(own)))
+            });
+            let ended = threads.into_iter().map(|(entry, thread)| Some((entry, thread.ok()?.join().ok()?)));
+            ended.flatten().collect()
+        });
         for entry in Entry::ALL {
-            entries.insert(entry, first(ebpf, entry));
+            // No thread could be started.
+            entries.entry(entry).or_insert_with(|| {
+                let own = ebpf.programs_mut().filter_map(|(name, program)| {
+                    Some((*entry.names().iter().find(|it| **it == name)?, program))
+                });
+                let mut own: Vec<_> = own.collect();
+                own.sort_by_key(|(name, _)| entry.names().iter().position(|it| it == name));
+                first(own)
+            });
         }
         if entries.values().any(Result::is_ok) {
             return Ok(Self(entries));
@@ -87,11 +105,11 @@ impl Entries {
 }
 
 /// Loads the best program of an entry whose flags the kernel knows.
-fn first(ebpf: &mut Ebpf, entry: Entry) -> Result<Loaded, LoadError> {
+fn first(programs: Vec<(&'static str, &mut Program)>) -> Result<Loaded, LoadError> {
     let mut refused = LoadError::NotBuilt;
-    for name in entry.names() {
+    for (name, program) in programs {
         let started = clock::now();
-        match load(ebpf, entry, name) {
+        match load(program) {
             Ok(()) => return Ok(Loaded { name, verification: clock::now().since(started) }),
             Err(error) => refused = LoadError::from_program(&error),
         }
@@ -102,10 +120,11 @@ fn first(ebpf: &mut Ebpf, entry: Entry) -> Result<Loaded, LoadError> {
     Err(refused)
 }
 
-pub(super) fn load(ebpf: &mut Ebpf, entry: Entry, name: &str) -> Result<(), ProgramError> {
-    let loaded = match entry {
-        Entry::Xdp => xdp(ebpf, name)?.load(),
-        Entry::Tc => classifier(ebpf, name)?.load(),
+pub(super) fn load(program: &mut Program) -> Result<(), ProgramError> {
+    let loaded = match program {
+        Program::Xdp(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
     };
     match loaded {
         Err(ProgramError::AlreadyLoaded) => Ok(()),

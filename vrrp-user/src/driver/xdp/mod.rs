@@ -14,6 +14,7 @@ pub mod hook;
 pub(in crate::driver) mod ktime;
 mod link;
 mod load_error;
+mod loader;
 mod local;
 mod mld_rewrite;
 mod occupant;

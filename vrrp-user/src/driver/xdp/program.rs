@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, include_bytes_aligned};
 use vrrp_ebpf::map::{
     AllowedPeer, AllowedPeerKey, Event, InstanceKey, PEERS_PER_SLOT, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
 };
@@ -27,6 +27,7 @@ use super::entry::{Entries, Entry, xdp};
 use super::hook::Hook;
 use super::link::Link;
 use super::load_error::LoadError;
+use super::loader::loader;
 use super::local::LOCALS_MAX;
 use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
@@ -93,9 +94,7 @@ impl Program {
         if !missing.is_empty() {
             return Err(LoadError::Capability { missing });
         }
-        let mut ebpf = EbpfLoader::new()
-            // The program has no relocations against kernel types; parsing them would take longer than everything else.
-            .btf(None)
+        let mut ebpf = loader()
             .map_max_entries("KEYS", slots.saturating_mul(2))
             .map_max_entries("SLOTS", slots)
             .map_max_entries("WATCH", slots)
@@ -437,11 +436,12 @@ impl fmt::Debug for Program {
     }
 }
 
-/// Room for two events per slot, within 256 KiB and 8 MiB; the kernel requires a power of two.
+/// Room for an event per slot, of which there are twice as many as instances, within 256 KiB and 8 MiB; the kernel
+/// requires a power of two.
 fn ring_bytes(slots: u32) -> u32 {
     const EVENT: u32 = 1528;
     const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
-    slots.saturating_mul(2 * EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
+    slots.saturating_mul(EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
 }
 
 /// A second descriptor of each map. Skips names with a dot: they are the compiler's, and bpffs does not allow them.

@@ -46,7 +46,7 @@ impl Program {
     /// # Errors
     /// As [`Self::run`], and those of loading it.
     pub fn run_empty(&mut self, entry: Entry, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
-        entry::load(&mut self.ebpf, entry, entry.empty())?;
+        entry::load(self.ebpf.program_mut(entry.empty()).ok_or(ProgramError::NotLoaded)?)?;
         run(&self.ebpf, entry, entry.empty(), frame, repeat)
     }
 
