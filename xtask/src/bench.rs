@@ -27,6 +27,10 @@ enum What {
     Faults,
     /// Detection time of a failed service, and cost of checks, compared with keepalived
     Checks,
+    /// Memory by number of instances, compared with keepalived
+    Memory,
+    /// Time of a start by number of instances, compared with keepalived
+    Start,
 }
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
@@ -34,12 +38,16 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         geteuid().is_root(),
         "the bench loads BPF programs and creates network namespaces: run it as root"
     );
-    let program = match arguments.what {
-        What::Xdp => "bench-xdp",
-        What::Failover => "bench-failover",
-        What::Faults => "bench-faults",
-        What::Checks => "bench-checks",
+    let (program, word) = match arguments.what {
+        What::Xdp => ("bench-xdp", None),
+        What::Failover => ("bench-failover", None),
+        What::Faults => ("bench-faults", None),
+        What::Checks => ("bench-checks", None),
+        What::Memory => ("bench-footprint", Some("memory")),
+        What::Start => ("bench-footprint", Some("start")),
     };
     build::daemon_and(program)?;
-    become_built(program, true, &arguments.more)
+    let all: Vec<OsString> =
+        word.map(OsString::from).into_iter().chain(arguments.more.iter().cloned()).collect();
+    become_built(program, true, &all)
 }

@@ -1,6 +1,6 @@
 //! Measures failover, ours beside keepalived, in one run on one machine.
 //!
-//! [`checks`] and [`faults`] are tables of their own. Each other module is some rows of the table: [`failover`] the
+//! [`checks`], [`faults`] and [`footprint`] are tables of their own. Each other module is some rows of the table: [`failover`] the
 //! dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the cost of
 //! listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] changing
 //! priorities. All times are the kernel's stamps on frames as they leave a node's cable, so the tool's own lateness is
@@ -11,6 +11,7 @@ pub mod checks;
 pub mod failover;
 pub mod faults;
 pub mod flood;
+pub mod footprint;
 pub mod growth;
 pub mod load;
 pub mod options;

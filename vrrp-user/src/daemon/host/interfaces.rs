@@ -127,9 +127,13 @@ impl Interfaces<'_> {
             }
             let again = self.keep(monitor.table());
             self.attachments.set_locals(monitor.table());
+            if !started || new_since.is_some() {
+                self.attachments.hold_fence();
+            }
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
             }
+            self.attachments.settle_fence();
             self.tell_missing(monitor.table());
             // After the changes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();

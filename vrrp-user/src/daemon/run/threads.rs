@@ -18,11 +18,13 @@ use crate::daemon::process::overrun;
 use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::daemon::status::DaemonContext;
 use crate::driver::memory;
+use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
+use crate::driver::socket::{AdvertSender, Announcer, Outgoing};
 use crate::driver::xdp::Ring;
-use crate::protocol::Event;
+use crate::protocol::{Event, Router};
 
 /// Entries of the queues to and from the engine, for each slot: all instances may change state at once.
 const QUEUE_PER_SLOT: usize = 2;
@@ -91,6 +93,9 @@ pub(super) fn start_threads(
     memory::trim();
     memory::release_program();
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
+    if options.realtime {
+        memory::bring_in(&real_time_code());
+    }
     let process = &config.globals.process;
     let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
     let beside = process.realtime.map_or(EFFECT_PRIORITY, |priority| i32::from(priority).max(2) - 1);
@@ -124,6 +129,22 @@ pub(super) fn start_threads(
         why: why.join("; "),
     });
     Ok(Threads { engine, effect })
+}
+
+/// Functions of all that real-time threads run; what is between them stays in memory from the start.
+fn real_time_code() -> [*const (); 10] {
+    [
+        Engine::new as *const (),
+        Engine::spawn as *const (),
+        Effect::spawn as *const (),
+        Router::handle as *const (),
+        Router::handle_timeout as *const (),
+        Router::poll_action as *const (),
+        AdvertSender::queue as *const (),
+        Outgoing::set_checksum as *const (),
+        Announcer::queue as *const (),
+        RouteSocket::open as *const (),
+    ]
 }
 
 fn queue<T>(entries: usize) -> io::Result<Queue<T>> {

@@ -63,6 +63,8 @@ pub struct Attachments {
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
     fence: Fence,
+    /// Changes of interfaces wait for [`Self::settle_fence`].
+    is_fence_held: bool,
     reception: ReceptionMonitor,
     /// When the program was put before others that kept adverts from it, by interface index.
     preceded: HashMap<u32, Timestamp>,
@@ -111,6 +113,7 @@ impl Attachments {
             retired: Vec::new(),
             refused: HashSet::new(),
             fence: Fence::default(),
+            is_fence_held: false,
             reception: ReceptionMonitor::default(),
             preceded: HashMap::new(),
             hidden: HashSet::new(),
@@ -163,7 +166,22 @@ impl Attachments {
         if let Some(ifindex) = ifindex {
             self.enter(instance, ifindex);
         }
-        self.fence();
+        if !self.is_fence_held {
+            self.fence();
+        }
+    }
+
+    /// Changes of interfaces leave the fence as it is, until [`Self::settle_fence`]: each one costs as much as all of
+    /// them together. For instances that do not take part yet.
+    pub fn hold_fence(&mut self) {
+        self.is_fence_held = true;
+    }
+
+    /// Fences what has changed since [`Self::hold_fence`].
+    pub fn settle_fence(&mut self) {
+        if std::mem::take(&mut self.is_fence_held) {
+            self.fence();
+        }
     }
 
     /// Names of all pins, folders after what is in them.

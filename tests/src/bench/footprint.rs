@@ -1,0 +1,282 @@
+//! `bench memory` and `bench start`: what a daemon takes of a machine that it only guards, by its number of instances.
+//!
+//! One node of four interfaces, on which each daemon in turn becomes master of all. Memory is the proportional set size
+//! (PSS) of all its processes, in which pages that processes share count once. A start ends for ours when it reports
+//! itself ready to systemd, and for both when the last instance has its first state in the log.
+//!
+//! The bounds are far above the goals: they fail a daemon that is ten times as large or as slow.
+
+use std::fmt;
+use std::fs::{File, read_to_string};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::unistd::Pid;
+use serde::Serialize;
+
+use super::{Plan, Row, Sheet};
+use crate::clock::until;
+use crate::daemon::{Config, Daemon, Instance, Running, vrrpx};
+use crate::lab::Node;
+use crate::netns::Namespace;
+use crate::process::Directory;
+
+const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "lan3"];
+/// VRIDs of an interface that are used.
+const VRIDS: usize = 250;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// From the last change of state to the sample: the daemon has announced its addresses, and tokio has ended idle threads.
+const REST: Duration = Duration::from_secs(12);
+
+/// Goals for one number of instances.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    instances: usize,
+    /// PSS of all processes.
+    mebibytes: u64,
+    /// Start to ready.
+    millis: u64,
+}
+
+const SIZES: [Size; 3] = [
+    Size { instances: 1, mebibytes: 7, millis: 40 },
+    Size { instances: 250, mebibytes: 9, millis: 60 },
+    Size { instances: 1000, mebibytes: 14, millis: 120 },
+];
+
+/// How far a value may be above its goal.
+const TOLERANCE: u64 = 10;
+
+/// Most resident memory of the guard, in KiB.
+const GUARD: u64 = 2048;
+
+/// A measured value, as a line of JSON.
+#[derive(Debug, Serialize)]
+pub struct Record<'a> {
+    daemon: &'a str,
+    instances: usize,
+    measure: &'static str,
+    value: f64,
+    unit: &'static str,
+}
+
+/// Receives each record as soon as it is measured.
+pub type Records<'a> = &'a mut dyn FnMut(Record<'_>) -> Result<()>;
+
+/// # Errors
+/// A daemon does not start, or takes ten times as much as its goal.
+pub fn memory(plan: &Plan, sheet: &mut Sheet, records: Records<'_>) -> Result<()> {
+    evict(&vrrpx())?;
+    for size in SIZES {
+        let (mut all, mut guards) = (Vec::new(), Vec::new());
+        for &daemon in &plan.daemons {
+            eprintln!("memory: {} with {} instances", daemon.need(), size.instances);
+            let bench = Bench::new(size.instances)?;
+            let mut running = bench.start(daemon, &[])?;
+            bench.wait_for("MASTER", &running)?;
+            std::thread::sleep(if plan.quick { Duration::from_secs(1) } else { REST });
+            let pss = pss(&running.process().tree())?;
+            let mut tell = |measure, value: u64| {
+                let record = Record {
+                    daemon: daemon.need(),
+                    instances: size.instances,
+                    measure,
+                    value: value as f64,
+                    unit: "KiB",
+                };
+                records(record)
+            };
+            tell("pss", pss)?;
+            all.push(Mebibytes(pss).to_string());
+            let Daemon::Vrrpx(_) = daemon else {
+                guards.push("–".to_owned());
+                continue;
+            };
+            let guard = field(&format!("/proc/{}/status", running.guard()?), "VmRSS:")?;
+            tell("guard_rss", guard)?;
+            guards.push(Mebibytes(guard).to_string());
+            ensure!(pss <= size.mebibytes * 1024 * TOLERANCE, "{} MiB of memory", pss / 1024);
+            ensure!(guard <= GUARD * TOLERANCE, "{} MiB of memory in the guard", guard / 1024);
+        }
+        let of = plural(size.instances);
+        sheet.add(&Row::new(
+            format!("{of}: memory (PSS of all processes)"),
+            format!("≤ {} MiB", size.mebibytes),
+            all,
+        ));
+        sheet.add(&Row::new(
+            format!("{of}: resident memory of the guard"),
+            format!("≤ {} MiB", GUARD / 1024),
+            guards,
+        ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// As [`memory`].
+pub fn start(plan: &Plan, sheet: &mut Sheet, records: Records<'_>) -> Result<()> {
+    let rounds = if plan.quick { 1 } else { 7 };
+    evict(&vrrpx())?;
+    for size in SIZES {
+        let bench = Bench::new(size.instances)?;
+        let mut times: Vec<(Vec<Duration>, Vec<Duration>)> = vec![Default::default(); plan.daemons.len()];
+        // In alternation, so that a busy machine meets both.
+        for _ in 0..rounds {
+            for (&daemon, (ready, up)) in plan.daemons.iter().zip(&mut times) {
+                let Times { to_ready, to_up } = bench.time(daemon)?;
+                ready.extend(to_ready);
+                up.push(to_up);
+            }
+        }
+        let (mut ready, mut up) = (Vec::new(), Vec::new());
+        for (daemon, (to_ready, to_up)) in plan.daemons.iter().zip(times) {
+            for (measure, times, cells) in [("ready", to_ready, &mut ready), ("up", to_up, &mut up)] {
+                let Some(median) = median(times) else {
+                    cells.push("–".to_owned());
+                    continue;
+                };
+                let millis = median.as_secs_f64() * 1e3;
+                cells.push(format!("{millis:.0} ms"));
+                records(Record {
+                    daemon: daemon.need(),
+                    instances: size.instances,
+                    measure,
+                    value: millis,
+                    unit: "ms",
+                })?;
+                let limit = Duration::from_millis(size.millis * TOLERANCE);
+                ensure!(measure != "ready" || median <= limit, "{median:?} from start to ready");
+            }
+        }
+        let of = plural(size.instances);
+        let goal = format!("≤ {} ms", size.millis);
+        sheet.add(&Row::new(format!("{of}: start to ready, median of {rounds}"), goal, ready));
+        sheet.add(&Row::new(
+            format!("{of}: start to the last instance in BACKUP, median of {rounds}"),
+            "–",
+            up,
+        ));
+    }
+    Ok(())
+}
+
+fn plural(instances: usize) -> String {
+    format!("{instances} instance{}", if instances == 1 { "" } else { "s" })
+}
+
+fn median(mut times: Vec<Duration>) -> Option<Duration> {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
+}
+
+struct Mebibytes(u64);
+
+impl fmt::Display for Mebibytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mebibytes = Duration::from_millis(self.0 * 1000 / 1024).as_secs_f64();
+        write!(f, "{mebibytes:.1} MiB")
+    }
+}
+
+/// A node and its configuration.
+#[derive(Debug)]
+struct Bench {
+    node: Node,
+    config: Config,
+    instances: usize,
+}
+
+#[derive(Debug)]
+struct Times {
+    /// Ours only.
+    to_ready: Option<Duration>,
+    to_up: Duration,
+}
+
+impl Bench {
+    fn new(instances: usize) -> Result<Self> {
+        let namespace = Namespace::new("node")?;
+        for (index, name) in INTERFACES.iter().enumerate() {
+            namespace.ip(&format!(
+                "link add {name} type veth peer name peer{index}\naddress add 10.77.{index}.1/16 dev {name}\n\
+                 link set {name} up\nlink set peer{index} up"
+            ))?;
+        }
+        let instance = |index: usize| -> Result<Instance> {
+            let (place, vrid) = (index / VRIDS, index % VRIDS + 1);
+            let interface = INTERFACES.get(place).context("more instances than there are VRIDs")?;
+            let address = format!("10.77.{}.{vrid}/16", 100 + place);
+            let instance = Instance::v3(100).interval(1000).vrid(u8::try_from(vrid)?).on(interface);
+            Ok(instance.named(&format!("VI_{index}")).addresses(&[&address]))
+        };
+        let instances_of = (0..instances).map(instance).collect::<Result<_>>()?;
+        Ok(Self {
+            node: Node { namespace, index: 0 },
+            config: Config { instances: instances_of, ..Config::default() },
+            instances,
+        })
+    }
+
+    fn start(&self, daemon: Daemon, environment: &[(&'static str, String)]) -> Result<Running> {
+        daemon.start_in(&self.node, &self.config, None, environment)
+    }
+
+    /// Waits until the log has this state for each instance.
+    fn wait_for(&self, state: &str, running: &Running) -> Result<()> {
+        let line = format!("Entering {state} STATE");
+        until("every instance's state", PATIENCE, || running.log().matches(&line).count() >= self.instances)
+            .with_context(|| running.log())
+    }
+
+    fn time(&self, daemon: Daemon) -> Result<Times> {
+        let directory = Directory::new()?;
+        let path = directory.path().join("notify");
+        let notify = UnixDatagram::bind(&path)?;
+        notify.set_read_timeout(Some(PATIENCE))?;
+        let begun = Instant::now();
+        let mut running = self.start(daemon, &[("NOTIFY_SOCKET", path.display().to_string())])?;
+        let to_ready = match daemon {
+            Daemon::Vrrpx(_) => Some(wait_until_ready(&notify, begun).with_context(|| running.log())?),
+            _ => None,
+        };
+        self.wait_for("BACKUP", &running)?;
+        let to_up = begun.elapsed();
+        running.stop()?;
+        Ok(Times { to_ready, to_up })
+    }
+}
+
+fn wait_until_ready(notify: &UnixDatagram, begun: Instant) -> Result<Duration> {
+    let mut text = [0; 4096];
+    loop {
+        let length = notify.recv(&mut text).context("no message to systemd")?;
+        let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
+        if text.lines().any(|line| line == "READY=1") {
+            return Ok(begun.elapsed());
+        }
+    }
+}
+
+/// KiB of all processes together.
+fn pss(processes: &[Pid]) -> Result<u64> {
+    processes.iter().map(|pid| field(&format!("/proc/{pid}/smaps_rollup"), "Pss:")).sum()
+}
+
+fn field(file: &str, name: &str) -> Result<u64> {
+    let text = read_to_string(file).with_context(|| file.to_owned())?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such field")?;
+    Ok(line.split_whitespace().next().context("an empty field")?.parse()?)
+}
+
+/// Has the kernel read the program from the disk again, as after a boot: of a file that was just written it may keep
+/// large pieces, and map each of them as a whole.
+fn evict(program: &Path) -> Result<()> {
+    let file = File::open(program).with_context(|| program.display().to_string())?;
+    file.sync_all()?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(())
+}
