@@ -29,6 +29,7 @@ mod interfaces;
 mod lacking;
 mod lifecycle;
 mod mail;
+mod memory;
 mod oddities;
 mod orphans;
 mod packages;

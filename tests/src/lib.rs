@@ -12,6 +12,7 @@ pub mod arp;
 pub mod bench;
 pub mod bench_xdp;
 pub mod clock;
+pub mod control_group;
 pub mod daemon;
 pub mod flavour;
 pub mod flood;

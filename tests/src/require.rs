@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+use crate::control_group::ControlGroup;
 use crate::daemon;
 
-/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), or a program in PATH.
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control groups
+/// with one), or a program in PATH.
 pub fn missing(need: &str) -> Option<String> {
     match need {
         "root" => (!geteuid().is_root()).then(|| "must run as root to make network namespaces".to_owned()),
@@ -19,6 +21,9 @@ pub fn missing(need: &str) -> Option<String> {
             let path = daemon::built("xtask");
             (!path.is_file()).then(|| format!("{} is not built: cargo build -p xtask", path.display()))
         }
+        "memory limits" => ControlGroup::new("probe", 64)
+            .is_none()
+            .then(|| "no control group with a limit of memory can be made here".to_owned()),
         program => find(program).is_none().then(|| format!("{program} is not installed")),
     }
 }

@@ -8,6 +8,9 @@ use nix::unistd::{SysconfVar, sysconf};
 /// How far [`bring_in`] goes beyond the functions that it is given, in bytes.
 const AROUND: usize = 256 << 10;
 
+/// mlock2(2): pages are locked when they are touched.
+const MLOCK_ONFAULT: libc::c_uint = 1;
+
 /// Locks every page that the process has in memory, or will touch. Pages are locked when touched (`MCL_ONFAULT`,
 /// Linux 4.4), so that untouched ones are not loaded.
 ///
@@ -28,11 +31,18 @@ pub fn trim() {
     }
 }
 
+/// Whether memory that is released is locked, and is to be locked again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Locked {
+    No,
+    Yes,
+}
+
 /// Unmaps the pages of the program and of its libraries that are code or constants; those that are used again come back
-/// from the page cache, one by one. Memory must not be locked yet.
-pub fn release_program() {
-    // SAFETY: the callback reads the headers of what is loaded, and keeps none.
-    unsafe { libc::dl_iterate_phdr(Some(release_object), std::ptr::null_mut()) };
+/// from the page cache, one by one.
+pub fn release_program(mut locked: Locked) {
+    // SAFETY: the callback reads the headers of what is loaded, and `locked`, which lives across the call.
+    unsafe { libc::dl_iterate_phdr(Some(release_object), (&raw mut locked).cast()) };
 }
 
 /// Brings in the code between functions, and around them: most of what they call lies there, as the linker keeps the code
@@ -70,12 +80,13 @@ fn page_size() -> usize {
 }
 
 /// # Safety
-/// `info` must describe a loaded object.
-unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+/// `info` must describe a loaded object, and `locked` point to a [`Locked`].
+unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, locked: *mut c_void) -> c_int {
     // SAFETY: the caller's promise.
-    let (base, headers) = unsafe {
+    let (base, headers, locked) = unsafe {
         let info = &*info;
-        (info.dlpi_addr, std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()))
+        let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
+        (info.dlpi_addr, headers, *locked.cast::<Locked>())
     };
     let page = page_size() as u64;
     // The kernel's own object, the vdso, is none of a file.
@@ -89,9 +100,18 @@ unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, _: 
         let within = start % page;
         let length = segment.p_memsz.saturating_add(within);
         let Ok(length) = usize::try_from(length) else { continue };
-        // The kernel rounds the length up to pages. Fails for locked memory, which then stays.
+        let start = (start - within) as *mut c_void;
+        // The kernel rounds the length up to pages. It releases no locked memory; what it refuses stays as it was.
         // SAFETY: a private mapping of a file that was never written to has the same content afterwards.
-        unsafe { libc::madvise((start - within) as *mut c_void, length, libc::MADV_DONTNEED) };
+        unsafe {
+            if locked == Locked::Yes {
+                libc::munlock(start, length);
+            }
+            libc::madvise(start, length, libc::MADV_DONTNEED);
+            if locked == Locked::Yes {
+                libc::syscall(libc::SYS_mlock2, start, length, MLOCK_ONFAULT);
+            }
+        }
     }
     0
 }
@@ -111,7 +131,7 @@ mod tests {
     fn a_program_whose_pages_are_released_runs_on_with_fewer() {
         let text: String = std::iter::repeat_n("relocated, ", 3).collect();
         let before = resident();
-        release_program();
+        release_program(Locked::No);
         let after = resident();
         assert_eq!(text, "relocated, relocated, relocated, ");
         assert!(after < before, "{before} kB, then {after} kB");

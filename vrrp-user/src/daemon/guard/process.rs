@@ -20,7 +20,8 @@ use tracing::Level;
 
 use crate::daemon::log;
 use crate::driver::cleanup_plan::{self, CleanupPlan, PinPaths, Stages};
-use crate::driver::{clock, memory};
+use crate::driver::clock;
+use crate::driver::memory::{self, Locked};
 
 /// The name that ps shows; without it, that would be the name by which the kernel started it.
 const NAME: &CStr = c"vrrpx-guard";
@@ -38,7 +39,7 @@ pub fn run() -> io::Result<()> {
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-    memory::release_program();
+    memory::release_program(Locked::No);
     rehearse(daemon.as_fd(), &netlink);
     // If locking is not permitted, a page may have to be read before the addresses can go.
     let _ = memory::lock();

@@ -6,7 +6,9 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::error::RunError;
@@ -17,7 +19,7 @@ use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::overrun;
 use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::daemon::status::DaemonContext;
-use crate::driver::memory;
+use crate::driver::memory::{self, Locked};
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
@@ -31,6 +33,9 @@ const QUEUE_PER_SLOT: usize = 2;
 
 /// Least entries of a queue: few instances may have many inputs.
 const QUEUE_MIN: usize = 512;
+
+/// Time after which a start is over: interfaces are attached to, and the first elections have been held.
+const START: Duration = Duration::from_secs(10);
 
 /// The queues between the threads.
 pub(super) struct Queues {
@@ -91,10 +96,11 @@ pub(super) fn start_threads(
     let effect = Effect::open(effects, commands, reports, Arc::clone(&context.live))?;
     // The start has used far more of the program, and of the heap, than the work does.
     memory::trim();
-    memory::release_program();
+    memory::release_program(Locked::No);
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
-    if options.realtime {
+    if options.realtime && locked.is_ok() {
         memory::bring_in(&real_time_code());
+        tokio::spawn(release_start());
     }
     let process = &config.globals.process;
     let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
@@ -129,6 +135,14 @@ pub(super) fn start_threads(
         why: why.join("; "),
     });
     Ok(Threads { engine, effect })
+}
+
+/// Gives back what the rest of the start has used. Real-time threads go on meanwhile: their code is released and brought
+/// in again from the page cache, which takes them some microseconds, once.
+async fn release_start() {
+    sleep(START).await;
+    memory::release_program(Locked::Yes);
+    memory::bring_in(&real_time_code());
 }
 
 /// Functions of all that real-time threads run; what is between them stays in memory from the start.

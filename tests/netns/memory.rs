@@ -1,0 +1,74 @@
+//! Memory of the daemon and of its guard.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use vrrp_tests::clock::until;
+use vrrp_tests::control_group::ControlGroup;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
+use vrrp_tests::lab::{Lab, VIRTUAL_V4};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
+
+use crate::ours;
+
+/// KiB that the guard may keep; a debug build has code of little density. The whole program has more than 50 MiB.
+const GUARD: u64 = 16 << 10;
+
+/// MiB in which a daemon must do with its guard and its BPF maps. A debug build is several times as large.
+const ROOM: u64 = if cfg!(debug_assertions) { 64 } else { 16 };
+
+/// A number of KiB in a file of /proc.
+fn field(file: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
+    Ok(line.split_whitespace().next().context("an empty field")?.parse()?)
+}
+
+#[test]
+fn the_guard_keeps_and_locks_only_what_it_needs() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    Pair::settled([Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(200)))])?.check(|pair| {
+        let guard = pair.running(0)?.guard()?;
+        // It has just been started.
+        until("the guard to wait", SETTLE, || {
+            fs::read_to_string(format!("/proc/{guard}/wchan")).is_ok_and(|at| at.contains("poll"))
+        })?;
+        let resident = field(&format!("/proc/{guard}/status"), "VmRSS:")?;
+        ensure!(resident <= GUARD, "{resident} KiB in memory");
+        let locked = field(&format!("/proc/{guard}/smaps_rollup"), "Locked:")?;
+        ensure!(locked > 0, "nothing is locked");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_small_control_group_is_room_enough() -> Result<()> {
+    if !(ours() && require("memory limits")) {
+        return Ok(());
+    }
+    let group = ControlGroup::new("small", ROOM).context("no control group")?;
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let directory = Directory::new()?;
+    let path = directory.path();
+    let file = path.join("vrrpx.conf");
+    fs::write(&file, Config::of(Instance::v3(200)).to_string())?;
+    let mut command = node.namespace.command("sh")?;
+    command.args(["-c", "echo $$ > \"$1\"/cgroup.procs && shift && exec \"$@\"", "sh"]).arg(group.path());
+    command.arg(vrrpx()).args(["run", "--config"]).arg(&file).arg("--runtime-dir").arg(path);
+    command.env_remove("NOTIFY_SOCKET");
+    let daemon = Process::start(command, path.join("log"))?;
+    let has_address = || lab.has_address(0, VIRTUAL_V4).is_ok_and(|has| has);
+    until("the address", SETTLE, has_address).with_context(|| daemon.log())?;
+    ensure!(!daemon.log().contains("packet socket"), "the program is not loaded: {}", daemon.log());
+    // The guard has room for its work as well.
+    kill(daemon.pid(), Signal::SIGKILL)?;
+    until("the address to be gone", SETTLE, || !has_address()).with_context(|| daemon.log())?;
+    ensure!(group.killed()? == 0, "processes were killed for lack of memory: {}", daemon.log());
+    Ok(())
+}
