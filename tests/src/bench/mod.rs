@@ -1,8 +1,8 @@
 //! Measures failover, ours beside keepalived, in one run on one machine.
 //!
-//! [`checks`], [`faults`] and [`footprint`] are tables of their own. Each other module is some rows of the table: [`failover`] the
-//! dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the cost of
-//! listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] changing
+//! [`checks`], [`faults`] and [`footprint`] are tables of their own. Each other module is some rows of the table:
+//! [`failover`] the dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the
+//! cost of listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] changing
 //! priorities. All times are the kernel's stamps on frames as they leave a node's cable, so the tool's own lateness is
 //! in none of them.
 

@@ -45,8 +45,8 @@ pub fn release_program(mut locked: Locked) {
     unsafe { libc::dl_iterate_phdr(Some(release_object), (&raw mut locked).cast()) };
 }
 
-/// Brings in the code between functions, and around them: most of what they call lies there, as the linker keeps the code
-/// of a package together. Work that must not wait for the disk needs its rarest code in memory as well.
+/// Brings in the code between functions, and around them: most of what they call lies there, as the linker keeps the
+/// code of a package together. Work that must not wait for the disk needs its rarest code in memory as well.
 pub fn bring_in(functions: &[*const ()]) {
     let places = functions.iter().map(|function| function.addr());
     let (Some(first), Some(last)) = (places.clone().min(), places.max()) else { return };

@@ -137,8 +137,8 @@ pub(super) fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-/// Gives back what the rest of the start has used. Real-time threads go on meanwhile: their code is released and brought
-/// in again from the page cache, which takes them some microseconds, once.
+/// Gives back what the rest of the start has used. Real-time threads go on meanwhile: their code is released and
+/// brought in again from the page cache, which takes them some microseconds, once.
 async fn release_start() {
     sleep(START).await;
     memory::release_program(Locked::Yes);
