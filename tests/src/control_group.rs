@@ -1,6 +1,7 @@
 //! Control groups with a limit of memory.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,9 +37,9 @@ impl ControlGroup {
             let path = Path::new(root).join(format!("vrrpx-{}-{name}", std::process::id()));
             fs::create_dir(&path).ok()?;
             let group = Self { path, events };
-            fs::write(group.path.join(limit), &bytes).ok()?;
+            set(&group.path.join(limit), &bytes).ok()?;
             // Absent without swap accounting.
-            let _absent = fs::write(group.path.join(swap), if swap.contains("memsw") { &bytes } else { "0" });
+            let _absent = set(&group.path.join(swap), if swap.contains("memsw") { &bytes } else { "0" });
             Some(group)
         })
     }
@@ -57,6 +58,11 @@ impl ControlGroup {
         let line = text.lines().find_map(|line| line.strip_prefix("oom_kill ")).context("no count")?;
         Ok(line.trim().parse()?)
     }
+}
+
+/// Writes to a file of the kernel, and makes none elsewhere.
+fn set(file: &Path, value: &str) -> std::io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
 }
 
 impl Drop for ControlGroup {

@@ -89,8 +89,7 @@ impl CleanupPlan {
     fn reserve(&self, half: usize, length: usize) -> io::Result<()> {
         let at = HEADER + half * HALF;
         let ample = length.saturating_mul(2).clamp(RESERVED, HALF);
-        self.allocate(at, ample)
-            .or_else(|error| if length > RESERVED { self.allocate(at, length) } else { Err(error) })
+        self.allocate(at, ample).or_else(|_| self.allocate(at, length.max(RESERVED)))
     }
 
     fn allocate(&self, at: usize, length: usize) -> io::Result<()> {
