@@ -213,16 +213,17 @@ fn parse(half: &[u8], requests: usize, pin_paths: usize) -> Option<(Stages<'_>, 
 /// (NLMSG_NOOP), and a file without a name.
 pub fn rehearsal() -> Option<(Stages<'static>, PinPaths<'static>)> {
     /// Bytes of a message without content.
-    const NOOP: usize = 16;
+    const NOOP: u32 = 16;
+    const NLMSG_NOOP: u16 = 1;
     /// Its length and type.
     const fn noop() -> [u8; 8] {
-        let ([a, b, c, d], [e, f]) = ((NOOP as u32).to_ne_bytes(), (libc::NLMSG_NOOP as u16).to_ne_bytes());
+        let ([a, b, c, d], [e, f]) = (NOOP.to_ne_bytes(), NLMSG_NOOP.to_ne_bytes());
         [a, b, c, d, e, f, 0, 0]
     }
     /// Delay and length of the stage, the message, and the end of the name.
     static PLAN: [[u8; 8]; 5] =
         [1_000_000_u64.to_ne_bytes(), (NOOP as u64).to_ne_bytes(), noop(), [0; 8], [0; 8]];
-    parse(PLAN.as_flattened(), PART + NOOP, 1)
+    parse(PLAN.as_flattened(), PART + NOOP as usize, 1)
 }
 
 impl AsFd for CleanupPlan {
@@ -355,7 +356,7 @@ mod tests {
         let messages: Vec<_> = messages.collect();
         assert_eq!((messages.len(), messages[0].len(), stages.next().is_none()), (1, 16, true));
         assert_eq!(u32::from_ne_bytes(*messages[0].first_chunk().unwrap()), 16);
-        assert_eq!(u16::from_ne_bytes([messages[0][4], messages[0][5]]), libc::NLMSG_NOOP as u16);
+        assert_eq!(i32::from(u16::from_ne_bytes([messages[0][4], messages[0][5]])), libc::NLMSG_NOOP);
         assert_eq!(pin_paths.collect::<Vec<_>>(), [c""]);
     }
 

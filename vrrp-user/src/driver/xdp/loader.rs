@@ -29,7 +29,10 @@ pub(super) fn loader() -> EbpfLoader<'static> {
 
 /// Has every attempt of the calling thread to open a file fail (seccomp(2)); other threads are not affected.
 fn open_no_files() -> io::Result<()> {
-    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let step = |code: u32, jt, jf, k| {
+        let code = u16::try_from(code).unwrap_or_default();
+        libc::sock_filter { code, jt, jf, k }
+    };
     let is = |call: libc::c_long, jt, jf| {
         step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, u32::try_from(call).unwrap_or(u32::MAX))
     };
