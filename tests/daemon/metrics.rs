@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
 use vrrp_tests::require;
+use vrrp_user::daemon::history::HookRun;
 use vrrp_user::daemon::metrics::{Format, kept_rows, render, render_keepalived};
 use vrrp_user::daemon::status::table;
 use vrrp_user::driver::clock;
@@ -340,10 +341,14 @@ fn hooks_are_counted_by_result() {
     let context = filled();
     for code in [0, 0, 3] {
         let run = Run { end: End::Exited(code), lasted: Duration::from_millis(5) };
-        context.history.hook(InstanceId(0), "notify", "MASTER", run);
+        context.history.hook(InstanceId(0), "notify", HookRun::ended("MASTER", run, None));
     }
     let run = Run { end: End::Exited(1), lasted: Duration::from_millis(5) };
-    context.history.group_hook(vrrp_user::protocol::GroupId(0), "notify", "MASTER", run);
+    context.history.group_hook(
+        vrrp_user::protocol::GroupId(0),
+        "notify",
+        HookRun::ended("MASTER", run, None),
+    );
     let samples = parse(&render(&context, Format::OpenMetrics).unwrap());
     let runs = |result| value(&samples, "vrrpx_hook_runs_total", &[("result", result)]);
     assert_eq!(["success", "failure"].map(runs), [2.0, 2.0]);

@@ -10,12 +10,14 @@ use std::fmt;
 use std::fs::{File, read_to_string};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::Pid;
 use serde::Serialize;
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::driver::clock;
 
 use super::{Plan, Row, Sheet};
 use crate::clock::until;
@@ -238,26 +240,26 @@ impl Bench {
         let path = directory.path().join("notify");
         let notify = UnixDatagram::bind(&path)?;
         notify.set_read_timeout(Some(PATIENCE))?;
-        let begun = Instant::now();
+        let begun = clock::now();
         let mut running = self.start(daemon, &[("NOTIFY_SOCKET", path.display().to_string())])?;
         let to_ready = match daemon {
             Daemon::Vrrpx(_) => Some(wait_until_ready(&notify, begun).with_context(|| running.log())?),
             _ => None,
         };
         self.wait_for("BACKUP", &running)?;
-        let to_up = begun.elapsed();
+        let to_up = clock::now().since(begun);
         running.stop()?;
         Ok(Times { to_ready, to_up })
     }
 }
 
-fn wait_until_ready(notify: &UnixDatagram, begun: Instant) -> Result<Duration> {
+fn wait_until_ready(notify: &UnixDatagram, begun: Timestamp) -> Result<Duration> {
     let mut text = [0; 4096];
     loop {
         let length = notify.recv(&mut text).context("no message to systemd")?;
         let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
         if text.lines().any(|line| line == "READY=1") {
-            return Ok(begun.elapsed());
+            return Ok(clock::now().since(begun));
         }
     }
 }
