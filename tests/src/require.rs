@@ -8,8 +8,8 @@ use nix::unistd::geteuid;
 use crate::control_group::ControlGroup;
 use crate::daemon;
 
-/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control groups
-/// with one), or a program in PATH.
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
+/// groups with one), or a program in PATH.
 pub fn missing(need: &str) -> Option<String> {
     match need {
         "root" => (!geteuid().is_root()).then(|| "must run as root to make network namespaces".to_owned()),

@@ -30,8 +30,8 @@ const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "lan3"];
 /// VRIDs of an interface that are used.
 const VRIDS: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// From the last change of state to the sample: the daemon has released what its start has used, and tokio has ended idle
-/// threads.
+/// From the last change of state to the sample: the daemon has released what its start has used, and tokio has ended
+/// idle threads.
 const REST: Duration = Duration::from_secs(12);
 
 /// Goals for one number of instances.

@@ -16,6 +16,9 @@ _vrrpx() {
             ",$1")
                 cmd="vrrpx"
                 ;;
+            vrrpx,announce)
+                cmd="vrrpx__subcmd__announce"
+                ;;
             vrrpx,check)
                 cmd="vrrpx__subcmd__check"
                 ;;
@@ -31,11 +34,23 @@ _vrrpx() {
             vrrpx,explain)
                 cmd="vrrpx__subcmd__explain"
                 ;;
+            vrrpx,failover)
+                cmd="vrrpx__subcmd__failover"
+                ;;
             vrrpx,is-master)
                 cmd="vrrpx__subcmd__is__subcmd__master"
                 ;;
             vrrpx,keepalived)
                 cmd="vrrpx__subcmd__keepalived"
+                ;;
+            vrrpx,log)
+                cmd="vrrpx__subcmd__log"
+                ;;
+            vrrpx,maintenance)
+                cmd="vrrpx__subcmd__maintenance"
+                ;;
+            vrrpx,priority)
+                cmd="vrrpx__subcmd__priority"
                 ;;
             vrrpx,reload)
                 cmd="vrrpx__subcmd__reload"
@@ -59,7 +74,7 @@ _vrrpx() {
 
     case "${cmd}" in
         vrrpx)
-            opts="-h -V --help --version run check explain status is-master events reload doctor detect trace tune keepalived"
+            opts="-h -V --help --version run check explain status is-master events reload doctor detect trace tune maintenance failover priority announce log keepalived"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -72,8 +87,26 @@ _vrrpx() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vrrpx__subcmd__announce)
+            opts="-h --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vrrpx__subcmd__check)
-            opts="-i -h --config-id --keepalived --strict --help"
+            opts="-i -h --config-id --keepalived --strict --host --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -151,13 +184,17 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__events)
-            opts="-f -h --follow --since --json --runtime-dir --help"
+            opts="-f -h --follow --since --kind --json --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kind)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -184,6 +221,32 @@ _vrrpx() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrrpx__subcmd__failover)
+            opts="-h --for --reason --force --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -226,13 +289,91 @@ _vrrpx() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        vrrpx__subcmd__reload)
-            opts="-h --runtime-dir --help"
+        vrrpx__subcmd__log)
+            opts="-h --for --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrrpx__subcmd__maintenance)
+            opts="-h --all --for --reason --force --runtime-dir --help on off show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrrpx__subcmd__priority)
+            opts="-h --for --reason --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrrpx__subcmd__reload)
+            opts="-h --dry-run --confirm --keep --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --runtime-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -245,7 +386,7 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__run)
-            opts="-c -i -h --config --config-id --runtime-dir --metrics --xdp-mode --log --hot-restart --bridge --no-realtime --help"
+            opts="-c -i -h --config --config-id --runtime-dir --http --metrics --xdp-mode --log --strict-start --hot-restart --bridge --no-realtime --control-group --status-group --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -275,6 +416,10 @@ _vrrpx() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --http)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --xdp-mode)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -284,6 +429,14 @@ _vrrpx() {
                     return 0
                     ;;
                 --bridge)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --status-group)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
