@@ -64,6 +64,19 @@ struct Entry<'a> {
     place: Option<&'a Place>,
 }
 
+impl Entry<'_> {
+    fn is_command(&self) -> bool {
+        let word = self.keyword.rsplit(' ').next().unwrap_or_default();
+        let is_hook = word.starts_with("notify") && word != "notify_webhook";
+        word == "exec" || word.ends_with("script") || is_hook
+    }
+
+    /// Its value; of a command only the program, as every user may read what has changed, and arguments may be secret.
+    fn shown(&self) -> &str {
+        if self.is_command() { self.value.split(' ').next().unwrap_or_default() } else { &self.value }
+    }
+}
+
 /// A change, before its object and the name of its file are known.
 type Line<'a> = (Option<&'a Place>, String);
 
@@ -347,6 +360,7 @@ fn entries(values: &[Value]) -> Vec<Entry<'_>> {
     let entry = |it: &'_ Value| (it.keyword.clone(), it.value.clone());
     values
         .iter()
+        .filter(|it| !SECRET.contains(&it.keyword.as_str()))
         .map(|it| {
             let (keyword, value) = entry(it);
             Entry { keyword, value, place: place_of(it) }
@@ -384,7 +398,7 @@ fn tracked(all: &[Tracked]) -> Vec<Entry<'_>> {
         .collect()
 }
 
-/// A line with its words; those that may be secret are hidden.
+/// A line with its words.
 fn whole(line: &Written) -> Entry<'_> {
     let words = std::iter::once(&line.keyword).chain(&line.args).map(|word| &*word.text);
     let value = words.collect::<Vec<_>>().join(" ");
@@ -447,6 +461,7 @@ fn compared<'a>(before: Vec<Entry<'_>>, after: Vec<Entry<'a>>) -> Vec<Line<'a>> 
         let old = gone.iter().find(|it| it.keyword == entry.keyword);
         let old = old.filter(|_| is_single(&entry.keyword, &gone, &come));
         let text = match old {
+            Some(old) if old.is_command() => format!("{} differs: {}", entry.keyword, entry.shown()),
             Some(old) => format!("{} {} → {}", entry.keyword, old.value, entry.value),
             None => format!("+ {}", said(entry)),
         };
@@ -456,8 +471,7 @@ fn compared<'a>(before: Vec<Entry<'_>>, after: Vec<Entry<'a>>) -> Vec<Line<'a>> 
 }
 
 fn said(entry: &Entry<'_>) -> String {
-    let Entry { keyword, value, .. } = entry;
-    [keyword.as_str(), value.as_str()]
+    [entry.keyword.as_str(), entry.shown()]
         .into_iter()
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use nix::unistd::Gid;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -236,8 +237,11 @@ fn listen(path: &Path, group: Option<Gid>, mode: u32) -> Result<UnixListener, Co
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    // The mode last: before it the socket is of this user alone, by the umask.
+    // Until it has its group and mode, the socket is of this user alone.
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    let listener = listener.map_err(failed)?;
     if let Some(group) = group {
         std::os::unix::fs::chown(path, None, Some(group.as_raw())).map_err(failed)?;
     }
@@ -289,7 +293,11 @@ async fn converse(
         activity.begin();
         let complete = line.ends_with(b"\n");
         let request = serde_json::from_slice::<Request>(&line);
-        if let (Ok(Request::HotRestart), Some(successors)) = (&request, &receivers.successors) {
+        // The addresses of this daemon go to the client: a group that may steer may not take them.
+        let may_follow = uid.is_some_and(|uid| uid == 0 || uid == Uid::effective().as_raw());
+        if let (Ok(Request::HotRestart), Some(successors), true) =
+            (&request, &receivers.successors, may_follow)
+        {
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
             return successors.send(client).await.map_err(io::Error::other);
         }

@@ -136,8 +136,11 @@ struct Saving {
 }
 
 impl Saver {
-    /// `None` where no copies are made.
+    /// `None` where no copies are made. A bridge process leaves copy and mark to the daemon that follows it.
     pub fn of(options: &RunOptions) -> Option<Self> {
+        if options.bridge.is_some() {
+            return None;
+        }
         let (waiting, writing) = (Mutex::default(), Mutex::default());
         let (last_good, config_id) = (LastGood::of(options)?, options.config_id.clone());
         Some(Self(Arc::new(Saving { last_good, config_id, waiting, writing })))
@@ -160,7 +163,9 @@ impl Saving {
         let Some((loaded, is_awaiting)) = lock(&self.waiting).take() else { return };
         let config_id = self.config_id.as_deref();
         let saved = if is_awaiting { Ok(()) } else { self.last_good.save(&loaded, config_id) };
-        if let Err(error) = saved.and_then(|()| self.last_good.mark(is_awaiting)) {
+        // The mark goes also if the disk is full: what was kept is not undone by the next start.
+        let marked = self.last_good.mark(is_awaiting);
+        if let Err(error) = saved.and(marked) {
             warn!(%error, "cannot keep a copy of the configuration: a start with a broken file would fail");
         }
     }

@@ -3,7 +3,7 @@
 //! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong to
 //! different moments.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -130,7 +130,8 @@ impl LiveGroup {
     pub fn record(&self, transition: &GroupTransition) {
         self.state.store(transition.to as u8, Relaxed);
         self.reason.store(transition.reason as u8, Relaxed);
-        self.epoch.store(transition.epoch.0, Relaxed);
+        // Last of those above: a reader that sees the epoch sees its state.
+        self.epoch.store(transition.epoch.0, Release);
         self.since.store(transition.at.as_nanos(), Relaxed);
     }
 

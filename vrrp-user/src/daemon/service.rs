@@ -227,10 +227,15 @@ impl Service {
         let mut due = pin!(sleep(limit.unwrap_or_default()));
         let mut readings = Readings::default();
         let end = loop {
+            // Another reload that is being read keeps the present one, or makes the time anew.
+            let has_passed = reloader.due().is_some_and(|due| due <= Instant::now());
+            if has_passed && !readings.is_running() {
+                reloader.go_back(&mut readings);
+            }
             if readings.is_due() {
                 reloader.begin(&mut readings);
             }
-            let undone = reloader.due();
+            let undone = reloader.due().filter(|_| !readings.is_running());
             let ended = tokio::select! {
                 passed = reporter.run(&mut notifier) => match passed? {
                     ReporterEvent::Stopped => break End::ByItself,

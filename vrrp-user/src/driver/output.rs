@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{pipe2, read};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -43,6 +44,8 @@ impl Output {
     /// The pipe cannot be created.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        // A run of another user opens /dev/stderr by its name, as it could /dev/null.
+        fchmod(&writer, Mode::from_bits_truncate(0o622))?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         // SAFETY: an owned descriptor stays open and the same for as long as it lives.
         let reader = unsafe { AsyncFd::register_with_interest(reader, Interest::READABLE)? };
@@ -95,6 +98,13 @@ impl Output {
     pub fn tail(&mut self) -> String {
         take(self.reader.get_ref(), &mut self.tail);
         printable(self.tail.make_contiguous())
+    }
+}
+
+impl Drop for Output {
+    /// Background processes that go on printing lose what does not fit, instead of waiting for a reader for ever.
+    fn drop(&mut self) {
+        let _ = fcntl(&self.writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
     }
 }
 
@@ -170,6 +180,16 @@ mod tests {
         let mut writer = File::from(output.to_writer().unwrap());
         drop(output);
         writer.write_all(b"no SIGPIPE").unwrap();
+        let full = writer.write_all(&[b'x'; 2 * PIPEFUL]).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn other_users_may_open_the_pipe_by_its_name() {
+        use std::os::unix::fs::MetadataExt;
+
+        let writer = File::from(Output::new().unwrap().to_writer().unwrap());
+        assert_eq!(writer.metadata().unwrap().mode() & 0o777, 0o622);
     }
 
     #[tokio::test(flavor = "current_thread")]

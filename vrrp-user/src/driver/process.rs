@@ -381,7 +381,7 @@ impl Identity {
 
 /// Variables not passed on: those that change how a script's programs are loaded or split into words, as in keepalived,
 /// and those that systemd set for the daemon alone.
-const WITHHELD: [&str; 9] = [
+const WITHHELD: [&str; 10] = [
     "IFS",
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
@@ -391,6 +391,7 @@ const WITHHELD: [&str; 9] = [
     "LISTEN_FDS",
     "LISTEN_PID",
     "JOURNAL_STREAM",
+    "STATE_DIRECTORY",
 ];
 
 const SHELL: &CStr = c"/bin/sh";

@@ -139,7 +139,14 @@ impl Release {
         tree.copy(&root.join("README.md"), &format!("{documents}/README.md"), 0o644)?;
         tree.copy_all(&root.join("docs"), &format!("{documents}/docs"))?;
         tree.gzip(&root.join("CHANGELOG.md"), &format!("{documents}/changelog.gz"))?;
-        for example in ["vrrpx.conf", "image/compose.yaml", "image/vrrpx.container"] {
+        let examples = [
+            "vrrpx.conf",
+            "vrrpx.rules.yml",
+            "vrrpx.dashboard.json",
+            "image/compose.yaml",
+            "image/vrrpx.container",
+        ];
+        for example in examples {
             let name = example.rsplit('/').next().unwrap_or_default();
             tree.copy(&Self::source(example)?, &format!("{documents}/examples/{name}"), 0o644)?;
         }

@@ -36,6 +36,9 @@ use crate::config::{Change, Config, Loaded, ProcessSettings};
 /// Longest time that the engine may take to change over.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Longest time for which a reload may await its confirmation.
+const CONFIRM_MAX: Duration = Duration::from_secs(366 * 86_400);
+
 /// Changes that are logged one by one, and findings that are passed to clients.
 const LISTED: usize = 100;
 
@@ -178,6 +181,7 @@ impl Reloader {
         let none = || vec!["no reload waits to be kept; it may have been undone already".to_owned()];
         self.awaiting.take().ok_or_else(none)?;
         self.shared.now().history.kept();
+        self.forget_removed();
         self.save();
         info!("the reload is kept");
         Ok(Applied::default())
@@ -274,6 +278,7 @@ impl Reloader {
             if let Some((given, read)) = self.returning.take() {
                 history.undone(read, given);
             }
+            self.forget_removed();
             self.save();
             return;
         }
@@ -284,12 +289,21 @@ impl Reloader {
         let awaited = self.awaiting.take().map(|it| (it.before, it.read));
         let kept = awaited.or_else(|| Some((before?, read)));
         if let (Some(given), Some((before, read))) = (confirm, kept) {
+            let given = given.min(CONFIRM_MAX);
             let due = Instant::now() + given;
             self.awaiting = Some(Awaiting { due, given, before, read });
             history.awaiting(SystemTime::now().checked_add(given));
             warn!("the reload is undone in {given:?} unless it is kept: vrrpx reload --keep");
         }
+        self.forget_removed();
         self.save();
+    }
+
+    /// Forgets the orders for removed instances, unless the configuration that has them may come back.
+    fn forget_removed(&self) {
+        if self.awaiting.is_none() {
+            steering::forget_removed(&self.shared.now(), &self.options.runtime_dir);
+        }
     }
 
     /// Notes that the configuration before a reload cannot be used any more.
@@ -302,6 +316,7 @@ impl Reloader {
         let history = &self.shared.now().history;
         history.events.push(What::refused(findings));
         history.awaiting(None);
+        self.forget_removed();
         self.save();
     }
 
@@ -346,7 +361,6 @@ impl Reloader {
             warn!("settings of the process have changed; they take effect after a restart");
         }
         self.shared.replace(DaemonContext { config: Arc::clone(&config), ..(*now).clone() });
-        steering::forget_removed(&self.shared.now(), &self.options.runtime_dir);
         reporter.settle(Arc::clone(&config));
         if let Err(error) = notifier.settle(&config) {
             warn!(%error, "some hooks are not run");

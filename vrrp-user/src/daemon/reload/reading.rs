@@ -117,6 +117,10 @@ impl Readings {
         next.requests.extend(request);
     }
 
+    pub fn is_running(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Asks for a return to an earlier configuration.
     pub fn ask_return(&mut self, before: Arc<Loaded>) {
         self.back = Some(before);

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -23,7 +23,7 @@ use crate::daemon::live::LiveInstance;
 use crate::daemon::log;
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::status::{self, DaemonContext, SharedContext};
-use crate::driver::clock;
+use crate::driver::{clock, ownership};
 use crate::protocol::{self, Event, NoHeir, Standing, State};
 
 /// Between two looks for the heir.
@@ -132,25 +132,20 @@ impl Desk {
             refuse_without_heir(&context, &scope, "maintenance on")?;
         }
         let order = begin.order();
-        let before = self.commit(|steerings| {
+        let before = context.history.read().steerings.clone();
+        let heirs =
+            if begin.force { Vec::new() } else { self.free(&context, &scope, &order, &before).await? };
+        let kept = self.commit(|steerings| {
             for instance in &scope {
                 let steered = steerings.instances.entry(instance.settings.name.to_string()).or_default();
                 steered.maintenance = Some(order.clone());
                 steered.failover = None;
             }
-        })?;
-        let has_master = scope.iter().any(|it| state(&context, it) == Some(State::Master));
-        let heirs = if has_master && !begin.force {
-            match self.hand_over(&context, &scope).await {
-                Ok(heirs) => heirs,
-                Err(alone) => {
-                    self.restore(before, &scope).await;
-                    return Err(No::Refused(not_taken(&alone, "not in maintenance", "maintenance on")));
-                }
-            }
-        } else {
-            Vec::new()
-        };
+        });
+        if let Err(no) = kept {
+            self.restore(before, &scope).await;
+            return Err(no);
+        }
         self.steer().await;
         let mut lines = Vec::new();
         for instance in &scope {
@@ -161,6 +156,38 @@ impl Desk {
             lines.push(format!("{name}: in maintenance {}{heir}", until(&order)));
         }
         Ok(lines)
+    }
+
+    /// Has the masters among `scope` hand over before they are kept out, and those that become master meanwhile. Until
+    /// their heirs are there, this is a failover, which no reload and no kill takes out of the election.
+    async fn free(
+        &self,
+        context: &DaemonContext,
+        scope: &[&Instance],
+        order: &Order,
+        before: &Steerings,
+    ) -> Result<Vec<Heir>, No> {
+        let mut heirs = Vec::new();
+        loop {
+            let is_master = |it: &&Instance| state(context, it) == Some(State::Master);
+            let masters: Vec<&Instance> = scope.iter().copied().filter(is_master).collect();
+            if masters.is_empty() {
+                return Ok(heirs);
+            }
+            self.commit(|steerings| {
+                for instance in &masters {
+                    let name = instance.settings.name.to_string();
+                    steerings.instances.entry(name).or_default().failover = Some(order.clone());
+                }
+            })?;
+            match self.hand_over(context, &masters).await {
+                Ok(found) => heirs.extend(found),
+                Err(alone) => {
+                    self.restore(before.clone(), scope).await;
+                    return Err(No::Refused(not_taken(&alone, "not in maintenance", "maintenance on")));
+                }
+            }
+        }
     }
 
     async fn end_maintenance(&self, name: Option<&str>, by: &str) -> Answer {
@@ -345,19 +372,25 @@ impl Desk {
         }
         let order = Begin { seconds, by, reason: None, force: false }.order();
         self.commit(|steerings| steerings.log = level.clone().map(|level| (level, order.clone())))?;
-        log::set_level(level.as_deref()).map_err(|error| No::Failed(error.to_string()))?;
-        let what = level.map_or_else(|| "level of the start".to_owned(), |level| format!("level {level}"));
+        let name = level.as_ref().map(|level| format!("level {level}"));
+        let what = name.unwrap_or_else(|| "level of the start".to_owned());
+        // Before the change, as the new level may hide it.
         audit(&context, LOG, &what, &order);
+        log::set_level(level.as_deref()).map_err(|error| No::Failed(error.to_string()))?;
         Ok(vec![format!("log: {what} {}", until(&order))])
     }
 
     /// Writes changed orders, then keeps them. Returns those before.
     fn commit(&self, change: impl FnOnce(&mut Steerings)) -> Result<Steerings, No> {
+        // A new daemon has read the file already.
+        if !ownership::is_ours() {
+            return Err(No::Failed("another daemon continues in place of this one; try again".to_owned()));
+        }
         let context = self.shared.now();
         let mut inner = context.history.read();
         let mut next = inner.steerings.clone();
         change(&mut next);
-        next.retain(&context.config);
+        next.tidy();
         let failed = |error| No::Failed(format!("nothing is changed, because it cannot be kept: {error}"));
         file::save(&self.runtime_dir, &next).map_err(failed)?;
         Ok(std::mem::replace(&mut inner.steerings, next))
@@ -365,14 +398,15 @@ impl Desk {
 
     /// Gives instances their earlier orders back.
     async fn restore(&self, before: Steerings, scope: &[&Instance]) {
-        let restored = self.commit(|steerings| {
+        let back = |steerings: &mut Steerings| {
             for name in scope.iter().map(|it| it.settings.name.to_string()) {
                 let earlier = before.of(&name).cloned().unwrap_or_default();
                 steerings.instances.insert(name, earlier);
             }
-        });
-        if let Err(No::Failed(error)) = restored {
+        };
+        if let Err(No::Failed(error)) = self.commit(back) {
             warn!(error, "an order that was not carried out stays in the file");
+            back(&mut self.shared.now().history.read().steerings);
         }
         self.steer().await;
     }
@@ -406,11 +440,9 @@ impl Desk {
         let leaving: Vec<(&Instance, &LiveInstance, u64)> = scope
             .iter()
             .filter(|it| state(context, it) == Some(State::Master))
-            .filter_map(|it| live(context, it).map(|live| (*it, live, live.epoch.load(Relaxed))))
+            .filter_map(|it| live(context, it).map(|live| (*it, live, live.epoch.load(Acquire))))
             .collect();
         for order in orders.iter_mut().filter(|order| scope.iter().any(|it| it.id == order.instance)) {
-            order.steering.maintenance = false;
-            order.steering.steps_back = true;
             order.hands_over = true;
         }
         self.push(Event::Steer(orders)).await;
@@ -420,13 +452,13 @@ impl Desk {
                 let heirs: Vec<Option<Heir>> =
                     leaving.iter().map(|(it, ..)| heir(context, it, began)).collect();
                 let has_left = |(_, live, epoch): &(&Instance, &LiveInstance, u64)| {
-                    live.epoch.load(Relaxed) > *epoch && live.state() != State::Master
+                    live.epoch.load(Acquire) > *epoch && live.state() != State::Master
                 };
                 if leaving.iter().all(has_left) && heirs.iter().all(Option::is_some) {
                     return Ok(heirs.into_iter().flatten().collect());
                 }
                 let is_back = |(_, live, epoch): &&(&Instance, &LiveInstance, u64)| {
-                    live.epoch.load(Relaxed) > *epoch && live.state() == State::Master
+                    live.epoch.load(Acquire) > *epoch && live.state() == State::Master
                 };
                 if leaving.iter().any(|it| is_back(&it)) {
                     return Err(());
@@ -463,7 +495,7 @@ impl Desk {
             if ended.is_empty() {
                 return;
             }
-            inner.steerings.retain(&context.config);
+            inner.steerings.tidy();
             // In memory they are over in any case; a later start finds their time over.
             if let Err(error) = file::save(&self.runtime_dir, &inner.steerings) {
                 warn!(%error, "cannot write the orders that remain");

@@ -150,6 +150,11 @@ impl Steerings {
         self.instances.is_empty() && self.log.is_none()
     }
 
+    /// Forgets instances without orders.
+    fn tidy(&mut self) {
+        self.instances.retain(|_, steered| !steered.is_empty());
+    }
+
     /// Forgets instances that are not configured, or have no orders.
     fn retain(&mut self, config: &Config) {
         let is_configured =
@@ -169,6 +174,12 @@ impl Steerings {
 /// before its instances take part.
 pub fn resume(context: &DaemonContext, runtime_dir: &Path) -> Event {
     let mut steerings = file::load(runtime_dir);
+    let now = now();
+    for steered in steerings.instances.values_mut() {
+        // Ended while no daemon ran.
+        drop(steered.take_over(now));
+    }
+    drop(steerings.log.take_if(|(_, order)| order.is_over(now)));
     steerings.retain(&context.config);
     if let Some((level, _)) = &steerings.log
         && let Err(error) = log::set_level(Some(level))

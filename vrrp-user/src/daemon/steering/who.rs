@@ -5,6 +5,7 @@
 //! write it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
@@ -20,7 +21,7 @@ const UNSET: u32 = u32::MAX;
 /// Such as `root (uid 0), logged in as alice (uid 1000)`.
 pub(in crate::daemon) async fn name(uid: Option<u32>, pid: Option<i32>) -> String {
     let Some(uid) = uid else { return "an unknown user".to_owned() };
-    let login = pid.and_then(login).filter(|login| *login != uid);
+    let login = pid.and_then(|pid| login(pid, uid)).filter(|login| *login != uid);
     let mut text = user(uid).await;
     if let Some(login) = login {
         text.push_str(", logged in as ");
@@ -29,8 +30,10 @@ pub(in crate::daemon) async fn name(uid: Option<u32>, pid: Option<i32>) -> Strin
     text
 }
 
-fn login(pid: i32) -> Option<u32> {
+fn login(pid: i32, uid: u32) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/loginuid")).ok()?;
+    // Otherwise the process has ended, and its number is another's.
+    fs::metadata(format!("/proc/{pid}")).ok().filter(|process| process.uid() == uid)?;
     text.trim().parse().ok().filter(|uid| *uid != UNSET)
 }
 
