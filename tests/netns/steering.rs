@@ -279,6 +279,48 @@ fn members_of_a_sync_group_go_together() -> Result<()> {
     })
 }
 
+/// What is out already stays out while others hand over, and a reload that is not kept takes no order away.
+#[test]
+fn instances_in_maintenance_stay_out_whatever_others_do() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let second = |priority| Instance::v3(priority).vrid(52).addresses(&["10.77.0.201/24"]);
+    let config = |instances: Vec<Instance>| Config { instances, ..Config::default() };
+    let both = |priority| config(vec![Instance::v3(priority).vrid(51), second(priority)]);
+    let roles = [200, 100].map(|priority| Role::new(OURS, both(priority)));
+    Pair::settled(roles)?.check(|pair| {
+        steer(pair, &["maintenance", "on", "VI_51", "--force"])?;
+        let state = |pair: &mut Pair| -> Result<Value> { Ok(instance(pair)?["state"].clone()) };
+        let moves = |pair: &mut Pair| -> Result<usize> {
+            let events = pair.running(0)?.ask(&["events", "VI_51", "--kind", "transition"])?;
+            Ok(String::from_utf8(events.stdout)?.lines().count())
+        };
+        until("FAULT", SETTLE, || state(pair).is_ok_and(|state| state == "FAULT"))?;
+        let before = moves(pair)?;
+        steer(pair, &["maintenance", "on", "--all", "--force"])?;
+        ensure!(moves(pair)? == before && state(pair)? == "FAULT", "it took part again");
+        steer(pair, &["maintenance", "off", "VI_52"])?;
+        until("the second one back", SETTLE, || {
+            pair.running(0).and_then(|it| it.status()).is_ok_and(|it| it["instances"][1]["state"] == "MASTER")
+        })?;
+        let told = steer(pair, &["maintenance", "on", "--all"])?;
+        ensure!(told.contains("VI_52: in maintenance") && told.contains(" is master after "), "{told}");
+        ensure!(moves(pair)? == before && state(pair)? == "FAULT", "it took part again");
+
+        let running = pair.running(0)?;
+        let without_first = config(vec![second(200)]).to_string();
+        std::fs::write(running.directory().join("keepalived.conf"), without_first)?;
+        let done = running.ask(&["reload", "--confirm", "1s"])?;
+        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        until("the first one again", SETTLE, || {
+            pair.running(0).and_then(|it| it.status()).is_ok_and(|it| it["instances"][1]["name"] == "VI_52")
+        })?;
+        sleep(LONG);
+        has(pair, "FAULT", &["maintenance"])
+    })
+}
+
 #[test]
 fn a_master_announces_again() -> Result<()> {
     if !ours() {
