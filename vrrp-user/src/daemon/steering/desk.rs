@@ -601,11 +601,7 @@ fn refuse_owners(scope: &[&Instance], why: &str) -> Result<(), No> {
 }
 
 fn not_taken(names: &[String], outcome: &str, command: &str) -> Vec<String> {
-    let line = |name: &String| {
-        format!(
-            "{name}: no other router took over; its addresses were served all the time, and it is {outcome}"
-        )
-    };
+    let line = |name: &String| format!("{name}: no other router took over in time, and it is {outcome}");
     let mut lines: Vec<String> = names.iter().map(line).collect();
     if command == "maintenance on" {
         lines.push(
