@@ -31,48 +31,90 @@ pub fn trim() {
     }
 }
 
-/// Whether memory that is released is locked, and is to be locked again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Locked {
-    No,
-    Yes,
+/// What [`release_object`] is asked to do, and how it went.
+struct Release {
+    /// Addresses of code that stays. `None`: memory is not locked yet, and all code and all constants go.
+    kept: Option<(usize, usize)>,
+    outcome: io::Result<()>,
 }
 
 /// Unmaps the pages of the program and of its libraries that are code or constants; those that are used again come back
-/// from the page cache, one by one.
-pub fn release_program(mut locked: Locked) {
-    // SAFETY: the callback reads the headers of what is loaded, and `locked`, which lives across the call.
-    unsafe { libc::dl_iterate_phdr(Some(release_object), (&raw mut locked).cast()) };
+/// from the page cache, one by one. Memory must not be locked yet.
+pub fn release_program() {
+    // Only to lock again can be refused.
+    let _ = release(None);
+}
+
+/// Unmaps the code of the program, except that which [`bring_in`] brings in for these functions. Memory is locked; code
+/// that is used again comes back from the page cache and is locked then. Constants and libraries stay: any thread may
+/// need them at any time.
+///
+/// # Errors
+/// The kernel's: code is unmapped, but is not locked again.
+pub fn release_code(kept: &[*const ()]) -> io::Result<()> {
+    release(Some(around(kept)))
+}
+
+fn release(kept: Option<(usize, usize)>) -> io::Result<()> {
+    let mut order = Release { kept, outcome: Ok(()) };
+    // SAFETY: the callback reads the headers of what is loaded, and `order`, which lives across the call.
+    unsafe { libc::dl_iterate_phdr(Some(release_object), (&raw mut order).cast()) };
+    order.outcome
 }
 
 /// Brings in the code between functions, and around them: most of what they call lies there, as the linker keeps the
-/// code of a package together. Work that must not wait for the disk needs its rarest code in memory as well.
+/// code of a package together. The constants of the program come in as well, such as tables of jumps. Work that must
+/// not wait for the disk needs its rarest code in memory.
 pub fn bring_in(functions: &[*const ()]) {
-    let places = functions.iter().map(|function| function.addr());
-    let (Some(first), Some(last)) = (places.clone().min(), places.max()) else { return };
-    let mut range = (first.saturating_sub(AROUND), last.saturating_add(AROUND));
+    let mut range = around(functions);
     // SAFETY: the callback reads the headers of what is loaded, and the range, which lives across the call.
-    unsafe { libc::dl_iterate_phdr(Some(touch_code), (&raw mut range).cast()) };
+    unsafe { libc::dl_iterate_phdr(Some(touch_program), (&raw mut range).cast()) };
 }
 
+/// The pages from the first function to the last one, and [`AROUND`] on both sides; without functions: none, at the end
+/// of all addresses.
+fn around(functions: &[*const ()]) -> (usize, usize) {
+    let page = page_size();
+    let places = functions.iter().map(|function| function.addr());
+    let (Some(first), Some(last)) = (places.clone().min(), places.max()) else {
+        return (usize::MAX, usize::MAX);
+    };
+    (first.saturating_sub(AROUND) / page * page, last.saturating_add(AROUND) / page * page)
+}
+
+/// Touches the code in a range, and the constants. The program itself is the first object; its libraries are left out.
+///
 /// # Safety
 /// `info` must describe a loaded object, and `range` point to two addresses.
-unsafe extern "C" fn touch_code(info: *mut libc::dl_phdr_info, _: usize, range: *mut c_void) -> c_int {
+unsafe extern "C" fn touch_program(info: *mut libc::dl_phdr_info, _: usize, range: *mut c_void) -> c_int {
     // SAFETY: the caller's promise.
     let (base, headers, (first, last)) = unsafe {
         let info = &*info;
         let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
         (info.dlpi_addr, headers, *range.cast::<(usize, usize)>())
     };
-    for segment in headers.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_X != 0) {
-        let start = usize::try_from(base.wrapping_add(segment.p_vaddr)).unwrap_or(usize::MAX);
-        let end = start.saturating_add(usize::try_from(segment.p_memsz).unwrap_or(0));
-        for place in (first.max(start)..last.min(end)).step_by(page_size()) {
+    // The tables of unwinding are at the end of the constants, and are used by panics alone.
+    let frames = headers.iter().find(|it| it.p_type == libc::PT_GNU_EH_FRAME);
+    let frames = frames.map_or(u64::MAX, |it| base.wrapping_add(it.p_vaddr));
+    let frames = usize::try_from(frames).unwrap_or(usize::MAX);
+    for segment in headers.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0) {
+        let (start, end) = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
+        let is_code = segment.p_flags & libc::PF_X != 0;
+        let (from, to) = if is_code { (first.max(start), last.min(end)) } else { (start, end.min(frames)) };
+        for place in (from..to).step_by(page_size()) {
             // SAFETY: within a loaded segment, which is readable.
             unsafe { std::ptr::with_exposed_provenance::<u8>(place).read_volatile() };
         }
     }
-    0
+    1
+}
+
+/// The first page of a segment, and its end.
+fn extent(start: u64, length: u64) -> (usize, usize) {
+    let page = page_size();
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    let end = start.saturating_add(usize::try_from(length).unwrap_or(0));
+    (start / page * page, end)
 }
 
 fn page_size() -> usize {
@@ -80,60 +122,119 @@ fn page_size() -> usize {
 }
 
 /// # Safety
-/// `info` must describe a loaded object, and `locked` point to a [`Locked`].
-unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, locked: *mut c_void) -> c_int {
+/// `info` must describe a loaded object, and `order` point to a [`Release`].
+unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, order: *mut c_void) -> c_int {
     // SAFETY: the caller's promise.
-    let (base, headers, locked) = unsafe {
+    let (base, headers, order) = unsafe {
         let info = &*info;
         let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-        (info.dlpi_addr, headers, *locked.cast::<Locked>())
+        (info.dlpi_addr, headers, &mut *order.cast::<Release>())
     };
-    let page = page_size() as u64;
+    let is_locked = order.kept.is_some();
+    let (kept_from, kept_to) = order.kept.unwrap_or((usize::MAX, usize::MAX));
     // The kernel's own object, the vdso, is none of a file.
     let is_file =
         headers.iter().any(|header| header.p_flags & libc::PF_W != 0 && header.p_type == libc::PT_LOAD);
     // A segment that is writable at first has relocations, which the file lacks.
     let clean =
         headers.iter().filter(|header| header.p_flags & libc::PF_W == 0 && header.p_type == libc::PT_LOAD);
-    for segment in clean.filter(|_| is_file) {
-        let start = base.wrapping_add(segment.p_vaddr);
-        let within = start % page;
-        let length = segment.p_memsz.saturating_add(within);
-        let Ok(length) = usize::try_from(length) else { continue };
-        let start = (start - within) as *mut c_void;
-        // The kernel rounds the length up to pages. It releases no locked memory; what it refuses stays as it was.
-        // SAFETY: a private mapping of a file that was never written to has the same content afterwards.
-        unsafe {
-            if locked == Locked::Yes {
-                libc::munlock(start, length);
-            }
-            libc::madvise(start, length, libc::MADV_DONTNEED);
-            if locked == Locked::Yes {
-                libc::syscall(libc::SYS_mlock2, start, length, MLOCK_ONFAULT);
+    for segment in clean.filter(|header| is_file && (!is_locked || header.p_flags & libc::PF_X != 0)) {
+        let (start, end) = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
+        for (from, to) in [(start, end.min(kept_from)), (start.max(kept_to), end)] {
+            // SAFETY: within a private mapping of a file that was never written to, and from the start of a page.
+            let released = unsafe { release_pages(from, to, is_locked) };
+            if released.is_err() {
+                order.outcome = released;
             }
         }
     }
-    0
+    // The program itself is the first object: with 1, libraries stay.
+    c_int::from(is_locked)
+}
+
+/// Unmaps pages; locked ones are locked again when they are touched. Nothing is done if `to` is not beyond `from`.
+///
+/// # Safety
+/// The pages must belong to a private mapping of a file that was never written to, and `from` must begin one.
+unsafe fn release_pages(from: usize, to: usize, is_locked: bool) -> io::Result<()> {
+    let length = to.saturating_sub(from);
+    if length == 0 {
+        return Ok(());
+    }
+    let start = from as *mut c_void;
+    // The kernel rounds the length up to pages. It releases no locked memory; what it refuses stays as it was.
+    // SAFETY: by the caller's promise, the pages have the same content afterwards.
+    let is_refused = unsafe {
+        if is_locked {
+            libc::munlock(start, length);
+        }
+        libc::madvise(start, length, libc::MADV_DONTNEED);
+        is_locked && libc::syscall(libc::SYS_mlock2, start, length, MLOCK_ONFAULT) != 0
+    };
+    if is_refused { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::FileExt;
+    use std::sync::Mutex;
+
+    use nix::sys::mman::munlockall;
+
     use super::*;
+
+    /// Each test looks at pages of the whole process.
+    static ALONE: Mutex<()> = Mutex::new(());
 
     /// Pages of this program in memory, in kB.
     fn resident() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
         line.trim_end_matches("kB").trim().parse().unwrap()
     }
 
+    /// Which pages of a range this process has mapped. mincore(2) tells of the page cache instead.
+    fn mapped((from, to): (usize, usize)) -> Vec<bool> {
+        let page = page_size();
+        let mut entries = vec![0_u8; (to - from) / page * 8];
+        let pagemap = File::open("/proc/self/pagemap").unwrap();
+        pagemap.read_exact_at(&mut entries, (from / page * 8) as u64).unwrap();
+        entries.as_chunks::<8>().0.iter().map(|entry| u64::from_ne_bytes(*entry) >> 63 == 1).collect()
+    }
+
     #[test]
     fn a_program_whose_pages_are_released_runs_on_with_fewer() {
+        let _alone = ALONE.lock();
         let text: String = std::iter::repeat_n("relocated, ", 3).collect();
         let before = resident();
-        release_program(Locked::No);
+        release_program();
         let after = resident();
         assert_eq!(text, "relocated, relocated, relocated, ");
         assert!(after < before, "{before} kB, then {after} kB");
+    }
+
+    #[test]
+    fn code_that_is_kept_stays_where_it_was() {
+        let _alone = ALONE.lock();
+        let kept = [release_code as *const ()];
+        let range = around(&kept);
+        // The whole program.
+        bring_in(&[std::ptr::null(), std::ptr::without_provenance(usize::MAX)]);
+        let (before, pages) = (resident(), mapped(range));
+        assert!(pages.iter().filter(|page| **page).count() >= AROUND / page_size(), "{pages:?}");
+        // Fails if so much must not be locked.
+        let _ = release_code(&kept);
+        let (after, left) = (resident(), mapped(range));
+        let _ = munlockall();
+        assert!(after < before, "{before} kB, then {after} kB");
+        for (index, (was, is)) in pages.into_iter().zip(left).enumerate() {
+            assert!(is || !was, "page {index} is gone");
+        }
+    }
+
+    #[test]
+    fn without_functions_nothing_is_kept() {
+        assert_eq!(around(&[]), (usize::MAX, usize::MAX));
     }
 }

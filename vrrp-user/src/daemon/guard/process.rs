@@ -21,7 +21,7 @@ use tracing::Level;
 use crate::daemon::log;
 use crate::driver::cleanup_plan::{self, CleanupPlan, PinPaths, Stages};
 use crate::driver::clock;
-use crate::driver::memory::{self, Locked};
+use crate::driver::memory;
 
 /// The name that ps shows; without it, that would be the name by which the kernel started it.
 const NAME: &CStr = c"vrrpx-guard";
@@ -39,7 +39,7 @@ pub fn run() -> io::Result<()> {
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-    memory::release_program(Locked::No);
+    memory::release_program();
     rehearse(daemon.as_fd(), &netlink);
     // If locking is not permitted, a page may have to be read before the addresses can go.
     let _ = memory::lock();

@@ -19,7 +19,7 @@ use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::overrun;
 use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::daemon::status::DaemonContext;
-use crate::driver::memory::{self, Locked};
+use crate::driver::memory;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
@@ -96,7 +96,7 @@ pub(super) fn start_threads(
     let effect = Effect::open(effects, commands, reports, Arc::clone(&context.live))?;
     // The start has used far more of the program, and of the heap, than the work does.
     memory::trim();
-    memory::release_program(Locked::No);
+    memory::release_program();
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
     if options.realtime && locked.is_ok() {
         memory::bring_in(&real_time_code());
@@ -137,12 +137,13 @@ pub(super) fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-/// Gives back what the rest of the start has used. Real-time threads go on meanwhile: their code is released and
-/// brought in again from the page cache, which takes them some microseconds, once.
+/// Gives back the code that the rest of the start has used. Real-time threads go on meanwhile: their code stays where
+/// it is, and so do constants and libraries, so that they wait for no page.
 async fn release_start() {
     sleep(START).await;
-    memory::release_program(Locked::Yes);
-    memory::bring_in(&real_time_code());
+    if let Err(error) = memory::release_code(&real_time_code()) {
+        warn!(%error, "code is not locked again: parts of the program may have to be read from the disk");
+    }
 }
 
 /// Functions of all that real-time threads run; what is between them stays in memory from the start.
