@@ -61,7 +61,7 @@ pub struct Guard {
     beside: RefCell<Option<PathBuf>>,
 }
 
-/// Everything that the latest plan was made from.
+/// Everything that the latest plan was made from; one that found no room is made again.
 #[derive(Debug, PartialEq)]
 struct Written {
     config: *const Config,
@@ -223,13 +223,16 @@ impl Guard {
             .iter()
             .filter_map(|pin| CString::new(pin.clone().into_os_string().into_vec()).ok())
             .collect();
-        match self.plan.write(&stages, pin_paths.iter().map(CString::as_c_str)) {
+        let outcome = self.plan.write(&stages, pin_paths.iter().map(CString::as_c_str));
+        // A plan that is too long stays so; a file system may have room again.
+        let is_final = outcome.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::FileTooLarge);
+        match outcome {
             Err(error) if !self.refused.replace(true) => {
                 warn!(%error, "cannot update the guard's plan: it will not remove everything if the daemon is killed");
             }
             outcome => self.refused.set(outcome.is_err()),
         }
-        self.written.replace(Some(written));
+        self.written.replace(is_final.then_some(written));
     }
 
     /// The daemon has removed everything itself.
