@@ -8,6 +8,7 @@
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
+use std::hint::black_box;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -31,6 +32,9 @@ const RESERVED: usize = 256 << 10;
 
 /// Header of each stage of the requests: its delay and its length in bytes.
 const PART: usize = 16;
+
+/// Bytes of the smallest page.
+const PAGE: usize = 4096;
 
 #[derive(Debug)]
 pub struct CleanupPlan {
@@ -209,6 +213,15 @@ fn parse(half: &[u8], requests: usize, pin_paths: usize) -> Option<(Stages<'_>, 
     Some((Stages(requests), PinPaths(rest.get(..pin_paths)?)))
 }
 
+/// Reads a byte of each page of the stages and names, so that none has to be brought into memory when it is due.
+pub fn bring_in(Stages(requests): &Stages<'_>, PinPaths(names): &PinPaths<'_>) {
+    for bytes in [*requests, *names] {
+        for byte in bytes.iter().step_by(PAGE).chain(bytes.last()) {
+            black_box(*byte);
+        }
+    }
+}
+
 /// A plan that changes nothing: a stage that is due after a millisecond, with a message that the kernel skips
 /// (NLMSG_NOOP), and a file without a name.
 pub fn rehearsal() -> Option<(Stages<'static>, PinPaths<'static>)> {
@@ -307,6 +320,7 @@ mod tests {
 
     fn found(plan: &CleanupPlan) -> Option<Found> {
         let (stages, pin_paths) = plan.read()?;
+        bring_in(&stages, &pin_paths);
         let stages = stages.map(|(after, messages)| (after, messages.map(<[u8]>::to_vec).collect()));
         Some((stages.collect(), pin_paths.map(|name| name.to_str().unwrap().to_owned()).collect()))
     }

@@ -83,8 +83,13 @@ fn wait_for_end(daemon: BorrowedFd<'_>, limit: PollTimeout) -> io::Result<()> {
 }
 
 /// Requests that fail concern what is gone already, or what the next daemon will find.
+///
+/// Never inlined: the rehearsal and the work must share one copy of the code.
+#[inline(never)]
 fn carry_out((stages, pin_paths): (Stages<'_>, PinPaths<'_>), netlink: &OwnedFd, last_words: &str) {
     let died = clock::now();
+    // The plan has not been touched before: it may be swapped out, or on the disk. No stage is due at once.
+    cleanup_plan::bring_in(&stages, &pin_paths);
     for (after, messages) in stages {
         thread::sleep((died + after).since(clock::now()));
         for message in messages {
