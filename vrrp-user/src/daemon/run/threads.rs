@@ -51,7 +51,10 @@ impl Queues {
     /// No descriptor is left.
     pub(super) fn new(slots: usize) -> io::Result<Self> {
         let entries = slots.saturating_mul(QUEUE_PER_SLOT).max(QUEUE_MIN);
-        Ok(Self { inputs: queue(entries)?, commands: queue(entries)?, reports: queue(entries)? })
+        // At the start, an interface and a virtual MAC interface of each instance may each be reported twice before the
+        // engine takes an input.
+        let inputs = queue(entries.saturating_mul(2))?;
+        Ok(Self { inputs, commands: queue(entries)?, reports: queue(entries)? })
     }
 }
 
