@@ -60,6 +60,13 @@ fn every_target_is_read() {
                 containers: Containers::Named(vec!["web".into()]),
             }),
         ),
+        (
+            "docker web\ndocker_socket unix:///run/d.sock",
+            CheckTarget::Docker(DockerTarget {
+                socket: "/run/d.sock".into(),
+                containers: Containers::Named(vec!["web".into()]),
+            }),
+        ),
         ("systemd nginx", CheckTarget::Systemd("nginx.service".into())),
         ("systemd nginx.socket", CheckTarget::Systemd("nginx.socket".into())),
         ("dns example.org", dns(None)),

@@ -121,7 +121,10 @@ fn finish(check: &mut ScriptDraft, report: &mut Report) {
         _ => http.refuse(report),
     }
     match (check.target.as_mut().map(|target| &mut target.value), socket) {
-        (Some(CheckTarget::Docker(target)), Some(socket)) => target.socket = PathBuf::from(&*socket.value),
+        (Some(CheckTarget::Docker(target)), Some(socket)) => {
+            // As DOCKER_HOST has it.
+            target.socket = PathBuf::from(socket.value.strip_prefix("unix://").unwrap_or(&socket.value));
+        }
         (_, Some(socket)) => {
             report.error(socket.at, "`docker_socket` belongs to `docker`, which this check does not have");
         }
