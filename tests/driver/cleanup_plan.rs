@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use vrrp_tests::process::Directory;
 use vrrp_tests::require;
@@ -22,7 +22,8 @@ fn on_a_file_system_of(bytes: u32, test: impl FnOnce(&Path) + Send + 'static) {
         let size = format!("size={bytes}");
         mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), Some(&*size)).unwrap();
         test(path);
-        nix::mount::umount(path).unwrap();
+        // A process that another test is starting may still have a descriptor of it.
+        umount2(path, MntFlags::MNT_DETACH).unwrap();
     })
     .join()
     .unwrap();

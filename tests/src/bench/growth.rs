@@ -46,7 +46,7 @@ impl Rounds {
 /// Resources that a process holds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Holding {
-    /// Resident memory.
+    /// Resident memory of its own: pages of the program come and go with their use.
     pub kibibytes: i64,
     pub descriptors: i64,
     pub threads: i64,
@@ -62,7 +62,7 @@ impl Holding {
         };
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         Ok(Self {
-            kibibytes: field("VmRSS:")?,
+            kibibytes: field("RssAnon:")?,
             descriptors: i64::try_from(descriptors)?,
             threads: field("Threads:")?,
         })
