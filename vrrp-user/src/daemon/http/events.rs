@@ -70,7 +70,9 @@ impl Follower {
             let page = self.history.events.after(self.seen, PAGE);
             self.waiting.extend(page.gap.as_ref().and_then(gap));
             self.waiting.extend(page.events.iter().filter_map(|it| event(it)));
-            self.seen = page.events.last().map(|it| it.seq).or(self.seen);
+            // With no event that is kept, a gap that was told must not be found again.
+            let before_next = page.gap.map(|it| it.until.saturating_sub(1));
+            self.seen = page.events.last().map(|it| it.seq).or(before_next).or(self.seen);
             if self.waiting.is_empty() {
                 self.news.changed().await.ok()?;
             }
@@ -85,4 +87,23 @@ fn event(event: &Event) -> Option<Message> {
 
 fn gap(gap: &Gap) -> Option<Message> {
     Some(Message::default().event("gap").data(serde_json::to_string(gap).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_gap_is_told_once_if_no_event_is_kept() {
+        let history = Arc::new(History::default());
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let news = history.events.watch();
+        let mut follower = Follower { history, news, seen: Some(5), waiting: VecDeque::new(), _place: place };
+        assert!(follower.next().await.is_some());
+        let further = timeout(Duration::from_millis(100), follower.next()).await;
+        assert!(further.is_err(), "{:?}", follower.seen);
+    }
 }

@@ -48,6 +48,9 @@ const CLIENTS_MAX: usize = 128;
 /// Followers of events among them; further followers are refused.
 const FOLLOWERS_MAX: usize = 16;
 
+/// Room for the head of a request.
+const HEAD_ROOM: usize = 32 << 10;
+
 /// Time limit for the head of a request, from the connection on.
 const HEAD: Duration = Duration::from_secs(5);
 
@@ -135,7 +138,7 @@ async fn answer(client: TcpStream, served: Served) {
         .route("/is-master/{*name}", get(probes::is_master))
         .with_state(served);
     let mut connection = http1::Builder::new();
-    connection.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);
+    connection.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false).max_buf_size(HEAD_ROOM);
     let client = TokioIo::new(Patient::new(client, PATIENCE));
     let mut connection = pin!(connection.serve_connection(client, TowerToHyperService::new(routes)));
     let mut ended = timeout(REQUEST, &mut connection).await;
