@@ -14,7 +14,9 @@ pub fn present() -> io::Result<Vec<(IpAddr, String)>> {
         let storage = interface.address?;
         let v4 = storage.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
         let v6 = || storage.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip()));
-        Some((v4.or_else(v6)?, interface.interface_name))
+        // A label such as `eth0:1`; no name of an interface has a colon.
+        let name = interface.interface_name.split(':').next().unwrap_or_default().to_owned();
+        Some((v4.or_else(v6)?, name))
     };
     Ok(getifaddrs()?.filter_map(address).collect())
 }

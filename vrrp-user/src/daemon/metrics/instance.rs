@@ -107,15 +107,17 @@ impl Scrape {
     }
 
     pub(super) fn addresses(&self, out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
-        let help = "1 while a virtual address is set on this host";
+        let help = "1 while a virtual address is set on its interface here";
         gauge(out, "vrrpx_address_present", help, |row| {
             let Some(present) = &self.present else { return Ok(()) };
             for reading in readings {
                 for entry in reading.settings.addresses.all() {
                     let address = entry.address.to_string();
                     let mut labels = reading.labels_and("address", &address);
-                    labels.push(("interface", reading.settings.device_of(entry)));
-                    row(&labels, f64::from(u8::from(present.contains(&entry.address))))?;
+                    let device = reading.settings.device_of(entry);
+                    labels.push(("interface", device));
+                    let is_present = present.contains(&(entry.address, device.to_string()));
+                    row(&labels, f64::from(u8::from(is_present)))?;
                 }
             }
             Ok(())

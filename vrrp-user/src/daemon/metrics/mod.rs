@@ -51,7 +51,7 @@ pub fn render(context: &Arc<DaemonContext>, format: Format) -> Result<String, fm
         context: Arc::clone(context),
         now: clock::now(),
         wall: SystemTime::now(),
-        present: addresses::present().ok().map(|all| all.into_iter().map(|(address, _)| address).collect()),
+        present: addresses::present().ok().map(|all| all.into_iter().collect()),
     };
     encode(Box::new(scrape), format)
 }
@@ -93,8 +93,8 @@ struct Scrape {
     context: Arc<DaemonContext>,
     now: Timestamp,
     wall: SystemTime,
-    /// Addresses of this host; `None` if the kernel did not list them.
-    present: Option<HashSet<IpAddr>>,
+    /// Addresses of this host, each with its interface; `None` if the kernel did not list them.
+    present: Option<HashSet<(IpAddr, String)>>,
 }
 
 /// Everything about one instance, read once.

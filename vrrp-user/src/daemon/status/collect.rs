@@ -1,6 +1,6 @@
 //! Collection of a [`Status`] from the daemon's context.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -37,7 +37,7 @@ pub(super) const PATIENCE: u32 = 4;
 const LASTS: Duration = Duration::from_secs(10);
 
 /// Addresses of this host, each with its interface.
-type Present = HashMap<IpAddr, String>;
+type Present = HashSet<(IpAddr, String)>;
 
 impl DaemonContext {
     /// Takes a system call per instance if a program counts; for ordinary threads only.
@@ -362,10 +362,15 @@ fn vmac(vmac: &protocol::Vmac, history: &Inner) -> Vmac {
 
 fn addresses(config: &config::Instance, present: Option<&Present>) -> Vec<Address> {
     let addresses = &config.settings.addresses;
-    let address = |entry: &protocol::VirtualAddress| Address {
-        address: format!("{}/{}", entry.address, entry.prefix),
-        set: present.map(|present| present.contains_key(&entry.address)),
-        interface: present.and_then(|present| present.get(&entry.address).cloned()),
+    let address = |entry: &protocol::VirtualAddress| {
+        // The same address on another interface is no virtual one: on `lo` a real server has it.
+        let place = (entry.address, config.settings.device_of(entry).to_string());
+        let set = present.map(|present| present.contains(&place));
+        Address {
+            address: format!("{}/{}", entry.address, entry.prefix),
+            set,
+            interface: (set == Some(true)).then_some(place.1),
+        }
     };
     addresses.advertised.iter().chain(&addresses.excluded).map(address).collect()
 }

@@ -285,9 +285,9 @@ pub struct Steering {
 pub struct Address {
     /// With its prefix length.
     pub address: String,
-    /// Whether it is set on this host; `None`: the kernel did not say.
+    /// Whether it is set on its interface; `None`: the kernel did not say.
     pub set: Option<bool>,
-    /// Where it is set.
+    /// Its interface, if it is set there.
     pub interface: Option<String>,
 }
 
