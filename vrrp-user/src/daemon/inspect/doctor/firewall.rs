@@ -13,7 +13,11 @@ use crate::protocol::{Auth, InstanceSettings};
 pub(super) fn firewall(config: &Config, facts: &Facts, findings: &mut Findings) {
     let mut chains = Vec::new();
     match &facts.nftables {
-        Some(Ok(text)) => chains.extend(nftables::chains(text)),
+        // The daemon's own table drops no advert.
+        Some(Ok(text)) => {
+            let own = format!("inet {}", config.globals.firewall.table);
+            chains.extend(nftables::chains(text).into_iter().filter(|it| it.table != own));
+        }
         Some(Err(why)) => findings.skip(format!("nftables: its rules cannot be read: {why}")),
         None => {}
     }
@@ -137,6 +141,7 @@ mod tests {
         );
         assert!(lines[0].contains("firewall-cmd --permanent --add-protocol=vrrp"), "{lines:?}");
         assert_eq!(of(&ruleset("filter", "forward")), ["ok firewall: adverts pass in both directions"]);
+        assert_eq!(of(&ruleset("vrrpx", "input")), ["ok firewall: no rules"], "the daemon's own");
     }
 
     #[test]

@@ -54,8 +54,10 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
         }
         let mut shown = Vec::new();
         for family in families(config, name) {
+            let has_source = || on(config, name).filter(|it| it.family == family).all(|it| it.source.is_some());
             match own_address(facts, ifindex, family) {
                 Some(address) => shown.push(format!("{}/{}", address.address, address.prefix)),
+                None if has_source() => shown.push("a source address that is configured".to_owned()),
                 None => lacks_address(facts, name, ifindex, family, findings),
             }
         }
@@ -263,6 +265,12 @@ mod tests {
             let lines = judged(presence, config, &facts(addresses, of));
             assert!(lines.len() == 1 && lines[0].starts_with(expected), "{expected}: {lines:?}");
         }
+        // The source address is of another interface.
+        let elsewhere = instance("mcast_src_ip 198.51.100.1", "192.0.2.1/24");
+        assert_eq!(
+            judged(presence, &elsewhere, &facts(&[], link(true, true))),
+            ["ok eth0 is up, with a source address that is configured"]
+        );
         let lines = judged(presence, &v4, &Facts::default());
         assert!(lines[0].starts_with("FAIL vrrp_instance web: interface eth0 not found"), "{lines:?}");
     }

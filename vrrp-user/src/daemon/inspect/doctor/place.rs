@@ -11,9 +11,14 @@ pub(super) fn container(_: &Config, facts: &Facts, findings: &mut Findings) {
         card.is_some_and(|card| card.leads_elsewhere && card.kind.as_deref() == Some("veth"))
     };
     match facts.interfaces.keys().find(is_shut_in) {
-        Some(interface) => findings.fail(
+        // Their bridge is one of the host alone, unless it was made otherwise.
+        Some(interface) if matches!(kind.as_str(), "docker" | "podman") => findings.fail(
             format!("container ({kind}): {interface} ends at a bridge of its host, and so do the addresses"),
             "give it the network of the host: --network host",
+        ),
+        Some(interface) => findings.warn(
+            format!("container ({kind}): {interface} ends at a bridge of its host"),
+            "the bridge must reach the other nodes",
         ),
         None if facts.interfaces.is_empty() => findings.ok(format!("container ({kind})")),
         None => findings.ok(format!("container ({kind}) with interfaces of the host")),
@@ -65,14 +70,18 @@ mod tests {
             master: None,
             strips_tags: true,
         };
-        let of = |leads_elsewhere| {
+        let of = |kind: &str, leads_elsewhere| {
             let interface = InterfaceFacts { card: Some(card(leads_elsewhere)), ..InterfaceFacts::default() };
             let interfaces = [("eth0".to_owned(), interface)].into();
-            let facts = Facts { container: Some("docker".to_owned()), interfaces, ..Facts::default() };
+            let facts = Facts { container: Some(kind.to_owned()), interfaces, ..Facts::default() };
             judged(container, &Config::default(), &facts)
         };
-        assert!(of(true)[0].starts_with("FAIL container (docker): eth0 ends at a bridge"), "{:?}", of(true));
-        assert_eq!(of(false), ["ok container (docker) with interfaces of the host"]);
+        assert!(of("docker", true)[0].starts_with("FAIL container (docker): eth0 ends at a bridge"));
+        assert_eq!(
+            of("lxc", true),
+            ["warn container (lxc): eth0 ends at a bridge of its host | the bridge must reach the other nodes"]
+        );
+        assert_eq!(of("docker", false), ["ok container (docker) with interfaces of the host"]);
         assert!(judged(container, &Config::default(), &Facts::default()).is_empty());
     }
 
