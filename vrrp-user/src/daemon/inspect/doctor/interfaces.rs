@@ -54,7 +54,7 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
         }
         let mut shown = Vec::new();
         for family in families(config, name) {
-            let has_source = || on(config, name).filter(|it| it.family == family).all(|it| it.source.is_some());
+            let has_source = || on(config, name).all(|it| it.family != family || it.source.is_some());
             match own_address(facts, ifindex, family) {
                 Some(address) => shown.push(format!("{}/{}", address.address, address.prefix)),
                 None if has_source() => shown.push("a source address that is configured".to_owned()),

@@ -103,11 +103,22 @@ fn rule<'a>(mut words: impl Iterator<Item = &'a str>) -> Rule {
                 verdict = Some(Verdict::Goto(value().to_owned()));
                 break;
             }
-            "-s" | "--limit" => {
+            "-s" | "--limit" | "--src-type" => {
                 value();
                 Test::Unknown
             }
-            _ => continue,
+            // Further options of conntrack.
+            word if word.starts_with("--ct") => {
+                value();
+                Test::Unknown
+            }
+            // Fragments.
+            "-f" => Test::Never,
+            // An option of an extension, whose name is a condition already.
+            _ => {
+                is_inverted = false;
+                continue;
+            }
         };
         tests.push((std::mem::take(&mut is_inverted), test));
     }
@@ -178,7 +189,16 @@ mod tests {
         );
         assert_eq!(filter("ACCEPT", "-A INPUT -d 224.0.0.18/32 -j DROP"), Some((input(), false, true)));
         assert_eq!(filter("ACCEPT", "-A INPUT ! -d 224.0.0.0/4 -j DROP"), None);
-        assert_eq!(filter("ACCEPT", "-A INPUT -s 192.0.2.9/32 -j DROP"), Some((input(), false, false)));
+        for unknown in [
+            "-s 192.0.2.9/32",
+            "-m addrtype --src-type LOCAL",
+            "-m conntrack --ctstatus EXPECTED",
+            "-m set ! --match-set known src -p vrrp",
+        ] {
+            let rules = format!("-A INPUT {unknown} -j DROP");
+            assert_eq!(filter("ACCEPT", &rules), Some((input(), false, false)), "{unknown}");
+        }
+        assert_eq!(filter("ACCEPT", "-A INPUT -f -j DROP"), None);
         assert_eq!(filter("DROP", "-A INPUT -j other\n-A other -p vrrp -j ACCEPT"), None);
         assert_eq!(
             filter(

@@ -14,7 +14,8 @@ const OTHERS: [&str; 9] = ["tcp", "udp", "udplite", "icmp", "icmpv6", "igmp", "s
 pub(super) fn chains(text: &str) -> Vec<Chain> {
     let Ok(value) = serde_json::from_str::<Value>(text) else { return Vec::new() };
     let objects = value.get("nftables").and_then(Value::as_array).cloned().unwrap_or_default();
-    let sets: Vec<&Value> = objects.iter().filter_map(|it| it.get("set")).collect();
+    // Both have their names in common.
+    let sets: Vec<&Value> = objects.iter().filter_map(|it| it.get("set").or_else(|| it.get("map"))).collect();
     let mut chains: Vec<Chain> = objects.iter().filter_map(|it| chain(it.get("chain")?)).collect();
     for object in objects.iter().filter_map(|it| it.get("rule")) {
         let (table, name) = (table(object), text_of(object, "chain"));
@@ -72,15 +73,18 @@ fn rules(object: &Value, sets: &[&Value]) -> Vec<Rule> {
     let table = table(object);
     let elements = |name: &str| {
         let named = sets.iter().find(|set| self::table(set) == table && text_of(set, "name") == name);
-        named.and_then(|set| set.get("elem")).and_then(Value::as_array).cloned()
+        // An empty one has no elements.
+        named.map(|set| set.get("elem").and_then(Value::as_array).cloned().unwrap_or_default())
     };
     let mut tests = Vec::new();
     for statement in object.get("expr").and_then(Value::as_array).into_iter().flatten() {
         let Some((word, value)) = statement.as_object().and_then(|it| it.iter().next()) else { continue };
         match word.as_str() {
             "match" => tests.push(test(value, &elements)),
-            "limit" | "quota" | "connlimit" | "ct count" | "xt" => tests.push((false, Test::Unknown)),
-            "vmap" => return map(value, &tests),
+            "limit" | "quota" | "connlimit" | "ct count" | "meter" | "set" | "xt" => {
+                tests.push((false, Test::Unknown));
+            }
+            "vmap" => return map(value, &tests, &elements),
             _ => {
                 if let Some(verdict) = verdict(word, value) {
                     return vec![Rule { tests, verdict: Some(verdict) }];
@@ -103,8 +107,12 @@ fn verdict(word: &str, value: &Value) -> Option<Verdict> {
     })
 }
 
-fn map(value: &Value, before: &[(bool, Test)]) -> Vec<Rule> {
-    let entries = value.get("data").and_then(|it| it.get("set")).and_then(Value::as_array);
+fn map(value: &Value, before: &[(bool, Test)], elements: &impl Fn(&str) -> Option<Vec<Value>>) -> Vec<Rule> {
+    let Some(entries) = value.get("data").and_then(|data| list(data, elements)) else {
+        let mut tests = before.to_vec();
+        tests.push((false, Test::Unknown));
+        return vec![Rule { tests, verdict: Some(Verdict::Accept) }];
+    };
     let of = |entry: &Value| {
         let [key, then] = entry.as_array()?.as_slice() else { return None };
         let (word, target) = then.as_object()?.iter().next()?;
@@ -113,7 +121,7 @@ fn map(value: &Value, before: &[(bool, Test)]) -> Vec<Rule> {
         tests.push(test(&compared, &|_| None));
         Some(Rule { tests, verdict: Some(verdict(word, target)?) })
     };
-    entries.into_iter().flatten().filter_map(of).collect()
+    entries.iter().filter_map(of).collect()
 }
 
 /// A condition, and whether it is inverted.
@@ -123,7 +131,11 @@ fn test(value: &Value, elements: &impl Fn(&str) -> Option<Vec<Value>>) -> (bool,
     let (Some(left), Some(Some(right))) = (value.get("left"), right) else {
         return (is_inverted, Test::Unknown);
     };
-    (is_inverted, condition(left, &right).unwrap_or(Test::Unknown))
+    match condition(left, &right).unwrap_or(Test::Unknown) {
+        // A field of another protocol has no value that could differ.
+        Test::Never => (false, Test::Never),
+        test => (is_inverted, test),
+    }
 }
 
 /// The values of the right side; `None` for a set whose elements are unknown.
@@ -162,6 +174,10 @@ fn condition(left: &Value, right: &[Value]) -> Option<Test> {
         return if text_of(ct, "key") == "state" { words().map(Test::State) } else { None };
     }
     if let Some(fib) = left.get("fib") {
+        // No route back: senders of adverts are on the link.
+        if text_of(fib, "result") == "oif" && right == [Value::Bool(false)] {
+            return Some(Test::Never);
+        }
         let of_destination = fib.get("flags").is_some_and(|flags| match flags {
             Value::Array(flags) => flags.iter().any(|flag| flag == "daddr"),
             flag => flag == "daddr",
@@ -171,6 +187,10 @@ fn condition(left: &Value, right: &[Value]) -> Option<Test> {
         } else {
             None
         };
+    }
+    if let Some(masked) = left.get("&").and_then(|it| it.get(0)) {
+        // The bits that are left may be any, unless the field is of another protocol.
+        return condition(masked, &[]).filter(|test| *test == Test::Never);
     }
     let payload = left.get("payload")?;
     let (protocol, field) = (text_of(payload, "protocol"), text_of(payload, "field"));
@@ -285,10 +305,60 @@ mod tests {
             r#"{"vmap": {"key": {"meta": {"key": "l4proto"}}, "data": {"set": [["tcp", {"accept": null}], ["vrrp", {"drop": null}]]}}}"#,
         );
         assert!(of(&format!("{ACCEPTING}, {vmap}")).is_some_and(|it| !it.2 && it.3));
+        let zones = rule(r#"{"vmap": {"key": {"meta": {"key": "iifname"}}, "data": "@zones"}}"#);
+        for (elements, expected) in [
+            (r#", "elem": [["eth0", {"accept": null}]]"#, None),
+            (r#", "elem": [["lo", {"accept": null}]]"#, by_policy()),
+            ("", by_policy()),
+        ] {
+            let map = format!(
+                r#"{{"map": {{"family": "inet", "name": "zones", "table": "filter", "type": "ifname", "map": "verdict"{elements}}}}}"#
+            );
+            assert_eq!(of(&format!("{DROPPING}, {map}, {zones}")), expected, "{elements}");
+        }
+        assert!(of(&format!("{DROPPING}, {zones}")).is_some_and(|it| !it.3), "it is not listed");
+        let empty =
+            r#"{"set": {"family": "inet", "name": "allowed", "table": "filter", "type": "inet_proto"}}"#;
+        assert_eq!(of(&format!("{DROPPING}, {empty}, {allowed}")), by_policy());
         let source = rule(
             r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.9"}}, {"drop": null}"#,
         );
         assert!(of(&format!("{ACCEPTING}, {source}")).is_some_and(|it| !it.3), "it may be a peer's");
+    }
+
+    #[test]
+    fn conditions_of_another_protocol_never_hold() {
+        let dropped = |left: &str, right: &str| {
+            let rule = rule(&format!(
+                r#"{{"match": {{"op": "!=", "left": {left}, "right": {right}}}}}, {{"drop": null}}"#
+            ));
+            of(&format!("{ACCEPTING}, {rule}"))
+        };
+        let flags = r#"{"payload": {"protocol": "tcp", "field": "flags"}}"#;
+        assert_eq!(dropped(flags, r#""syn""#), None);
+        let masked = format!(r#"{{"&": [{flags}, ["fin", "syn", "rst", "ack"]]}}"#);
+        assert_eq!(dropped(&masked, r#""syn""#), None);
+        // The mark of a connection is of every protocol.
+        let mark = r#"{"&": [{"ct": {"key": "mark"}}, 255]}"#;
+        assert!(dropped(mark, "1").is_some_and(|it| !it.3));
+    }
+
+    #[test]
+    fn a_filter_of_reverse_paths_drops_no_advert() {
+        let rule = rule(
+            r#"{"match": {"op": "==", "left": {"fib": {"result": "oif", "flags": ["saddr", "mark", "iif"]}},
+               "right": false}}, {"drop": null}"#,
+        );
+        assert_eq!(of(&format!("{ACCEPTING}, {rule}")), None);
+    }
+
+    #[test]
+    fn a_set_that_is_filled_by_packets_is_a_condition() {
+        let rule = rule(
+            r#"{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@seen"}},
+               {"drop": null}"#,
+        );
+        assert!(of(&format!("{ACCEPTING}, {rule}")).is_some_and(|it| !it.3));
     }
 
     #[test]

@@ -77,10 +77,8 @@ mod tests {
             judged(container, &Config::default(), &facts)
         };
         assert!(of("docker", true)[0].starts_with("FAIL container (docker): eth0 ends at a bridge"));
-        assert_eq!(
-            of("lxc", true),
-            ["warn container (lxc): eth0 ends at a bridge of its host | the bridge must reach the other nodes"]
-        );
+        let lines = of("lxc", true);
+        assert!(lines[0].starts_with("warn container (lxc): eth0 ends at a bridge of its host | the bridge"));
         assert_eq!(of("docker", false), ["ok container (docker) with interfaces of the host"]);
         assert!(judged(container, &Config::default(), &Facts::default()).is_empty());
     }

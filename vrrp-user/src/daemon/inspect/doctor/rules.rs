@@ -233,8 +233,9 @@ impl Advert<'_> {
             Test::From(names) => Answer::of(is_incoming && self.is_named(names)),
             Test::To(names) => Answer::of(!is_incoming && self.is_named(names)),
             // No host answers an advert: connection tracking takes each one for a new connection.
+            Test::State(states) if states.iter().any(|state| state == "new") => Answer::Yes,
             Test::State(states) if states.iter().any(|state| state == "untracked") => Answer::Maybe,
-            Test::State(states) => Answer::of(states.iter().any(|state| state == "new")),
+            Test::State(_) => Answer::No,
             Test::Kind(kinds) => {
                 let is_multicast = self.destination.is_multicast();
                 let fits = |kind: &str| match kind {
@@ -324,6 +325,7 @@ mod tests {
             (Test::To(words(&["eth0"])), false),
             (Test::State(words(&["established", "related"])), false),
             (Test::State(words(&["new"])), true),
+            (Test::State(words(&["new", "untracked"])), true),
             (Test::Kind(words(&["multicast"])), true),
             (Test::Kind(words(&["local"])), false),
             (Test::Family(Family::V6), false),
