@@ -10,6 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Labels, counter, gauge};
+use crate::config::CheckTarget;
 use crate::daemon::dump::{InstanceTally, Tally, check_status, tallies};
 use crate::daemon::status::DaemonContext;
 use crate::protocol::VirtualAddress;
@@ -104,7 +105,10 @@ impl Exporter {
     fn scripts(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let history = self.context.history.read();
         gauge(out, "keepalived_script_status", "Tracker Script Status", |row| {
-            self.context.config.checks.iter().try_for_each(|check| {
+            // Files and processes have names of their own, which scripts may have too.
+            let is_script =
+                |target: &CheckTarget| !matches!(target, CheckTarget::File(_) | CheckTarget::Process(_));
+            self.context.config.checks.iter().filter(|it| is_script(&it.target)).try_for_each(|check| {
                 let is_good = check_status(check, &history) == "GOOD";
                 row(&vec![("name", &*check.name)], f64::from(u8::from(is_good)))
             })

@@ -57,7 +57,7 @@ impl Scrape {
 
     fn loads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let loads = self.context.history.read().loads.clone();
-        let help = "0 while the file was refused and the previous configuration is in use";
+        let help = "0 while the daemon does not use its configuration file: refused, or a reload not kept";
         gauge(out, "vrrpx_config_last_reload_successful", help, |row| {
             row(&vec![], f64::from(u8::from(loads.stale.is_none())))
         })?;

@@ -22,6 +22,9 @@ use crate::daemon::status::{columns, detail, family, wrapped};
 /// Senders that are kept; a flood of made-up ones must not fill the memory.
 const ROUTERS: usize = 4096;
 
+/// Other masters that are named beside a router.
+const RIVALS: usize = 4;
+
 /// Columns before a second line.
 const INDENT: usize = 6;
 
@@ -90,6 +93,8 @@ pub struct Detected {
     pub interface: String,
     pub seconds: f64,
     pub routers: Vec<Router>,
+    /// More senders were heard than are kept.
+    pub is_full: bool,
     /// VRIDs that were not heard without a tag, by family.
     pub unheard_ipv4: Vec<u8>,
     pub unheard_ipv6: Vec<u8>,
@@ -150,6 +155,7 @@ impl Census {
                 .iter()
                 .map(|(key, heard)| self.router(*key, heard, interface, config))
                 .collect(),
+            is_full: self.is_full,
             unheard_ipv4: unheard(false),
             unheard_ipv6: unheard(true),
         }
@@ -191,11 +197,14 @@ impl Census {
             notes.push(format!("CARP, vhid {0}: it has the MAC address of VRID {0}", key.vrid));
             return notes;
         }
-        let others =
+        let mut others =
             self.heard.iter().filter(|(other, of)| other.is_beside(&key) && of.is_master_with(heard));
-        notes.extend(
-            others.map(|(other, _)| format!("! {} is master of VRID {} too", other.source, key.vrid)),
-        );
+        let too = |other: &Key| format!("! {} is master of VRID {} too", other.source, key.vrid);
+        notes.extend(others.by_ref().take(RIVALS).map(|(other, _)| too(other)));
+        match others.count() {
+            0 => {}
+            more => notes.push(format!("! {more} more sent adverts of VRID {} at the same time", key.vrid)),
+        }
         if heard.versions.len() > 1 {
             notes.push(
                 "sends version 2 and version 3: a migration, or two routers with one address".to_owned(),
@@ -292,6 +301,10 @@ pub fn screen(detected: &Detected) -> String {
         }
     }
     out.push('\n');
+    if detected.is_full {
+        let text = format!("! more than {ROUTERS} senders were heard: later ones are not shown");
+        wrapped(&mut out, "", &text, 2);
+    }
     for (name, unheard) in [("IPv4", &detected.unheard_ipv4), ("IPv6", &detected.unheard_ipv6)] {
         if unheard.len() < usize::from(u8::MAX) {
             wrapped(&mut out, &format!("VRIDs not heard ({name}): "), &ranges(unheard), 2);
@@ -386,6 +399,23 @@ mod tests {
         // Another VLAN is another link.
         let apart = [(9, 51, 110, 0, 0), (8, 51, 100, 7, 500), (9, 51, 110, 0, 1000), (8, 51, 100, 7, 1500)];
         assert!(notes(&census(&apart)).is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_senders_fills_neither_the_memory_nor_the_notes() {
+        let round = |at: u64| (1..=7_u8).map(move |host| (host, 51, 100, 0, at));
+        let all: Vec<(u8, u8, u8, u16, u64)> = round(0).chain(round(1000)).collect();
+        let notes = notes(&census(&all));
+        assert_eq!(notes.len(), 7 * (RIVALS + 1));
+        assert_eq!(notes[RIVALS], "! 2 more sent adverts of VRID 51 at the same time");
+        let mut flooded = census(&[(9, 51, 100, 0, 0)]);
+        let (key, heard) = flooded.heard.pop_first().unwrap();
+        let of = |vlan: u16| (Key { vlan, ..key }, heard.clone());
+        flooded.heard = (1..).take(ROUTERS).map(of).collect();
+        let frame = advert(8, 51, 100, 255, V3, ChecksumForm::Pseudo);
+        flooded.add(Sighting::read(&caught(&frame, 0, 0)).unwrap());
+        let text = screen(&flooded.detected("eth0", Duration::from_secs(10), None));
+        assert!(text.contains("! more than 4096 senders were heard"), "{text}");
     }
 
     #[test]

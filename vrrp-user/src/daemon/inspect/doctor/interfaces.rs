@@ -33,6 +33,11 @@ pub(super) fn here<'a>(config: &'a Config, facts: &Facts) -> Vec<(&'a str, u32)>
     used(config).into_iter().filter_map(|name| Some((name, facts.index(name)?))).collect()
 }
 
+/// A setting of an interface as sysctl(8) takes it: a name may have dots.
+pub(super) fn sysctl(family: &str, interface: &str, key: &str) -> String {
+    ["net", family, "conf", interface, key].join(if interface.contains('.') { "/" } else { "." })
+}
+
 pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) {
     if config.instances.is_empty() {
         return;
@@ -80,7 +85,7 @@ fn lacks_address(facts: &Facts, name: &str, ifindex: u32, family: Family, findin
         ),
         (Family::V6, None) => findings.fail(
             format!("{name} has no link-local IPv6 address to send adverts from"),
-            format!("sysctl -w net.ipv6.conf.{name}.addr_gen_mode=0, and set {name} down and up"),
+            format!("sysctl -w {}=0, and set {name} down and up", sysctl("ipv6", name, "addr_gen_mode")),
         ),
         (Family::V4, _) => findings.fail(
             format!("{name} has no IPv4 address to send adverts from"),
@@ -180,19 +185,19 @@ pub(super) fn ipv6(config: &Config, facts: &Facts, findings: &mut Findings) {
         if setting("disable_ipv6") == Some(1) {
             findings.fail(
                 format!("{name}: IPv6 is off, and an instance there needs it"),
-                format!("sysctl -w net.ipv6.conf.{name}.disable_ipv6=0"),
+                format!("sysctl -w {}=0", sysctl("ipv6", name, "disable_ipv6")),
             );
         }
         if setting("forwarding") == Some(1) && setting("accept_ra") == Some(1) {
             findings.warn(
                 format!("{name}: accept_ra 1 has no effect while forwarding is 1: no default route by RA"),
-                format!("sysctl -w net.ipv6.conf.{name}.accept_ra=2, or a static default route"),
+                format!("sysctl -w {}=2, or a static default route", sysctl("ipv6", name, "accept_ra")),
             );
         }
         if setting("drop_unsolicited_na") == Some(1) {
             findings.warn(
                 format!("{name}: drop_unsolicited_na ignores announcements of a new master"),
-                format!("sysctl -w net.ipv6.conf.{name}.drop_unsolicited_na=0"),
+                format!("sysctl -w {}=0", sysctl("ipv6", name, "drop_unsolicited_na")),
             );
         }
     }
@@ -241,6 +246,12 @@ mod tests {
             group: 0,
         };
         InterfaceFacts { link: Some(link), ..InterfaceFacts::default() }
+    }
+
+    #[test]
+    fn a_name_with_a_dot_is_one_word_for_sysctl() {
+        assert_eq!(sysctl("ipv4", "eth0", "rp_filter"), "net.ipv4.conf.eth0.rp_filter");
+        assert_eq!(sysctl("ipv4", "eth0.10", "rp_filter"), "net/ipv4/conf/eth0.10/rp_filter");
     }
 
     #[test]

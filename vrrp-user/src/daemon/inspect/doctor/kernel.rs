@@ -30,8 +30,8 @@ pub(super) fn release(_: &Config, facts: &Facts, findings: &mut Findings) {
     let number = format!("kernel {}.{}", version.0, version.1);
     if let (true, Some(limit)) = (version < UNCOUNTED, facts.memory_limit.filter(|limit| *limit < MAPS)) {
         findings.warn(
-            format!("{number}: BPF maps count against RLIMIT_MEMLOCK, {} KiB here", limit >> 10),
-            "LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited",
+            format!("{number}: BPF maps count against RLIMIT_MEMLOCK, {} KiB in this shell", limit >> 10),
+            "LimitMEMLOCK=infinity in the unit, as the package's has it, or ulimit -l unlimited",
         );
     }
     match &facts.program {
@@ -116,9 +116,8 @@ mod tests {
         let old = Facts { program: Some("it needs Linux 5.10".to_owned()), ..facts("5.4.0") };
         assert!(of(&old).contains("adverts are heard on sockets, without a fence | Linux 5.10 or later"));
         let short = Facts { memory_limit: Some(64 << 10), ..facts("5.10.0") };
-        assert!(
-            of(&short).starts_with("warn kernel 5.10: BPF maps count against RLIMIT_MEMLOCK, 64 KiB here")
-        );
+        let told = "warn kernel 5.10: BPF maps count against RLIMIT_MEMLOCK, 64 KiB in this shell";
+        assert!(of(&short).starts_with(told));
         assert!(of(&Facts { memory_limit: Some(64 << 10), ..facts("5.15.0") }).starts_with("ok"));
     }
 

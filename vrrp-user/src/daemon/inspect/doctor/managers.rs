@@ -19,9 +19,10 @@ pub(super) fn networkd(config: &Config, facts: &Facts, findings: &mut Findings) 
         manages = true;
         let keeps = value(text, Some("Network"), "KeepConfiguration");
         if !keeps.is_some_and(|keeps| KEEPS.contains(&keeps)) {
+            let place = lasting(path);
             findings.warn(
                 format!("systemd-networkd removes addresses of others when it configures {name} again"),
-                format!("[Network] KeepConfiguration=static in {path}, then networkctl reload"),
+                format!("[Network] KeepConfiguration=static in {place}, then networkctl reload"),
             );
         }
     }
@@ -56,6 +57,14 @@ pub(super) fn network_manager(config: &Config, facts: &Facts, findings: &mut Fin
                 format!("do not reapply its connection while master, or nmcli device set {name} managed no"),
             );
         }
+    }
+}
+
+/// Where to change networkd's file of an interface: others generate those outside of /etc, such as netplan.
+fn lasting(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((_, file)) if !path.starts_with("/etc/") => format!("/etc/systemd/network/{file}.d/keep.conf"),
+        _ => path.to_owned(),
     }
 }
 
@@ -118,6 +127,15 @@ mod tests {
         );
         assert!(of("configured", "[Route]\nKeepConfiguration=static\n")[0].starts_with("warn"));
         assert!(of("unmanaged", "").is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_generated_has_a_drop_in() {
+        assert_eq!(lasting("/etc/systemd/network/10-eth0.network"), "/etc/systemd/network/10-eth0.network");
+        assert_eq!(
+            lasting("/run/systemd/network/10-netplan-eth0.network"),
+            "/etc/systemd/network/10-netplan-eth0.network.d/keep.conf"
+        );
     }
 
     #[test]

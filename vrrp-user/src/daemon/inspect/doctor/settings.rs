@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use vrrp_ebpf::wire::Family;
 
 use super::facts::Listening;
-use super::interfaces::{here, on};
+use super::interfaces::{here, on, sysctl};
 use super::{Facts, Findings};
 use crate::config::Config;
 
@@ -17,7 +17,7 @@ pub(super) fn arp(config: &Config, facts: &Facts, findings: &mut Findings) {
         if on(config, name).all(|it| it.family == Family::V6) {
             continue;
         }
-        ignored(config, facts, name, findings);
+        ignored(config, facts, name, ifindex, findings);
         let own = |key: &str| facts.setting(&format!("ipv4/conf/{name}/{key}"));
         if facts.effective(name, "drop_gratuitous_arp") == Some(1) {
             findings.warn(
@@ -35,7 +35,7 @@ pub(super) fn arp(config: &Config, facts: &Facts, findings: &mut Findings) {
         if own("accept_local") == Some(1) && on(config, name).all(|it| it.vmacs.own.is_none()) {
             findings.warn(
                 format!("{name}: accept_local takes packets from the wire that claim to come from this host"),
-                format!("sysctl -w net.ipv4.conf.{name}.accept_local=0"),
+                format!("sysctl -w {}=0", sysctl("ipv4", name, "accept_local")),
             );
         }
         neighbours(facts, name, ifindex, findings);
@@ -46,13 +46,18 @@ pub(super) fn arp(config: &Config, facts: &Facts, findings: &mut Findings) {
 }
 
 /// Modes in which the kernel does not answer ARP requests for the virtual addresses.
-fn ignored(config: &Config, facts: &Facts, name: &str, findings: &mut Findings) {
+fn ignored(config: &Config, facts: &Facts, name: &str, ifindex: u32, findings: &mut Findings) {
     let Some(mode) = facts.effective(name, "arp_ignore") else { return };
     let addresses = || on(config, name).flat_map(|it| it.addresses.all());
-    // Mode 2 wants the sender in the subnet of the address: a /32 has none.
-    let alone = || addresses().find(|it| it.prefix == 32).map(|it| it.address);
+    // Mode 2 wants the sender and the address in one subnet of the interface.
+    let is_covered = |address: IpAddr| {
+        let mut own = facts.host.addresses.iter().filter(|it| it.ifindex == ifindex && !it.marked);
+        own.any(|own| own.prefix < 32 && own.is_near(address))
+    };
+    let alone = || addresses().find(|it| it.prefix == 32 && !is_covered(it.address)).map(|it| it.address);
     let fix = |value: u8| {
-        format!("sysctl -w net.ipv4.conf.{name}.arp_ignore={value} (and conf.all, if it has {mode})")
+        let key = sysctl("ipv4", name, "arp_ignore");
+        format!("sysctl -w {key}={value} (and conf.all, if it has {mode})")
     };
     match mode {
         8 => findings.fail(format!("{name}: arp_ignore 8 answers no ARP request at all"), fix(1)),
@@ -89,7 +94,7 @@ fn neighbours(facts: &Facts, name: &str, ifindex: u32, findings: &mut Findings) 
     if facts.effective(name, "rp_filter") == Some(1) {
         findings.warn(
             format!("{name} and {second} share a subnet: rp_filter 1 drops what comes by the other one"),
-            format!("sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{name}.rp_filter=2"),
+            format!("sysctl -w net.ipv4.conf.all.rp_filter=2 {}=2", sysctl("ipv4", name, "rp_filter")),
         );
     }
 }
@@ -169,10 +174,13 @@ mod tests {
         };
         let well = "ok ARP: no kernel setting works against the virtual addresses";
         assert_eq!(of("192.0.2.1/24", &[], &[]), [well]);
-        assert_eq!(of("192.0.2.1/24", &[("ipv4/conf/all/arp_ignore", 2)], &[]), [well]);
+        let same_subnet = [("ipv4/conf/all/arp_ignore", 2)];
+        assert_eq!(of("192.0.2.1/24", &same_subnet, &[]), [well]);
+        assert_eq!(of("192.0.2.1/32", &same_subnet, &[]), [well], "192.0.2.10/24 is on eth0");
+        let lines = of("198.51.100.1/32", &same_subnet, &[(3, "198.51.100.11/24")]);
+        assert!(lines[0].starts_with("FAIL eth0: arp_ignore 2 answers no host outside"), "{lines:?}");
         for (settings, further, expected) in [
             (&[("ipv4/conf/eth0/arp_ignore", 8)][..], &[][..], "FAIL eth0: arp_ignore 8 answers no"),
-            (&[("ipv4/conf/all/arp_ignore", 2)], &[], "FAIL eth0: arp_ignore 2 answers no host outside"),
             (&[("ipv4/conf/all/drop_gratuitous_arp", 1)], &[], "warn eth0: drop_gratuitous_arp"),
             (&[("ipv4/conf/eth0/proxy_arp", 1)], &[], "warn eth0: proxy_arp"),
             (&[("ipv4/conf/eth0/accept_local", 1)], &[], "warn eth0: accept_local"),
