@@ -54,6 +54,17 @@ pub fn ruleset() -> Result<String, FirewallError> {
     output(Command::new("nft").args(["-j", "list", "ruleset"]))
 }
 
+/// The rules of iptables-nft, as iptables-save(8) writes them: `nft` does not show what its extensions do.
+///
+/// # Errors
+/// iptables-nft-save is not found, or refuses.
+pub fn nft_rules(family: Family) -> Result<String, FirewallError> {
+    output(&mut Command::new(match family {
+        Family::V4 => "iptables-nft-save",
+        Family::V6 => "ip6tables-nft-save",
+    }))
+}
+
 /// The rules of iptables' older kernel interface, as iptables-save(8) writes them; `None` if it has no tables.
 ///
 /// # Errors

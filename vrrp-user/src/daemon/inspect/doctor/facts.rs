@@ -13,6 +13,7 @@ use procfs::process::{FDTarget, all_processes};
 use vrrp_ebpf::wire::Family;
 
 use super::interfaces::used;
+use super::nftables;
 use crate::config::{Config, KEEPALIVED_CONF, Reader, Tolerance};
 use crate::daemon::process::fit::Host;
 use crate::daemon::process::preflight;
@@ -68,6 +69,8 @@ pub struct Facts {
     pub listeners: Vec<Listening>,
     /// Rules of nftables, as `nft` writes them in JSON.
     pub nftables: Option<Result<String, String>>,
+    /// Rules of iptables-nft with extensions, as iptables-save writes them.
+    pub iptables_nft: Vec<(Family, Result<String, String>)>,
     /// Rules of the older iptables, as iptables-save writes them.
     pub iptables: Vec<(Family, Result<String, String>)>,
     /// Settings of systemd-networkd: its file and drop-ins, one after the other.
@@ -121,6 +124,7 @@ impl Facts {
     pub fn read(config: &Config) -> Self {
         let host = Host::read().unwrap_or_default();
         let survey = Survey::take();
+        let nftables = firewall::ruleset().map_err(|error| error.to_string());
         let interfaces = used(config).into_iter().map(|name| (name.to_owned(), interface(name, &survey)));
         Self {
             kernel: text("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
@@ -133,7 +137,8 @@ impl Facts {
             interfaces: interfaces.collect(),
             settings: settings(used(config)),
             listeners: listeners(),
-            nftables: Some(firewall::ruleset().map_err(|error| error.to_string())),
+            iptables_nft: translated_rules(&nftables),
+            nftables: Some(nftables),
             iptables: legacy_rules(),
             networkd: networkd(),
             keepalived: keepalived(),
@@ -264,6 +269,20 @@ fn holders(inodes: &BTreeSet<u64>) -> HashMap<u64, String> {
         }
     }
     names
+}
+
+fn translated_rules(nftables: &Result<String, String>) -> Vec<(Family, Result<String, String>)> {
+    let Ok(text) = nftables else { return Vec::new() };
+    let tables = nftables::with_extensions(text);
+    let has = |family: &Family| {
+        let word = match family {
+            Family::V4 => "ip ",
+            Family::V6 => "ip6 ",
+        };
+        tables.iter().any(|table| table.starts_with(word))
+    };
+    let of = |family| (family, firewall::nft_rules(family).map_err(|error| error.to_string()));
+    [Family::V4, Family::V6].into_iter().filter(has).map(of).collect()
 }
 
 fn legacy_rules() -> Vec<(Family, Result<String, String>)> {

@@ -1,11 +1,12 @@
 //! Firewall rules that keep adverts from leaving, or from other programs of this host.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use vrrp_ebpf::wire::{Family, PROTOCOL, ah};
 
 use super::interfaces::here;
-use super::rules::{Advert, Direction, Dropped, dropped};
+use super::rules::{Advert, Chain, Direction, Dropped, dropped};
 use super::{Facts, Findings, iptables, nftables};
 use crate::config::Config;
 use crate::protocol::{Auth, InstanceSettings};
@@ -17,6 +18,7 @@ pub(super) fn firewall(config: &Config, facts: &Facts, findings: &mut Findings) 
         Some(Ok(text)) => {
             let own = format!("inet {}", config.globals.firewall.table);
             chains.extend(nftables::chains(text).into_iter().filter(|it| it.table != own));
+            translate(&mut chains, &nftables::with_extensions(text), facts, findings);
         }
         Some(Err(why)) => findings.skip(format!("nftables: its rules cannot be read: {why}")),
         None => {}
@@ -48,6 +50,23 @@ pub(super) fn firewall(config: &Config, facts: &Facts, findings: &mut Findings) 
             0 => "firewall: no rules".to_owned(),
             _ => "firewall: adverts pass in both directions".to_owned(),
         });
+    }
+}
+
+/// Replaces the tables with extensions of iptables by what iptables-save says of them.
+fn translate(chains: &mut Vec<Chain>, tables: &BTreeSet<String>, facts: &Facts, findings: &mut Findings) {
+    // `iptables filter` is `ip filter` for `nft`.
+    let place = |chain: &Chain| chain.table.replacen("tables", "", 1);
+    for (family, rules) in &facts.iptables_nft {
+        match rules {
+            Ok(text) => {
+                let mut said = iptables::chains(text, *family);
+                said.retain(|it| tables.contains(&place(it)));
+                chains.retain(|it| !said.iter().any(|other| place(other) == it.table));
+                chains.extend(said);
+            }
+            Err(why) => findings.skip(format!("iptables-nft: its rules cannot be read: {why}")),
+        }
     }
 }
 
@@ -153,6 +172,28 @@ mod tests {
         assert!(of("")[0].starts_with("FAIL ip f chain c drops protocol 112, on"), "{:?}", of(""));
         let unicast = "unicast_src_ip 192.0.2.10\nunicast_peer {\n192.0.2.11\n}";
         assert_eq!(of(unicast), ["ok firewall: adverts pass in both directions"]);
+    }
+
+    #[test]
+    fn tables_of_iptables_nft_are_judged_by_what_iptables_says() {
+        let rules = r#"{"nftables": [{"chain": {"family": "ip", "table": "filter", "name": "INPUT",
+            "hook": "input", "prio": 0, "policy": "drop"}}, {"rule": {"family": "ip", "table": "filter",
+            "chain": "INPUT", "expr": [{"xt": {"type": "match", "name": "comment"}}, {"accept": null}]}}]}"#;
+        let of = |saved: Result<&str, &str>| {
+            let saved = saved.map(str::to_owned).map_err(str::to_owned);
+            let facts = Facts { iptables_nft: vec![(Family::V4, saved)], ..facts(rules) };
+            judged(firewall, &instance("", "192.0.2.1"), &facts)
+        };
+        let filter = |protocol: &str| {
+            format!("*filter\n:INPUT DROP [0:0]\n-A INPUT -p {protocol} -m comment --comment x -j ACCEPT\n")
+        };
+        assert_eq!(of(Ok(&filter("vrrp"))), ["ok firewall: adverts pass in both directions"]);
+        let lines = of(Ok(&filter("tcp")));
+        let told = "warn iptables filter chain INPUT drops protocol 112 by its policy";
+        assert!(lines.len() == 1 && lines[0].starts_with(told), "{lines:?}");
+        let lines = of(Err("not found"));
+        assert_eq!(lines[0], "skip iptables-nft: its rules cannot be read: not found");
+        assert!(lines[1].contains("ip filter chain INPUT may drop"), "{lines:?}");
     }
 
     #[test]

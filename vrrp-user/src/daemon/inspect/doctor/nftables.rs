@@ -1,5 +1,6 @@
 //! Chains of nftables from the JSON of `nft` (libnftables-json(5)).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -24,6 +25,17 @@ pub(super) fn chains(text: &str) -> Vec<Chain> {
         }
     }
     chains
+}
+
+/// Tables with extensions of iptables, which `nft` does not explain.
+pub(super) fn with_extensions(text: &str) -> BTreeSet<String> {
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return BTreeSet::new() };
+    let objects = value.get("nftables").and_then(Value::as_array).into_iter().flatten();
+    let has_extension = |rule: &&Value| {
+        let statements = rule.get("expr").and_then(Value::as_array);
+        statements.into_iter().flatten().any(|it| it.get("xt").is_some())
+    };
+    objects.filter_map(|it| it.get("rule")).filter(has_extension).map(table).collect()
 }
 
 fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
