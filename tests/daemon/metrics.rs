@@ -18,12 +18,12 @@ use vrrp_user::driver::probe::watch::By;
 use vrrp_user::driver::probe::{Cause, Held};
 use vrrp_user::driver::process::End;
 
-use vrrp_user::config::NotifySettings;
+use vrrp_user::config::{CheckSettings, CheckTarget, FileTarget, NotifySettings};
 use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::process::Run;
 use vrrp_user::protocol::{Epoch, InstanceId, Priority, Reason, State, Transition};
 
-use crate::setup::{config, context, filled, instance};
+use crate::setup::{config, context, filled, instance, script};
 
 /// Name, labels and value of every sample, parsed with a check of the text against OpenMetrics 1.0.
 type Samples = Vec<(String, BTreeMap<String, String>, f64)>;
@@ -405,6 +405,15 @@ fn the_names_of_the_exporter_for_keepalived() {
     assert_eq!(value(&samples, "keepalived_priority_zero_received_total", &first), 2.0);
     assert_eq!(value(&samples, "keepalived_script_status", &[("name", "check")]), 0.0);
     assert_eq!(value(&samples, "keepalived_up", &[]), 1.0);
+}
+
+#[test]
+fn a_file_may_have_the_name_of_a_script() {
+    let target = CheckTarget::File(FileTarget { path: "/nowhere".into(), initial: None });
+    let file = CheckSettings { target, ..script(8, "true") };
+    let context = context(config(vec![], vec![script(7, "true"), file]));
+    let samples = parse(&render_keepalived(&context, Format::OpenMetrics).unwrap());
+    assert_eq!(value(&samples, "keepalived_script_status", &[("name", "check")]), 0.0);
 }
 
 /// The tables of the handbook name each metric that is served, and no other one.

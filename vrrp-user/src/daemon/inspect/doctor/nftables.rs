@@ -15,7 +15,7 @@ const OTHERS: [&str; 9] = ["tcp", "udp", "udplite", "icmp", "icmpv6", "igmp", "s
 pub(super) fn chains(text: &str) -> Vec<Chain> {
     let Ok(value) = serde_json::from_str::<Value>(text) else { return Vec::new() };
     let objects = value.get("nftables").and_then(Value::as_array).cloned().unwrap_or_default();
-    // Both have their names in common.
+    // A set and a map have no name in common.
     let sets: Vec<&Value> = objects.iter().filter_map(|it| it.get("set").or_else(|| it.get("map"))).collect();
     let mut chains: Vec<Chain> = objects.iter().filter_map(|it| chain(it.get("chain")?)).collect();
     for object in objects.iter().filter_map(|it| it.get("rule")) {
