@@ -227,7 +227,7 @@ impl Service {
         let mut due = pin!(sleep(limit.unwrap_or_default()));
         let mut readings = Readings::default();
         let end = loop {
-            // Another reload that is being read keeps the present one, or makes the time anew.
+            // Another reload that is being read keeps the present one, or starts its time again.
             let has_passed = reloader.due().is_some_and(|due| due <= Instant::now());
             if has_passed && !readings.is_running() {
                 reloader.go_back(&mut readings);
