@@ -224,7 +224,8 @@ fn a_killed_newer_process_leaves_the_old_one() -> Result<()> {
     }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = standing(pair, 0)?;
-        for millis in [20, 60, 100] {
+        // Before the newer one takes over.
+        for millis in [5, 20, 40] {
             let mut next = pair.successor(0)?;
             sleep(Duration::from_millis(millis));
             if pair.running(0)?.process().is_alive() {

@@ -31,6 +31,9 @@ pub const KEPT: usize = 4096;
 /// Most findings in an event.
 const FINDINGS: usize = 20;
 
+/// Most changes in an event: thousands of events are kept in memory, and the log has all changes.
+const CHANGES: usize = 4;
+
 #[derive(Debug)]
 pub struct Events {
     ring: Mutex<Ring>,
@@ -191,9 +194,9 @@ pub enum What {
 
 impl What {
     pub fn reloaded(changes: &[Change]) -> Self {
-        let mut said: Vec<String> = changes.iter().take(FINDINGS).map(ToString::to_string).collect();
-        if changes.len() > FINDINGS {
-            said.push(format!("and {} more", changes.len() - FINDINGS));
+        let mut said: Vec<String> = changes.iter().take(CHANGES).map(ToString::to_string).collect();
+        if changes.len() > CHANGES {
+            said.push(format!("and {} more", changes.len() - CHANGES));
         }
         Self::Reload { done: true, findings: Vec::new(), changes: said }
     }
