@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::steer::{Place, span, steer};
+use super::steer::{Place, steer};
 use crate::daemon::control::Request;
+use crate::daemon::wall;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// Level or filter as for `vrrpx run --log`: error, warn, info, debug or trace; or `reset`: that of the start
     level: String,
     /// Until the time is over, such as 90s, 30m or 1h30m [default: until `reset`, or the next boot]
-    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", value_parser = wall::span)]
     span: Option<Duration>,
     #[command(flatten)]
     place: Place,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::steer::{Place, span, steer};
+use super::steer::{Place, steer};
 use super::{UNKNOWN_NAME, complain, print, unknown};
 use crate::daemon::control::{self, Request};
+use crate::daemon::wall;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -19,7 +20,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "name")]
     all: bool,
     /// End by itself after this time, such as 90s, 30m or 1h30m [default: until `off`, or the next boot]
-    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", value_parser = wall::span)]
     span: Option<Duration>,
     /// Shown in status, events and log
     #[arg(long, value_name = "TEXT")]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::steer::{Place, span, steer};
+use super::steer::{Place, steer};
 use crate::daemon::control::Request;
+use crate::daemon::wall;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -17,7 +18,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "PRIORITY")]
     base: Base,
     /// Until the time is over, such as 90s, 30m or 1h30m [default: until `reset`, or the next boot]
-    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", value_parser = wall::span)]
     span: Option<Duration>,
     /// Shown in status, events and log
     #[arg(long, value_name = "TEXT")]

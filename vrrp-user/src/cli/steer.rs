@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 
 use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, tell};
 use crate::daemon::control::{self, ControlError, Request};
-use crate::daemon::steering::parse_span;
 
 /// Exit code for a refused order, as for a refused configuration.
 const REFUSED: u8 = 4;
@@ -18,11 +16,6 @@ pub(super) struct Place {
     /// Runtime folder of the daemon
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     pub(super) runtime_dir: PathBuf,
-}
-
-/// For `value_parser`.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
-    parse_span(text)
 }
 
 /// Has an order carried out and prints what came of it.

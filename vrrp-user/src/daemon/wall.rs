@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Longest time of an order.
+const SPAN_MAX: Duration = Duration::from_secs(366 * 86_400);
+
 /// RFC 3339 in UTC with milliseconds, such as `2024-02-29T23:59:59.999Z`. Times before 1970 read as 1970.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -38,29 +41,37 @@ pub fn local_millis(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}")
 }
 
-/// A span of time with its unit: `90s`, `10m`, `2h`, `1d`, or several of them.
+/// Reads a length of time such as `90s`, `30m`, `1h30m` or `2d`.
 ///
 /// # Errors
-/// It is none.
+/// It is not one, it is zero, or it is longer than a year.
 pub fn span(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time such as 60s, 10m, 2h or 1d");
-    let mut rest = text;
-    let mut seconds: u64 = 0;
+    let bad = || format!("`{text}` is no time; write it as 90s, 30m, 1h30m or 2d");
+    let (mut rest, mut sum, mut smallest) = (text, 0_u64, u64::MAX);
     while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, unit) = rest.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let scale = match unit.chars().next() {
-            Some('s') => 1,
-            Some('m') => 60,
-            Some('h') => 3600,
-            Some('d') => 86_400,
-            _ => return Err(wrong()),
+        let digits = rest.find(|it: char| !it.is_ascii_digit()).ok_or_else(bad)?;
+        let (number, tail) = rest.split_at_checked(digits).ok_or_else(bad)?;
+        let unit = tail.chars().next().ok_or_else(bad)?;
+        let seconds = match unit {
+            'd' => 86_400,
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return Err(bad()),
         };
-        seconds = number.checked_mul(scale).and_then(|it| it.checked_add(seconds)).ok_or_else(wrong)?;
-        rest = unit.get(1..).unwrap_or_default();
+        if seconds >= smallest {
+            return Err(bad());
+        }
+        smallest = seconds;
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        sum = number.checked_mul(seconds).and_then(|span| sum.checked_add(span)).ok_or_else(bad)?;
+        rest = tail.strip_prefix(unit).unwrap_or_default();
     }
-    if seconds == 0 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+    match Duration::from_secs(sum) {
+        Duration::ZERO => Err(bad()),
+        span if span > SPAN_MAX => Err(format!("`{text}` is longer than a year")),
+        span => Ok(span),
+    }
 }
 
 /// The moment of an RFC 3339 time in UTC, as [`rfc3339`] writes it.
@@ -145,17 +156,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_units() {
-        let seconds = |text| span(text).map(|span| span.as_secs()).ok();
-        assert_eq!(seconds("60s"), Some(60));
-        assert_eq!(seconds("1h30m"), Some(5400));
-        assert_eq!(seconds("2d"), Some(172_800));
-        for wrong in ["", "60", "s", "1.5m", "5w", "0s", "99999999999999999999s", "18446744073709551615d"] {
-            assert_eq!(seconds(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
     fn times_are_read_as_they_are_written() {
         let at = UNIX_EPOCH + Duration::from_millis(1_709_251_199_999);
         assert_eq!(parse_rfc3339(&rfc3339(at)), Some(at));
@@ -178,5 +178,36 @@ mod tests {
         assert_eq!(at(1_709_251_199, 999), "2024-02-29T23:59:59.999Z");
         assert_eq!(at(1_709_251_200, 0), "2024-03-01T00:00:00.000Z");
         assert_eq!(at(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn spans_are_read() {
+        let seconds = |text| span(text).map(|span| span.as_secs());
+        assert_eq!(
+            ["90s", "30m", "1h30m", "2d", "1d1h1m1s", "007m"].map(seconds),
+            [90, 1800, 5400, 172_800, 90_061, 420].map(Ok)
+        );
+        for bad in [
+            "",
+            "30",
+            "m",
+            "1.5h",
+            "30m1h",
+            "1m1m",
+            "0s",
+            "-1s",
+            "1 h",
+            "1w",
+            "é",
+            "60",
+            "s",
+            "1.5m",
+            "5w",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
+            assert!(span(bad).unwrap_err().contains("30m"), "{bad}");
+        }
+        assert_eq!(span("400d").unwrap_err(), "`400d` is longer than a year");
     }
 }

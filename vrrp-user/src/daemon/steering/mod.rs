@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 pub use desk::{Call, Desk};
-pub use text::parse_span;
 
 use super::events::What;
 use super::log;
