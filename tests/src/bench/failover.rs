@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Plan, Row, Samples, millis};
+use super::{Cell, Figure, Plan, Row, Samples, millis};
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::VIRTUAL_V4;
@@ -50,24 +50,31 @@ pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
     }
     let heir = heir();
     let patience = heir.master_down_interval();
-    let column = |cell: &dyn Fn(&Bench) -> String| benches.iter().map(cell).collect();
+    let column = |cell: &dyn Fn(&Bench) -> Cell| benches.iter().map(cell).collect();
     Ok(vec![
         Row::new(
             "a: detection beyond Master_Down_Interval, 10 ms adverts, median / p95",
             "≤ 0.10 / 0.20 ms",
-            column(&|bench| bench.detection.summary()),
+            column(&|bench| bench.detection.cell(1.0)),
         ),
         Row::new(
             format!("b: outage, dead host (Master_Down_Interval {} ms), median / p95", millis(patience)),
             format!("≤ {} ms", millis(patience + Duration::from_millis(1))),
-            column(&|bench| bench.death.summary()),
+            column(&|bench| bench.death.cell(patience.as_secs_f64() * 1e3 + 10.0)),
         ),
         Row::new(
             format!("c: outage, clean stop (skew {} ms), median / p95", millis(heir.skew())),
             "–",
-            column(&|bench| bench.stop.summary()),
+            column(&|bench| bench.stop.cell(5.0)),
         ),
-        Row::new("probes answered by both nodes", "–", column(&|bench| bench.answered_twice.to_string())),
+        Row::new(
+            "probes answered by both nodes",
+            "0",
+            column(&|bench| {
+                let twice = bench.answered_twice;
+                Cell::new(twice.to_string()).with(Figure::count("probes", twice).at_most(0.0))
+            }),
+        ),
     ])
 }
 

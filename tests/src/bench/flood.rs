@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::load::takeovers;
-use super::{Plan, Row};
+use super::{Cell, Figure, Plan, Row};
 use crate::clock::{nanos, realtime};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::malformed::{Flaw, Forger};
@@ -27,7 +27,7 @@ pub fn row(plan: &Plan) -> Result<Row> {
     ))
 }
 
-fn run(daemon: Daemon) -> Result<String> {
+fn run(daemon: Daemon) -> Result<Cell> {
     eprintln!("flood: {}", daemon.need());
     let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority)));
     let pair = Pair::settled([role(200), role(100)])?;
@@ -46,5 +46,8 @@ fn run(daemon: Daemon) -> Result<String> {
         .filter_map(|(at, node, _)| (start..end).contains(&at).then_some(node))
         .collect();
     let sent = u32::try_from(nodes.iter().filter(|&&node| node == 0).count())?;
-    Ok(format!("{} / {:.1}", takeovers(&nodes), f64::from(sent) / SPAN.as_secs_f64()))
+    let (takeovers, rate) = (takeovers(&nodes), f64::from(sent) / SPAN.as_secs_f64());
+    Ok(Cell::new(format!("{takeovers} / {rate:.1}"))
+        .with(Figure::count("takeovers", takeovers).at_most(0.0))
+        .with(Figure::new("adverts", rate, "1/s").at_least(9.0)))
 }

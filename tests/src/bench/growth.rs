@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 
-use super::{Plan, Row};
+use super::{Cell, Figure, Plan, Row};
 use crate::clock::{realtime, until};
 use crate::daemon::{Config, Daemon, Instance, Running};
 use crate::pair::{Pair, Role, SETTLE};
@@ -75,6 +75,16 @@ impl Holding {
         Self::of(*tree.get(place).context("no such process")?)
     }
 
+    fn cell(self) -> Cell {
+        // A daemon that grows by a page each round is far beyond both.
+        let [kibibytes, descriptors, threads] =
+            [self.kibibytes, self.descriptors, self.threads].map(|it| it as f64);
+        Cell::new(self.to_string())
+            .with(Figure::new("memory", kibibytes, "KiB").at_most(2000.0))
+            .with(Figure::new("descriptors", descriptors, "").at_most(10.0))
+            .with(Figure::new("threads", threads, "").at_most(10.0))
+    }
+
     fn since(self, before: Self) -> Self {
         Self {
             kibibytes: self.kibibytes - before.kibibytes,
@@ -107,7 +117,7 @@ pub fn transitions(plan: &Plan) -> Result<Row> {
 }
 
 fn row(plan: &Plan, what: String, measure: impl Fn(Daemon) -> Result<Holding>) -> Result<Row> {
-    let values = plan.daemons.iter().map(|&daemon| Ok(measure(daemon)?.to_string()));
+    let values = plan.daemons.iter().map(|&daemon| Ok(measure(daemon)?.cell()));
     let values = values.collect::<Result<Vec<_>>>()?;
     Ok(Row::new(format!("{what}: growth of memory / descriptors / threads"), "≤ 200 KiB / 0 / 0", values))
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::daemon::Daemon;
-pub use sheet::{Row, Sheet};
+pub use sheet::{Cell, Figure, Row, Sheet};
 pub use stats::Samples;
 
 /// What to measure.
@@ -80,10 +80,10 @@ impl Measure {
     /// Measures it.
     ///
     /// # Errors
-    /// When a daemon does not start or does not do what the measure needs.
+    /// When a daemon does not start or does not do what the measure needs, or the JSON file cannot be written.
     pub fn measure(self, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
         match self {
-            Self::Failover => failover::rows(plan)?.iter().for_each(|row| sheet.add(row)),
+            Self::Failover => failover::rows(plan)?.iter().try_for_each(|row| sheet.add(row)),
             Self::OneBusy => sheet.add(&load::one_busy(plan)?),
             Self::AllBusy => sheet.add(&load::all_busy(plan)?),
             Self::Flood => sheet.add(&flood::row(plan)?),
@@ -94,7 +94,6 @@ impl Measure {
             Self::Falling => sheet.add(&patience::falling(plan)?),
             Self::Rising => sheet.add(&patience::rising(plan)?),
         }
-        Ok(())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Command-line options shared by the benches.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use super::Plan;
+use super::{Plan, Sheet};
 use crate::daemon::{Daemon, Mode};
 use crate::require::missing;
 
@@ -16,6 +17,9 @@ pub struct Options {
     pub quick: bool,
     #[arg(long, value_enum, default_value = "both")]
     pub daemon: Choice,
+    /// Write each number here as well, as a line of JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -26,9 +30,17 @@ pub enum Choice {
 }
 
 impl Options {
+    /// The plan, and its table with the head printed.
+    ///
     /// # Errors
-    /// A program is missing, or the user is not root.
-    pub fn plan(&self) -> Result<Plan> {
+    /// A program is missing, the user is not root, or the JSON file cannot be created.
+    pub fn begin(&self) -> Result<(Plan, Sheet)> {
+        let plan = self.plan()?;
+        let sheet = Sheet::new(&plan, self.json.as_deref())?;
+        Ok((plan, sheet))
+    }
+
+    fn plan(&self) -> Result<Plan> {
         let daemons = match self.daemon {
             Choice::Keepalived => vec![Daemon::Keepalived],
             Choice::Vrrpx => vec![Daemon::Vrrpx(Mode::Native)],

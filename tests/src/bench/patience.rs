@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Plan, Row, Samples};
+use super::{Cell, Figure, Plan, Row, Samples};
 use crate::clock::realtime;
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
@@ -64,7 +64,7 @@ struct Found {
     lower: u32,
 }
 
-fn run(daemon: Daemon, mover: Mover, rounds: u32) -> Result<String> {
+fn run(daemon: Daemon, mover: Mover, rounds: u32) -> Result<Cell> {
     eprintln!("patience: {} for {rounds} rounds", daemon.need());
     let directory = Directory::new()?;
     let file = directory.path().join("number");
@@ -79,7 +79,14 @@ fn run(daemon: Daemon, mover: Mover, rounds: u32) -> Result<String> {
             one(pair, mover, &file, round, &mut found).with_context(|| format!("round {round}"))?;
         }
         let Found { excess, close, early, lower } = found;
-        Ok(format!("{}, {close} within 1 ms, {early} early, {lower} by the lower one", excess.summary()))
+        let text =
+            format!("{}, {close} within 1 ms, {early} early, {lower} by the lower one", excess.summary());
+        Ok(Cell::new(text)
+            .with(Figure::new("median", excess.millis(50), "ms").at_most(10.0))
+            .with(Figure::new("p95", excess.millis(95), "ms"))
+            .with(Figure::new("close", f64::from(close), ""))
+            .with(Figure::new("early", f64::from(early), "").at_most(0.0))
+            .with(Figure::new("lower", f64::from(lower), "").at_most(0.0)))
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::load::takeovers;
-use super::{Plan, Row, Samples};
+use super::{Cell, Figure, Plan, Row, Samples};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role};
 
@@ -27,8 +27,11 @@ pub fn row(plan: &Plan) -> Result<Row> {
         "≤ 20 ms / – / 0",
         runs.iter()
             .map(|(gaps, takeovers)| {
-                let of = |percent| gaps.percentile(percent).unwrap_or(f64::NAN) * 1e3;
-                format!("{:.1} / {:.1} ms / {takeovers}", of(100), of(99))
+                let (longest, p99) = (gaps.millis(100), gaps.millis(99));
+                Cell::new(format!("{longest:.1} / {p99:.1} ms / {takeovers}"))
+                    .with(Figure::new("longest gap", longest, "ms").at_most(200.0))
+                    .with(Figure::new("p99 gap", p99, "ms"))
+                    .with(Figure::count("takeovers", *takeovers).at_most(0.0))
             })
             .collect(),
     ))

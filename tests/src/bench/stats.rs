@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use super::sheet::{Cell, Figure};
+
 /// Measured times.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
@@ -31,14 +33,24 @@ impl Samples {
         sorted.get(rank.saturating_sub(1)).copied()
     }
 
+    /// As [`Self::percentile`], in milliseconds; not a number without samples.
+    pub(super) fn millis(&self, percent: usize) -> f64 {
+        self.percentile(percent).unwrap_or(f64::NAN) * 1e3
+    }
+
     /// `median / p95 ms (n)`.
     pub fn summary(&self) -> String {
-        match (self.percentile(50), self.percentile(95)) {
-            (Some(median), Some(p95)) => {
-                format!("{:.2} / {:.2} ms (n={})", median * 1e3, p95 * 1e3, self.len())
-            }
-            _ => "none".to_owned(),
+        if self.is_empty() {
+            return "none".to_owned();
         }
+        format!("{:.2} / {:.2} ms (n={})", self.millis(50), self.millis(95), self.len())
+    }
+
+    /// [`Self::summary`], of which the median is at most `bound` milliseconds.
+    pub(super) fn cell(&self, bound: f64) -> Cell {
+        Cell::new(self.summary())
+            .with(Figure::new("median", self.millis(50), "ms").at_most(bound))
+            .with(Figure::new("p95", self.millis(95), "ms"))
     }
 }
 

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use vrrp_tests::bench::Measure;
 use vrrp_tests::bench::options::{self, Options};
-use vrrp_tests::bench::{Measure, Sheet};
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures failover, ours beside keepalived")]
@@ -23,9 +23,8 @@ fn main() -> ExitCode {
 
 fn measure() -> Result<()> {
     let arguments = Arguments::parse();
-    let plan = arguments.options.plan()?;
     let measures = options::chosen(&arguments.only, &Measure::ALL)?;
-    let mut sheet = Sheet::new(&plan);
+    let (plan, mut sheet) = arguments.options.begin()?;
     measures.into_iter().try_for_each(|measure| measure.measure(&plan, &mut sheet))?;
     sheet.end()
 }

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use vrrp_tests::bench::Sheet;
 use vrrp_tests::bench::faults::Fault;
 use vrrp_tests::bench::options::{self, Options};
 
@@ -24,9 +23,8 @@ fn main() -> ExitCode {
 
 fn measure() -> Result<()> {
     let arguments = Arguments::parse();
-    let plan = arguments.options.plan()?;
     let measures = options::chosen(&arguments.only, &Fault::ALL)?;
-    let mut sheet = Sheet::new(&plan);
-    measures.into_iter().for_each(|fault| fault.measure(&plan, &mut sheet));
+    let (plan, mut sheet) = arguments.options.begin()?;
+    measures.into_iter().try_for_each(|fault| fault.measure(&plan, &mut sheet))?;
     sheet.end()
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::victim::{WEB, port_script, script};
-use super::{Plan, Row, Sheet, block, globals};
+use super::{Cell, Figure, Plan, Row, Sheet, block, globals};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::{Directory, tree};
@@ -24,19 +24,19 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     for (what, built_in) in [("each a script", false), ("`vrrp_check tcp`", true)] {
         let run = |&daemon: &Daemon| {
             if built_in && daemon == Daemon::Keepalived {
-                return Ok("–".to_owned());
+                return Ok(Cell::none());
             }
             eprintln!("checks: {CHECKS}, {what}, {} for {} s", daemon.need(), span.as_secs());
             cost(daemon, built_in, span)
         };
         let values = plan.daemons.iter().map(run).collect::<Result<Vec<_>>>()?;
         let measure = format!("{CHECKS} checks each second, {what}: CPU, memory of the daemon");
-        sheet.add(&Row::new(measure, "–", values));
+        sheet.add(&Row::new(measure, "–", values))?;
     }
     Ok(())
 }
 
-fn cost(daemon: Daemon, built_in: bool, span: Duration) -> Result<String> {
+fn cost(daemon: Daemon, built_in: bool, span: Duration) -> Result<Cell> {
     let directory = Directory::private()?;
     let line = match built_in {
         true => format!("tcp {WEB}"),
@@ -59,7 +59,11 @@ fn cost(daemon: Daemon, built_in: bool, span: Duration) -> Result<String> {
     let used = processor_time(root)?.saturating_sub(before);
     let share = used.as_secs_f64() / span.as_secs_f64() * 100.0;
     let memory = memory(root)?;
-    Ok(format!("{share:.1} % of a CPU, {:.1} MB", memory / 1e6))
+    // A script is a process, whose cost is the kernel's; a check that is built in has none.
+    let most = if built_in { 30.0 } else { 100.0 };
+    Ok(Cell::new(format!("{share:.1} % of a CPU, {:.1} MB", memory / 1e6))
+        .with(Figure::new("CPU", share, "%").at_most(most))
+        .with(Figure::new("memory", memory / 1e6, "MB").at_most(200.0)))
 }
 
 /// CPU time of a process, of its descendants, and of the children they have waited for.

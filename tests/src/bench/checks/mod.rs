@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use self::victim::{Kind, Victim};
-use super::{Plan, Row, Samples, Sheet};
+use super::{Cell, Figure, Plan, Row, Samples, Sheet};
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::VIRTUAL_V4;
@@ -37,7 +37,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let rounds = if plan.quick { 3 } else { 10 };
     for kind in Kind::ALL {
-        sheet.add(&latency(plan, kind, rounds)?);
+        sheet.add(&latency(plan, kind, rounds)?)?;
     }
     many::measure(plan, sheet)
 }
@@ -54,7 +54,8 @@ fn latency(plan: &Plan, kind: Kind, rounds: u32) -> Result<Row> {
         }
         eprintln!("checks: {}, round {round} of {rounds}", kind.word());
     }
-    let cell = |bench: &Option<Bench>| bench.as_ref().map_or("–".to_owned(), |it| it.samples.summary());
+    let most = kind.goal().as_secs_f64() * 1e4;
+    let cell = |bench: &Option<Bench>| bench.as_ref().map_or_else(Cell::none, |it| it.samples.cell(most));
     let values = benches.iter().map(cell).collect();
     let goal = format!("≤ {} ms", kind.goal().as_millis());
     Ok(Row::new(format!("{}, median / p95", kind.words()), goal, values))

@@ -7,7 +7,7 @@ use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
 
 use super::{HEIR, INTERVALS, MASTER, Probes, cells, pair, patience};
-use crate::bench::{Plan, Row, Sheet, millis};
+use crate::bench::{Cell, Figure, Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 
@@ -25,32 +25,35 @@ struct Seen {
     late: usize,
 }
 
-pub(super) fn killed(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn killed(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     for interval in INTERVALS {
         let rounds = rounds(plan, interval);
         let values =
-            cells(plan, "kill", |daemon| Ok(Seen::worst(rounds, || kill_all(daemon, interval))?.to_string()));
+            cells(plan, "kill", |daemon| Ok(Seen::worst(rounds, || kill_all(daemon, interval))?.cell("")));
         let measure = format!(
             "SIGKILL to all processes of the master, {interval:?} adverts, worst of {rounds}: both answered ARP / \
              longest gap at the client"
         );
-        sheet.add(&Row::new(measure, "0 / ≤ 3 ms", values));
+        sheet.add(&Row::new(measure, "0 / ≤ 3 ms", values))?;
     }
+    Ok(())
 }
 
-pub(super) fn hung(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn hung(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     for interval in INTERVALS {
         let rounds = rounds(plan, interval);
         let values = cells(plan, "hang", |daemon| {
             let seen = Seen::worst(rounds, || hang(daemon, interval))?;
-            Ok(format!("{seen} / {}", seen.late))
+            let cell = seen.cell(&format!(" / {}", seen.late));
+            Ok(cell.with(Figure::count("late", seen.late).at_most(10.0)))
         });
         let measure = format!(
             "SIGSTOP to all processes of the master, {interval:?} adverts, worst of {rounds}: both answered ARP / \
              longest gap at the client / ARP requests that both answered after SIGCONT"
         );
-        sheet.add(&Row::new(measure, "0 / ≤ 3 ms / ≤ 1", values));
+        sheet.add(&Row::new(measure, "0 / ≤ 3 ms / ≤ 1", values))?;
     }
+    Ok(())
 }
 
 fn rounds(plan: &Plan, interval: Duration) -> usize {
@@ -103,11 +106,11 @@ impl Seen {
         }
         Ok(worst)
     }
-}
 
-impl std::fmt::Display for Seen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn cell(self, more: &str) -> Cell {
         let (twice, watched) = (self.twice.as_millis(), self.watched.as_millis());
-        write!(f, "{twice} ms in {watched} / {} ms", millis(self.gap))
+        Cell::new(format!("{twice} ms in {watched} / {} ms{more}", millis(self.gap)))
+            .with(Figure::millis("both answered", self.twice).at_most(20.0))
+            .with(Figure::millis("longest gap", self.gap).at_most(100.0))
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{HEIR, MASTER, cells, pair, patience};
 use crate::bench::load::takeovers;
-use crate::bench::{Plan, Row, Sheet, millis};
+use crate::bench::{Cell, Figure, Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::flood::{Flood, Flooder};
@@ -16,7 +16,7 @@ use crate::pair::Pair;
 const VRID: u8 = 51;
 const INTERVAL: Duration = Duration::from_millis(100);
 
-pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let span = Duration::from_secs(if plan.quick { 3 } else { 10 });
     for flood in Flood::ALL {
         let values = cells(plan, flood.word(), |daemon| run(daemon, flood, span));
@@ -26,11 +26,12 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
             flood.word(),
             span.as_secs(),
         );
-        sheet.add(&Row::new(measure, format!("0 / {} ms / ≤ 1 % / ≤ 2 ms", INTERVAL.as_millis()), values));
+        sheet.add(&Row::new(measure, format!("0 / {} ms / ≤ 1 % / ≤ 2 ms", INTERVAL.as_millis()), values))?;
     }
+    Ok(())
 }
 
-fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
+fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<Cell> {
     pair(daemon, INTERVAL)?.check_with(|pair| {
         let flooder = Flooder::new(&pair.lab, flood, VRID)?;
         // New events are logged once; let that pass.
@@ -40,11 +41,9 @@ fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
         sleep(span);
         let (sent, end) = (flooder.sent() - sent, realtime());
         let took = Duration::from_nanos(end - start).as_secs_f64();
-        let shares: Vec<String> = cpu_times(pair)?
-            .iter()
-            .zip(used)
-            .map(|(now, before)| format!("{:.1}", now.saturating_sub(before).as_secs_f64() / took * 100.0))
-            .collect();
+        let now = cpu_times(pair)?;
+        let share = |node: usize| now[node].saturating_sub(used[node]).as_secs_f64() / took * 100.0;
+        let (master, backup) = (share(MASTER), share(HEIR));
         let adverts: Vec<(u64, usize)> =
             pair.observer.adverts().iter().filter(|advert| advert.0 < end).map(|it| (it.0, it.1)).collect();
         let nodes: Vec<usize> = adverts.iter().map(|(_, node)| *node).collect();
@@ -60,18 +59,26 @@ fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
                 let adverts = pair.observer.adverts();
                 let last = adverts.iter().rev().find(|advert| advert.1 == MASTER && advert.0 < at);
                 let silence = Duration::from_nanos(at - last.context("no last advert of the master")?.0);
-                format!("{} ms", millis(silence.saturating_sub(patience(INTERVAL)?)))
+                Some(silence.saturating_sub(patience(INTERVAL)?))
             }
-            Err(_) => "never".to_owned(),
+            Err(_) => None,
         };
         let rate = u32::try_from(sent).map_or(f64::NAN, f64::from) / took;
-        Ok(format!(
-            "{} / {} ms / {} % / {excess} ({:.0} k)",
-            takeovers(&nodes),
+        let takeovers = takeovers(&nodes);
+        let late = excess.map_or("never".to_owned(), |excess| format!("{} ms", millis(excess)));
+        let text = format!(
+            "{takeovers} / {} ms / {master:.1}, {backup:.1} % / {late} ({:.0} k)",
             millis(gap),
-            shares.join(", "),
             rate / 1e3
-        ))
+        );
+        let excess = excess.map_or(f64::NAN, |excess| excess.as_secs_f64() * 1e3);
+        Ok(Cell::new(text)
+            .with(Figure::count("takeovers", takeovers).at_most(0.0))
+            .with(Figure::millis("longest gap", gap).at_most(1000.0))
+            .with(Figure::new("CPU of the master", master, "%").at_most(10.0))
+            .with(Figure::new("CPU of the backup", backup, "%").at_most(10.0))
+            .with(Figure::new("excess", excess, "ms").at_most(20.0))
+            .with(Figure::new("frames", rate, "1/s")))
     })
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{ARP, HEIR, MASTER, cells};
 use crate::arp::ArpProber;
-use crate::bench::{Plan, Row, Sheet};
+use crate::bench::{Cell, Figure, Plan, Row, Sheet};
 use crate::clock::realtime;
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
@@ -20,13 +20,13 @@ const INTERVAL: u64 = 10;
 /// The second backup, which is not involved.
 const THIRD: usize = 2;
 
-pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let values = cells(plan, "join", join);
     let measure = format!(
         "a node of higher priority with {ADDRESSES} addresses joins a pair, {INTERVAL} ms adverts: other takeovers / \
          two answered ARP, the longer of first and last address"
     );
-    sheet.add(&Row::new(measure, "0 / ≤ 20 ms", values));
+    sheet.add(&Row::new(measure, "0 / ≤ 20 ms", values))
 }
 
 fn address(number: u16) -> Ipv4Addr {
@@ -34,7 +34,7 @@ fn address(number: u16) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 128 + high, low)
 }
 
-fn join(daemon: Daemon) -> Result<String> {
+fn join(daemon: Daemon) -> Result<Cell> {
     let texts: Vec<String> = (0..ADDRESSES).map(|number| format!("{}/32", address(number))).collect();
     let (advertised, excluded) = texts.split_at_checked(ADVERTISED.into()).context("too few")?;
     let advertised: Vec<&str> = advertised.iter().map(String::as_str).collect();
@@ -60,6 +60,9 @@ fn join(daemon: Daemon) -> Result<String> {
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
         let begun = nodes.iter().zip(nodes.iter().skip(1)).filter(|(before, now)| before != now).count();
         let twice = probers.iter().map(|prober| prober.answered_twice(start)).max().unwrap_or_default();
-        Ok(format!("{} / {} ms", begun.saturating_sub(1), twice.as_millis()))
+        let others = begun.saturating_sub(1);
+        Ok(Cell::new(format!("{others} / {} ms", twice.as_millis()))
+            .with(Figure::count("takeovers", others).at_most(0.0))
+            .with(Figure::millis("both answered", twice).at_most(200.0)))
     })
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{INTERVALS, cells};
-use crate::bench::{Plan, Row, Samples, Sheet};
+use crate::bench::{Cell, Figure, Plan, Row, Samples, Sheet};
 use crate::daemon::Daemon;
 use crate::leave::{Leaving, Scene};
 
-pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     for (leaving, what, heirs) in [
         (Leaving::Stop, "stop", &[None, Some(Daemon::Keepalived)][..]),
         (Leaving::FailedCheck, "failed check, from its verdict on", &[None, Some(Daemon::Keepalived)]),
@@ -18,9 +18,10 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
         for (interval, heir) in
             INTERVALS.iter().flat_map(|interval| heirs.iter().map(move |heir| (interval, heir)))
         {
-            sheet.add(&row(plan, leaving, what, *interval, *heir));
+            sheet.add(&row(plan, leaving, what, *interval, *heir))?;
         }
     }
+    Ok(())
 }
 
 fn row(plan: &Plan, leaving: Leaving, what: &str, interval: Duration, heir: Option<Daemon>) -> Row {
@@ -30,7 +31,7 @@ fn row(plan: &Plan, leaving: Leaving, what: &str, interval: Duration, heir: Opti
         (false, false) => 10,
     };
     let values = cells(plan, what, |daemon| match heir {
-        Some(heir) if heir == daemon => Ok("as above".to_owned()),
+        Some(heir) if heir == daemon => Ok(Cell::new("as above")),
         _ => run(leaving, [daemon, heir.unwrap_or(daemon)], interval, rounds),
     });
     let whom = heir.map_or("its own kind", Daemon::need);
@@ -39,7 +40,7 @@ fn row(plan: &Plan, leaving: Leaving, what: &str, interval: Duration, heir: Opti
     Row::new(measure, "≤ 3 ms", values)
 }
 
-fn run(leaving: Leaving, daemons: [Daemon; 2], interval: Duration, rounds: usize) -> Result<String> {
+fn run(leaving: Leaving, daemons: [Daemon; 2], interval: Duration, rounds: usize) -> Result<Cell> {
     let mut scene = Scene::new(leaving, daemons, u64::try_from(interval.as_millis())?, "")?;
     let (mut gaps, mut twice) = (Samples::default(), 0);
     for _ in 0..rounds {
@@ -49,5 +50,8 @@ fn run(leaving: Leaving, daemons: [Daemon; 2], interval: Duration, rounds: usize
         scene.come_back().map_err(|error| scene.pair.with_logs(&error))?;
     }
     let note = if twice == 0 { String::new() } else { format!(", {twice} answered twice") };
-    Ok(format!("{}{note}", gaps.summary()))
+    Ok(Cell::new(format!("{}{note}", gaps.summary()))
+        .with(Figure::new("median", gaps.millis(50), "ms").at_most(30.0))
+        .with(Figure::new("p95", gaps.millis(95), "ms"))
+        .with(Figure::count("answered twice", twice)))
 }

@@ -19,8 +19,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::sheet::FAILED;
-use super::{Plan, Sheet};
+use super::{Cell, Plan, Sheet};
 use crate::arp::ArpProber;
 use crate::clock::{realtime, until};
 use crate::daemon::{Config, Daemon, Instance};
@@ -78,7 +77,10 @@ impl Fault {
     ];
 
     /// Measures it. A value that cannot be measured is reported on standard error, and counted by the sheet.
-    pub fn measure(self, plan: &Plan, sheet: &mut Sheet) {
+    ///
+    /// # Errors
+    /// When the JSON file cannot be written.
+    pub fn measure(self, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
         match self {
             Self::Kill => death::killed(plan, sheet),
             Self::Hang => death::hung(plan, sheet),
@@ -136,7 +138,7 @@ impl Probes {
 }
 
 /// One value per daemon of the plan, measured one after the other.
-fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<String>) -> Vec<String> {
+fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<Cell>) -> Vec<Cell> {
     let cell = |daemon: &Daemon| {
         eprintln!("{what}: {}", daemon.need());
         cell(what, *daemon, measure(*daemon))
@@ -145,11 +147,7 @@ fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<String>) ->
 }
 
 /// As [`cells`], measured at the same time.
-fn cells_side_by_side(
-    plan: &Plan,
-    what: &str,
-    measure: impl Fn(Daemon) -> Result<String> + Sync,
-) -> Vec<String> {
+fn cells_side_by_side(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<Cell> + Sync) -> Vec<Cell> {
     let measure = &measure;
     thread::scope(|scope| {
         let start = |daemon: &Daemon| {
@@ -159,14 +157,14 @@ fn cells_side_by_side(
         };
         let running: Vec<_> = plan.daemons.iter().map(start).collect();
         // A panic of the thread has been printed already.
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| FAILED.to_owned())).collect()
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Cell::failed())).collect()
     })
 }
 
 /// A failed measurement does not stop the others.
-fn cell(what: &str, daemon: Daemon, measured: Result<String>) -> String {
+fn cell(what: &str, daemon: Daemon, measured: Result<Cell>) -> Cell {
     measured.unwrap_or_else(|error| {
         eprintln!("{what}: {}: {error:#}", daemon.need());
-        FAILED.to_owned()
+        Cell::failed()
     })
 }

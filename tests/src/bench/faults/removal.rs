@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{MASTER, Probes, cells, pair};
 use crate::bench::load::takeovers;
-use crate::bench::{Plan, Row, Samples, Sheet};
+use crate::bench::{Cell, Figure, Plan, Row, Samples, Sheet};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::lab::{INTERFACE, VIRTUAL_V4};
@@ -16,15 +16,15 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Below the number of removals that the daemon treats as persistent.
 const TIMES: usize = 4;
 
-pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let values = cells(plan, "removal", remove);
     let measure = format!(
         "the address is removed by hand, {INTERVAL:?} adverts: longest gap at the client, median / p95 / takeovers"
     );
-    sheet.add(&Row::new(measure, "≤ 10 ms / 0", values));
+    sheet.add(&Row::new(measure, "≤ 10 ms / 0", values))
 }
 
-fn remove(daemon: Daemon) -> Result<String> {
+fn remove(daemon: Daemon) -> Result<Cell> {
     pair(daemon, INTERVAL)?.check_with(|pair| {
         let probes = Probes::new(&pair.lab)?;
         let mut gaps = Samples::default();
@@ -36,6 +36,9 @@ fn remove(daemon: Daemon) -> Result<String> {
             gaps.push(probes.gap(start)?.as_secs_f64());
         }
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
-        Ok(format!("{} / {}", gaps.summary(), takeovers(&nodes)))
+        let takeovers = takeovers(&nodes);
+        Ok(Cell::new(format!("{} / {takeovers}", gaps.summary()))
+            .with(Figure::new("median", gaps.millis(50), "ms").at_most(100.0))
+            .with(Figure::count("takeovers", takeovers).at_most(0.0)))
     })
 }

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{HEIR, Probes, QUIET, cell, cells_side_by_side, pair};
 use crate::bench::load::{Busy, takeovers};
-use crate::bench::{Plan, Row, Sheet};
+use crate::bench::{Cell, Figure, Plan, Row, Sheet};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::pair::Pair;
@@ -23,7 +23,7 @@ const LOOPS: usize = 8;
 const FILE: usize = 64 << 20;
 
 /// All daemons at the same time, so that all have the same machine.
-pub(super) fn loaded(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn loaded(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let span = Duration::from_secs(if plan.quick { 15 } else { 600 });
     let scenes: Vec<Result<Scene>> = plan.daemons.iter().map(|daemon| Scene::new(*daemon)).collect();
     let pressed = press(span);
@@ -39,15 +39,15 @@ pub(super) fn loaded(plan: &Plan, sheet: &mut Sheet) {
          seen)",
         span.as_secs()
     );
-    sheet.add(&Row::new(measure, "0 / 0", values.collect()));
+    sheet.add(&Row::new(measure, "0 / 0", values.collect()))
 }
 
-pub(super) fn paused(plan: &Plan, sheet: &mut Sheet) {
+pub(super) fn paused(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let (rounds, span) = if plan.quick { (5, 1) } else { (100, 5) };
     let values = cells_side_by_side(plan, "pause", |daemon| pause(daemon, rounds, Duration::from_secs(span)));
     let measure =
         format!("SIGSTOP to the backup for {span} s, {INTERVAL:?} adverts, {rounds} times: takeovers");
-    sheet.add(&Row::new(measure, "0", values));
+    sheet.add(&Row::new(measure, "0", values))
 }
 
 /// A pair with its client.
@@ -63,12 +63,16 @@ impl Scene {
         Ok(Self { probes: Probes::new(&pair.lab)?, pair })
     }
 
-    fn seen(&self, start: u64, end: u64) -> String {
+    fn seen(&self, start: u64, end: u64) -> Cell {
         let adverts = self.pair.observer.adverts();
         let meanwhile = adverts.iter().filter(|advert| (start..end).contains(&advert.0));
         let nodes: Vec<usize> = meanwhile.map(|advert| advert.1).collect();
         let twice = self.probes.arp.answered_twice(start);
-        format!("{} / {} ms ({})", takeovers(&nodes), twice.as_millis(), nodes.len())
+        let takeovers = takeovers(&nodes);
+        Cell::new(format!("{takeovers} / {} ms ({})", twice.as_millis(), nodes.len()))
+            .with(Figure::count("takeovers", takeovers).at_most(0.0))
+            .with(Figure::millis("both answered", twice).at_most(20.0))
+            .with(Figure::count("adverts", nodes.len()))
     }
 }
 
@@ -87,7 +91,7 @@ fn press(span: Duration) -> Result<(u64, u64)> {
     Ok((start, end))
 }
 
-fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<String> {
+fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<Cell> {
     pair(daemon, INTERVAL)?.check_with(|pair| {
         pair.observer.clear();
         let tree = pair.running(HEIR)?.process().tree();
@@ -98,7 +102,8 @@ fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<String> {
             sleep(20 * INTERVAL);
         }
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
-        Ok(takeovers(&nodes).to_string())
+        let takeovers = takeovers(&nodes);
+        Ok(Cell::new(takeovers.to_string()).with(Figure::count("takeovers", takeovers).at_most(0.0)))
     })
 }
 
