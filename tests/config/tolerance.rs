@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use vrrp_tests::require;
+use vrrp_tests::needs;
 use vrrp_user::config::{Config, Diagnostic, Loaded, Reader, Severity, Tolerance};
 
 use crate::corpus::compare;
@@ -36,10 +36,8 @@ cat /tmp/keepalived.data
 "#;
 
 #[test]
+#[needs("root", "ip", "keepalived")]
 fn files_that_keepalived_starts_on_give_the_same_instances() {
-    if !["root", "ip", "keepalived"].into_iter().all(require) {
-        return;
-    }
     let files = files();
     assert_eq!(files.len(), 21);
     for path in files {

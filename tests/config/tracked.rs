@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use vrrp_tests::require;
+use vrrp_tests::needs;
 use vrrp_user::config::{CheckTarget, Config, Loaded, parse};
 use vrrp_user::protocol::Track;
 
@@ -66,6 +66,7 @@ track_file thousand {
 ";
 
 #[test]
+#[needs("root", "ip", "keepalived")]
 fn weights_move_the_priority_as_with_keepalived() {
     let mut instances = Vec::new();
     for weight in [20, -20, 0] {
@@ -85,6 +86,7 @@ fn weights_move_the_priority_as_with_keepalived() {
 }
 
 #[test]
+#[needs("root", "ip", "keepalived")]
 fn the_own_interface_counts_by_its_link_alone_as_with_keepalived() {
     let own = ["", "weight 20", "weight -20", "weight 0 reverse"]
         .map(|options| one("interface", &format!("OWN {options}")));
@@ -100,6 +102,7 @@ fn the_own_interface_counts_by_its_link_alone_as_with_keepalived() {
 }
 
 #[test]
+#[needs("root", "ip", "keepalived")]
 fn of_the_weights_of_group_and_member_the_same_one_counts_as_with_keepalived() {
     let members = |weights: [&str; 3]| {
         let [script, interface, file] = weights;
@@ -150,9 +153,6 @@ fn one(list: &str, line: &str) -> String {
 
 /// Compares instances with these lines, named `V0` and up, each on one of three interfaces.
 fn compare(instances: &[String], more: &str) {
-    if !["root", "ip", "keepalived"].into_iter().all(require) {
-        return;
-    }
     let mut text = CHECKS.to_owned();
     for (index, lines) in instances.iter().enumerate() {
         let (interface, number) = (index % 3, index + 1);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use vrrp_tests::require;
+use vrrp_tests::needs;
 use vrrp_user::daemon::metrics::{Format, render};
 
 use crate::setup::{Folder, filled};
@@ -69,19 +69,16 @@ fn every_metric_of_the_rules_and_the_dashboard_is_served() {
 }
 
 #[test]
+#[needs("promtool")]
 fn the_rules_alert_when_they_should_and_only_then() {
-    if require("promtool") {
-        promtool(&["check", "rules", "vrrpx.rules.yml"], &dist());
-        promtool(&["test", "rules", "vrrpx.rules.test.yml"], &dist());
-    }
+    promtool(&["check", "rules", "vrrpx.rules.yml"], &dist());
+    promtool(&["test", "rules", "vrrpx.rules.test.yml"], &dist());
 }
 
 /// By promtool, which reads expressions of rules only.
 #[test]
+#[needs("promtool")]
 fn the_expressions_of_the_dashboard_are_valid() {
-    if !require("promtool") {
-        return;
-    }
     let folder = Folder::new();
     let records = panels().into_iter().enumerate().map(|(number, expression)| {
         let quoted = serde_json::to_string(&expression).unwrap();

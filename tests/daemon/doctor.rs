@@ -8,8 +8,8 @@ use serde_json::Value;
 use vrrp_tests::daemon::vrrpx;
 use vrrp_tests::hider::Hider;
 use vrrp_tests::lab::{INTERFACE, Lab};
+use vrrp_tests::needs;
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 
 use crate::setup::Folder;
 
@@ -56,10 +56,8 @@ impl Said {
 }
 
 impl Host {
-    /// `None` if this machine cannot have one.
-    fn new() -> Option<Self> {
-        let can = ["root", "ip", "vrrpx"].into_iter().all(require);
-        can.then(|| Self { lab: Lab::new(1).unwrap(), folder: Folder::new() })
+    fn new() -> Self {
+        Self { lab: Lab::new(1).unwrap(), folder: Folder::new() }
     }
 
     fn file(&self, lines: &str, addresses: &str) -> String {
@@ -123,8 +121,9 @@ impl Host {
 const PLAIN: (&str, &str) = ("", VIRTUAL);
 
 #[test]
+#[needs("lab")]
 fn interfaces_that_cannot_serve_are_named_until_they_can() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     host.springs(
         PLAIN,
         ("interface", "fail", "interface lan0 not found"),
@@ -164,8 +163,9 @@ fn interfaces_that_cannot_serve_are_named_until_they_can() {
 }
 
 #[test]
+#[needs("lab", "nft")]
 fn firewalls_that_drop_adverts_are_named_with_the_chain() {
-    let Some(host) = Host::new().filter(|_| require("nft")) else { return };
+    let host = Host::new();
     let chain = |hook: &str| {
         format!(
             "add table inet filter; add chain inet filter {hook} {{ type filter hook {hook} priority 0; policy drop; }}"
@@ -193,8 +193,9 @@ fn firewalls_that_drop_adverts_are_named_with_the_chain() {
 }
 
 #[test]
+#[needs("lab")]
 fn settings_that_work_against_addresses_are_named() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     for (key, wrong, right, level, words) in [
         ("ipv4/conf/lan0/arp_ignore", "8", "1", "fail", "arp_ignore 8 answers no ARP request"),
         ("ipv4/conf/all/proxy_arp", "1", "0", "warn", "proxy_arp lets a backup answer"),
@@ -221,8 +222,9 @@ fn settings_that_work_against_addresses_are_named() {
 }
 
 #[test]
+#[needs("lab")]
 fn a_service_on_the_virtual_address_is_named() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     host.sysctl("ipv4/ip_nonlocal_bind", "1");
     let bound = host.lab.nodes[0].namespace.enter(|| Ok(TcpListener::bind("10.77.0.200:8080")?)).unwrap();
     host.springs(
@@ -235,8 +237,9 @@ fn a_service_on_the_virtual_address_is_named() {
 }
 
 #[test]
+#[needs("lab")]
 fn a_program_of_another_is_named_with_its_hook() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let Ok(hider) = Hider::before_all(&host.lab.nodes[0]) else {
         eprintln!("skipped: needs tcx");
         return;
@@ -254,8 +257,9 @@ fn a_program_of_another_is_named_with_its_hook() {
 }
 
 #[test]
+#[needs("lab")]
 fn scripts_that_do_not_run_are_named() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let script = host.folder.file("hook.sh");
     let line = format!("notify_master {}", script.display());
     host.springs(
@@ -271,8 +275,9 @@ fn scripts_that_do_not_run_are_named() {
 }
 
 #[test]
+#[needs("lab", "unshare")]
 fn network_managers_are_named_for_their_interfaces() {
-    let Some(host) = Host::new().filter(|_| require("unshare")) else { return };
+    let host = Host::new();
     let ifindex = host.lab.nodes[0].namespace.run("cat", &["/sys/class/net/lan0/ifindex"]);
     let ifindex = ifindex.ok().or_else(|| {
         let text = host.lab.nodes[0].namespace.run("ip", &["-o", "link", "show", "lan0"]).ok()?;
@@ -309,8 +314,9 @@ fn network_managers_are_named_for_their_interfaces() {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn keepalived_beside_is_named_while_it_runs() {
-    let Some(host) = Host::new().filter(|_| require("keepalived")) else { return };
+    let host = Host::new();
     let directory = Directory::new().unwrap();
     let file = host.folder.file("keepalived.conf");
     let text = format!(
@@ -331,8 +337,9 @@ fn keepalived_beside_is_named_while_it_runs() {
 }
 
 #[test]
+#[needs("lab")]
 fn the_screen_is_80_columns_wide_and_ends_with_a_count() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     host.sysctl("ipv4/conf/all/proxy_arp", "1");
     let file = host.file("track_interface {\n    gone1\n}", "198.51.100.1/24");
     let mut command = host.command(vrrpx().to_str().unwrap());
@@ -347,10 +354,8 @@ fn the_screen_is_80_columns_wide_and_ends_with_a_count() {
 }
 
 #[test]
+#[needs("vrrpx")]
 fn a_refused_file_is_a_failure_beside_those_of_the_host() {
-    if !require("vrrpx") {
-        return;
-    }
     let folder = Folder::new();
     let file = folder.file("vrrpx.conf");
     fs::write(&file, "vrrp_instance web {\n    prioirty 100\n}\n").unwrap();

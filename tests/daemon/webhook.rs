@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use vrrp_tests::require;
 use vrrp_tests::webhook::{Manner, Receiver, certificate};
 use vrrp_user::config::{Config, NotifySettings, Template, WebhookSettings, WebhookUrl};
 use vrrp_user::daemon::history::{History, Posts};
@@ -218,9 +217,6 @@ async fn a_reload_keeps_unchanged_webhooks_and_posts_what_waits_for_others() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn an_untrusted_certificate_is_refused_by_default() {
-    if !require("openssl") {
-        return;
-    }
     let folder = Folder::new();
     let pair = certificate(folder.path(), "IP:127.0.0.1").unwrap();
     let receiver =

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_user::driver::socket::{AdvertSender, Outgoing};
 use vrrp_user::protocol::{Auth, InstanceId, InstanceSettings, Priority, Unicast, UnicastPeer, Version};
@@ -81,8 +82,9 @@ const GROUP_MAC: [u8; 6] = [0x01, 0, 0x5e, 0, 0, 0x12];
 
 /// P03, P06, P14.
 #[test]
+#[needs("root", "ip")]
 fn version_3_reaches_the_group_without_a_route() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     cable.left.ip("addr add 192.0.2.1/32 dev eth0 noprefixroute").unwrap();
     assert_eq!(cable.left.run("ip", &["-4", "route", "show"]).unwrap(), "");
     let tap = Tap::new(&cable.right);
@@ -103,8 +105,9 @@ fn version_3_reaches_the_group_without_a_route() {
 
 /// R15.
 #[test]
+#[needs("root", "ip")]
 fn a_link_local_address_is_sent_first() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     cable.left.ip("addr add fe80::1/64 dev eth0 nodad").unwrap();
     let tap = Tap::new(&cable.right);
     let written = settings(&["fd77::100", "fe80::77", "fd77::101"]);
@@ -119,8 +122,9 @@ fn a_link_local_address_is_sent_first() {
 
 /// V02, W02.
 #[test]
+#[needs("root", "ip")]
 fn version_2_carries_the_password() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
     let tap = Tap::new(&cable.right);
     let mut settings = settings(&["192.0.2.100"]);
@@ -135,8 +139,9 @@ fn version_2_carries_the_password() {
 
 /// P04, P06.
 #[test]
+#[needs("root", "ip")]
 fn ipv6_leaves_from_the_link_local_address() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let tap = Tap::new(&cable.right);
     let settings = settings(&["fe80::100", "2001:db8::100"]);
     assert!(send(&cable.left, &settings, "fe80::ff:fe00:1", Priority(100)).is_empty());
@@ -150,8 +155,9 @@ fn ipv6_leaves_from_the_link_local_address() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn unicast_goes_to_each_peer_with_its_own_checksum_and_ttl() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
     cable.right.ip("addr add 192.0.2.2/24 dev eth0\naddr add 192.0.2.3/24 dev eth0").unwrap();
     let tap = Tap::new(&cable.right);
@@ -167,8 +173,9 @@ fn unicast_goes_to_each_peer_with_its_own_checksum_and_ttl() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn an_advert_that_cannot_leave_does_not_hold_up_others() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
     let tap = Tap::new(&cable.right);
     let work = || -> Result<_> {
@@ -195,8 +202,9 @@ fn an_advert_that_cannot_leave_does_not_hold_up_others() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn unicast_peers_get_no_icmp_for_their_adverts() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
     cable.right.ip("addr add 192.0.2.2/24 dev eth0").unwrap();
     let tap = Tap::new(&cable.left);

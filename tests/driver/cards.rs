@@ -1,12 +1,12 @@
 //! Kinds of interfaces, in the namespace of the calling thread.
 
 use nix::net::if_::if_nametoindex;
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_user::driver::xdp::Card;
 
-fn namespace(role: &str) -> Option<Namespace> {
-    let able = vrrp_tests::require("root") && vrrp_tests::require("ip");
-    able.then(|| Namespace::new(role).unwrap())
+fn namespace(role: &str) -> Namespace {
+    Namespace::new(role).unwrap()
 }
 
 fn card(namespace: &Namespace, interface: &str) -> Card {
@@ -25,8 +25,9 @@ fn card_of_the_host() -> Option<String> {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn a_veth_by_the_name_of_a_card_is_a_veth() {
-    let Some(namespace) = namespace("cards") else { return };
+    let namespace = namespace("cards");
     let name = card_of_the_host().unwrap_or_else(|| "eth0".to_owned());
     namespace.ip(&format!("link add {name} type veth peer name other")).unwrap();
     let veth = card(&namespace, &name);
@@ -46,8 +47,9 @@ fn a_card_of_the_host_is_hardware() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn software_devices_have_their_parents() {
-    let Some(namespace) = namespace("stack") else { return };
+    let namespace = namespace("stack");
     namespace
         .ip("link add br0 type bridge\n\
              link add eth0 type veth peer name other\n\
@@ -73,7 +75,7 @@ fn software_devices_have_their_parents() {
 
 #[test]
 fn a_parent_in_another_namespace_is_none_here() {
-    let (Some(host), Some(container)) = (namespace("host"), namespace("container")) else { return };
+    let (host, container) = (namespace("host"), namespace("container"));
     // In the container another interface has the index that the parent has on its host.
     host.ip("link add eth0 index 77 type bridge").unwrap();
     container.ip("link add other index 77 type bridge").unwrap();

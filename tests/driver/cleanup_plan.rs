@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use vrrp_tests::needs;
 use vrrp_tests::process::Directory;
-use vrrp_tests::require;
 use vrrp_user::driver::cleanup_plan::{CleanupPlan, Stage};
 
 /// Runs on a separate file system of this many bytes, which ends with the thread.
@@ -41,10 +41,8 @@ fn fill(path: &Path) {
 }
 
 #[test]
+#[needs("root")]
 fn a_full_file_system_is_an_error_at_the_start() {
-    if !require("root") {
-        return;
-    }
     on_a_file_system_of(256 << 10, |path| {
         let error = CleanupPlan::open(&path.join("guard")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
@@ -55,10 +53,8 @@ fn a_full_file_system_is_an_error_at_the_start() {
 }
 
 #[test]
+#[needs("root")]
 fn a_file_system_that_fills_up_later_does_no_harm() {
-    if !require("root") {
-        return;
-    }
     on_a_file_system_of(10 << 20, |path| {
         // As an earlier release has left it: of full length, without an allocated block.
         File::create(path.join("guard")).unwrap().set_len(4096 + (8 << 20)).unwrap();

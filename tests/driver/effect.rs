@@ -13,6 +13,7 @@ use vrrp_user::driver::realtime::EFFECT_PRIORITY;
 use vrrp_user::protocol::{Announcement, Epoch, ExtraAnnounce, InstanceId, InstanceSettings, VirtualAddress};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
+use vrrp_tests::needs;
 
 const ZERO: InstanceId = InstanceId(0);
 const ONE: InstanceId = InstanceId(1);
@@ -67,8 +68,9 @@ fn announce(epoch: u64, repeat: u32) -> Announcement {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn every_takeover_comes_before_any_repeat() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let tap = Tap::new(&cable.right);
     let instances = [settings(&["192.0.2.100", "192.0.2.101", "2001:db8::100"]), settings(&["192.0.2.200"])];
     let running = Running::start(
@@ -92,8 +94,9 @@ fn every_takeover_comes_before_any_repeat() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn removal_voids_outstanding_repeats() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let tap = Tap::new(&cable.right);
     let mut instance = settings(&["192.0.2.100"]);
     instance.announce.garp_interval = Duration::from_millis(20);
@@ -119,8 +122,9 @@ fn removal_voids_outstanding_repeats() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn one_missing_interface_does_not_keep_the_others_addresses_away() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let mut instance = settings(&["192.0.2.100", "192.0.2.101"]);
     let missing = VirtualAddress { device: Some("gone0".into()), ..virtual_address("192.0.2.102") };
     Arc::make_mut(&mut instance.addresses).advertised.insert(1, missing);
@@ -151,8 +155,9 @@ fn one_missing_interface_does_not_keep_the_others_addresses_away() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn addresses_where_no_adverts_are_sent_are_announced_periodically() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let tap = Tap::new(&cable.right);
     let mut instance = settings(&["192.0.2.100"]);
     instance.interface = "lo".into();

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use vrrp_ebpf::wire::{Family, ipv4, ipv6};
+use vrrp_tests::needs;
 use vrrp_tests::packet::Frame;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Outgoing};
@@ -23,8 +24,9 @@ fn frame(protocol: u8, tagged: bool) -> Vec<u8> {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn adverts_have_their_arrival_time() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let send = || {
@@ -52,8 +54,9 @@ fn adverts_have_their_arrival_time() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn other_traffic_does_not_wake_the_listener() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let mut to_another = frame(112, false);
     to_another[..6].copy_from_slice(&[2, 0, 0, 0, 0, 0x55]);
@@ -68,11 +71,12 @@ fn other_traffic_does_not_wake_the_listener() {
 
 /// Both families, behind as many tags as the program skips; the kernel has removed the outer one.
 #[test]
+#[needs("root", "ip")]
 fn priority_tags_are_skipped() {
     const PRIORITY: [u8; 4] = [0x81, 0, 0xe0, 0];
     const SERVICE_PRIORITY: [u8; 4] = [0x88, 0xa8, 0xe0, 0];
     const VLAN_7: [u8; 4] = [0x81, 0, 0xe0, 7];
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let v6 = Frame::to_group(Family::V6).payload([0x31, 51]).padded().build();
     let tcp = Frame::to_group(Family::V6).protocol(6).padded().build();
@@ -92,8 +96,9 @@ fn priority_tags_are_skipped() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn a_full_queue_is_reported_once() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     inject(&cable.left, &[frame(112, false)]);
     assert!(readable(&listener, PATIENCE));
@@ -106,8 +111,9 @@ fn a_full_queue_is_reported_once() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn a_burst_comes_in_order_and_in_parts() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let frames: Vec<_> = (0..100)
         .map(|number| {
@@ -131,8 +137,9 @@ fn a_burst_comes_in_order_and_in_parts() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn an_interface_that_goes_down_is_reported_once_and_recovers() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     cable.right.ip("link set eth0 down").unwrap();
     assert!(readable(&listener, PATIENCE));
@@ -147,8 +154,9 @@ fn an_interface_that_goes_down_is_reported_once_and_recovers() {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn a_membership_lasts_as_long_as_its_guard() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let joined = || {
         let shown = cable.left.run("ip", &["maddr", "show", "dev", "eth0"]).unwrap();
         (shown.contains("224.0.0.18"), shown.contains("ff02::12"))

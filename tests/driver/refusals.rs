@@ -8,6 +8,7 @@ use vrrp_user::driver::netlink::socket::RouteSocket;
 use vrrp_user::protocol::{Rule, RuleAction};
 
 use crate::cable::{Cable, virtual_address};
+use vrrp_tests::needs;
 
 fn rule(preference: u32, action: RuleAction) -> Rule {
     Rule {
@@ -32,8 +33,9 @@ fn rule(preference: u32, action: RuleAction) -> Rule {
 }
 
 #[test]
+#[needs("root", "ip")]
 fn each_refusal_of_a_send_has_its_own_words() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let actions = [RuleAction::Nop, RuleAction::Goto(10), RuleAction::Blackhole, RuleAction::Goto(20)];
     let rules: Vec<Rule> =
         (100..).zip(actions).map(|(preference, action)| rule(preference, action)).collect();
@@ -49,8 +51,9 @@ fn each_refusal_of_a_send_has_its_own_words() {
 
 /// Older kernels give no words for it.
 #[test]
+#[needs("root", "ip")]
 fn an_address_is_refused_in_the_words_that_ip_shows() {
-    let Some(cable) = Cable::new() else { return };
+    let cable = Cable::new();
     let group = virtual_address("ff02::5/64");
     let work = || {
         let ifindex = nix::net::if_::if_nametoindex("eth0")?;

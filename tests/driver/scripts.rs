@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Gid, Uid};
 use tokio::runtime::Builder;
-use vrrp_tests::require;
+use vrrp_tests::needs;
 use vrrp_user::config::ScriptCommand;
 use vrrp_user::driver::process::{End, Identity, Job};
 
@@ -41,10 +41,8 @@ impl Drop for Stopper {
 
 /// The user may stop a script between the change of user and exec, when it still shares the daemon's memory.
 #[test]
+#[needs("root")]
 fn a_script_stopped_by_its_user_before_exec_delays_no_other() -> Result<()> {
-    if !require("root") {
-        return Ok(());
-    }
     let (done, finished) = channel();
     // On its own thread, as it may never end.
     spawn(move || done.send(runs()));

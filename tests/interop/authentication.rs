@@ -4,17 +4,15 @@ use anyhow::{Context, Result};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 
 /// keepalived has another password, or another type: both nodes are masters, and ours counts the reason.
 #[test]
+#[needs("lab", "keepalived")]
 fn a_wrong_ipsec_password_or_type_is_counted() -> Result<()> {
     let ours = Daemon::Vrrpx(Mode::Auto);
     let theirs = Daemon::Keepalived;
-    if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
-        return Ok(());
-    }
     for (instance, word) in [
         (Instance::v2(200).ah("other"), "auth_hmac"),
         (Instance::v2(200).pass("secret"), "auth_type"),

@@ -5,21 +5,14 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::process::Directory;
-use vrrp_tests::require;
 
 const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
-fn can_run(daemons: &[Daemon]) -> bool {
-    ["root", "ip"].into_iter().chain(daemons.iter().map(|daemon| daemon.need())).all(require)
-}
-
 /// Runs `scenario` with ours on node 0 and keepalived on node 1, then with both exchanged.
 fn both_ways(scenario: impl Fn([Daemon; 2]) -> Result<()>) -> Result<()> {
-    if !can_run(&[OURS, Daemon::Keepalived]) {
-        return Ok(());
-    }
     for daemons in [[OURS, Daemon::Keepalived], [Daemon::Keepalived, OURS]] {
         scenario(daemons).with_context(|| format!("{daemons:?}"))?;
     }
@@ -33,11 +26,9 @@ fn role(daemon: Daemon, instance: Instance) -> Role {
 /// Ours, keepalived and FRR on one wire, each at each rank: the highest priority alive is master, also when a higher
 /// one comes back.
 #[test]
+#[needs("lab", "keepalived", "vrrpd")]
 fn three_kinds_of_daemon_succeed_one_another() -> Result<()> {
     let kinds = [OURS, Daemon::Keepalived, Daemon::Frr];
-    if !can_run(&kinds) {
-        return Ok(());
-    }
     for first in 0..kinds.len() {
         let mut order = kinds;
         order.rotate_left(first);
@@ -65,6 +56,7 @@ fn three_kinds_of_daemon_succeed_one_another() -> Result<()> {
 
 /// Both kinds send adverts without addresses, and accept them.
 #[test]
+#[needs("lab", "keepalived")]
 fn instances_that_advertise_no_addresses_have_one_master() -> Result<()> {
     let excluded = "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }";
     let instance = |priority| Instance::v2(priority).addresses(&[]).line(excluded);
@@ -81,6 +73,7 @@ fn instances_that_advertise_no_addresses_have_one_master() -> Result<()> {
 
 /// Two masters of one priority, after a cable was cut and repaired: the higher address stays master (RFC 9568 §6.4.3).
 #[test]
+#[needs("lab", "keepalived")]
 fn the_higher_address_wins_a_tie() -> Result<()> {
     both_ways(|daemons| {
         let mut pair = Pair::idle(daemons.map(|daemon| role(daemon, Instance::v3(100))))?;
@@ -102,6 +95,7 @@ fn the_higher_address_wins_a_tie() -> Result<()> {
 
 /// A failing check lowers the priority, and the other node takes over; the check succeeds, and the master is back.
 #[test]
+#[needs("lab", "keepalived")]
 fn a_weight_moves_the_master() -> Result<()> {
     both_ways(|daemons| {
         let directory = Directory::new()?;
@@ -127,6 +121,7 @@ fn a_weight_moves_the_master() -> Result<()> {
 
 /// With `nopreempt` a returning node of higher priority does not preempt the master.
 #[test]
+#[needs("lab", "keepalived")]
 fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
     both_ways(|daemons| {
         let roles = [
@@ -152,10 +147,8 @@ fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
 /// Ours answers clients while it is isolated from keepalived, and yields with an advert: keepalived then announces its
 /// addresses again.
 #[test]
+#[needs("lab", "keepalived")]
 fn after_a_split_keepalived_corrects_the_clients_of_ours() -> Result<()> {
-    if !can_run(&[OURS, Daemon::Keepalived]) {
-        return Ok(());
-    }
     let roles = [role(Daemon::Keepalived, Instance::v3(200)), role(OURS, Instance::v3(100))];
     Pair::settled(roles)?.check(|pair| [0, 25, 50, 75].into_iter().try_for_each(|moment| pair.split(moment)))
 }

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 use vrrp_tests::smtp::{Letter, Manner, Receiver};
 
 const GROUP: &str = "vrrp_sync_group both {
@@ -16,11 +16,9 @@ const GROUP: &str = "vrrp_sync_group both {
 ";
 
 #[test]
+#[needs("lab", "keepalived")]
 fn the_same_file_sends_the_same_mail() -> Result<()> {
     let (ours, theirs) = (Daemon::Vrrpx(Mode::Auto), Daemon::Keepalived);
-    if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
-        return Ok(());
-    }
     let [ours, theirs] = [ours, theirs].map(|daemon| told_by(daemon).with_context(|| format!("{daemon:?}")));
     let (ours, theirs) = (ours?, theirs?);
     ensure!(theirs.len() == 20, "keepalived sent {}: {theirs:#?}", theirs.len());

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 
 const VIRTUAL: &str = "virtual_routes {
         192.0.2.0/24 via 10.77.0.254 dev lan0
@@ -74,11 +74,9 @@ static_rules {
 ";
 
 #[test]
+#[needs("lab", "keepalived")]
 fn the_same_file_sets_the_same_addresses_routes_and_rules() -> Result<()> {
     let (ours, theirs) = (Daemon::Vrrpx(Mode::Auto), Daemon::Keepalived);
-    if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
-        return Ok(());
-    }
     let config = Config {
         blocks: STATIC.to_owned(),
         instances: vec![Instance::v3(200).line(VIRTUAL).line(RULES).line(ADDRESSES)],

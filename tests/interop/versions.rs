@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
-use vrrp_tests::require;
 
 /// Both versions; version 2 has whole seconds.
 fn both(priority: u8) -> Role {
@@ -15,16 +15,10 @@ fn keepalived(instance: Instance) -> Role {
     Role::new(Daemon::Keepalived, Config::of(instance))
 }
 
-fn able() -> bool {
-    ["root", "ip", Daemon::Vrrpx(Mode::Auto).need(), "keepalived"].into_iter().all(require)
-}
-
 /// I01.
 #[test]
+#[needs("lab", "keepalived")]
 fn both_versions_hear_the_one_master() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let others = [keepalived(Instance::v2(100).pass("migrate")), keepalived(Instance::v3(50).interval(1000))];
     Pair::settled_in_turn([[both(200)].to_vec(), others.to_vec()].concat())?.check(|pair| {
         pair.observer.clear();
@@ -41,10 +35,8 @@ fn both_versions_hear_the_one_master() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn each_version_is_obeyed_and_followed() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     for master in [Instance::v2(200).pass("migrate"), Instance::v3(200).interval(1000)] {
         Pair::settled([keepalived(master), both(100)])?.check(|pair| {
             pair.observer.clear();

@@ -9,48 +9,51 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::Flavour;
 use vrrp_tests::lab::{INTERFACE, Node, client_address};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 
 use crate::{get_along, get_along_with};
 
 const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
-fn can_run(daemons: &[Daemon]) -> bool {
-    ["root", "ip", "ping"].into_iter().chain(daemons.iter().map(|daemon| daemon.need())).all(require)
-}
-
 #[test]
+#[needs("lab", "keepalived")]
 fn keepalived_version_3() -> Result<()> {
     get_along(Mode::Auto, Flavour::Vmac)
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn keepalived_version_3_on_the_native_hook() -> Result<()> {
     get_along(Mode::Native, Flavour::Vmac)
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn keepalived_version_3_on_sockets() -> Result<()> {
     get_along(Mode::Socket, Flavour::Vmac)
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn keepalived_version_3_over_ipv6() -> Result<()> {
     get_along(Mode::Auto, Flavour::VmacV6)
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn keepalived_with_adverts_from_the_base() -> Result<()> {
     get_along(Mode::Auto, Flavour::VmacBase)
 }
 
 #[test]
+#[needs("lab", "vrrpd")]
 fn frr_version_3() -> Result<()> {
     get_along_with(Daemon::Frr, Mode::Auto, Flavour::Vmac)
 }
 
 #[test]
+#[needs("lab", "vrrpd")]
 fn frr_version_3_over_ipv6() -> Result<()> {
     get_along_with(Daemon::Frr, Mode::Auto, Flavour::VmacV6)
 }
@@ -58,9 +61,6 @@ fn frr_version_3_over_ipv6() -> Result<()> {
 /// The client has a permanent neighbour entry with the virtual MAC address, by which it reaches each master in turn.
 fn a_neighbour_needs_no_change(flavour: Flavour, mac: &str) -> Result<()> {
     for theirs in [OURS, Daemon::Keepalived, Daemon::Frr] {
-        if !can_run(&[OURS, theirs]) {
-            continue;
-        }
         for (master, heir) in [(OURS, theirs), (theirs, OURS)] {
             Pair::settled(flavour.roles(master, heir))?
                 .check(|pair| reachable_by(pair, mac))
@@ -90,11 +90,13 @@ fn answers(pair: &Pair, address: IpAddr) -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived", "vrrpd", "ping")]
 fn a_neighbour_needs_no_change_over_ipv4() -> Result<()> {
     a_neighbour_needs_no_change(Flavour::Vmac, "00:00:5e:00:01:33")
 }
 
 #[test]
+#[needs("lab", "keepalived", "vrrpd", "ping")]
 fn a_neighbour_needs_no_change_over_ipv6() -> Result<()> {
     a_neighbour_needs_no_change(Flavour::VmacV6, "00:00:5e:00:02:33")
 }
@@ -109,10 +111,8 @@ const DIFFERENT: &[&str] = &[
 
 /// The same file makes the same interfaces with the same settings.
 #[test]
+#[needs("lab", "keepalived", "ping")]
 fn interfaces_are_as_keepalived_makes_them() -> Result<()> {
-    if !can_run(&[OURS, Daemon::Keepalived]) {
-        return Ok(());
-    }
     let written = ["10.77.0.203/24", "10.77.0.204/24 dev lan0"];
     let config = Config {
         instances: vec![

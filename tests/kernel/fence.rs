@@ -8,9 +8,10 @@ use nix::sys::signal::Signal;
 use vrrp_tests::arp::ArpProber;
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 
-use crate::{AWHILE, INTERVAL, answers, asked, is_clean, role, settled, subject, with_program};
+use crate::{AWHILE, INTERVAL, answers, asked, is_clean, role, settled, subject};
 
 /// Node 0 does not answer after node 1 has become master, and no request is answered by both.
 fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
@@ -24,8 +25,9 @@ fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "program")]
 fn a_killed_master_answers_no_more_when_its_heir_does() -> Result<()> {
-    let Some(mode) = with_program() else { return Ok(()) };
+    let mode = subject();
     settled(mode)?.check(|pair| {
         let prober = asked(pair)?;
         let since = pair.mark();
@@ -44,8 +46,9 @@ fn a_killed_master_answers_no_more_when_its_heir_does() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "program")]
 fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<()> {
-    let Some(mode) = with_program() else { return Ok(()) };
+    let mode = subject();
     let master = Instance::v3(200).interval(INTERVAL).line("nopreempt");
     let heir = Instance::v3(100).interval(INTERVAL);
     Pair::settled_in_turn([master, heir].map(|instance| role(mode, instance)))?.check(|pair| {
@@ -67,8 +70,9 @@ fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<
 
 /// With a BPF program or without one.
 #[test]
+#[needs("lab")]
 fn the_guard_of_a_killed_daemon_removes_its_settings() -> Result<()> {
-    let Some(mode) = subject() else { return Ok(()) };
+    let mode = subject();
     settled(mode)?.check(|pair| {
         let prober = asked(pair)?;
         let since = pair.mark();

@@ -16,10 +16,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::arp::ArpProber;
 use vrrp_tests::clock::{poll, until};
-use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::daemon::{self, Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 
 const INTERVAL: u64 = 300;
 /// Interval of the client's requests.
@@ -27,17 +26,12 @@ const PERIOD: Duration = Duration::from_millis(10);
 /// Longer than a peer's Master_Down_Interval.
 const AWHILE: Duration = Duration::from_millis(1500);
 
-/// Receive path under test, if this machine can run the daemon.
-fn subject() -> Option<Mode> {
-    let word = std::env::var("VRRPX_SUBJECT").unwrap_or_default();
-    let modes = [Mode::Native, Mode::Tcx, Mode::Tc, Mode::Generic, Mode::Socket];
-    let mode = modes.into_iter().find(|mode| mode.word() == word).unwrap_or(Mode::Auto);
-    ["root", "ip", "vrrpx"].into_iter().all(require).then_some(mode)
-}
-
-/// The same, if it has a BPF program for the fence.
-fn with_program() -> Option<Mode> {
-    subject().filter(|mode| *mode != Mode::Socket)
+/// Receive path under test.
+fn subject() -> Mode {
+    match daemon::subject() {
+        Daemon::Vrrpx(mode) => mode,
+        Daemon::Keepalived | Daemon::Frr => Mode::Auto,
+    }
 }
 
 fn role(mode: Mode, instance: Instance) -> Role {

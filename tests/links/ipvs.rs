@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::poll;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running};
 use vrrp_tests::lab::{Lab, Node, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 
@@ -85,10 +86,8 @@ fn served_by(lab: &Lab) -> Result<String> {
 }
 
 #[test]
+#[needs("keepalived")]
 fn the_address_moves_and_the_table_of_keepalived_stays() -> Result<()> {
-    if !require("keepalived") {
-        return Ok(());
-    }
     let lab = Lab::new(2)?;
     let (mut first, mut second) =
         (Balancer::start(&lab.nodes[0], 200)?, Balancer::start(&lab.nodes[1], 100)?);

@@ -4,13 +4,15 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{ours, pair, roles, subject};
+use crate::{pair, roles, subject};
 
 #[test]
+#[needs("subject")]
 fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let addresses =
         ["10.77.0.200/24 label lan0:vip", "10.77.0.201/32 dev lan0 scope link", "10.77.0.202 dev lo"];
     let instance = |priority| {
@@ -35,11 +37,9 @@ fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn the_only_address_of_an_interface_is_not_taken_for_a_leftover() -> Result<()> {
-    if !ours() {
-        // keepalived removes it.
-        return Ok(());
-    }
+    // keepalived removes it.
     let own = "10.77.0.1";
     let instance = Instance::v3(100).addresses(&["10.77.0.1/24"]);
     let file = Config::of(instance.clone()).to_string();
@@ -67,8 +67,9 @@ fn the_only_address_of_an_interface_is_not_taken_for_a_leftover() -> Result<()> 
 }
 
 #[test]
+#[needs("subject")]
 fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let instance =
         |priority| Instance::v3(priority).line("virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }");
     Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
@@ -81,8 +82,9 @@ fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
 
 /// An advert need not list addresses: they may be moved by other means, as in a cloud.
 #[test]
+#[needs("subject")]
 fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let excluded = "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }";
     for (instance, line) in [
         (Instance::v3 as fn(u8) -> Instance, "no_virtual_ipaddress"),
@@ -101,8 +103,9 @@ fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::idle(roles(daemon, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
         pair.node(1)?.namespace.ip(&format!("address add {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
         pair.start(0)?;
@@ -115,8 +118,9 @@ fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_killed_daemon_finds_its_addresses_again() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         pair.kill(0);
         pair.wait_for_master(1)?;
@@ -132,8 +136,9 @@ fn a_killed_daemon_finds_its_addresses_again() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_stop_leaves_nothing_behind() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let many: Vec<_> = (1..=20).map(|host| format!("10.77.2.{host}/32")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let instance = |priority| Instance::v3(priority).addresses(&many);
@@ -153,8 +158,9 @@ fn a_stop_leaves_nothing_behind() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn several_instances_have_masters_of_their_own() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let config = |first, second| Config {
         instances: vec![
             Instance::v3(first).vrid(1).addresses(&["10.77.0.201/24"]),

@@ -11,11 +11,12 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flood::{Flooder, forged};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::malformed::Forger;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::tap::Tap;
 use vrrp_user::driver::clock;
 
-use crate::{ours, roles};
+use crate::roles;
 
 const OLD: &str = "key 1 hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const NEW: &str = "key 2 another-key-of-thirty-six-letters-!!";
@@ -57,10 +58,8 @@ fn fails_over(daemon: Daemon, instances: [Instance; 2]) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_signing_master_is_replaced() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let unicast = |priority, own, peer| signed(Instance::v3(priority).unicast(own, peer));
     let by_unicast = || [unicast(200, "10.77.0.1", "10.77.0.2"), unicast(100, "10.77.0.2", "10.77.0.1")];
     let auto = Daemon::Vrrpx(Mode::Auto);
@@ -75,10 +74,8 @@ fn a_signing_master_is_replaced() -> Result<()> {
 
 /// Each rejects the other's adverts as forged: both are masters, and both count the reason.
 #[test]
+#[needs("ours")]
 fn adverts_under_another_key_are_refused() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let other = Instance::v3(100).hmac(&[OTHER]);
     let unsigned = Instance::v3(100);
     let unknown = Instance::v3(100).hmac(&[NEW]);
@@ -117,10 +114,8 @@ fn unmoved(pair: &mut Pair) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_key_is_replaced_without_a_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     Pair::settled(
         [200, 100]
             .map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(signed(Instance::v3(priority))))),
@@ -141,10 +136,8 @@ fn a_key_is_replaced_without_a_takeover() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_pair_starts_to_sign_without_a_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let pair =
         [200, 100].map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(priority))));
     Pair::settled(pair)?.check(|pair| {
@@ -169,20 +162,16 @@ fn a_pair_starts_to_sign_without_a_takeover() -> Result<()> {
 /// Replayed adverts of the dead master must neither make the heir yield nor count as a sign of life, also after a
 /// reload, a restart or a crash. The time window is so wide that it does not exclude them.
 #[test]
+#[needs("ours")]
 fn old_adverts_are_refused_for_good() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let signed = |priority| Instance::v3(priority).hmac(&[OLD, "time_window 300"]);
     refuses_old_adverts(&signed, 10)
 }
 
 /// W03: the same with a counter in place of the time.
 #[test]
+#[needs("ours")]
 fn old_numbers_are_refused_for_good() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     refuses_old_adverts(&|priority| Instance::v2(priority).ah("secret"), 3)
 }
 
@@ -292,10 +281,8 @@ fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack
 }
 
 #[test]
+#[needs("ours")]
 fn forged_adverts_cause_no_takeover_and_hide_no_death() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for attack in [Attack::Forged, Attack::Foreign, Attack::Replayed] {
         outlasts(Mode::Auto, |priority| signed(Instance::v3(priority)), 30, attack, JUDGED)?;
     }
@@ -308,9 +295,7 @@ fn forged_adverts_cause_no_takeover_and_hide_no_death() -> Result<()> {
 
 /// Some of the master's adverts are among those that are not judged, so its silence is uncertain.
 #[test]
+#[needs("ours")]
 fn more_forged_adverts_than_can_be_judged_cause_no_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     outlasts(Mode::Auto, |priority| signed(Instance::v3(priority)), 30, Attack::Forged, BEYOND)
 }

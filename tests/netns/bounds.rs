@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
 
-use crate::ours;
 use crate::tracks::script;
 
 /// Mark in the command lines of the scripts' children.
@@ -53,10 +53,8 @@ const ROWS: [Row; 4] = [
 ];
 
 #[test]
+#[needs("ours")]
 fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::private()?;
     let mut blocks = String::new();
     let mut tracks = String::new();

@@ -7,11 +7,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
-
-use crate::ours;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -109,10 +108,8 @@ impl Drop for Watch {
 }
 
 #[test]
+#[needs("ours")]
 fn a_bouncing_or_recreated_second_interface_causes_no_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     const ALL: [&str; 3] = ["fd78::200/64", "10.78.0.200/24", "198.51.100.0/24 via 10.78.0.254"];
     let instance = Instance::v3(200).line(
         "virtual_ipaddress_excluded {
@@ -159,10 +156,8 @@ fn twins(file: &Path) -> Config {
 }
 
 #[test]
+#[needs("ours")]
 fn routes_and_rules_of_two_masters_stay_while_one_is_master() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     const SHARED: [&str; 4] = ["default via 10.77.0.254", "2001:db8::/48 via fd77::fe", "500:", "501:"];
     let folder = Directory::new()?;
     let file = folder.path().join("tf");
@@ -197,10 +192,8 @@ fn routes_and_rules_of_two_masters_stay_while_one_is_master() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn addresses_removed_with_the_first_of_their_subnet_cause_no_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let folder = Directory::new()?;
     let file = folder.path().join("tf");
     std::fs::write(&file, "0\n")?;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{monotonic, realtime, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 
 use crate::fence::{asked, ensure_fenced};
-use crate::{ours, roles, standing};
+use crate::{roles, standing};
 
 const AHEAD: i64 = 1000;
 /// Many times a peer's Master_Down_Interval at 100 ms adverts.
@@ -50,9 +50,6 @@ fn live(mode: Mode) -> Result<()> {
 }
 
 fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     shifted(mode, seconds)?.check(|pair| {
         [0, 1].into_iter().try_for_each(|node| pair.start(node))?;
         pair.wait_for_master(0)?;
@@ -96,31 +93,33 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn on_the_native_hook() -> Result<()> {
     live(Mode::Native)
 }
 
 #[test]
+#[needs("ours")]
 fn at_tcx() -> Result<()> {
     live(Mode::Tcx)
 }
 
 #[test]
+#[needs("ours")]
 fn on_the_generic_hook() -> Result<()> {
     live(Mode::Generic)
 }
 
 #[test]
+#[needs("ours")]
 fn on_sockets() -> Result<()> {
     live(Mode::Socket)
 }
 
 /// In a container that hides /proc/self/timens_offsets.
 #[test]
+#[needs("ours", "unshare")]
 fn a_clock_offset_missing_in_proc_is_measured() -> Result<()> {
-    if !ours() || !require("unshare") {
-        return Ok(());
-    }
     const HIDE: &str = "mount --bind /dev/null /proc/$$/timens_offsets && exec \"$@\"";
     shifted(Mode::Tcx, [behind(), AHEAD])?.check(|pair| {
         pair.start(0)?;

@@ -10,12 +10,10 @@ use vrrp_tests::arp::ArpProber;
 use vrrp_tests::clock::{poll, realtime, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::observe::Observer;
 use vrrp_tests::process::Directory;
-use vrrp_tests::require;
 use vrrp_tests::service::Engine;
-
-use crate::ours;
 
 const NAME: &str = "vrrpx";
 const PERIOD: Duration = Duration::from_millis(2);
@@ -94,10 +92,8 @@ impl Scene {
 }
 
 #[test]
+#[needs("ours", "dockerd", "docker", "busybox")]
 fn a_container_that_ends_in_any_way_leaves_no_second_owner() -> Result<()> {
-    if !ours() || !["dockerd", "docker", "busybox"].into_iter().all(require) {
-        return Ok(());
-    }
     let scene = Scene::new()?;
     scene.run()?;
     scene.wait_for_master()?;

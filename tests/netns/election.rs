@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use vrrp_tests::clock::nanos;
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 
-use crate::{ours, pair, roles, subject};
+use crate::{pair, roles, subject};
 
 /// Long enough for a start and an election at 100 ms adverts.
 const LONG: Duration = Duration::from_secs(3);
 
 #[test]
+#[needs("subject")]
 fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let stubborn = Instance::v3(200).line("nopreempt");
     Pair::settled_in_turn(roles(daemon, stubborn, Instance::v3(100)))?.check(|pair| {
         pair.die(0)?;
@@ -31,8 +33,9 @@ fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn preempt_delay_delays_the_higher_priority() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let patient = Instance::v3(200).line("preempt_delay 2");
     Pair::settled(roles(daemon, patient, Instance::v3(100)))?.check(|pair| {
         pair.die(0)?;
@@ -46,8 +49,9 @@ fn preempt_delay_delays_the_higher_priority() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn of_two_masters_the_lower_one_yields() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         // An isolated master continues; the frames of both meet when the bridge forwards again.
         pair.lab.lan.ip("link set port0 nomaster")?;
@@ -63,17 +67,16 @@ fn of_two_masters_the_lower_one_yields() -> Result<()> {
 
 /// Regardless of which node hears the other first.
 #[test]
+#[needs("ours")]
 fn after_a_split_each_client_learns_the_master() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    pair(subject().context("no subject")?)?
+    pair(subject())?
         .check(|pair| [0, 17, 34, 51, 68, 85].into_iter().try_for_each(|moment| pair.split(moment)))
 }
 
 #[test]
+#[needs("subject")]
 fn an_owner_is_master_at_once() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let owner = Instance::v3(255).master();
     Pair::settled(roles(daemon, owner, Instance::v3(100)))?.check(|pair| {
         ensure!(pair.observer.adverts().iter().all(|(_, node, advert)| (*node, advert.priority) == (0, 255)));
@@ -82,8 +85,9 @@ fn an_owner_is_master_at_once() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn startup_delay_keeps_a_node_out_of_the_election() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     const DELAY: Duration = Duration::from_secs(2);
     let mut roles = roles(daemon, Instance::v3(200), Instance::v3(100));
     roles[0].config.globals.push(format!("vrrp_startup_delay {}", DELAY.as_secs()));

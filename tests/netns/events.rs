@@ -8,8 +8,7 @@ use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Daemon, Mode, Running, vrrpx};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
-
-use crate::ours;
+use vrrp_tests::needs;
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -41,10 +40,8 @@ pub(crate) fn told(running: &Running, since: u64) -> Result<Vec<Value>> {
 }
 
 #[test]
+#[needs("ours")]
 fn transitions_checks_failures_repairs_and_reloads_are_events_in_order() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let mut running = Daemon::Vrrpx(Mode::Auto).start_with(node, "")?;

@@ -6,14 +6,15 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::malformed::{Flaw, Forger};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
-use vrrp_tests::require;
 
-use crate::{ours, pair, subject};
+use crate::{pair, subject};
 
 #[test]
+#[needs("subject")]
 fn a_dead_link_is_a_fault_and_a_live_one_ends_it() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         pair.lab.set_cable(0, false)?;
         pair.wait_for_master(1)?;
@@ -28,12 +29,10 @@ fn a_dead_link_is_a_fault_and_a_live_one_ends_it() -> Result<()> {
 
 /// R18, R19.
 #[test]
+#[needs("ours")]
 fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
     // keepalived 2.2.7 and 2.4.3 fall silent here.
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         let forger = Forger::new(&pair.lab.client, 51)?;
         pair.observer.clear();
@@ -50,11 +49,9 @@ fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn malformed_adverts_of_another_vrid_have_no_effect() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         let forger = Forger::new(&pair.lab.client, 52)?;
         pair.observer.clear();
@@ -69,8 +66,9 @@ fn malformed_adverts_of_another_vrid_have_no_effect() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn an_interface_may_appear_late() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     late(daemon)?.check(|pair| {
         // The daemon does not find it under another name.
         pair.node(0)?.namespace.ip(&format!("link set {INTERFACE} down\nlink set {INTERFACE} name away0"))?;
@@ -90,11 +88,9 @@ fn rx_path(pair: &mut Pair, node: usize) -> Result<String> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_recreated_interface_is_used_again() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         let address = VIRTUAL_V4.parse()?;
         let index = *pair.lab.ports()?.first().context("no port")?;
@@ -111,11 +107,9 @@ fn a_recreated_interface_is_used_again() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn an_interface_that_is_renamed_is_gone_until_it_has_its_name_again() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         let address = VIRTUAL_V4.parse()?;
         pair.wait_for_address(0, address, true)?;
@@ -133,11 +127,9 @@ fn an_interface_that_is_renamed_is_gone_until_it_has_its_name_again() -> Result<
 }
 
 #[test]
+#[needs("ours")]
 fn a_carrier_that_flaps_leaves_one_owner() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         for _ in 0..20 {
             pair.lab.set_cable(0, false)?;
@@ -152,11 +144,9 @@ fn a_carrier_that_flaps_leaves_one_owner() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn another_mtu_changes_nothing() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         let epoch = |pair: &mut Pair, node| -> Result<serde_json::Value> {
             Ok(pair.running(node)?.status()?["instances"][0]["epoch"].clone())
@@ -176,8 +166,9 @@ fn another_mtu_changes_nothing() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn the_source_address_may_appear_late() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     late(daemon)?.check(|pair| {
         let own = format!("{}/24", pair.node(0)?.v4());
         pair.node(0)?.namespace.ip(&format!("address del {own} dev {INTERFACE}"))?;
@@ -201,11 +192,9 @@ fn late(daemon: Daemon) -> Result<Pair> {
 
 /// By multicast, or by unicast with sends to one of two peers refused.
 #[test]
+#[needs("ours", "nft")]
 fn a_master_whose_sends_are_refused_yields_to_one_it_hears() -> Result<()> {
     type Make = fn(u8, usize) -> Instance;
-    if !ours() || !require("nft") {
-        return Ok(());
-    }
     let unicast = |priority, own: usize| {
         let others = [1, 2, 3].into_iter().filter(|node| *node != own);
         let peers: Vec<String> = others.map(|node| format!("10.77.0.{node}")).collect();

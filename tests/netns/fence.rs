@@ -10,10 +10,11 @@ use vrrp_tests::arp::ArpProber;
 use vrrp_tests::clock::{poll, realtime};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::Pair;
 use vrrp_tests::probe::Prober;
 
-use crate::{ours, pair, roles};
+use crate::{pair, roles};
 
 const PERIOD: Duration = Duration::from_millis(2);
 /// Longer than a peer's Master_Down_Interval at 100 ms adverts.
@@ -37,10 +38,8 @@ pub(crate) fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Resu
 }
 
 #[test]
+#[needs("ours")]
 fn a_killed_master_answers_no_more_when_its_heir_does() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let prober = asked(pair)?;
         let since = realtime();
@@ -50,10 +49,8 @@ fn a_killed_master_answers_no_more_when_its_heir_does() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let master = Instance::v3(200).line("nopreempt");
     Pair::settled_in_turn(roles(Daemon::Vrrpx(Mode::Auto), master, Instance::v3(100)))?.check(|pair| {
         let prober = asked(pair)?;
@@ -73,10 +70,8 @@ fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<
 }
 
 #[test]
+#[needs("ours")]
 fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let role = roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100))[0].clone();
     Pair::settled([role])?.check(|pair| {
         let prober = asked(pair)?;
@@ -120,10 +115,8 @@ pub(crate) fn name(pid: i32) -> Result<String> {
 }
 
 #[test]
+#[needs("ours")]
 fn the_guard_of_a_killed_daemon_removes_its_settings() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let prober = asked(pair)?;
         let client = Prober::new(&pair.lab, VIRTUAL_V4.parse()?, PERIOD)?;
@@ -144,10 +137,8 @@ fn the_guard_of_a_killed_daemon_removes_its_settings() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn the_guard_removes_addresses_on_sockets_too() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Socket))?.check(|pair| {
         let since = realtime();
         pair.running(0)?.process().signal(Signal::SIGKILL)?;
@@ -157,10 +148,8 @@ fn the_guard_removes_addresses_on_sockets_too() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Native))?.check(|pair| {
         let before = pair.running(0)?.guard()?;
         pair.restart(0, Signal::SIGKILL)?;
@@ -181,10 +170,8 @@ fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> 
 }
 
 #[test]
+#[needs("ours")]
 fn the_fence_holds_without_the_guard() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let prober = asked(pair)?;
         let first = pair.running(0)?.guard()?;
@@ -207,10 +194,8 @@ fn the_fence_holds_without_the_guard() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_stop_leaves_nothing() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let guard = pair.running(0)?.guard()?;
         let before = pair.running(0)?.pins();
@@ -224,10 +209,8 @@ fn a_stop_leaves_nothing() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_hot_restart_starts_a_new_guard() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = pair.running(0)?.guard()?;
         ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");

@@ -7,18 +7,14 @@ use nix::sys::signal::Signal;
 use vrrp_tests::clock::{poll, realtime};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::pair::SETTLE;
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 
 use crate::fence::{asked, ensure_fenced, is_there};
-use crate::{ours, pair};
+use crate::pair;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Tc);
-
-fn able() -> bool {
-    ours() && require("tc")
-}
 
 /// Names of the ingress filters of node 0.
 fn filters(lab: &Lab) -> Result<Vec<String>> {
@@ -29,10 +25,8 @@ fn filters(lab: &Lab) -> Result<Vec<String>> {
 }
 
 #[test]
+#[needs("ours", "tc")]
 fn a_filter_outlives_all_processes_as_a_fence_until_the_next_daemon() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     pair(DAEMON)?.check(|pair| {
         let prober = asked(pair)?;
         let since = realtime();
@@ -56,10 +50,8 @@ fn a_filter_outlives_all_processes_as_a_fence_until_the_next_daemon() -> Result<
 }
 
 #[test]
+#[needs("ours", "tc")]
 fn the_guard_and_a_clean_stop_leave_no_filter() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     pair(DAEMON)?.check(|pair| {
         let guard = pair.running(0)?.guard()?;
         pair.running(0)?.process().signal(Signal::SIGKILL)?;
@@ -77,10 +69,8 @@ fn the_guard_and_a_clean_stop_leave_no_filter() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "tc")]
 fn a_filter_removed_by_hand_is_attached_again_without_a_takeover() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     pair(DAEMON)?.check(|pair| {
         let mut last = 0;
         for words in [&["filter", "del"][..], &["qdisc", "del"]] {
@@ -102,10 +92,8 @@ fn a_filter_removed_by_hand_is_attached_again_without_a_takeover() -> Result<()>
 }
 
 #[test]
+#[needs("ours", "tc")]
 fn another_filter_and_another_daemon_are_left_alone() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let tc = |words: &str| node.namespace.run("tc", &words.split(' ').collect::<Vec<_>>());
@@ -131,10 +119,8 @@ fn another_filter_and_another_daemon_are_left_alone() -> Result<()> {
 
 /// As `ip netns exec` and container engines start it: in its own mount namespace, without the host's bpffs.
 #[test]
+#[needs("ours", "tc", "unshare")]
 fn a_filter_is_used_if_no_pin_outlives_the_daemon() -> Result<()> {
-    if !able() || !require("unshare") {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let directory = Directory::new()?;

@@ -12,13 +12,14 @@ use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::{Flaw, Forger};
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::packet::{Frame, V3_IPV4, addresses};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::worker::Workers;
 use vrrp_user::driver::socket::Listener;
 
-use crate::{ours, standing};
+use crate::standing;
 
 const MODES: [Mode; 4] = [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket];
 
@@ -84,10 +85,8 @@ fn is_still(pair: &mut Pair, before: &(String, u64)) -> Result<()> {
 
 /// R20.
 #[test]
+#[needs("ours")]
 fn a_router_forwards_adverts_between_two_other_hosts() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for instance in instances() {
         alone(&instance, |pair| {
             let before = standing(pair, 0)?;
@@ -114,10 +113,8 @@ fn a_router_forwards_adverts_between_two_other_hosts() -> Result<()> {
 
 /// R20.
 #[test]
+#[needs("ours")]
 fn frames_for_another_mac_address_move_nothing() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for instance in instances() {
         alone(&instance, |pair| {
             let before = standing(pair, 0)?;
@@ -132,10 +129,8 @@ fn frames_for_another_mac_address_move_nothing() -> Result<()> {
 
 /// R04: adverts that the stack would drop neither depose a master nor count as a sign of life.
 #[test]
+#[needs("ours")]
 fn a_wrong_checksum_of_the_ip_header_is_refused() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     alone(&Instance::v3(100), |pair| {
         let before = standing(pair, 0)?;
         let forger = Forger::new(&pair.lab.client, 51)?;
@@ -154,11 +149,9 @@ fn a_wrong_checksum_of_the_ip_header_is_refused() -> Result<()> {
 
 /// P28, IEEE 802.1p: a frame with one or two priority tags belongs to the untagged LAN.
 #[test]
+#[needs("ours")]
 fn a_priority_tagged_master_is_heard() -> Result<()> {
     const PRIORITY_7: u16 = 0xe000;
-    if !ours() {
-        return Ok(());
-    }
     let tagged = |tags: &[(u16, u16)]| -> Result<Frame> {
         Ok(tags.iter().fold(better()?, |frame, (kind, control)| frame.tag(*kind, *control)))
     };
@@ -190,10 +183,8 @@ fn a_priority_tagged_master_is_heard() -> Result<()> {
 
 /// The kernel delivers to an address of any interface, from the moment it is set.
 #[test]
+#[needs("ours")]
 fn unicast_to_an_address_that_came_later_is_heard() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     alone(&Instance::v3(100).unicast("10.77.0.1", "10.77.0.100"), |pair| {
         let before = standing(pair, 0)?;
         let frame = better()?.destination([10, 77, 9, 9].into()).destination_mac(NODE_MAC);

@@ -7,49 +7,54 @@ use nix::sys::signal::Signal;
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::leave::{INTERVAL, Leaving, Scene, unnoticed};
+use vrrp_tests::needs;
 use vrrp_tests::pair::Pair;
 
-use crate::{ours, roles};
+use crate::roles;
 
 fn leaves_unnoticed(leaving: Leaving) -> Result<()> {
-    if ours() { unnoticed(leaving, [Daemon::Vrrpx(Mode::Auto); 2]) } else { Ok(()) }
+    unnoticed(leaving, [Daemon::Vrrpx(Mode::Auto); 2])
 }
 
 #[test]
+#[needs("ours")]
 fn a_stop_is_not_noticed() -> Result<()> {
     leaves_unnoticed(Leaving::Stop)
 }
 
 #[test]
+#[needs("ours")]
 fn maintenance_is_not_noticed() -> Result<()> {
     leaves_unnoticed(Leaving::Maintenance)
 }
 
 #[test]
+#[needs("ours")]
 fn a_failover_is_not_noticed() -> Result<()> {
     leaves_unnoticed(Leaving::Failover)
 }
 
 #[test]
+#[needs("ours")]
 fn a_failed_check_is_not_noticed() -> Result<()> {
     leaves_unnoticed(Leaving::FailedCheck)
 }
 
 #[test]
+#[needs("ours")]
 fn a_lowered_priority_is_not_noticed() -> Result<()> {
     leaves_unnoticed(Leaving::LoweredPriority)
 }
 
 #[test]
+#[needs("ours")]
 fn a_better_node_is_not_noticed() -> Result<()> {
     leaves_unnoticed(Leaving::BetterNode)
 }
 
 #[test]
+#[needs("ours")]
 fn in_strict_order_the_address_is_unserved_until_the_heir_takes_over() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let daemons = [Daemon::Vrrpx(Mode::Auto); 2];
     let mut scene = Scene::new(Leaving::Stop, daemons, INTERVAL, "handover strict")?;
     let outcome = scene.leave();
@@ -60,10 +65,8 @@ fn in_strict_order_the_address_is_unserved_until_the_heir_takes_over() -> Result
 
 /// No node is there to take over; the daemon would wait for 10 s.
 #[test]
+#[needs("ours")]
 fn a_second_sigterm_ends_the_wait_for_an_heir() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lone = Instance::v3(255).interval(10_000).master();
     Pair::idle(roles(Daemon::Vrrpx(Mode::Auto), lone.clone(), lone))?.check(|pair| {
         pair.start(0)?;

@@ -13,9 +13,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use vrrp_tests::clock::{Deadline, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, vrrpx};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-
-use crate::ours;
 
 /// Time of an answer of a daemon that is not blocked, on a busy machine.
 const SOON: Duration = Duration::from_secs(4);
@@ -69,10 +68,8 @@ fn refused(output: &Output, word: &str) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_fifo_behind_an_include_is_refused_at_once() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair()?.check(|pair| {
         let fifo = pair.running(0)?.directory().join("fifo");
         mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR)?;
@@ -88,10 +85,8 @@ fn a_fifo_behind_an_include_is_refused_at_once() -> Result<()> {
 
 /// The deadline fails the reload; status, another reload and the end of the daemon do not wait for the mount.
 #[test]
+#[needs("ours")]
 fn a_dead_mount_behind_an_include_blocks_only_its_reload() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair()?.check(|pair| {
         // Not in the daemon's directory, which is removed with it.
         let folder = std::env::temp_dir().join(format!("vrrpx-dead-{}", std::process::id()));
@@ -130,10 +125,8 @@ fn a_dead_mount_behind_an_include_blocks_only_its_reload() -> Result<()> {
 
 /// The mount below a tracked file dies: its last number counts.
 #[test]
+#[needs("ours")]
 fn a_dead_mount_behind_a_track_file_blocks_nothing() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let folder = std::env::temp_dir().join(format!("vrrpx-tracked-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let file = folder.join("number");

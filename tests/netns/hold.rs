@@ -6,19 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
-
-use crate::ours;
 
 /// Long enough to show that nothing happens, and well within `hold`.
 const WATCH: Duration = Duration::from_millis(1500);
 
 #[test]
+#[needs("ours")]
 fn a_check_that_flaps_is_held_over_a_reload_until_it_is_quiet() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::new()?;
     let well = directory.path().join("well");
     fs::write(&well, "")?;

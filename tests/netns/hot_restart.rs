@@ -19,14 +19,14 @@ use serde_json::Value;
 use vrrp_tests::clock::{monotonic, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 use vrrp_tests::service::Systemd;
 
 use crate::fence::name;
-use crate::{able, ours, pair, standing};
+use crate::{pair, standing};
 
 /// Long enough for adverts of the peer to show.
 const AFTERWARDS: Duration = Duration::from_millis(800);
@@ -81,65 +81,47 @@ fn ensure_locked(runtime_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn vrrpx() -> bool {
-    ours() && able(Daemon::Vrrpx(Mode::Auto))
-}
-
 #[test]
+#[needs("ours")]
 fn a_master_stays_master() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     survives(Mode::Auto, [Instance::v3(200), Instance::v3(100)])
 }
 
 #[test]
+#[needs("ours")]
 fn a_master_stays_master_over_ipv6() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     survives(Mode::Auto, [Instance::v6(200), Instance::v6(100)])
 }
 
 #[test]
+#[needs("ours")]
 fn a_master_stays_master_on_the_native_hook() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     survives(Mode::Native, [Instance::v3(200), Instance::v3(100)])
 }
 
 #[test]
+#[needs("ours")]
 fn a_master_stays_master_with_a_tc_filter() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     survives(Mode::Tc, [Instance::v3(200), Instance::v3(100)])
 }
 
 #[test]
+#[needs("ours")]
 fn a_master_stays_master_on_sockets() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     survives(Mode::Socket, [Instance::v3(200), Instance::v3(100)])
 }
 
 #[test]
+#[needs("ours")]
 fn a_master_stays_master_with_a_virtual_mac_address_and_signed_adverts() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     let instance =
         |priority| Instance::v3(priority).line("use_vmac").hmac(&["key 1 00112233445566778899aabbccddeeff"]);
     survives(Mode::Auto, [instance(200), instance(100)])
 }
 
 #[test]
+#[needs("ours")]
 fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = standing(pair, 1)?;
         pair.observer.clear();
@@ -156,10 +138,8 @@ fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_broken_file_leaves_the_old_process() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = standing(pair, 0)?;
         let file = pair.running(0)?.directory().join("keepalived.conf");
@@ -185,10 +165,8 @@ fn a_broken_file_leaves_the_old_process() -> Result<()> {
 
 /// Several hot restarts at once end with one daemon, which answers on the control socket.
 #[test]
+#[needs("ours")]
 fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = [standing(pair, 0)?, standing(pair, 1)?];
         let mut all = vec![];
@@ -218,10 +196,8 @@ fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
 
 /// It is killed before the old process receives "adopted".
 #[test]
+#[needs("ours")]
 fn a_killed_newer_process_leaves_the_old_one() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = standing(pair, 0)?;
         // Before the newer one takes over.
@@ -241,10 +217,8 @@ fn a_killed_newer_process_leaves_the_old_one() -> Result<()> {
 
 /// The old process may end late: here it runs a hook, and then it is stopped.
 #[test]
+#[needs("ours")]
 fn the_newer_process_has_a_guard_before_the_old_one_ends() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     let daemon = Daemon::Vrrpx(Mode::Auto);
     let master = Instance::v3(200).line("notify_master \"/bin/sleep 30\"");
     let role = |instance| Role::new(daemon, Config::of(instance));
@@ -265,10 +239,8 @@ fn the_newer_process_has_a_guard_before_the_old_one_ends() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn takeover_without_a_daemon_is_an_ordinary_start() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         pair.running(0)?.kill();
         pair.running(0)?.process().wait(SETTLE)?;
@@ -282,10 +254,8 @@ fn takeover_without_a_daemon_is_an_ordinary_start() -> Result<()> {
 
 /// A daemon of another version, whose offer has another format: it receives SIGTERM, and the start is an ordinary one.
 #[test]
+#[needs("ours")]
 fn another_format_is_an_ordinary_restart() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         pair.running(0)?.kill();
         pair.running(0)?.process().wait(SETTLE)?;
@@ -325,10 +295,8 @@ fn supervised(folder: &Directory, bus: Option<String>) -> Result<(Pair, UnixData
 }
 
 #[test]
+#[needs("ours")]
 fn systemd_is_notified_of_the_main_process() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     let folder = Directory::new()?;
     let (pair, socket) = supervised(&folder, None)?;
     pair.check(|pair| {
@@ -347,10 +315,8 @@ fn systemd_is_notified_of_the_main_process() -> Result<()> {
 /// systemd stops the daemon and starts it again; meanwhile only a process runs that systemd does not know as the main
 /// one.
 #[test]
+#[needs("ours", "dbus-daemon")]
 fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
-    if !(vrrpx() && require("dbus-daemon")) {
-        return Ok(());
-    }
     let folder = Directory::new()?;
     let systemd = Systemd::start()?;
     let (pair, _socket) = supervised(&folder, Some(systemd.address()))?;
@@ -383,10 +349,8 @@ fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_bridge_process_hands_over_if_no_daemon_comes() -> Result<()> {
-    if !vrrpx() {
-        return Ok(());
-    }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         ensure!(pair.hot_restart(0, &["--bridge", "1"])?.success(), "the old process ended with an error");
         ensure!(pair.running(0)?.process().wait(SETTLE)?.success(), "the bridge process ended with an error");
@@ -430,12 +394,10 @@ impl Starvation {
 /// The peer's Master_Down_Interval is 30 ms and its skew. If the machine itself was suspended for a good part of that,
 /// the test is repeated.
 #[test]
+#[needs("ours")]
 fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
     const ATTEMPTS: usize = 5;
     const EXCUSE: Duration = Duration::from_millis(8);
-    if !vrrpx() {
-        return Ok(());
-    }
     let daemon = Daemon::Vrrpx(Mode::Auto);
     let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority).interval(10)));
     for attempt in 1..=ATTEMPTS {

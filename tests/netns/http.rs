@@ -17,13 +17,13 @@ use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::{Flaw, Forger};
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::packet;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
-use vrrp_tests::require;
 
-use crate::{ours, roles};
+use crate::roles;
 
 const PORT: u16 = 9112;
 
@@ -61,10 +61,8 @@ fn sample(text: &str, name: &str) -> Option<f64> {
 }
 
 #[test]
+#[needs("ours")]
 fn probes_follow_the_engine() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?.check(|pair| {
         let addresses = [serve(pair, 0)?, serve(pair, 1)?];
         let codes = |pair: &Pair, path: &str| -> Result<[u16; 2]> {
@@ -81,10 +79,8 @@ fn probes_follow_the_engine() -> Result<()> {
 
 /// A takeover by a hair's breadth: two adverts of the master are missing, the third one comes.
 #[test]
+#[needs("ours")]
 fn a_near_miss_is_counted() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let interval = 2;
     let role = Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(50).interval(2000)));
     Pair::settled([role])?.check(|pair| {
@@ -114,12 +110,10 @@ fn a_near_miss_is_counted() -> Result<()> {
 
 /// A counter begins at 0 in the new process, and its row is there. The latest transition is that of the old one.
 #[test]
+#[needs("ours")]
 fn rows_stay_over_a_hot_restart() -> Result<()> {
     const ROW: &str = "vrrpx_rejects_total{vrrp_instance=\"VI_1\",reason=\"ttl\"}";
     const SINCE: &str = "vrrpx_instance_last_transition_timestamp_seconds{vrrp_instance=\"VI_1\"}";
-    if !ours() {
-        return Ok(());
-    }
     let role = Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(200)));
     Pair::settled([role])?.check(|pair| {
         let address = serve(pair, 0)?;
@@ -140,10 +134,8 @@ fn rows_stay_over_a_hot_restart() -> Result<()> {
 
 /// Both nodes go wrong in many ways. The expressions of the shipped alerts find that in their scrapes.
 #[test]
+#[needs("ours", "promtool")]
 fn alerts_find_what_goes_wrong_in_real_scrapes() -> Result<()> {
-    if !ours() || !require("promtool") {
-        return Ok(());
-    }
     let daemon = Daemon::Vrrpx(Mode::Auto);
     let instance = |priority| Instance::v2(priority).pass("right");
     Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
@@ -229,12 +221,10 @@ fn unit_tests(before: &[String; 2], after: &[String; 2], firing: &[&str], silent
 
 /// Clients that take nothing, many idle ones, and a hundred scrapes a second.
 #[test]
+#[needs("ours")]
 fn no_client_delays_an_advert() -> Result<()> {
     const WATCH: Duration = Duration::from_secs(5);
     const IDLE: usize = 1000;
-    if !ours() {
-        return Ok(());
-    }
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?.check(|pair| {

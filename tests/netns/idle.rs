@@ -12,11 +12,12 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vrrp_tests::clock::Deadline;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role};
 
 use crate::shortage::limit;
-use crate::{ours, standing};
+use crate::standing;
 
 const PORT: u16 = 9112;
 
@@ -33,10 +34,8 @@ const WATCH: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[test]
+#[needs("ours")]
 fn thousands_of_idle_clients_change_nothing() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let needed = u64::try_from(4 * IDLE)? + 1000;
     ensure!(hard >= needed, "this test opens {needed} descriptors");

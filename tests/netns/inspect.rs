@@ -11,12 +11,10 @@ use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::INTERFACE;
 use vrrp_tests::malformed::Forger;
+use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, addresses};
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::process::Directory;
-use vrrp_tests::require;
-
-use crate::ours;
 
 /// Long enough for some adverts of each, on a busy machine.
 const LISTEN: &str = "5s";
@@ -27,10 +25,6 @@ fn link() -> Result<Pair> {
     let theirs = Instance::v2(150).vrid(77).pass("secret12").addresses(&["10.77.0.207/24"]);
     let pair = Pair::idle([ours, Role::new(Daemon::Keepalived, Config::of(theirs))])?;
     Ok(pair)
-}
-
-fn can() -> bool {
-    ours() && require("keepalived")
 }
 
 /// Runs our program on the client's host.
@@ -55,10 +49,8 @@ fn forge(pair: &Pair, host: u8, priority: u8, ttl: u8, tagged: bool) -> Result<(
 }
 
 #[test]
+#[needs("ours", "keepalived")]
 fn each_router_on_a_link_is_listed() -> Result<()> {
-    if !can() {
-        return Ok(());
-    }
     link()?.check(|pair| {
         pair.start(0)?;
         pair.start(1)?;
@@ -117,10 +109,8 @@ fn each_router_on_a_link_is_listed() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "keepalived")]
 fn adverts_are_shown_with_the_verdict_of_this_node() -> Result<()> {
-    if !can() {
-        return Ok(());
-    }
     link()?.check(|pair| {
         pair.start(0)?;
         pair.start(1)?;

@@ -7,9 +7,10 @@ use anyhow::{Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{ours, roles, subject};
+use crate::{roles, subject};
 
 /// State and reason of the instance of a node.
 fn standing(pair: &mut Pair, node: usize) -> Result<(String, String)> {
@@ -25,8 +26,9 @@ fn wait_for(pair: &mut Pair, node: usize, state: &str, reason: &str) -> Result<(
 }
 
 #[test]
+#[needs("subject")]
 fn a_link_that_bounces_is_no_fault_and_one_that_stays_down_is() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let role = |priority| {
         let blocks = "interface_up_down_delays {\n    lan0 1.5\n}\n".to_owned();
         let instances = vec![Instance::v3(priority).interval(1000)];
@@ -51,8 +53,9 @@ fn a_link_that_bounces_is_no_fault_and_one_that_stays_down_is() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn promote_secondaries_holds_as_long_as_the_daemon_runs() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("promote_secondaries");
     Pair::idle(roles(daemon, instance(200), instance(100)))?.check(|pair| {
         let node = pair.node(0)?;
@@ -72,11 +75,9 @@ fn promote_secondaries_holds_as_long_as_the_daemon_runs() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn the_group_is_joined_again_when_the_kernel_has_left_it() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, Instance::v6(200), Instance::v6(100)))?.check(|pair| {
         let is_member = |pair: &Pair| -> Result<bool> {
             Ok(pair
@@ -98,11 +99,9 @@ fn the_group_is_joined_again_when_the_kernel_has_left_it() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn unicast_without_a_peer_is_a_fault_if_configured() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let lonely = Instance::v3(200).line("unicast_src_ip 10.77.0.1").line("unicast_fault_no_peer");
     let befriended = lonely.clone().line("unicast_peer {\n        10.77.0.2\n    }");
     Pair::idle(roles(daemon, lonely, Instance::v3(100)))?.check(|pair| {
@@ -114,11 +113,9 @@ fn unicast_without_a_peer_is_a_fault_if_configured() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn without_its_source_address_an_instance_is_in_fault() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("mcast_src_ip 10.77.0.91").line("track_src_ip");
     Pair::idle(roles(daemon, instance(200), instance(100)))?.check(|pair| {
         pair.node(0)?.namespace.ip("address add 10.77.0.91/24 dev lan0")?;
@@ -133,11 +130,9 @@ fn without_its_source_address_an_instance_is_in_fault() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_unicast_instance_finds_its_interface() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let text = |own: &str| {
         let instance = Instance::v3(200).unicast(own, "10.77.0.2");
         Config::of(instance).to_string().replace("    interface lan0\n", "")

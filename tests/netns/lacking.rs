@@ -7,10 +7,10 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::events::told;
-use crate::ours;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -81,10 +81,8 @@ fn lines(pair: &mut Pair, object: &str, says: &str) -> Result<usize> {
 }
 
 #[test]
+#[needs("ours")]
 fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     alone(config())?.check(|pair| {
         let all = [
             "address fd79::200",
@@ -132,10 +130,8 @@ const REFUSED: [(&str, &str, &str); 2] = [
 
 /// In status, log and events alike.
 #[test]
+#[needs("ours")]
 fn the_kernel_s_own_words_are_shown() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let routes = REFUSED.map(|(to, gateway, _)| format!("        {to} via {gateway} dev lan0\n")).concat();
     let instance = Instance::v3(200).line(&format!("virtual_routes {{\n{routes}    }}"));
     alone(Config::of(instance))?.check(|pair| {
@@ -155,10 +151,8 @@ fn the_kernel_s_own_words_are_shown() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn an_ipv6_route_lost_with_its_link_returns_with_the_address() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let instance = Instance::v3(200).line(&format!("virtual_routes {{\n        {ROUTE_V6}\n    }}"));
     alone(Config::of(instance))?.check(|pair| {
         let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
@@ -178,10 +172,8 @@ fn an_ipv6_route_lost_with_its_link_returns_with_the_address() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_route_comes_back_with_the_address_that_it_leads_over() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let routes = "virtual_routes {\n        198.51.100.0/24 via 10.78.0.254\n    }";
     let mut pair = Pair::idle([Role::new(DAEMON, Config::of(Instance::v3(200).line(routes)))])?;
     let lease = "address add 10.78.0.1/24 dev lan1";
@@ -206,10 +198,8 @@ fn a_route_comes_back_with_the_address_that_it_leads_over() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn missing_settings_end_with_mastership_and_survive_a_hot_restart() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let instance = Instance::v3(200).line(&format!("virtual_routes {{\n        {ROUTE_V4}\n    }}"));
     alone(Config::of(instance))?.check(|pair| {
         lacks_just(pair, &["route to 198.51.100.0/24"])?;
@@ -226,10 +216,8 @@ fn missing_settings_end_with_mastership_and_survive_a_hot_restart() -> Result<()
 }
 
 #[test]
+#[needs("ours")]
 fn a_reload_sets_abandoned_rules() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let rule = "virtual_rules {\n        from 10.77.0.200 table 100 preference 500\n    }";
     let config = Config::of(Instance::v3(200).line(rule));
     let file = config.to_string();

@@ -4,10 +4,11 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::smtp::{Manner, Receiver};
 
-use crate::{goes_on_and_ends_soon, ours, roles};
+use crate::{goes_on_and_ends_soon, roles};
 
 /// A pair in which node 0, of higher priority, sends mail.
 fn pair(manner: Manner, lines: &[&str]) -> Result<(Pair, Receiver)> {
@@ -25,10 +26,8 @@ fn subject(state: &str) -> String {
 }
 
 #[test]
+#[needs("ours")]
 fn each_state_and_the_end_are_mailed_once() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, receiver) = pair(Manner::Takes, &["no_email_faults"])?;
     pair.check(|pair| {
         pair.start(0)?;
@@ -52,10 +51,8 @@ fn each_state_and_the_end_are_mailed_once() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_busy_server_is_tried_again() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, receiver) = pair(Manner::BusyFor(2), &[])?;
     pair.check(|pair| {
         pair.start(0)?;
@@ -70,10 +67,8 @@ fn a_busy_server_is_tried_again() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_hanging_server_delays_nothing() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, receiver) = pair(Manner::Hangs, &["smtp_connect_timeout 2"])?;
     pair.check(|pair| {
         pair.start(0)?;
@@ -89,10 +84,8 @@ fn a_hanging_server_delays_nothing() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_server_with_broken_starttls_still_gets_mail() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, receiver) = pair(Manner::BrokenTls, &[])?;
     pair.check(|pair| {
         pair.start(0)?;
@@ -101,10 +94,8 @@ fn a_server_with_broken_starttls_still_gets_mail() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_refused_receiver_does_not_keep_mail_from_the_others() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, receiver) = pair(Manner::Takes, &["notification_email {\n        nobody@example.org\n    }"])?;
     pair.check(|pair| {
         pair.start(0)?;
@@ -119,10 +110,8 @@ fn a_refused_receiver_does_not_keep_mail_from_the_others() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_reload_changes_where_mail_goes() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, first) = pair(Manner::Takes, &[])?;
     let second = Receiver::new(&pair.node(0)?.namespace, Manner::Takes)?;
     pair.check(|pair| {

@@ -8,11 +8,9 @@ use vrrp_tests::clock::until;
 use vrrp_tests::control_group::ControlGroup;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
-
-use crate::ours;
 
 /// KiB that the guard may keep; a debug build has code of little density. The whole program has more than 50 MiB.
 const GUARD: u64 = 16 << 10;
@@ -28,10 +26,8 @@ fn field(file: &str, name: &str) -> Result<u64> {
 }
 
 #[test]
+#[needs("ours")]
 fn the_guard_keeps_and_locks_only_what_it_needs() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     Pair::settled([Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(200)))])?.check(|pair| {
         let guard = pair.running(0)?.guard()?;
         // It has just been started.
@@ -47,10 +43,8 @@ fn the_guard_keeps_and_locks_only_what_it_needs() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "memory limits")]
 fn a_small_control_group_is_room_enough() -> Result<()> {
-    if !(ours() && require("memory limits")) {
-        return Ok(());
-    }
     let group = ControlGroup::new("small", ROOM).context("no control group")?;
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;

@@ -6,9 +6,9 @@ use vrrp_ebpf::wire::ChecksumForm;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::ours;
 use crate::peers::{forge_one, peers, steady};
 
 const SUBJECT: Daemon = Daemon::Vrrpx(Mode::Auto);
@@ -27,10 +27,8 @@ fn differences(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
 
 /// R11.
 #[test]
+#[needs("ours")]
 fn another_list_and_another_interval_are_named() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let master = Instance::v3(200).interval(50).addresses(&["10.77.0.200/24", "10.77.0.201/24"]);
     let backup = Instance::v3(100).addresses(&["10.77.0.202/24", "10.77.0.200/24"]);
     Pair::settled_in_turn([role(master.clone()), role(backup)])?.check(|pair| {
@@ -58,10 +56,8 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
 
 /// A16.
 #[test]
+#[needs("ours")]
 fn two_owners_are_named() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let owner = || role(Instance::v3(255).master());
     Pair::idle([owner(), owner()])?.check(|pair| {
         pair.start(0)?;
@@ -76,10 +72,8 @@ fn two_owners_are_named() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn unknown_routers_are_named() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let asking = |instance| {
         let globals = vec!["log_unknown_vrids".to_owned()];
         Role::new(SUBJECT, Config { globals, ..Config::of(instance) })
@@ -105,10 +99,8 @@ fn unknown_routers_are_named() -> Result<()> {
 /// P21: node 2 reports the heir's form. A third router has sent the heir one advert of the other form since the master
 /// became steady.
 #[test]
+#[needs("ours")]
 fn the_checksum_is_answered_in_the_form_received() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for (form, other) in [("plain", ChecksumForm::Pseudo), ("pseudo", ChecksumForm::Plain)] {
         let master = Instance::v3(200).line(&format!("checksum {form}"));
         let heir = Instance::v3(100).line("checksum auto");

@@ -6,9 +6,8 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running};
 use vrrp_tests::lab::Lab;
+use vrrp_tests::needs;
 use vrrp_tests::pair::SETTLE;
-
-use crate::ours;
 
 /// Pin folder of a daemon.
 fn pins(running: &Running) -> Result<PathBuf> {
@@ -28,9 +27,6 @@ fn start(lab: &Lab, node: usize, mode: Mode) -> Result<Running> {
 }
 
 fn leaves_only_what_is_needed(mode: Mode) -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lab = Lab::new(3)?;
     let (mut dead, mut lives) = (start(&lab, 0, mode)?, start(&lab, 1, mode)?);
     let (of_dead, of_lives) = (pins(&dead)?, pins(&lives)?);
@@ -52,11 +48,13 @@ fn leaves_only_what_is_needed(mode: Mode) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn pins_of_dead_daemons_go_with_their_interfaces() -> Result<()> {
     leaves_only_what_is_needed(Mode::Tcx)
 }
 
 #[test]
+#[needs("ours")]
 fn pins_of_dead_daemons_go_on_the_native_hook() -> Result<()> {
     leaves_only_what_is_needed(Mode::Native)
 }

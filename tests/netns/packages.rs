@@ -11,13 +11,13 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{realtime, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
 use vrrp_tests::process::Directory;
-use vrrp_tests::require;
 use vrrp_tests::service::{Engine, Machine};
 
-use crate::{ours, standing_in};
+use crate::standing_in;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const PERIOD: Duration = Duration::from_millis(5);
@@ -100,11 +100,7 @@ fn config(priority: u8) -> Config {
 }
 
 /// Node 0 is a machine without a daemon, node 1 has one with priority 100, which does not run yet.
-fn bare(needs: &[&str], scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
-    let all = ["xtask", "objcopy", "systemctl", "nsenter"].iter().chain(needs);
-    if !ours() || !all.copied().all(require) {
-        return Ok(());
-    }
+fn bare(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
     let role = |priority| Role::new(Daemon::Vrrpx(Mode::Auto), config(priority));
     Pair::idle([role(200), role(100)])?.check(|pair| {
         let machine = Machine::bare(&pair.node(0)?.namespace)?;
@@ -150,8 +146,9 @@ fn traces(machine: &Machine) -> Result<Vec<String>> {
 }
 
 #[test]
+#[needs("ours", "xtask", "objcopy", "systemctl", "nsenter", "dpkg-deb", "dpkg-shlibdeps")]
 fn a_debian_package_is_installed_upgraded_and_purged() -> Result<()> {
-    bare(&["dpkg-deb", "dpkg-shlibdeps"], |pair, machine| {
+    bare(|pair, machine| {
         let (first, second) = (deb("vrrpx", 1)?, deb("vrrpx", 2)?);
         let (is_enabled, is_active) = (|| machine.unit("UnitFileState"), || machine.unit("ActiveState"));
         let before = traces(machine)?;
@@ -207,8 +204,9 @@ fn a_debian_package_is_installed_upgraded_and_purged() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "xtask", "objcopy", "systemctl", "nsenter", "dpkg-deb", "dpkg-shlibdeps")]
 fn vrrpx_keepalived_takes_the_place_of_keepalived() -> Result<()> {
-    bare(&["dpkg-deb", "dpkg-shlibdeps"], |pair, machine| {
+    bare(|pair, machine| {
         std::fs::write(machine.path(KEEPALIVED_CONF), config(200).to_string())?;
         dpkg(machine, &["--install", &deb("vrrpx", 1)?, &deb("vrrpx-keepalived", 1)?])?;
         pair.wait_for_master(0)?;
@@ -232,8 +230,9 @@ fn vrrpx_keepalived_takes_the_place_of_keepalived() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "xtask", "objcopy", "systemctl", "nsenter", "rpmbuild", "rpm")]
 fn an_rpm_is_installed_upgraded_and_erased() -> Result<()> {
-    bare(&["rpmbuild", "rpm"], |pair, machine| {
+    bare(|pair, machine| {
         let (first, second) = (rpm(1)?, rpm(2)?);
         let before = traces(machine)?;
         // The libraries of this machine are Debian's.
@@ -252,12 +251,8 @@ fn an_rpm_is_installed_upgraded_and_erased() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "xtask", "objcopy", "dpkg-deb", "dpkg-shlibdeps", "lintian", "man")]
 fn lintian_and_man_find_no_fault_in_the_debian_packages() -> Result<()> {
-    if !ours()
-        || !["xtask", "objcopy", "dpkg-deb", "dpkg-shlibdeps", "lintian", "man"].into_iter().all(require)
-    {
-        return Ok(());
-    }
     let packages = [deb("vrrpx", 1)?, deb("vrrpx-keepalived", 1)?];
     let mut lintian = idle("lintian");
     lintian.args(["--no-cfg", "--allow-root", "--fail-on", "error,warning"]).args(&packages);
@@ -284,10 +279,8 @@ fn lintian_and_man_find_no_fault_in_the_debian_packages() -> Result<()> {
 }
 
 #[test]
+#[needs("vrrpx", "xtask", "objcopy", "objdump")]
 fn the_tarball_is_installed_and_removed_by_its_script() -> Result<()> {
-    if !["vrrpx", "xtask", "objcopy", "objdump"].into_iter().all(require) {
-        return Ok(());
-    }
     let name = format!("vrrpx-{VERSION}-linux-{}", std::env::consts::ARCH);
     let archive = packages("tarball", 1)?.join(format!("{name}.tar.gz"));
     let folder = Directory::new()?;
@@ -318,10 +311,8 @@ fn the_tarball_is_installed_and_removed_by_its_script() -> Result<()> {
 
 /// With the options of docs/packages.md, on an engine whose containers have the host's network: that of node 0.
 #[test]
+#[needs("ours", "xtask", "objcopy", "dockerd", "docker", "busybox")]
 fn the_image_runs_read_only_with_the_documented_capabilities() -> Result<()> {
-    if !ours() || !["xtask", "objcopy", "dockerd", "docker", "busybox"].into_iter().all(require) {
-        return Ok(());
-    }
     let role = |priority| Role::new(Daemon::Vrrpx(Mode::Auto), config(priority));
     Pair::idle([role(200), role(100)])?.check(|pair| {
         let engine = Engine::start_in(&pair.node(0)?.namespace)?;
@@ -358,6 +349,7 @@ fn capabilities(engine: &Engine) -> Result<Vec<&'static str>> {
 }
 
 #[test]
+#[needs("docker-compose")]
 fn the_page_on_packages_has_the_shipped_container_files() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = std::fs::read_to_string(root.join("docs/packages.md"))?;
@@ -365,10 +357,8 @@ fn the_page_on_packages_has_the_shipped_container_files() -> Result<()> {
         let text = std::fs::read_to_string(root.join("vrrp-user/dist/image").join(file))?;
         ensure!(page.contains(&text), "docs/packages.md has another {file}");
     }
-    if require("docker-compose") {
-        let mut check = Command::new("docker-compose");
-        check.arg("--file").arg(root.join("vrrp-user/dist/image/compose.yaml")).args(["config", "--quiet"]);
-        output(check)?;
-    }
+    let mut check = Command::new("docker-compose");
+    check.arg("--file").arg(root.join("vrrp-user/dist/image/compose.yaml")).args(["config", "--quiet"]);
+    output(check)?;
     Ok(())
 }

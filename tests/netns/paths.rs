@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Instance};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 
 use crate::{roles, subject};
@@ -33,8 +34,9 @@ fn wait_for(pair: &Pair, node: usize, wanted: (bool, bool)) -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn routes_and_rules_move_with_the_addresses() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
         wait_for(pair, 0, (true, true))?;
         ensure!(shown(pair, 1)? == (false, false), "the backup has them too");
@@ -46,8 +48,9 @@ fn routes_and_rules_move_with_the_addresses() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn leftover_paths_are_removed_and_foreign_ones_stay() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::idle(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
         let namespace = &pair.node(1)?.namespace;
         namespace.ip("rule add from 10.77.0.200 table 100 preference 500 protocol 18")?;
@@ -65,8 +68,9 @@ fn leftover_paths_are_removed_and_foreign_ones_stay() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_reload_sets_other_rules_without_another_election() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
         wait_for(pair, 0, (true, true))?;
         pair.observer.clear();
@@ -86,8 +90,9 @@ fn way(pair: &Pair, to: &str) -> Result<String> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_route_goes_before_another_one_with_the_same_destination() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let lines = "virtual_routes {
         198.51.100.0/24 via 10.77.0.254
         203.0.113.0/24 via inet6 fd77::fe dev lan0

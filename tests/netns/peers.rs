@@ -10,10 +10,9 @@ use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::Forger;
+use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, addresses};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-
-use crate::ours;
 
 /// Ten advert intervals of the master.
 const SOON: Duration = Duration::from_secs(1);
@@ -22,10 +21,8 @@ const SOON: Duration = Duration::from_secs(1);
 const CENTISECONDS: [u16; 2] = [10, 4095];
 
 #[test]
+#[needs("ours")]
 fn eight_forged_sources_do_not_hide_the_master() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for (mode, centiseconds) in
         [Mode::Auto, Mode::Socket].into_iter().flat_map(|it| CENTISECONDS.map(|at| (it, at)))
     {

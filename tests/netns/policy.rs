@@ -4,10 +4,10 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 
-use crate::{ours, subject};
+use crate::subject;
 
 /// Whether the virtual address answers the client's echo request.
 fn answers(pair: &Pair) -> bool {
@@ -34,10 +34,8 @@ fn roles(line: &str) -> [Role; 2] {
 
 /// Only neighbour discovery works. The rules come and go with the keyword, also after a crash.
 #[test]
+#[needs("ours", "nft", "ping")]
 fn addresses_that_are_not_accepted_are_silent() -> Result<()> {
-    if !ours() || !["nft", "ping"].into_iter().all(require) {
-        return Ok(());
-    }
     Pair::settled(roles("no_accept"))?.check(|pair| {
         ensure!(has_table(pair, "vrrpx")?, "there is no table");
         ensure!(!answers(pair), "the address answers a ping");
@@ -67,10 +65,8 @@ fn addresses_that_are_not_accepted_are_silent() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "nft")]
 fn the_table_goes_with_the_daemon() -> Result<()> {
-    if !ours() || !["nft"].into_iter().all(require) {
-        return Ok(());
-    }
     Pair::settled(roles("no_accept"))?.check(|pair| {
         ensure!(has_table(pair, "vrrpx")?, "there is no table");
         pair.stop(0)?;
@@ -81,8 +77,9 @@ fn the_table_goes_with_the_daemon() -> Result<()> {
 
 /// Node 2 would win, and sends its adverts to both.
 #[test]
+#[needs("subject")]
 fn an_unknown_router_is_not_heard() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let member = |priority, own: &str, peers: &str| {
         let instance = Instance::v3(priority).unicast(own, peers).line("check_unicast_src");
         Role::new(daemon, Config::of(instance))
@@ -121,10 +118,8 @@ fn an_unknown_router_is_not_heard() -> Result<()> {
 
 /// V09: keepalived drops such adverts, and both are masters.
 #[test]
+#[needs("ours")]
 fn another_interval_of_version_2_is_a_sign_of_life() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let role = |priority, seconds: u64| {
         let instance = Instance::v2(priority).interval(1000 * seconds);
         Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance))

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
 
 use crate::hanging::DeadMount;
-use crate::ours;
 
 /// One node with these lines in `global_defs`.
 fn node(globals: Vec<String>, instance: Instance) -> Result<Pair> {
@@ -62,10 +62,8 @@ fn threads(pid: nix::unistd::Pid) -> Result<BTreeMap<String, Thread>> {
 }
 
 #[test]
+#[needs("ours")]
 fn engine_and_effect_thread_have_the_configured_scheduling() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lines = [
         "vrrp_rt_priority 60",
         "vrrp_cpu_affinity 0",
@@ -91,10 +89,8 @@ fn engine_and_effect_thread_have_the_configured_scheduling() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::private()?;
     let held = format!("ip address show dev lan0 | grep -q {VIRTUAL_V4} && echo held || echo free");
     let tell = |name: &str| {
@@ -133,10 +129,8 @@ fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn scripts_have_the_configured_umask_and_groups() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let Some((user, group)) = member() else { return Ok(()) };
     let directory = Directory::private()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777))?;
@@ -166,10 +160,8 @@ fn member() -> Option<(String, String)> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_file_is_there_while_a_reload_reads() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::private()?;
     let (reading, folder) = (directory.path().join("reading"), directory.path().join("dead"));
     let globals = vec![format!("reload_file {}", reading.display())];

@@ -8,53 +8,58 @@ use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 use vrrp_user::driver::xdp::Pins;
 
-use crate::{ours, roles};
+use crate::roles;
 
 #[test]
+#[needs("ours")]
 fn native() -> Result<()> {
     on(Mode::Native, Flavour::V3)
 }
 
 #[test]
+#[needs("ours")]
 fn tcx() -> Result<()> {
     on(Mode::Tcx, Flavour::V3)
 }
 
 #[test]
+#[needs("ours")]
 fn tc() -> Result<()> {
     on(Mode::Tc, Flavour::V3)
 }
 
 #[test]
+#[needs("ours")]
 fn generic() -> Result<()> {
     on(Mode::Generic, Flavour::V3)
 }
 
 #[test]
+#[needs("ours")]
 fn socket() -> Result<()> {
     on(Mode::Socket, Flavour::V3)
 }
 
 #[test]
+#[needs("ours")]
 fn socket_over_ipv6() -> Result<()> {
     on(Mode::Socket, Flavour::V6)
 }
 
 #[test]
+#[needs("ours")]
 fn socket_with_password() -> Result<()> {
     on(Mode::Socket, Flavour::V2)
 }
 
 #[test]
+#[needs("ours")]
 fn daemons_with_separate_runtime_directories_share_an_interface() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let daemon = Daemon::Vrrpx(Mode::Auto);
@@ -76,10 +81,8 @@ fn daemons_with_separate_runtime_directories_share_an_interface() -> Result<()> 
 }
 
 #[test]
+#[needs("ours")]
 fn a_runtime_directory_serves_one_daemon() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let first = Daemon::Vrrpx(Mode::Socket).start(node, &Config::of(Instance::v3(100)))?;
@@ -97,10 +100,8 @@ fn a_runtime_directory_serves_one_daemon() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let start = |mode, vrid| Daemon::Vrrpx(mode).start(node, &Config::of(Instance::v3(100).vrid(vrid)));
@@ -114,10 +115,8 @@ fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "setpriv")]
 fn without_cap_bpf_the_daemon_uses_sockets_and_logs_why() -> Result<()> {
-    if !ours() || !require("setpriv") {
-        return Ok(());
-    }
     // CAP_PERFMON, CAP_BPF and CAP_SYS_ADMIN, which implies them.
     let (lab, process) = without("-cap_38,-cap_39,-cap_21")?;
     let served = poll("the address", SETTLE, || Ok(lab.has_address(0, VIRTUAL_V4)?.then_some(())));
@@ -127,10 +126,8 @@ fn without_cap_bpf_the_daemon_uses_sockets_and_logs_why() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "setpriv")]
 fn without_cap_net_raw_the_daemon_exits_and_logs_why() -> Result<()> {
-    if !ours() || !require("setpriv") {
-        return Ok(());
-    }
     let (_lab, mut process) = without("-cap_13")?;
     let status = process.wait(Duration::from_secs(10)).with_context(|| process.log())?;
     ensure!(!status.success(), "the daemon succeeded: {}", process.log());
@@ -139,9 +136,6 @@ fn without_cap_net_raw_the_daemon_exits_and_logs_why() -> Result<()> {
 }
 
 fn on(mode: Mode, flavour: Flavour) -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let daemon = Daemon::Vrrpx(mode);
     Pair::settled(flavour.roles(daemon, daemon))?.check(|pair| {
         for node in [0, 1] {
@@ -182,10 +176,8 @@ fn rx_path(running: &Running) -> Result<String> {
 
 /// Another process may detach the program. Silence for that reason must not cause a second master.
 #[test]
+#[needs("ours")]
 fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for (mode, is_successor) in
         [(Mode::Tcx, false), (Mode::Native, false), (Mode::Tcx, true), (Mode::Native, true)]
     {

@@ -11,12 +11,12 @@ use vrrp_tests::clock::{Deadline, until};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::hider::Hider;
 use vrrp_tests::malformed::Forger;
+use vrrp_tests::needs;
 use vrrp_tests::packet::Frame;
 use vrrp_tests::pair::{Pair, SETTLE};
-use vrrp_tests::require;
 use vrrp_tests::worker::Workers;
 
-use crate::{ours, roles};
+use crate::roles;
 
 /// Receiver of node 1 that misses adverts, by its status.
 fn reception_fault(pair: &mut Pair) -> Result<Value> {
@@ -24,10 +24,8 @@ fn reception_fault(pair: &mut Pair) -> Result<Value> {
 }
 
 #[test]
+#[needs("ours", "nft")]
 fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> Result<()> {
-    if !ours() || !require("nft") {
-        return Ok(());
-    }
     for instance in [Instance::v3, Instance::v6] {
         Pair::settled(roles(Daemon::Vrrpx(Mode::Native), instance(200), instance(100)))?.check(|pair| {
             pair.observer.clear();
@@ -53,10 +51,8 @@ fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> R
 
 /// A program before ours at tcx may end the chain. Silence for that reason must not cause a second master.
 #[test]
+#[needs("ours")]
 fn a_program_that_hides_adverts_is_bypassed_without_a_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for instance in [Instance::v3, Instance::v6] {
         Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
             pair.observer.clear();
@@ -84,12 +80,10 @@ fn a_program_that_hides_adverts_is_bypassed_without_a_takeover() -> Result<()> {
 /// Adverts that sockets receive and the program does not read must neither delay an heir nor make the daemon give the
 /// program up.
 #[test]
+#[needs("ours")]
 fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
     const MORE_FRAGMENTS: u16 = 0x2000;
     const DESTINATION_OPTIONS: u8 = 60;
-    if !ours() {
-        return Ok(());
-    }
     let message = [0x31, 51, 250, 1, 0, 10, 0, 0, 10, 77, 0, 200];
     let (first, second) = message.split_at(8);
     let v4 = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into());
@@ -126,10 +120,8 @@ fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
 /// The macvlan with the virtual MAC address takes frames that a master sends from the same address, so the parent's
 /// sockets do not receive them: no firewall is the cause.
 #[test]
+#[needs("ours")]
 fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for (mode, instance) in [
         (Mode::Tcx, Instance::v3 as fn(u8) -> Instance),
         (Mode::Native, Instance::v3),

@@ -13,11 +13,10 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::group::{SECOND, second_lan};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
 use vrrp_tests::process::Directory;
-
-use crate::ours;
 
 const VIRTUAL_OTHER: &str = "10.77.0.201";
 const VIRTUAL_SECOND: &str = "10.78.0.200";
@@ -116,10 +115,8 @@ fn ensure_growing(told: &[(String, String, u64)]) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::new()?;
     let hook = hook(directory.path())?;
     settled(&[51, 52], &hook)?.check(|pair| {
@@ -158,10 +155,8 @@ fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
 
 /// An instance is removed and added, recreated under other settings, or moved to another group.
 #[test]
+#[needs("ours")]
 fn epochs_in_hooks_only_grow() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::new()?;
     let hook = hook(directory.path())?;
     let alone = Role::new(DAEMON, config(200, &[51, 52, 53], &[51, 52, 53], &hook));
@@ -203,10 +198,8 @@ fn epochs_in_hooks_only_grow() -> Result<()> {
 
 /// The daemon makes the interface for it, which comes up a moment after the reload.
 #[test]
+#[needs("ours")]
 fn a_member_with_a_virtual_mac_address_joins_a_mastership() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     settled(&[51, 52], "")?.check(|pair| {
         let before = standings(pair, 0)?;
         for round in 0..5 {
@@ -227,10 +220,8 @@ fn a_member_with_a_virtual_mac_address_joins_a_mastership() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn adverts_leave_from_another_interface_without_another_election() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let with = |priority: u8, lines: &[&str]| {
         Config::of(lines.iter().fold(Instance::v3(priority), |instance, line| instance.line(line)))
     };
@@ -287,10 +278,8 @@ const LINES: &[&str] = &[
 ];
 
 #[test]
+#[needs("ours")]
 fn no_setting_costs_the_mastership_without_need() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let with = |line: &str| Config {
         globals: vec!["script_user root".to_owned()],
         blocks: "vrrp_script alive {\n    script \"/bin/true\"\n    interval 1\n}\n".to_owned(),

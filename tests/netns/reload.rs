@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::subject;
@@ -51,8 +52,9 @@ fn epoch(pair: &mut Pair) -> Result<u64> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_broken_file_changes_nothing_and_shows() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, &[]))?.check(|pair| {
         let before = epoch(pair)?;
         let broken = file(vec![instance(200, &[])]).replace("priority", "priorty");
@@ -72,8 +74,9 @@ fn a_broken_file_changes_nothing_and_shows() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn addresses_come_and_go_without_another_election() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, &[SECOND]))?.check(|pair| {
         let before = epoch(pair)?;
         let [first, second, third]: [IpAddr; 3] = [VIRTUAL_V4.parse()?, SECOND.parse()?, THIRD.parse()?];
@@ -89,8 +92,9 @@ fn addresses_come_and_go_without_another_election() -> Result<()> {
 
 /// The first address is removed and set again, and the kernel removes the others of its subnet with it.
 #[test]
+#[needs("subject")]
 fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let with =
         |priority, first: &str| Instance::v3(priority).interval(10).addresses(&[first, "10.99.0.2/24"]);
     let roles = [200, 100].map(|priority| Role::new(daemon, Config::of(with(priority, "10.99.0.1/24"))));
@@ -114,8 +118,9 @@ fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn an_address_is_set_again_with_other_options() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let with = |priority, options: &str| {
         let line = format!("virtual_ipaddress_excluded {{\n        fd99::1/64 {options}\n    }}");
         Instance::v3(priority).interval(10).line(&line)
@@ -137,8 +142,9 @@ fn an_address_is_set_again_with_other_options() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn instances_come_go_and_change_their_names() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, &[]))?.check(|pair| {
         let before = epoch(pair)?;
         let added = || instance(150, &[]).vrid(77).addresses(&[&format!("{SECOND}/24")]);
@@ -173,8 +179,9 @@ fn group(pair: &mut Pair, name: &str) -> Result<[serde_json::Value; 4]> {
 }
 
 #[test]
+#[needs("subject")]
 fn reordered_groups_keep_their_states() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let with = |priority: u8, groups: &[(&str, u8)]| {
         let block = |(name, vrid): &(&str, u8)| {
             format!("vrrp_sync_group {name} {{\n    group {{\n        VI_{vrid}\n    }}\n}}\n")
@@ -208,8 +215,9 @@ fn reordered_groups_keep_their_states() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn another_priority_moves_the_master() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, &[]))?.check(|pair| {
         done(&pair.running(0)?.reload(&file(vec![instance(50, &[])]))?)?;
         pair.wait_for_master(1)?;
@@ -220,8 +228,9 @@ fn another_priority_moves_the_master() -> Result<()> {
 
 /// Each reload changes another instance; the peer of the unchanged one must not notice.
 #[test]
+#[needs("subject")]
 fn a_hundred_reloads_cause_no_takeover() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     Pair::settled(roles(daemon, &[]))?.check(|pair| {
         let before = epoch(pair)?;
         pair.observer.clear();
@@ -240,8 +249,9 @@ fn a_hundred_reloads_cause_no_takeover() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn signals_and_checks_survive() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let script = |name: &str| {
         format!("vrrp_script {name} {{\n    script \"/bin/true\"\n    interval 0.1\n    weight 5\n}}\n")
     };

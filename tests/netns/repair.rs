@@ -8,9 +8,10 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{ours, roles};
+use crate::roles;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -54,10 +55,8 @@ fn settled() -> Result<Pair> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_removed_address_is_set_again_without_an_election() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     settled()?.check(|pair| {
         let epoch = instance_field(pair, "epoch")?;
         pair.observer.clear();
@@ -85,10 +84,8 @@ fn a_removed_address_is_set_again_without_an_election() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn the_removing_process_is_named_while_it_runs() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     settled()?.check(|pair| {
         let mut culprit = pair.node(0)?.namespace.command("ip")?;
         let mut culprit =
@@ -112,10 +109,8 @@ fn the_removing_process_is_named_while_it_runs() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn untracked_objects_stay_removed() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     settled()?.check(|pair| {
         pair.node(0)?.namespace.ip("address delete 10.77.0.202/24 dev lan0")?;
         pair.node(0)?.namespace.ip("route delete 198.51.100.0/24")?;
@@ -129,10 +124,8 @@ fn untracked_objects_stay_removed() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn static_routes_and_rules_come_back_too() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let blocks = "static_routes {\n    192.0.2.64/26 via 10.77.0.254\n}\n\
         static_rules {\n    from 192.0.2.64/26 table 100 preference 600\n}\n";
     let instances = vec![Instance::v3(200)];
@@ -152,10 +145,8 @@ fn static_routes_and_rules_come_back_too() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn routes_that_went_with_another_interface_come_back_with_it() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     const ROUTES: [&str; 3] =
         ["192.0.2.0/24 via 10.78.0.254", "198.51.100.0/24 dev lan1", "192.0.2.64/26 via"];
     let instance = Instance::v3(200).line(
@@ -191,10 +182,8 @@ fn routes_that_went_with_another_interface_come_back_with_it() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn repeated_removal_of_the_address_moves_the_master() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     settled()?.check(|pair| {
         until("the daemon to give up", SETTLE, || {
             // It may be gone already.
@@ -208,10 +197,8 @@ fn repeated_removal_of_the_address_moves_the_master() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_rule_removed_repeatedly_is_abandoned_and_reported() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     settled()?.check(|pair| {
         until("the daemon to give up", SETTLE, || {
             let namespace = pair.node(0).map(|node| &node.namespace);

@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use vrrp_tests::clock::{Deadline, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
-
-use crate::ours;
 
 const SUBJECT: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -61,10 +60,8 @@ fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
         let of_master =
             ["no problem", "no master was heard when it took over", "10.77.0.200/24 on lan0; priority 200"];
@@ -92,10 +89,8 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
 }
 
 #[test]
+#[needs("ours")]
 fn a_backup_names_what_keeps_it_from_taking_over() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
         reload(pair, 1, &Config::of(Instance::v3(250).line("nopreempt")))?;
         let left_alone = "10.77.0.1 is master with 200; ours is 250, but nopreempt leaves it alone";
@@ -110,10 +105,8 @@ fn a_backup_names_what_keeps_it_from_taking_over() -> Result<()> {
 
 /// Each cause while it lasts, also where another one began the Fault.
 #[test]
+#[needs("ours")]
 fn a_fault_names_the_cause_of_now() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::new()?;
     let sign = directory.path().join("down");
     let script = directory.path().join("check.sh");
@@ -146,10 +139,8 @@ fn a_fault_names_the_cause_of_now() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_member_in_fault_is_named_by_the_others_of_its_group() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let other = Instance::v3(200).vrid(52).named("VI_2").addresses(&["10.77.0.202/24"]);
     let other = other.line("track_interface {\n        uplink\n    }");
     let config = Config {
@@ -175,10 +166,8 @@ fn a_member_in_fault_is_named_by_the_others_of_its_group() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn two_masters_and_a_lowered_priority_are_problems() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let blocks =
         "vrrp_script never {\n    script \"/bin/false\"\n    interval 1\n    fall 1\n    weight -10\n}\n";
     let tracking = Instance::v2(200).pass("one").line("track_script {\n        never\n    }");

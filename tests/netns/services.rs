@@ -5,11 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{realtime, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 use vrrp_tests::service::{Engine, Haproxy, Nginx, Systemd};
-
-use crate::ours;
 
 /// Far longer than a takeover takes, and far shorter than [`INTERVAL`].
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -18,10 +16,8 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 const INTERVAL: &str = "interval 600\n    timeout 5";
 
 #[test]
+#[needs("ours", "dockerd", "docker", "busybox")]
 fn engine_events_detect_dead_containers() -> Result<()> {
-    if !(ours() && ["dockerd", "docker", "busybox"].into_iter().all(require)) {
-        return Ok(());
-    }
     let mut engine = Engine::start()?;
     engine.run("web", &["--label", "app=shop"])?;
     let health = ["--health-cmd", "test ! -e /sick", "--health-interval", "200ms", "--health-retries", "1"];
@@ -69,10 +65,8 @@ fn engine_events_detect_dead_containers() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "nginx")]
 fn http_and_tcp_checks_detect_a_dead_web_server() -> Result<()> {
-    if !(ours() && require("nginx")) {
-        return Ok(());
-    }
     let checks = [
         ("page", "http http://127.0.0.1:8080/health\n    body ready\n    interval 0.1".to_owned()),
         ("port", "tcp 127.0.0.1:8080\n    interval 0.1".to_owned()),
@@ -92,10 +86,8 @@ fn http_and_tcp_checks_detect_a_dead_web_server() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "haproxy")]
 fn the_haproxy_socket_detects_a_dead_haproxy_and_dead_servers() -> Result<()> {
-    if !(ours() && require("haproxy")) {
-        return Ok(());
-    }
     let mut pair = Pair::idle([200, 100].map(|priority| role(Instance::v3(priority), String::new())))?;
     let mut haproxy = Haproxy::start(&pair.node(0)?.namespace, "127.0.0.1:9".parse()?)?;
     let body = format!("haproxy {} app\n    interval 0.1", haproxy.socket().display());
@@ -116,10 +108,8 @@ fn the_haproxy_socket_detects_a_dead_haproxy_and_dead_servers() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "dbus-daemon")]
 fn systemd_signals_detect_a_failed_unit() -> Result<()> {
-    if !(ours() && require("dbus-daemon")) {
-        return Ok(());
-    }
     let mut systemd = Systemd::start()?;
     let bus = vec![("DBUS_SYSTEM_BUS_ADDRESS", systemd.address())];
     tracking(&[("unit", format!("systemd nginx\n    {INTERVAL}"))], bus)?.check(|pair| {

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{ours, standing};
+use crate::standing;
 
 /// Ten times the duration of a failure that counts.
 const WATCH: Duration = Duration::from_secs(3);
@@ -40,10 +41,8 @@ pub(crate) fn limit(pair: &mut Pair, node: usize, limit: &str) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn checks_without_descriptors_keep_their_results() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let file = std::env::temp_dir().join(format!("vrrpx-shortage-{}", std::process::id()));
     std::fs::write(&file, "0\n")?;
     let blocks = CHECKS.map(|(_, block, _)| block).concat().replace("FILE", &file.to_string_lossy());
@@ -94,10 +93,8 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let block = "vrrp_script c {\n    script /bin/true\n    interval 0.2\n    user nobody\n}\n";
     let tracking = Instance::v3(200).line("track_script {\n        c\n    }");
     let config = Config { globals: vec![], blocks: block.to_owned(), instances: vec![tracking] };

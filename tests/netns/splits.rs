@@ -7,10 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::{require, smtp, webhook};
-
-use crate::ours;
+use vrrp_tests::{smtp, webhook};
 
 const AUTO: Daemon = Daemon::Vrrpx(Mode::Auto);
 const SOCKET: Daemon = Daemon::Vrrpx(Mode::Socket);
@@ -67,10 +66,8 @@ fn names(roles: [Role; 2], peer: &str, reason: &str) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_peer_that_is_refused_is_named_with_the_reason() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (v2, v3) = (Instance::v2, Instance::v3);
     let far = "unicast_ttl 64";
     let to_the_other = || v3(100).unicast("10.77.0.2", "10.77.0.1");
@@ -95,10 +92,8 @@ fn a_peer_that_is_refused_is_named_with_the_reason() -> Result<()> {
 
 /// Log, status and duration of two masters, from the beginning to the end, and again at the next split.
 #[test]
+#[needs("ours")]
 fn a_split_by_passwords_begins_and_ends() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     for daemon in [AUTO, SOCKET] {
         let [one, other] = [(200, "one"), (100, "other")]
             .map(|(priority, word)| role(daemon, Instance::v2(priority).pass(word)));
@@ -123,10 +118,8 @@ fn a_split_by_passwords_begins_and_ends() -> Result<()> {
 
 /// Only to receivers that ask for it, at the beginning and at the end; the others get transitions alone.
 #[test]
+#[needs("ours")]
 fn a_split_is_posted_and_mailed() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let [one, other] =
         [(200, "one"), (100, "other")].map(|(priority, word)| Instance::v2(priority).pass(word));
     let mut pair = Pair::idle([role(AUTO, one), role(AUTO, other)])?;
@@ -168,10 +161,8 @@ fn a_split_is_posted_and_mailed() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "keepalived")]
 fn keepalived_with_another_password_is_named() -> Result<()> {
-    if !ours() || !require("keepalived") {
-        return Ok(());
-    }
     let [one, other] = [(200, "one"), (100, "other")]
         .map(|(priority, word)| Instance::v2(priority).interval(1000).pass(word));
     names([role(AUTO, one), role(Daemon::Keepalived, other)], PEER, "auth_data")

@@ -11,9 +11,10 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::flood::{Flood, Flooder};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{ours, roles, standing, subject};
+use crate::{roles, standing, subject};
 
 /// Node 0 alone has sent adverts.
 fn ensure_one_master(pair: &Pair, what: &str) -> Result<()> {
@@ -22,11 +23,9 @@ fn ensure_one_master(pair: &Pair, what: &str) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_suspended_backup_does_not_take_over() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).interval(10);
     Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
         pair.observer.clear();
@@ -45,11 +44,9 @@ fn a_suspended_backup_does_not_take_over() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn busy_processors_cause_no_takeover() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).interval(20);
     Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
         let arp = ArpProber::new(&pair.lab, VIRTUAL_V4.parse()?, Duration::from_millis(2))?;
@@ -67,11 +64,9 @@ fn busy_processors_cause_no_takeover() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let excluded: Vec<String> =
         (0..400).map(|n: u16| format!("10.77.{}.{}/32", 128 + n / 250, n % 250)).collect();
     let block = format!("virtual_ipaddress_excluded {{\n        {}\n    }}", excluded.join("\n        "));
@@ -97,11 +92,9 @@ fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_flood_causes_no_takeover_and_hides_no_death() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     for flood in Flood::ALL {
         Pair::settled(roles(daemon, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
             let flooder = Flooder::new(&pair.lab, flood, 51)?;

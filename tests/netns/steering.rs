@@ -11,10 +11,11 @@ use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
 
-use crate::{ours, pair, roles, standing};
+use crate::{pair, roles, standing};
 
 const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -61,10 +62,8 @@ fn has(pair: &mut Pair, state: &str, kinds: &[&str]) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_dead_heir_is_taken_over_from_after_a_failover_but_not_in_maintenance() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(OURS)?.check(|pair| {
         let own = pair.node(1)?.v4();
         let told = steer(pair, &["failover", "VI_1", "--force", "--for", "1h", "--reason", "new disk"])?;
@@ -106,10 +105,8 @@ fn a_dead_heir_is_taken_over_from_after_a_failover_but_not_in_maintenance() -> R
 
 /// The heir has not been heard before, but is configured.
 #[test]
+#[needs("ours")]
 fn a_unicast_peer_is_a_known_heir() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let idle = Pair::idle(roles(OURS, Instance::v3(200), Instance::v3(100)))?;
     let (first, second) = (idle.node(0)?.v4(), idle.node(1)?.v4());
     drop(idle);
@@ -124,10 +121,8 @@ fn a_unicast_peer_is_a_known_heir() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_master_alone_stays_unless_it_is_forced() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let target: IpAddr = VIRTUAL_V4.parse()?;
     Pair::idle(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
         pair.start(0)?;
@@ -163,10 +158,8 @@ fn a_master_alone_stays_unless_it_is_forced() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn orders_outlive_restarts_and_reloads_and_end_with_their_instance() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(OURS)?.check(|pair| {
         steer(pair, &["maintenance", "on", "VI_1", "--for", "2h", "--force"])?;
         steer(pair, &["priority", "VI_1", "180"])?;
@@ -206,10 +199,8 @@ fn orders_outlive_restarts_and_reloads_and_end_with_their_instance() -> Result<(
 }
 
 #[test]
+#[needs("ours")]
 fn an_order_ends_with_its_time() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(OURS)?.check(|pair| {
         steer(pair, &["maintenance", "on", "VI_1", "--for", "3s", "--force"])?;
         pair.wait_for_master(1)?;
@@ -225,10 +216,8 @@ fn an_order_ends_with_its_time() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn another_priority_moves_the_address_and_the_reset_moves_it_back() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(OURS)?.check(|pair| {
         let told = steer(pair, &["priority", "VI_1", "50"])?;
         ensure!(told == "VI_1: priority 50 instead of 200 until it is taken back\n", "{told}");
@@ -246,10 +235,8 @@ fn another_priority_moves_the_address_and_the_reset_moves_it_back() -> Result<()
 }
 
 #[test]
+#[needs("ours")]
 fn members_of_a_sync_group_go_together() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let config = |priority| Config {
         blocks: "vrrp_sync_group both {\n    group {\n        VI_51\n        VI_52\n    }\n}\n".to_owned(),
         instances: vec![
@@ -281,10 +268,8 @@ fn members_of_a_sync_group_go_together() -> Result<()> {
 
 /// What is out already stays out while others hand over, and a reload that is not kept takes no order away.
 #[test]
+#[needs("ours")]
 fn instances_in_maintenance_stay_out_whatever_others_do() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let second = |priority| Instance::v3(priority).vrid(52).addresses(&["10.77.0.201/24"]);
     let config = |instances: Vec<Instance>| Config { instances, ..Config::default() };
     let both = |priority| config(vec![Instance::v3(priority).vrid(51), second(priority)]);
@@ -322,10 +307,8 @@ fn instances_in_maintenance_stay_out_whatever_others_do() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_master_announces_again() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let target: IpAddr = VIRTUAL_V4.parse()?;
     pair(OURS)?.check(|pair| {
         let quiet = |pair: &Pair| {
@@ -344,10 +327,8 @@ fn a_master_announces_again() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn the_log_level_changes_at_run_time_and_outlives_a_restart() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     pair(OURS)?.check(|pair| {
         let told = steer(pair, &["log", "warn", "--for", "1h"])?;
         ensure!(told.starts_with("log: level warn until "), "{told}");

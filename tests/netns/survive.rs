@@ -10,9 +10,10 @@ use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::{Lab, Node};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
 
-use crate::{ours, subject};
+use crate::subject;
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -43,9 +44,6 @@ fn priority(running: &Running) -> Result<u64> {
 
 /// Runs `check` with a daemon on a node of its own.
 fn alone(check: impl FnOnce(&Node, &mut Running) -> Result<()>) -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let mut running = Daemon::Vrrpx(Mode::Auto).start(node, &config(110))?;
@@ -59,6 +57,7 @@ fn restart(node: &Node, running: &mut Running, config: &Config) -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_reload_says_what_it_changes() -> Result<()> {
     alone(|_, running| {
         ensure!(printed(running, &["reload"])? == "nothing changed\n");
@@ -88,6 +87,7 @@ fn a_reload_says_what_it_changes() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_reload_that_is_not_kept_is_undone() -> Result<()> {
     alone(|_, running| {
         let cause = |running: &Running| -> Result<String> {
@@ -126,6 +126,7 @@ fn a_reload_that_is_not_kept_is_undone() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_restart_undoes_a_reload_that_was_not_kept() -> Result<()> {
     alone(|node, running| {
         write(running, &config(90).to_string())?;
@@ -144,6 +145,7 @@ fn a_restart_undoes_a_reload_that_was_not_kept() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_start_with_a_broken_file_takes_the_last_good_one() -> Result<()> {
     alone(|node, running| {
         let copy = running.directory().join("last-good.json");
@@ -176,6 +178,7 @@ fn a_start_with_a_broken_file_takes_the_last_good_one() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn events_and_history_outlive_a_restart() -> Result<()> {
     alone(|node, running| {
         let is_master = |running: &Running| {
@@ -210,8 +213,9 @@ fn events_and_history_outlive_a_restart() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_dry_run_names_the_next_master_and_a_reload_hands_over_and_takes_back() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let roles = [200, 100].map(|priority| Role::new(daemon, config(priority)));
     Pair::settled(roles)?.check(|pair| {
         let peer = {

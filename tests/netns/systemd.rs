@@ -8,11 +8,11 @@ use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
 use vrrp_tests::service::Machine;
 
-use crate::{ours, standing_in};
+use crate::standing_in;
 
 /// State and epoch of its instance.
 fn standing(machine: &Machine) -> Result<(String, u64)> {
@@ -21,9 +21,6 @@ fn standing(machine: &Machine) -> Result<(String, u64)> {
 
 /// Node 0 is the machine, with priority 200.
 fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
-    if !(ours() && require("systemctl") && require("dbus-daemon") && require("nsenter")) {
-        return Ok(());
-    }
     let config = |priority| Config::of(Instance::v3(priority));
     let role = |priority| Role::new(Daemon::Vrrpx(Mode::Auto), config(priority));
     Pair::idle([role(200), role(100)])?.check(|pair| {
@@ -37,6 +34,7 @@ fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
 
 /// Over the system bus, and without a bus over systemd's own socket.
 #[test]
+#[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
 fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
     booted(|pair, machine| {
         let before = standing(machine)?;
@@ -63,10 +61,8 @@ const NATIVE: &str = "journal";
 
 /// Levels, fields, one entry for each finding, and keepalived's words for a transition.
 #[test]
+#[needs("journalctl", "ours", "systemctl", "dbus-daemon", "nsenter")]
 fn journal_entries_have_levels_and_fields() -> Result<()> {
-    if !require("journalctl") {
-        return Ok(());
-    }
     booted(|pair, machine| {
         machine.run("systemctl", &["stop", "vrrpx"])?;
         pair.wait_for_master(1)?;
@@ -113,10 +109,8 @@ fn journal_entries_have_levels_and_fields() -> Result<()> {
 
 /// The unit's LogLevelMax applies.
 #[test]
+#[needs("journalctl", "ours", "systemctl", "dbus-daemon", "nsenter")]
 fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
-    if !require("journalctl") {
-        return Ok(());
-    }
     booted(|_, machine| {
         machine.start_journal()?;
         machine.drop_in("levels", "[Service]\nLogLevelMax=warning\n")?;
@@ -132,6 +126,7 @@ fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
 }
 
 #[test]
+#[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
 fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
     booted(|pair, machine| {
         let before = standing(machine)?;

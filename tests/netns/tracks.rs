@@ -10,25 +10,29 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 
 use crate::fence::is_there;
-use crate::{ours, subject};
+use crate::subject;
 
 #[test]
+#[needs("subject")]
 fn a_failing_check_lowers_the_priority() -> Result<()> {
     fails_over("weight -150")
 }
 
 #[test]
+#[needs("subject")]
 fn a_failing_check_without_weight_is_a_fault() -> Result<()> {
     fails_over("")
 }
 
 #[test]
+#[needs("subject")]
 fn a_tracked_interface_without_carrier_is_a_fault() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let tracking = Instance::v3(200).line("track_interface {\n        uplink\n    }");
     let roles = [tracking, Instance::v3(100)].map(|instance| Role::new(daemon, Config::of(instance)));
     Pair::idle(roles)?.check(|pair| {
@@ -45,8 +49,9 @@ fn a_tracked_interface_without_carrier_is_a_fault() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn hooks_get_keepalived_s_arguments() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let directory = Directory::new()?;
     let heard = directory.path().join("heard");
     let script = script(directory.path(), "hook", &format!("echo \"$*\" >> {}", heard.display()))?;
@@ -75,8 +80,9 @@ fn hooks_get_keepalived_s_arguments() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_process_that_ends_moves_the_master() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let blocks = "vrrp_track_process service {\n    process sleep 86003.75\n    weight -150\n}\n";
     let service = || Process::start(shell("exec sleep 86003.75"), "/dev/null".into());
     let tracking = Instance::v3(200).line("track_process {\n        service\n    }");
@@ -91,8 +97,9 @@ fn a_process_that_ends_moves_the_master() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_number_in_a_file_moves_the_master() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let directory = Directory::new()?;
     let number = directory.path().join("number");
     let blocks = format!("track_file load {{\n    file {}\n    weight -5\n}}\n", number.display());
@@ -108,7 +115,7 @@ fn a_number_in_a_file_moves_the_master() -> Result<()> {
 
 /// The master's check fails and the heir takes over; the check succeeds and the master is back.
 fn fails_over(weight: &str) -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let directory = Directory::new()?;
     let broken = directory.path().join("broken");
     let script = script(directory.path(), "check", &format!("test ! -e {}", broken.display()))?;
@@ -127,10 +134,8 @@ fn fails_over(weight: &str) -> Result<()> {
 
 /// Even a script that ignores signals; nothing else would end it.
 #[test]
+#[needs("ours")]
 fn a_running_script_ends_with_the_daemon_that_is_killed() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let directory = Directory::new()?;
     let file = directory.path().join("pid");
     let body = format!("trap '' TERM; echo $$ > {}; while :; do sleep 0.1; done", file.display());

@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::Lab;
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 use vrrp_tests::webhook::{Manner, Receiver, certificate};
 
-use crate::{goes_on_and_ends_soon, ours, roles};
+use crate::{goes_on_and_ends_soon, roles};
 
 fn listener(namespace: &Namespace) -> Result<TcpListener> {
     namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))
@@ -28,10 +28,8 @@ fn pair(manner: Manner, options: &str) -> Result<(Pair, Receiver)> {
 }
 
 #[test]
+#[needs("ours")]
 fn states_and_the_end_are_posted_after_two_refusals() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, receiver) = pair(Manner::BusyFor(2), "template slack")?;
     pair.check(|pair| {
         pair.start(0)?;
@@ -54,10 +52,8 @@ fn states_and_the_end_are_posted_after_two_refusals() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_hanging_webhook_delays_nothing() -> Result<()> {
-    if !ours() {
-        return Ok(());
-    }
     let (pair, receiver) = pair(Manner::Hangs, "timeout 2")?;
     pair.check(|pair| {
         pair.start(0)?;
@@ -70,10 +66,8 @@ fn a_hanging_webhook_delays_nothing() -> Result<()> {
 
 /// The test installs the certificate as one that the host trusts.
 #[test]
+#[needs("ours", "openssl")]
 fn a_certificate_that_the_host_trusts_is_taken_for_its_name_only() -> Result<()> {
-    if !ours() || !require("openssl") {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let namespace = &lab.nodes.first().context("no node")?.namespace;
     for (name, is_taken) in [("IP:127.0.0.1", true), ("DNS:other.example", false)] {

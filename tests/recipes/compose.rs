@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
+use vrrp_tests::needs;
 
 use crate::host::{PATIENCE, Recipe};
 
@@ -50,9 +51,9 @@ fn rests(recipe: &Recipe, host: usize) -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "unshare", "dockerd", "docker", "docker-compose", "busybox")]
 fn containers_run_on_the_host_with_the_address() -> Result<()> {
-    let needs = ["dockerd", "docker", "docker-compose", "busybox"];
-    let Some(recipe) = Recipe::new("compose", &["app1", "app2"], &needs)? else { return Ok(()) };
+    let recipe = Recipe::new("compose", &["app1", "app2"])?;
     recipe.check(|recipe| {
         recipe.install("vrrpx.conf", "/etc/vrrpx/vrrpx.conf")?;
         recipe.install("vrrp-app", "/usr/local/sbin/vrrp-app")?;

@@ -4,6 +4,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use crate::host::Recipe;
+use vrrp_tests::needs;
 
 const ADDRESS: &str = "192.0.2.80";
 
@@ -12,8 +13,9 @@ fn start_nginx(recipe: &mut Recipe, host: usize) -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "unshare", "nginx")]
 fn the_address_follows_nginx() -> Result<()> {
-    let Some(recipe) = Recipe::new("nginx", &["web1", "web2"], &["nginx"])? else { return Ok(()) };
+    let recipe = Recipe::new("nginx", &["web1", "web2"])?;
     recipe.check(|recipe| {
         recipe.install("vrrpx.conf", "/etc/vrrpx/vrrpx.conf")?;
         recipe.install("site.conf", "/etc/nginx/sites-enabled/default")?;

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
+use vrrp_tests::needs;
 
 use crate::host::{PATIENCE, Recipe};
 
@@ -68,9 +69,9 @@ fn caught_up(recipe: &Recipe, standby: usize) -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "unshare", "pg_ctlcluster", "psql", "runuser")]
 fn the_standby_is_promoted_and_the_primary_comes_back_as_a_standby_only() -> Result<()> {
-    let needs = ["pg_ctlcluster", "psql", "runuser"];
-    let Some(recipe) = Recipe::new("postgresql", &["db1", "db2"], &needs)? else { return Ok(()) };
+    let recipe = Recipe::new("postgresql", &["db1", "db2"])?;
     recipe.check(|recipe| {
         set_up(recipe)?;
         ask(recipe, "CREATE TABLE lines (number int)")?;

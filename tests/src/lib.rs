@@ -36,4 +36,5 @@ pub mod vm;
 pub mod webhook;
 pub mod worker;
 
-pub use require::{missing, require};
+pub use require::{Skipped, met, missing, require};
+pub use vrrp_tests_needs::needs;

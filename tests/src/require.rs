@@ -6,12 +6,20 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 use crate::control_group::ControlGroup;
-use crate::daemon;
+use crate::daemon::{self, Daemon, Mode, subject};
 
 /// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
-/// groups with one), or a program in PATH.
+/// groups with one), a program in PATH, or one of several needs:
+///
+/// - `lab`: ours on nodes of its own;
+/// - `subject`: the daemon that `VRRPX_SUBJECT` selects, on such nodes;
+/// - `ours`: ours, selected by nothing, for features that only ours has;
+/// - `program`: a receive path with a BPF program, if ours is the daemon under test.
 pub fn missing(need: &str) -> Option<String> {
     match need {
+        "lab" | "ours" => ["root", "ip", "vrrpx"].into_iter().find_map(missing),
+        "program" => None,
+        "subject" => ["root", "ip", subject().need()].into_iter().find_map(missing),
         "root" => (!geteuid().is_root()).then(|| "must run as root to make network namespaces".to_owned()),
         "vrrpx" => {
             let path = daemon::vrrpx();
@@ -24,20 +32,62 @@ pub fn missing(need: &str) -> Option<String> {
         "memory limits" => ControlGroup::new("probe", 64)
             .is_none()
             .then(|| "no control group with a limit of memory can be made here".to_owned()),
+        "keepalived" if std::env::var_os("KEEPALIVED").is_some() => None,
         program => find(program).is_none().then(|| format!("{program} is not installed")),
     }
 }
 
-/// Whether `need` is met, see [`missing`]. A test without it returns at once and is listed as skipped by
-/// `cargo xtask test`, which reads the line printed here.
+/// Whether `need` is met, see [`missing`]; if not, the test that asks is reported as skipped. A test names its needs in
+/// [`needs`](crate::needs).
 ///
 /// # Panics
 /// In CI (`CI` set), where nothing may be skipped.
 #[must_use]
 pub fn require(need: &str) -> bool {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("main");
+    if let Some(reason) = deselected(need) {
+        report(test, &reason);
+        return false;
+    }
     let Some(reason) = missing(need) else { return true };
-    skip(std::thread::current().name().unwrap_or("main"), &reason);
+    skip(test, &reason);
     false
+}
+
+/// The reason, if `VRRPX_SUBJECT` selects something else: no lack of the machine.
+fn deselected(need: &str) -> Option<String> {
+    let word = std::env::var("VRRPX_SUBJECT").ok()?;
+    let other = match need {
+        "ours" => true,
+        "program" => subject() == Daemon::Vrrpx(Mode::Socket),
+        _ => false,
+    };
+    other.then(|| format!("VRRPX_SUBJECT is {word}"))
+}
+
+/// Whether all are met, see [`require`]: what [`needs`](crate::needs) asks before a test begins.
+///
+/// # Panics
+/// As [`require`].
+#[must_use]
+pub fn met(needs: &[&str]) -> bool {
+    needs.iter().all(|need| require(need))
+}
+
+/// The outcome of a test that is skipped.
+pub trait Skipped {
+    fn skipped() -> Self;
+}
+
+impl Skipped for () {
+    fn skipped() {}
+}
+
+impl<E> Skipped for Result<(), E> {
+    fn skipped() -> Self {
+        Ok(())
+    }
 }
 
 /// Reports `test` as skipped, past libtest's capture.
@@ -46,6 +96,10 @@ fn skip(test: &str, reason: &str) {
     if std::env::var_os("CI").is_some() {
         panic!("{test} cannot be skipped in CI: {reason}");
     }
+    report(test, reason);
+}
+
+fn report(test: &str, reason: &str) {
     // libtest captures the print macros only.
     let _closed = writeln!(std::io::stderr(), "skipped: {test} ({reason})");
 }

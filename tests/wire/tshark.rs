@@ -11,8 +11,8 @@ use vrrp_ebpf::wire::arp::{self, ArpRepr};
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::ndisc::{self, AnnouncementRepr};
 use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, addresses, advert};
-use vrrp_tests::require;
 
 /// Wireshark's value for a correct checksum.
 const GOOD: &str = "1";
@@ -20,10 +20,8 @@ const BAD: &str = "0";
 
 /// P03, P04, P06, P08, P17, P20, V02, V06.
 #[test]
+#[needs("tshark")]
 fn adverts() {
-    if !require("tshark") {
-        return;
-    }
     let rows = [(V2, 1), (V2, 20), (V2, 255), (V2_PASS, 1), (V2_PASS, 255)];
     let rows = rows.into_iter().chain([(V3_IPV4, 1), (V3_IPV4, 20), (V3_IPV4, 255)]);
     let rows: Vec<_> = rows.chain([(V3_IPV6, 1), (V3_IPV6, 20), (V3_IPV6, 90)]).collect();
@@ -36,10 +34,8 @@ fn adverts() {
 
 /// P11, P12, P14, P18: the ends of every range.
 #[test]
+#[needs("tshark")]
 fn ends_of_ranges() {
-    if !require("tshark") {
-        return;
-    }
     let slow = Dialect::V3 { family: Family::V4, centiseconds: 4095 };
     let fast = Dialect::V3 { family: Family::V6, centiseconds: 1 };
     let slow_v2 = Dialect::V2 { seconds: 255, auth: Auth::Pass(*b"8letters") };
@@ -57,10 +53,8 @@ fn ends_of_ranges() {
 
 /// P19, P21: each form is correct for receivers that expect it, and wrong for the others.
 #[test]
+#[needs("tshark")]
 fn checksum_forms() {
-    if !require("tshark") {
-        return;
-    }
     let frames = [
         advert(V3_IPV4, 3).checksum(ChecksumForm::Pseudo).build(),
         advert(V3_IPV4, 3).checksum(ChecksumForm::Plain).build(),
@@ -79,10 +73,8 @@ fn checksum_forms() {
 
 /// P28.
 #[test]
+#[needs("tshark")]
 fn tags_and_options() {
-    if !require("tshark") {
-        return;
-    }
     let frames = [
         advert(V3_IPV4, 1).vlan(5).build(),
         advert(V3_IPV6, 1).tag(0x88a8, 7).vlan(5).build(),
@@ -98,10 +90,8 @@ fn tags_and_options() {
 
 /// L19.
 #[test]
+#[needs("tshark")]
 fn gratuitous_arp() {
-    if !require("tshark") {
-        return;
-    }
     let mut frame = vec![0xa5; arp::FRAME_LEN];
     let mac = Mac::of_instance(Family::V4, 51);
     ArpRepr::announcement(mac, Ipv4Addr::new(192, 0, 2, 100)).emit_frame(&mut frame).unwrap();
@@ -119,10 +109,8 @@ fn gratuitous_arp() {
 
 /// L18.
 #[test]
+#[needs("tshark")]
 fn neighbor_advertisement() {
-    if !require("tshark") {
-        return;
-    }
     let (source, target) =
         (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
     let mac = Mac::of_instance(Family::V6, 51);

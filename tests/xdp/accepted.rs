@@ -5,6 +5,7 @@ use vrrp_ebpf::map::{
 };
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, ethernet};
+use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
 
@@ -15,6 +16,7 @@ const TCP: u8 = 6;
 
 /// Each makes an event with the message, and a record of its sender.
 #[test]
+#[needs("root")]
 fn valid_adverts_wake_the_daemon() {
     let cases = [
         (V2, 1, ChecksumForm::Plain),
@@ -42,6 +44,7 @@ fn valid_adverts_wake_the_daemon() {
 
 /// An instance that advertises no addresses also accepts adverts with addresses.
 #[test]
+#[needs("root")]
 fn adverts_without_addresses() {
     let none = |dialect| advert(dialect, 0).checksum(ChecksumForm::Plain);
     for dialect in [V2, V2_PASS, V3_IPV4] {
@@ -56,6 +59,7 @@ fn adverts_without_addresses() {
 
 /// Every number of addresses, so that each length is checked.
 #[test]
+#[needs("root")]
 fn every_length() {
     for (dialect, most) in [(V2, 255), (V3_IPV4, 255), (V3_IPV6, 92)] {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
@@ -76,6 +80,7 @@ fn every_length() {
 
 /// P28.
 #[test]
+#[needs("root")]
 fn tags_name_the_instance() {
     let service = |frame: Frame, id| frame.tag(ethernet::SERVICE_VLAN, id);
     for dialect in [V2, V3_IPV4, V3_IPV6] {
@@ -104,6 +109,7 @@ fn tags_name_the_instance() {
 
 /// P28.
 #[test]
+#[needs("root")]
 fn options_and_padding_do_not_matter() {
     for words in 0..=10 {
         for dialect in [V2, V3_IPV4] {
@@ -115,6 +121,7 @@ fn options_and_padding_do_not_matter() {
 }
 
 #[test]
+#[needs("root")]
 fn unicast_may_have_come_through_routers() {
     for (dialect, own) in [(V2, "192.0.2.7"), (V3_IPV4, "192.0.2.7"), (V3_IPV6, "fe80::7")] {
         let form = InstanceRules { unicast: 1, ..slot(dialect) };
@@ -129,6 +136,7 @@ fn unicast_may_have_come_through_routers() {
 
 /// I01.
 #[test]
+#[needs("root")]
 fn two_versions_may_be_spoken() {
     let both = InstanceRules { other_version: 2, ..slot(V3_IPV4) };
     on_each_entry(&both, Family::V4, 0, |stand| {
@@ -137,6 +145,7 @@ fn two_versions_may_be_spoken() {
 }
 
 #[test]
+#[needs("root")]
 fn another_group_is_an_instance_s_choice() {
     for (dialect, group) in [(V2, "239.1.2.3"), (V3_IPV4, "224.0.0.99"), (V3_IPV6, "ff02::99")] {
         let address = group.parse().unwrap();
@@ -149,6 +158,7 @@ fn another_group_is_an_instance_s_choice() {
 
 /// P08, P27: not VRRP, or not recognisable as VRRP: it belongs to no instance, and is not counted.
 #[test]
+#[needs("root")]
 fn other_traffic_passes() {
     for dialect in [V3_IPV4, V3_IPV6] {
         let plain = || advert(dialect, 2);
@@ -171,9 +181,10 @@ fn other_traffic_passes() {
 }
 
 #[test]
+#[needs("root")]
 fn another_vrid_or_family_belongs_to_no_instance() {
     for entry in Entry::ALL {
-        let Some(mut stand) = Stand::new(entry, 1) else { return };
+        let mut stand = Stand::new(entry, 1);
         stand.insert(0, &slot(V3_IPV4), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
         let unknown = Outcome::Passed(Counter::UnknownVrid);
         assert_eq!(stand.run(&advert(V3_IPV4, 1).byte(1, VRID + 1)), unknown);
@@ -183,9 +194,10 @@ fn another_vrid_or_family_belongs_to_no_instance() {
 }
 
 #[test]
+#[needs("root")]
 fn unknown_routers_are_recorded_while_there_is_room() {
     for entry in Entry::ALL {
-        let Some(mut stand) = Stand::new(entry, 1) else { return };
+        let mut stand = Stand::new(entry, 1);
         stand.insert(0, &slot(V2), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
         let maps = stand.program.maps();
         let carp = [&[0x21, VRID, 0, 7][..], &[0; 32]].concat();

@@ -7,6 +7,7 @@ use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject};
+use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, OWN_MAC, V2, V3_IPV4, V3_IPV6, VRID, advert};
 
 use crate::stand::{FURTHER, LOOPBACK, OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
@@ -48,6 +49,7 @@ fn untouched(stand: &mut Stand, frame: &Frame) {
 
 /// R20: as seen by a router that has an instance with the same VRID.
 #[test]
+#[needs("root")]
 fn adverts_between_two_other_hosts_pass() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         for form in instances(dialect) {
@@ -63,6 +65,7 @@ fn adverts_between_two_other_hosts_pass() {
 
 /// R20.
 #[test]
+#[needs("root")]
 fn frames_for_another_mac_address_pass() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         for form in instances(dialect) {
@@ -81,6 +84,7 @@ fn frames_for_another_mac_address_pass() {
 /// The kernel delivers to any address of the host on any interface, also in frames to a broadcast or multicast MAC
 /// address.
 #[test]
+#[needs("root")]
 fn unicast_to_any_address_of_this_host_is_judged() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         let [own, further, ..] = addresses(dialect);
@@ -103,6 +107,7 @@ fn unicast_to_any_address_of_this_host_is_judged() {
 }
 
 #[test]
+#[needs("root")]
 fn an_address_belongs_to_this_host_while_it_is_set() {
     for dialect in [V3_IPV4, V3_IPV6] {
         let [.., other, _] = addresses(dialect);
@@ -125,6 +130,7 @@ fn an_address_belongs_to_this_host_while_it_is_set() {
 
 /// R21: in a damaged frame any VRID is possible.
 #[test]
+#[needs("root")]
 fn frames_that_the_stack_drops_record_no_unknown_router() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
@@ -144,6 +150,7 @@ fn frames_that_the_stack_drops_record_no_unknown_router() {
 
 /// R04: each bit, also if the message is the watched one.
 #[test]
+#[needs("root")]
 fn a_damaged_header_keeps_no_master_alive() {
     for count in [1, 20] {
         on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {

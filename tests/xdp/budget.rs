@@ -3,6 +3,7 @@
 use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, InstanceRules, NO_PEER, PEERS_PER_SLOT};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family};
+use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V3_IPV4, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
 
@@ -16,6 +17,7 @@ fn from(host: u32) -> Frame {
 
 /// The limit holds within a window; the watched master is heard in any flood.
 #[test]
+#[needs("root")]
 fn events_are_limited() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         let master = advert(V3_IPV4, 1);
@@ -36,6 +38,7 @@ fn events_are_limited() {
 
 /// A flood of lower priorities hides no higher one, and the reverse.
 #[test]
+#[needs("root")]
 fn a_higher_priority_is_heard_in_a_flood_of_lower_ones() {
     for flooding in [99, 100] {
         on_each_entry(&InstanceRules { priority: 100, ..slot(V3_IPV4) }, Family::V4, 0, |stand| {
@@ -52,6 +55,7 @@ fn a_higher_priority_is_heard_in_a_flood_of_lower_ones() {
 
 /// The first senders keep their records; another one makes an event and is counted.
 #[test]
+#[needs("root")]
 fn new_senders_displace_no_record() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         for host in 0..PEERS_PER_SLOT {
@@ -72,6 +76,7 @@ fn new_senders_displace_no_record() {
 /// The program finds no room. The daemon makes room in the record of a sender that has gone, and then the program finds
 /// it.
 #[test]
+#[needs("root")]
 fn a_departed_sender_makes_room_for_a_new_one() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         for host in 0..PEERS_PER_SLOT {
@@ -107,9 +112,10 @@ const SLOTS: u8 = 32;
 
 /// The records count what the ring has lost.
 #[test]
+#[needs("root")]
 fn a_full_ring_is_counted() {
     for entry in Entry::ALL {
-        let Some(mut stand) = Stand::new(entry, SLOTS.into()) else { return };
+        let mut stand = Stand::new(entry, SLOTS.into());
         for index in 0..u32::from(SLOTS) {
             let key = InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + u8::try_from(index).unwrap());
             stand.insert(index, &slot(V3_IPV4), key);

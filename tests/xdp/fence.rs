@@ -8,6 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject, ethernet};
+use vrrp_tests::needs;
 use vrrp_tests::packet::{V3_IPV4, VRID, advert, question};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::Entry;
@@ -30,7 +31,7 @@ fn key(address: IpAddr) -> LeaseKey {
 /// Runs `check` for each entry, with slot 1 for each of the addresses.
 fn on_each_entry(check: impl Fn(&mut Stand)) {
     for entry in Entry::ALL {
-        let Some(mut stand) = Stand::new(entry, 2) else { return };
+        let mut stand = Stand::new(entry, 2);
         ADDRESSES.map(address).map(key).into_iter().for_each(|key| stand.program.fence(key, 1).unwrap());
         check(&mut stand);
     }
@@ -45,6 +46,7 @@ fn lease_of(stand: &Stand, slot: u32, span: Option<Duration>) {
 }
 
 #[test]
+#[needs("root")]
 fn a_lease_ends_by_itself() {
     on_each_entry(|stand| {
         for target in ADDRESSES.map(address) {
@@ -81,6 +83,7 @@ fn stamps(stand: &mut Stand) -> Vec<Timestamp> {
 }
 
 #[test]
+#[needs("root")]
 fn a_higher_advert_suspends_a_lease_until_it_is_judged() {
     let form = InstanceRules { priority: 100, ..slot(V3_IPV4) };
     on_each_owner(&form, |stand, ask| {
@@ -113,6 +116,7 @@ fn a_higher_advert_suspends_a_lease_until_it_is_judged() {
 
 /// The daemon does not receive the advert, so it could not judge it.
 #[test]
+#[needs("root")]
 fn an_advert_beyond_the_budget_suspends_no_lease() {
     let form = InstanceRules { priority: 100, ..slot(V3_IPV4) };
     on_each_owner(&form, |stand, ask| {
@@ -135,6 +139,7 @@ fn an_advert_beyond_the_budget_suspends_no_lease() {
 
 /// Neither does a signed advert before its signature is checked, nor a rejected one.
 #[test]
+#[needs("root")]
 fn unverified_adverts_suspend_no_lease() {
     for trailer in [InstanceRules::SIGNED, InstanceRules::MAYBE_SIGNED] {
         let form = InstanceRules { priority: 100, trailer, ..slot(V3_IPV4) };
@@ -153,6 +158,7 @@ fn unverified_adverts_suspend_no_lease() {
 
 /// Once, from the given time on, and only for a request that is answered.
 #[test]
+#[needs("root")]
 fn a_request_wakes_the_daemon_on_demand() {
     on_each_owner(&slot(V3_IPV4), |stand, ask| {
         let asked = |stand: &mut Stand| {
@@ -180,6 +186,7 @@ fn a_request_wakes_the_daemon_on_demand() {
 
 /// A VLAN tag leads to another interface; a priority tag does not.
 #[test]
+#[needs("root")]
 fn tags() {
     let (customer, service) = (ethernet::VLAN, ethernet::SERVICE_VLAN);
     on_each_entry(|stand| {
@@ -200,6 +207,7 @@ fn tags() {
 
 /// Only requests for these addresses are dropped; B03: a frame to the virtual MAC address is not.
 #[test]
+#[needs("root")]
 fn others_pass() {
     on_each_entry(|stand| {
         let [arp, solicitation] = ADDRESSES.map(address).map(|target| question(target, &[]));
@@ -237,6 +245,7 @@ fn others_pass() {
 
 /// On another interface, or as the same number of another family, an address is not ours.
 #[test]
+#[needs("root")]
 fn keys_are_exact() {
     on_each_entry(|stand| {
         let target = address("192.0.2.100");

@@ -2,6 +2,7 @@
 
 use vrrp_ebpf::map::{Counter, InstanceKey};
 use vrrp_ebpf::wire::Family;
+use vrrp_tests::needs;
 use vrrp_tests::packet::{V3_IPV4, advert};
 use vrrp_user::driver::xdp::Entry;
 
@@ -20,9 +21,10 @@ fn pair() -> [InstanceKey; 2] {
 }
 
 #[test]
+#[needs("root")]
 fn a_shared_place_serves_both() {
     for entry in Entry::ALL {
-        let Some(mut stand) = Stand::new(entry, 2) else { return };
+        let mut stand = Stand::new(entry, 2);
         let keys = pair();
         let frame = |key: InstanceKey| advert(V3_IPV4, 1).byte(1, key.vrid).vlan(key.vlan);
         let adverts = |stand: &Stand, index| stand.program.maps().peer(index, 0).unwrap().adverts;

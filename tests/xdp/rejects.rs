@@ -7,6 +7,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::{Family, Reject};
+use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_user::driver::clock;
 
@@ -92,6 +93,7 @@ fn version_3(dialect: Dialect) -> Vec<Row> {
 }
 
 #[test]
+#[needs("root")]
 fn each_is_counted_and_dropped() {
     let mut rows: Vec<_> = [V2, V2_PASS, V3_IPV4, V3_IPV6].into_iter().flat_map(common).collect();
     rows.extend(version_2());
@@ -154,6 +156,7 @@ fn own(dialect: Dialect) -> &'static str {
 
 /// A reload gives the slot of an instance to another one.
 #[test]
+#[needs("root")]
 fn another_instance_in_its_place_begins_at_zero() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         assert_eq!(stand.run(&advert(V3_IPV4, 2).ttl(64)), Outcome::Rejected(Reject::Ttl));
@@ -168,6 +171,7 @@ fn another_instance_in_its_place_begins_at_zero() {
 }
 
 #[test]
+#[needs("root")]
 fn listed_senders_are_accepted_within_their_ttl_range() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         let listed = InstanceRules { unicast: InstanceRules::ALLOWED_PEERS_ONLY, ..slot(dialect) };

@@ -3,6 +3,7 @@
 use vrrp_ebpf::map::Counter;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::{Family, InstanceRules, Reject};
+use vrrp_tests::needs;
 use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, advert};
 
 use crate::stand::{Outcome, on_each_entry, slot};
@@ -15,6 +16,7 @@ fn at(dialect: Dialect) -> usize {
 }
 
 #[test]
+#[needs("root")]
 fn watched_adverts_wake_no_daemon() {
     for (dialect, count) in [(V2, 1), (V2_PASS, 3), (V3_IPV4, 1), (V3_IPV4, 20), (V3_IPV6, 1), (V3_IPV6, 92)]
     {
@@ -39,6 +41,7 @@ fn watched_adverts_wake_no_daemon() {
 }
 
 #[test]
+#[needs("root")]
 fn a_watched_advert_from_an_own_address_is_refused() {
     for dialect in [V3_IPV4, V3_IPV6] {
         let form = slot(dialect);
@@ -55,6 +58,7 @@ fn a_watched_advert_from_an_own_address_is_refused() {
 
 /// A difference in any byte, in length or in the sender leads to full checks.
 #[test]
+#[needs("root")]
 fn a_difference_is_seen() {
     for (dialect, count, other) in
         [(V3_IPV4, 20, "192.0.2.2"), (V3_IPV6, 5, "fe80::2"), (V2, 20, "192.0.2.2")]
@@ -85,6 +89,7 @@ fn a_difference_is_seen() {
 }
 
 #[test]
+#[needs("root")]
 fn a_disarmed_advert_is_an_event_again() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         let frame = advert(V3_IPV4, 2);

@@ -4,8 +4,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::lab::Lab;
+use vrrp_tests::needs;
 
-use super::{BOTH, Program, SOON, able, signum};
+use super::{BOTH, Program, SOON, signum};
 
 const CONFIG: &str = "global_defs {
     router_id lab
@@ -174,10 +175,8 @@ fn dumped_by(program: Program) -> Result<[String; 3]> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn dumps_parse_the_same() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let [ours, theirs] = BOTH.map(|program| dumped_by(program).with_context(|| format!("{program:?}")));
     let ([data, stats, json], [their_data, their_stats, their_json]) = (ours?, theirs?);
     same_data(&data, &their_data)?;
@@ -186,10 +185,8 @@ fn dumps_parse_the_same() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn routes_and_rules_are_written_alike() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let [ours, theirs] = BOTH.map(|program| -> Result<Vec<Value>> {
         let lab = Lab::new(1)?;
         let mut started = program.start(lab.nodes.first().context("no node")?, PATHS)?;
@@ -213,10 +210,8 @@ fn routes_and_rules_are_written_alike() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn a_daemon_among_several_names_its_files_after_itself() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let config = format!("instance blue\nglobal_defs {{\n    data_use_instance\n}}\n{PEER}");
     for program in BOTH {
         let lab = Lab::new(1)?;

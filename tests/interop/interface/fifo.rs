@@ -11,9 +11,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use vrrp_tests::clock::until;
 use vrrp_tests::lab::Lab;
+use vrrp_tests::needs;
 use vrrp_tests::process::Directory;
 
-use super::{BOTH, Program, SOON, able};
+use super::{BOTH, Program, SOON};
 
 /// The reading end of a FIFO that existed before the daemon.
 struct Reader {
@@ -120,10 +121,8 @@ fn told_by(program: Program, grouped: bool) -> Result<String> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn an_instance_writes_the_same_bytes() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let [ours, theirs] = BOTH.map(|program| told_by(program, false).with_context(|| format!("{program:?}")));
     let (ours, theirs) = (ours?, theirs?);
     ensure!(theirs.lines().count() == 10, "keepalived writes:\n{theirs}");
@@ -133,10 +132,8 @@ fn an_instance_writes_the_same_bytes() -> Result<()> {
 
 /// In keepalived the order of the lines of a group and its members varies from case to case.
 #[test]
+#[needs("lab", "keepalived")]
 fn a_group_and_its_members_write_the_same_lines_each() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let [ours, theirs] = BOTH.map(|program| told_by(program, true).with_context(|| format!("{program:?}")));
     let (ours, theirs) = (ours?, theirs?);
     ensure!(each(&ours) == each(&theirs), "ours:\n{ours}\nkeepalived's:\n{theirs}");

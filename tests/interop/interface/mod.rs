@@ -14,11 +14,10 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use vrrp_tests::clock::{poll, until};
-use vrrp_tests::daemon::{Daemon, Mode, vrrpx};
+use vrrp_tests::daemon::vrrpx;
 use vrrp_tests::lab::Node;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 
 /// Enough for a start, an election and a signal.
 const SOON: Duration = Duration::from_secs(15);
@@ -31,12 +30,6 @@ enum Program {
 }
 
 const BOTH: [Program; 2] = [Program::Ours, Program::Theirs];
-
-/// Whether this machine can run both.
-fn able() -> bool {
-    let needs = ["root", "ip", Daemon::Vrrpx(Mode::Auto).need(), Daemon::Keepalived.need()];
-    needs.into_iter().all(require)
-}
 
 impl Program {
     /// A command that takes keepalived's options.

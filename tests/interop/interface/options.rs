@@ -4,9 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::lab::Lab;
+use vrrp_tests::needs;
 use vrrp_tests::process::Directory;
 
-use super::{BOTH, Program, able, signum};
+use super::{BOTH, Program, signum};
 
 const SOUND: &str = "global_defs {
     script_user root
@@ -33,10 +34,8 @@ const ERRORS: i32 = 5;
 const INSECURE: i32 = 6;
 
 #[test]
+#[needs("lab", "keepalived")]
 fn the_check_of_a_file_ends_as_keepalived_s_does() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let lab = Lab::new(1)?;
     let namespace = &lab.nodes.first().context("no node")?.namespace;
     let folder = Directory::private()?;
@@ -69,10 +68,8 @@ fn the_check_of_a_file_ends_as_keepalived_s_does() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn findings_go_to_the_log_file() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     let folder = Directory::private()?;
     let (file, found) = (folder.path().join("checked.conf"), folder.path().join("found"));
     fs::write(&file, "global_defs {\n    bogus\n}\n")?;
@@ -88,10 +85,8 @@ fn findings_go_to_the_log_file() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn numbers_of_signals_are_the_same() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     for word in ["STOP", "RELOAD", "DATA", "STATS", "STATS_CLEAR", "JSON"] {
         let [ours, theirs] = BOTH.map(|program| signum(program, word));
         let (ours, theirs) = (ours?, theirs?);
@@ -105,10 +100,8 @@ fn numbers_of_signals_are_the_same() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn the_version_has_the_form_that_programs_look_for() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     for program in BOTH {
         for option in ["-v", "--version"] {
             let output = program.command(None)?.arg(option).output()?;
@@ -125,10 +118,8 @@ fn the_version_has_the_form_that_programs_look_for() -> Result<()> {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn unknown_options_are_refused() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     for program in [Program::Ours, Program::Theirs] {
         let output = program.command(None)?.arg("--bogus").output()?;
         ensure!(output.status.code() == Some(1), "{program:?}: {output:?}");

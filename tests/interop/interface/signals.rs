@@ -7,9 +7,10 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 use vrrp_tests::clock::until;
 use vrrp_tests::lab::Lab;
+use vrrp_tests::needs;
 use vrrp_tests::process::Directory;
 
-use super::{BOTH, SOON, able, is_running, send, written_pid};
+use super::{BOTH, SOON, is_running, send, written_pid};
 
 fn config(address: &str) -> String {
     format!(
@@ -20,10 +21,8 @@ fn config(address: &str) -> String {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn a_signal_reads_the_file_again_and_another_ends_the_daemon() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     for program in BOTH {
         let lab = Lab::new(1)?;
         let node = lab.nodes.first().context("no node")?;
@@ -62,10 +61,8 @@ impl Drop for Background {
 }
 
 #[test]
+#[needs("lab", "keepalived")]
 fn without_n_the_daemon_runs_in_the_background_with_its_pid_file() -> Result<()> {
-    if !able() {
-        return Ok(());
-    }
     for program in BOTH {
         let lab = Lab::new(1)?;
         let node = lab.nodes.first().context("no node")?;

@@ -10,9 +10,10 @@ use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{INTERFACE, Node, VIRTUAL_V4};
+use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 
-use crate::{ours, roles, subject};
+use crate::{roles, subject};
 
 const VMAC: &str = "vrrp.51";
 const MAC: &str = "00:00:5e:00:01:33";
@@ -42,21 +43,20 @@ fn carrier(pair: &Pair, node: usize, address: &str) -> Result<String> {
 }
 
 #[test]
+#[needs("subject")]
 fn the_life_cycle_completes_with_virtual_mac_addresses() -> Result<()> {
     for flavour in [Flavour::Vmac, Flavour::VmacV6, Flavour::VmacBase] {
-        let Some(daemon) = subject() else { return Ok(()) };
+        let daemon = subject();
         Pair::settled(flavour.roles(daemon, daemon))?.check(lifecycle)?;
     }
     Ok(())
 }
 
 #[test]
+#[needs("ours")]
 fn a_stop_removes_the_interface_and_restores_the_parent() -> Result<()> {
-    if !ours() {
-        // keepalived 2.2.7 leaves the settings of the parent changed.
-        return Ok(());
-    }
-    let Some(daemon) = subject() else { return Ok(()) };
+    // keepalived 2.2.7 leaves the settings of the parent changed.
+    let daemon = subject();
     let roles = roles(daemon, Instance::v3(200).line("use_vmac"), Instance::v3(100).line("use_vmac"));
     let mut pair = Pair::idle(roles)?;
     pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{INTERFACE}/arp_filter"), "0")?;
@@ -79,8 +79,9 @@ fn a_stop_removes_the_interface_and_restores_the_parent() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_killed_daemon_s_interface_is_reused() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         let index = |pair: &Pair| -> Result<Option<u64>> {
             Ok(link(pair.node(0)?, VMAC).and_then(|link| link["ifindex"].as_u64()))
@@ -102,8 +103,9 @@ fn a_killed_daemon_s_interface_is_reused() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn an_interface_of_another_mode_is_replaced() -> Result<()> {
-    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!(
@@ -120,8 +122,9 @@ fn an_interface_of_another_mode_is_replaced() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_name_that_is_taken_is_left_alone() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!("link add {VMAC} type bridge"))?;
@@ -138,8 +141,9 @@ fn a_name_that_is_taken_is_left_alone() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_configured_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
-    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac carrier0");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip("link add carrier0 type bridge")?;
@@ -158,8 +162,9 @@ fn a_configured_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         pair.observer.clear();
         pair.node(0)?.namespace.ip(&format!("link del {VMAC}"))?;
@@ -173,8 +178,9 @@ fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn the_macvlan_follows_a_parent_that_goes_down_or_is_recreated() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     pair(daemon)?.check(|pair| {
         pair.lab.set_cable(0, false)?;
         pair.wait_for_master(1)?;
@@ -200,8 +206,9 @@ fn the_macvlan_follows_a_parent_that_goes_down_or_is_recreated() -> Result<()> {
 }
 
 #[test]
+#[needs("subject")]
 fn use_vmac_addr_gives_other_interfaces_the_virtual_mac_address() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let addresses = ["10.77.0.200/24", "10.78.0.200/24 dev spare0"];
     let instance =
         |priority| Instance::v3(priority).addresses(&addresses).line("use_vmac\n    use_vmac_addr");
@@ -225,11 +232,9 @@ fn use_vmac_addr_gives_other_interfaces_the_virtual_mac_address() -> Result<()> 
 }
 
 #[test]
+#[needs("ours")]
 fn adverts_are_heard_on_every_receive_path() -> Result<()> {
     for mode in [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket] {
-        if !ours() {
-            return Ok(());
-        }
         let daemon = Daemon::Vrrpx(mode);
         Pair::settled(Flavour::Vmac.roles(daemon, daemon))?.check(|pair| {
             std::thread::sleep(5 * Instance::v3(100).master_down_interval());
@@ -243,8 +248,9 @@ fn adverts_are_heard_on_every_receive_path() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
-    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!(
@@ -268,8 +274,9 @@ fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
 }
 
 #[test]
+#[needs("ours")]
 fn a_reload_makes_and_removes_interfaces() -> Result<()> {
-    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let daemon = subject();
     let plain = |priority| Instance::v3(priority);
     Pair::settled(roles(daemon, plain(200), plain(100)))?.check(|pair| {
         let reload = |pair: &mut Pair, instance: Instance| -> Result<()> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4, VIRTUAL_V6};
+use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
-use vrrp_tests::require;
 
 use super::{MAC, VMAC, carrier, setting};
 use crate::{ours, roles, subject};
@@ -44,16 +44,12 @@ impl Dump {
     }
 }
 
-/// The daemon under test, if tcpdump is installed.
-fn seen_by_tcpdump() -> Option<Daemon> {
-    subject().filter(|_| require("tcpdump"))
-}
-
 /// X02.
 #[test]
+#[needs("subject", "tcpdump")]
 fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
     for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
-        let Some(daemon) = seen_by_tcpdump() else { return Ok(()) };
+        let daemon = subject();
         let instance = |priority| Instance::v3(priority).line(lines);
         let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
         let filter = format!("ip proto 112 or (arp and src host {VIRTUAL_V4})");
@@ -80,8 +76,9 @@ fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
 /// ARP requests for addresses of the parent are never answered with the virtual MAC address, which would draw the
 /// master's traffic to a backup.
 #[test]
+#[needs("ours", "tcpdump")]
 fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
-    let Some(daemon) = seen_by_tcpdump().filter(|_| ours()) else { return Ok(()) };
+    let daemon = subject();
     let config = |priority| Config {
         instances: vec![
             Instance::v3(priority).line("use_vmac"),
@@ -113,8 +110,9 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
 
 /// Packets to the address arrive at the macvlan, while the route back leads through its parent.
 #[test]
+#[needs("subject")]
 fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
+    let daemon = subject();
     let instance =
         |priority| Instance::v3(priority).addresses(&[&format!("{VIRTUAL_V4}/32")]).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
@@ -140,10 +138,10 @@ fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
 /// A departing master reports the groups that it leaves. A switch learns the port of a MAC address from every frame, so
 /// nothing that the old master sends after the new one's first advert may come from the virtual MAC address.
 #[test]
+#[needs("subject", "program", "tcpdump")]
 fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
     // Without a BPF program they do.
-    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
-    let Some(daemon) = seen_by_tcpdump().filter(with_program) else { return Ok(()) };
+    let daemon = subject();
     let instance = |priority| Instance::v6(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
     let reports = "icmp6[0] == 143 or icmp6[0] == 131 or icmp6[0] == 132 or (ip6 proto 0 and ip6[40] == 58)";
@@ -165,10 +163,10 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
 }
 
 #[test]
+#[needs("subject", "program")]
 fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
     // In mode `socket`, reports of the old master mislead the switch.
-    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
-    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    let daemon = subject();
     for (instance, address) in [(Instance::v3 as fn(u8) -> Instance, VIRTUAL_V4), (Instance::v6, VIRTUAL_V6)]
     {
         // The next advert, which would correct the switch, is far away.

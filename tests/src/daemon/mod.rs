@@ -42,6 +42,19 @@ pub enum Mode {
     Socket,
 }
 
+/// The daemon under test, which `VRRPX_SUBJECT` selects: `keepalived`, or a receive path of ours.
+pub fn subject() -> Daemon {
+    match std::env::var("VRRPX_SUBJECT").as_deref() {
+        Ok("keepalived") => Daemon::Keepalived,
+        Ok("native") => Daemon::Vrrpx(Mode::Native),
+        Ok("tcx") => Daemon::Vrrpx(Mode::Tcx),
+        Ok("tc") => Daemon::Vrrpx(Mode::Tc),
+        Ok("generic") => Daemon::Vrrpx(Mode::Generic),
+        Ok("socket") => Daemon::Vrrpx(Mode::Socket),
+        _ => Daemon::Vrrpx(Mode::Auto),
+    }
+}
+
 impl Daemon {
     /// Program that must be present; see [`crate::require`].
     pub fn need(self) -> &'static str {
@@ -55,7 +68,7 @@ impl Daemon {
     /// Name and version, as the program prints them.
     pub fn version(self) -> String {
         let output = match self {
-            Self::Keepalived => Command::new("keepalived").arg("--version").output(),
+            Self::Keepalived => Command::new(keepalived()).arg("--version").output(),
             Self::Frr => Command::new(frr::path("vrrpd")).arg("--version").output(),
             Self::Vrrpx(_) => Command::new(vrrpx()).arg("--version").output(),
         };
@@ -151,7 +164,7 @@ impl Daemon {
         let file = path.join("keepalived.conf");
         let mut command = match self {
             Self::Keepalived => {
-                let mut command = node.namespace.command("keepalived")?;
+                let mut command = node.namespace.command(keepalived())?;
                 command
                     .args(["--dont-fork", "--log-console", "--log-detail", "--no-syslog"])
                     .args(["--vrrp", "--use-file"])
@@ -349,6 +362,11 @@ impl Running {
 /// The built daemon: `VRRPX` if set, else that of [`built`].
 pub fn vrrpx() -> PathBuf {
     std::env::var_os("VRRPX").map_or_else(|| built("vrrpx"), PathBuf::from)
+}
+
+/// keepalived's program: `KEEPALIVED`, or that in PATH.
+fn keepalived() -> PathBuf {
+    std::env::var_os("KEEPALIVED").map_or_else(|| "keepalived".into(), PathBuf::from)
 }
 
 /// A program beside this one in the build directory.
