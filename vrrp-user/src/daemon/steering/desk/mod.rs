@@ -3,8 +3,10 @@
 //! Enters: requests, each with its author. Leaves: the orders in the file, in the history and at the engine, and the
 //! answer. Orders are written before they count, so that a full disk leaves everything as it was.
 
-use std::fmt::Write;
-use std::net::IpAddr;
+mod heir;
+mod maintenance;
+mod scope;
+
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
@@ -12,19 +14,19 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
-use vrrp_ebpf::map::Peer;
-use vrrp_ebpf::time::Timestamp;
 
+use self::heir::{Heir, heir, not_taken, refuse_in_maintenance, refuse_owners, refuse_without_heir};
+use self::scope::{named, scope, single};
 use super::text::check_reason;
 use super::{Kind, LOG, Order, Steerings, audit, file, now};
-use crate::config::{Config, Instance, did_you_mean};
+use crate::config::Instance;
 use crate::daemon::control::{Request, Response};
 use crate::daemon::live::LiveInstance;
 use crate::daemon::log;
 use crate::daemon::queue::{Input, Queue};
-use crate::daemon::status::{self, DaemonContext, SharedContext};
+use crate::daemon::status::{DaemonContext, SharedContext};
 use crate::driver::{clock, ownership};
-use crate::protocol::{self, Event, NoHeir, Standing, State};
+use crate::protocol::{Event, State};
 
 /// Between two looks for the heir.
 const LOOK: Duration = Duration::from_millis(1);
@@ -121,104 +123,6 @@ impl Desk {
                 Err(No::Failed("not an order".to_owned()))
             }
         }
-    }
-
-    /// Keeps instances out. Masters among them hand over first; if no heir comes, they stay masters.
-    async fn begin_maintenance(&self, name: Option<&str>, begin: &Begin<'_>) -> Answer {
-        begin.reason.as_deref().map_or(Ok(()), check_reason).map_err(No::Failed)?;
-        let context = self.shared.now();
-        let scope = scope(&context.config, name)?;
-        if !begin.force {
-            refuse_without_heir(&context, &scope, "maintenance on")?;
-        }
-        let order = begin.order();
-        let before = context.history.read().steerings.clone();
-        let heirs =
-            if begin.force { Vec::new() } else { self.free(&context, &scope, &order, &before).await? };
-        let kept = self.commit(|steerings| {
-            for instance in &scope {
-                let steered = steerings.instances.entry(instance.settings.name.to_string()).or_default();
-                steered.maintenance = Some(order.clone());
-                steered.failover = None;
-            }
-        });
-        if let Err(no) = kept {
-            self.restore(before, &scope).await;
-            return Err(no);
-        }
-        self.steer().await;
-        let mut lines = Vec::new();
-        for instance in &scope {
-            let name = &instance.settings.name;
-            audit(&context, name, "in maintenance", &order);
-            let heir = heirs.iter().find(|heir| heir.name == **name).map(Heir::text);
-            let heir = heir.map(|heir| format!("; {heir}")).unwrap_or_default();
-            lines.push(format!("{name}: in maintenance {}{heir}", until(&order)));
-        }
-        Ok(lines)
-    }
-
-    /// Has the masters among `scope` hand over before they are kept out, and those that become master meanwhile. Until
-    /// their heirs are there, this is a failover, which no reload and no kill takes out of the election.
-    async fn free(
-        &self,
-        context: &DaemonContext,
-        scope: &[&Instance],
-        order: &Order,
-        before: &Steerings,
-    ) -> Result<Vec<Heir>, No> {
-        let mut heirs = Vec::new();
-        loop {
-            let is_master = |it: &&Instance| state(context, it) == Some(State::Master);
-            let masters: Vec<&Instance> = scope.iter().copied().filter(is_master).collect();
-            if masters.is_empty() {
-                return Ok(heirs);
-            }
-            self.commit(|steerings| {
-                for instance in &masters {
-                    let name = instance.settings.name.to_string();
-                    steerings.instances.entry(name).or_default().failover = Some(order.clone());
-                }
-            })?;
-            match self.hand_over(context, &masters).await {
-                Ok(found) => heirs.extend(found),
-                Err(alone) => {
-                    self.restore(before.clone(), scope).await;
-                    return Err(No::Refused(not_taken(&alone, "not in maintenance", "maintenance on")));
-                }
-            }
-        }
-    }
-
-    async fn end_maintenance(&self, name: Option<&str>, by: &str) -> Answer {
-        let context = self.shared.now();
-        let scope = scope(&context.config, name)?;
-        let steerings = context.history.read().steerings.clone();
-        let is_out = |it: &&Instance| {
-            steerings.of(&it.settings.name).is_some_and(|steered| steered.maintenance.is_some())
-        };
-        let out: Vec<&Instance> = scope.into_iter().filter(is_out).collect();
-        match (out.is_empty(), name) {
-            (true, Some(name)) => return Err(No::Refused(vec![format!("{name} is not in maintenance")])),
-            (true, None) => return Ok(vec!["no instance is in maintenance".to_owned()]),
-            (false, _) => {}
-        }
-        self.commit(|steerings| {
-            for instance in &out {
-                if let Some(steered) = steerings.instances.get_mut(&*instance.settings.name) {
-                    steered.maintenance = None;
-                }
-            }
-        })?;
-        self.steer().await;
-        let ended = Order { until: None, by: by.to_owned(), reason: None };
-        Ok(out
-            .iter()
-            .map(|instance| {
-                audit(&context, &instance.settings.name, "maintenance ended", &ended);
-                format!("{}: takes part in the election again", instance.settings.name)
-            })
-            .collect())
     }
 
     /// Hands over, and competes with priority 1 after it.
@@ -515,152 +419,6 @@ const fn over(kind: Kind) -> &'static str {
         Kind::Failover => "its time is over: failover ended",
         Kind::Priority => "its time is over: priority of the configuration",
     }
-}
-
-/// The router that was heard as master after a handover.
-struct Heir {
-    name: String,
-    address: IpAddr,
-    after: Duration,
-}
-
-impl Heir {
-    fn text(&self) -> String {
-        format!("{} is master after {} ms", self.address, self.after.as_millis())
-    }
-}
-
-fn heir(context: &DaemonContext, instance: &Instance, began: Timestamp) -> Option<Heir> {
-    let family = instance.settings.family;
-    let peers = context.maps.peers(instance.id.0).map(|(_, peer)| peer);
-    let is_heir = |peer: &Peer| peer.priority > 0 && Timestamp::from_nanos(peer.last_seen) > began;
-    let peer = peers.filter(is_heir).max_by_key(|peer| peer.priority)?;
-    let address = status::source(&peer, family).parse().ok()?;
-    let after = Timestamp::from_nanos(peer.last_seen).since(began);
-    Some(Heir { name: instance.settings.name.to_string(), address, after })
-}
-
-/// What is known of other routers of an instance.
-fn standing(context: &DaemonContext, instance: &Instance, state: State) -> Standing {
-    let settings = &instance.settings;
-    let peers: Vec<Peer> = context.maps.peers(instance.id.0).map(|(_, peer)| peer).collect();
-    let address = |peer: &Peer| status::source(peer, settings.family).parse().ok();
-    Standing {
-        state,
-        master: status::master(&peers, clock::now()).and_then(address),
-        heard: peers.iter().max_by_key(|peer| peer.last_seen).and_then(address),
-        peer: settings.unicast.as_ref().and_then(|unicast| unicast.peers.first()).map(|peer| peer.address),
-    }
-}
-
-/// Refuses what would leave the addresses of an instance without a router that serves them.
-fn refuse_without_heir(context: &DaemonContext, scope: &[&Instance], command: &str) -> Result<(), No> {
-    let mut lines = Vec::new();
-    for instance in scope {
-        let Some(state) = state(context, instance) else { continue };
-        let (name, interface) = (&instance.settings.name, &instance.settings.interface);
-        let vrid = instance.settings.vrid.number();
-        match protocol::may_leave(&standing(context, instance, state)) {
-            Ok(()) => {}
-            Err(NoHeir::Alone) => lines.push(format!(
-                "{name} is master, and no router is known that would serve its addresses: no other router of VRID {vrid} \
-                 has sent an advert on {interface} since this daemon started, and it has no unicast_peer; a backup \
-                 sends none, so one may be there: vrrpx failover {name} --force tries, and stays master if none is"
-            )),
-            Err(NoHeir::NoMaster) => lines.push(format!(
-                "{name} is a backup that hears no master of VRID {vrid} on {interface}: no router would serve its addresses"
-            )),
-        }
-    }
-    if lines.is_empty() {
-        return Ok(());
-    }
-    lines.push(format!("nothing is changed; vrrpx {command} --force does it nevertheless"));
-    Err(No::Refused(lines))
-}
-
-fn refuse_in_maintenance(context: &DaemonContext, scope: &[&Instance]) -> Result<(), No> {
-    let inner = context.history.read();
-    for name in scope.iter().map(|it| &it.settings.name) {
-        if let Some(order) = inner.steerings.of(name).and_then(|steered| steered.maintenance.as_ref()) {
-            let (until, by) = (until(order), &order.by);
-            return Err(No::Refused(vec![format!(
-                "{name} is in maintenance {until}, by {by}; end that first: vrrpx maintenance off {name}"
-            )]));
-        }
-    }
-    Ok(())
-}
-
-fn refuse_owners(scope: &[&Instance], why: &str) -> Result<(), No> {
-    let owner = scope.iter().find(|it| it.settings.priority.is_owner());
-    owner.map_or(Ok(()), |owner| {
-        let name = &owner.settings.name;
-        Err(No::Refused(vec![format!("{name} owns its addresses (priority 255): {why}")]))
-    })
-}
-
-fn not_taken(names: &[String], outcome: &str, command: &str) -> Vec<String> {
-    let line = |name: &String| format!("{name}: no other router took over in time, and it is {outcome}");
-    let mut lines: Vec<String> = names.iter().map(line).collect();
-    if command == "maintenance on" {
-        lines.push(
-            "vrrpx maintenance on --force takes it out although no router serves its addresses then"
-                .to_owned(),
-        );
-    }
-    lines
-}
-
-/// The instances that an order concerns: all, or those of the name and the other members of their sync groups.
-fn scope<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Instance>, No> {
-    let Some(name) = name else { return Ok(config.instances.iter().collect()) };
-    let mut scope = named(config, name)?;
-    let groups = config.groups.iter().filter(|group| {
-        group.settings.members.iter().any(|member| scope.iter().any(|instance| instance.id == *member))
-    });
-    let members: Vec<&Instance> =
-        groups.flat_map(|group| &group.settings.members).filter_map(|id| config.instance(*id)).collect();
-    for member in members {
-        if !scope.iter().any(|known| known.id == member.id) {
-            scope.push(member);
-        }
-    }
-    Ok(scope)
-}
-
-/// The instance, or the members of the sync group, of this name.
-fn named<'a>(config: &'a Config, name: &str) -> Result<Vec<&'a Instance>, No> {
-    if let Some(instance) = config.instances.iter().find(|it| *it.settings.name == *name) {
-        return Ok(vec![instance]);
-    }
-    let group = config.groups.iter().find(|group| *group.settings.name == *name);
-    match group {
-        Some(group) => {
-            Ok(group.settings.members.iter().filter_map(|member| config.instance(*member)).collect())
-        }
-        None => Err(unknown(config, name)),
-    }
-}
-
-/// The instance of this name; a sync group has no priority of its own.
-fn single<'a>(config: &'a Config, name: &str) -> Result<&'a Instance, No> {
-    if let Some(instance) = config.instances.iter().find(|it| *it.settings.name == *name) {
-        return Ok(instance);
-    }
-    let members = named(config, name)?;
-    let members: Vec<&str> = members.iter().map(|it| &*it.settings.name).collect();
-    Err(No::Refused(vec![format!("{name} is a sync group; name one of its members: {}", members.join(", "))]))
-}
-
-fn unknown(config: &Config, name: &str) -> No {
-    let instances = config.instances.iter().map(|it| &*it.settings.name);
-    let names = instances.chain(config.groups.iter().map(|group| &*group.settings.name));
-    let mut text = format!("{name} is neither an instance nor a sync group of the daemon");
-    if let Some(near) = did_you_mean(name, names) {
-        let _ = write!(text, "; {near}");
-    }
-    No::Unknown(text)
 }
 
 fn live<'a>(context: &'a DaemonContext, instance: &Instance) -> Option<&'a LiveInstance> {
