@@ -6,6 +6,7 @@ pub mod cleanup_plan;
 pub mod clock;
 pub mod fifo;
 pub mod firewall;
+pub mod identity;
 pub mod locals;
 pub mod maps;
 pub mod memory;

@@ -9,27 +9,25 @@
 
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
-use std::fs::Metadata;
 use std::future::pending;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::WaitStatus;
-use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
-use thiserror::Error;
+use nix::unistd::{Gid, Pid, Uid};
 use tokio::time::{sleep, timeout};
 use vrrp_ebpf::time::Timestamp;
 
+pub use super::identity::{Identity, IdentityError};
 use super::output::Output;
 use super::process_limit::{self, CROWD};
 use super::spawn::{Child, Plan, spawn};
 use super::starter;
-use crate::config::{ScriptCommand, ScriptUser};
+use crate::config::ScriptCommand;
 use crate::driver::{clock, shortage};
 
 /// From SIGTERM to SIGKILL.
@@ -37,9 +35,6 @@ pub const GRACE: Duration = Duration::from_secs(2);
 
 /// Time from a start that failed for lack of resources to the next attempt.
 const AGAIN: Duration = Duration::from_millis(200);
-
-/// Runs scripts without a configured user, if it exists; as in keepalived.
-const DEFAULT_USER: &str = "keepalived_script";
 
 /// A command that can be run repeatedly.
 #[derive(Clone, Debug)]
@@ -288,97 +283,6 @@ impl Lingering {
     }
 }
 
-/// User and groups of a command.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Identity {
-    pub uid: Uid,
-    pub gid: Gid,
-    pub name: Arc<str>,
-    /// Supplementary groups.
-    pub groups: Vec<Gid>,
-}
-
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub enum IdentityError {
-    #[error("there is no user `{0}`")]
-    User(Arc<str>),
-    #[error("there is no group `{0}`")]
-    Group(Arc<str>),
-    #[error("cannot look up `{0}`: {1}")]
-    Lookup(Arc<str>, Errno),
-}
-
-impl Identity {
-    pub fn is_root(&self) -> bool {
-        self.uid.is_root()
-    }
-
-    /// Whether the default user for scripts exists.
-    pub fn has_default() -> bool {
-        Self::of(&ScriptUser { name: DEFAULT_USER.into(), group: None }).is_ok()
-    }
-
-    /// Decided by the file mode alone.
-    pub(super) fn may_run(&self, file: &Metadata) -> bool {
-        let groups = || std::iter::once(&self.gid).chain(&self.groups);
-        let bits = if self.is_root() {
-            0o111
-        } else if file.uid() == self.uid.as_raw() {
-            0o100
-        } else if groups().any(|group| group.as_raw() == file.gid()) {
-            0o010
-        } else {
-            0o001
-        };
-        file.mode() & bits != 0
-    }
-
-    /// The user of the script itself, else of the whole configuration, else `keepalived_script` if that exists, else
-    /// the daemon's.
-    pub fn resolve(own: Option<&ScriptUser>, global: Option<&ScriptUser>) -> Result<Self, IdentityError> {
-        if let Some(user) = own.or(global) {
-            return Self::of(user);
-        }
-        let default = ScriptUser { name: DEFAULT_USER.into(), group: None };
-        Ok(Self::of(&default).unwrap_or_else(|_| Self::daemon()))
-    }
-
-    /// Adds all groups of the user if `all`.
-    ///
-    /// # Errors
-    /// The groups cannot be looked up.
-    pub fn with_groups(mut self, all: bool) -> Result<Self, IdentityError> {
-        if all {
-            let failed = |errno| IdentityError::Lookup(Arc::clone(&self.name), errno);
-            let name = CString::new(&*self.name).map_err(|_| failed(Errno::EINVAL))?;
-            self.groups = getgrouplist(&name, self.gid).map_err(failed)?;
-        }
-        Ok(self)
-    }
-
-    pub fn daemon() -> Self {
-        let uid = Uid::effective();
-        let name = if uid.is_root() { "root".into() } else { uid.to_string().into() };
-        Self { uid, gid: Gid::effective(), name, groups: Vec::new() }
-    }
-
-    fn of(user: &ScriptUser) -> Result<Self, IdentityError> {
-        let found = User::from_name(&user.name)
-            .map_err(|errno| IdentityError::Lookup(Arc::clone(&user.name), errno))?
-            .ok_or_else(|| IdentityError::User(Arc::clone(&user.name)))?;
-        let gid = match &user.group {
-            None => found.gid,
-            Some(group) => {
-                Group::from_name(group)
-                    .map_err(|errno| IdentityError::Lookup(Arc::clone(group), errno))?
-                    .ok_or_else(|| IdentityError::Group(Arc::clone(group)))?
-                    .gid
-            }
-        };
-        Ok(Self { uid: found.uid, gid, name: Arc::clone(&user.name), groups: Vec::new() })
-    }
-}
-
 /// Variables not passed on: those that change how a script's programs are loaded or split into words, as in keepalived,
 /// and those that systemd set for the daemon alone.
 const WITHHELD: [&str; 10] = [
@@ -492,17 +396,5 @@ mod tests {
             shell("[ \"$PATH\" = /here -a -n \"$CARGO_MANIFEST_DIR\" ] && exit 5", Duration::from_secs(10));
         let run = job.run(&[], &[("PATH", "/here".to_owned())]).await;
         assert_eq!(run.end, End::Exited(5));
-    }
-
-    #[test]
-    fn users_are_looked_up_by_name() {
-        let user =
-            |name: &str, group: Option<&str>| ScriptUser { name: name.into(), group: group.map(Into::into) };
-        let nobody = Identity::resolve(Some(&user("nobody", None)), Some(&user("root", None))).unwrap();
-        assert!(!nobody.is_root() && nobody.gid.as_raw() != 0);
-        let mixed = Identity::resolve(None, Some(&user("nobody", Some("root")))).unwrap();
-        assert!(!mixed.is_root() && mixed.gid.as_raw() == 0);
-        let unknown = Identity::resolve(Some(&user("no such user", None)), None).unwrap_err();
-        assert_eq!(unknown.to_string(), "there is no user `no such user`");
     }
 }
