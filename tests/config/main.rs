@@ -6,6 +6,7 @@
 
 mod addresses;
 mod checks;
+mod commands;
 mod copies;
 mod corpus;
 mod difference;

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod cargo;
 mod dist;
+mod docs;
 mod guests;
 mod install;
 mod kernels;
@@ -48,6 +49,8 @@ enum Verb {
     Lint,
     /// Check the text of comments and Markdown: width, words, heads
     Prose,
+    /// Make the documentation a site under target/site, with mdBook
+    Docs,
     /// Check that each layer uses only the layers it may use
     Layers,
     /// Install binary, unit, man pages, completions and example configuration
@@ -77,6 +80,7 @@ impl Verb {
             Self::Bench(arguments) => bench::bench(&arguments)?,
             Self::Lint => lint::lint()?,
             Self::Prose => prose::check()?,
+            Self::Docs => docs::docs()?,
             Self::Layers => layers::check()?,
             Self::Install(arguments) => install::install(&arguments)?,
             Self::Dist(arguments) => dist::dist(&arguments)?,

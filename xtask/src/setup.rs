@@ -10,14 +10,25 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root, run, show};
 
-const LINKER: &str = "bpf-linker";
-/// Also named in `vrrp-user/build.rs`.
-const LINKER_VERSION: &str = "0.10.3";
+/// A program from crates.io, of one version.
+#[derive(Clone, Copy, Debug)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+    features: &'static [&'static str],
+}
+
+/// Its version is also named in `vrrp-user/build.rs`.
+const LINKER: Tool = Tool { name: "bpf-linker", version: "0.10.3", features: &[] };
+
+/// Makes the site of the documentation.
+const MDBOOK: Tool =
+    Tool { name: "mdbook", version: "0.5.4", features: &["--no-default-features", "--features", "search"] };
 
 /// Installs missing dependencies; silent if there are none.
 pub(crate) fn setup() -> Result<()> {
     sources()?;
-    linker()
+    LINKER.installed().map(drop)
 }
 
 fn sources() -> Result<()> {
@@ -36,35 +47,46 @@ fn sources() -> Result<()> {
     })
 }
 
-fn linker() -> Result<()> {
-    let own = root()?.join("target").join(LINKER);
-    let program = own.join("bin").join(LINKER);
-    if is_right(&program) || is_right(Path::new(LINKER)) {
-        return Ok(());
-    }
-    eprintln!("setup: installing {LINKER} {LINKER_VERSION} under target/ (once; takes some minutes)");
-    let mut install = cargo()?;
-    install.args(["install", LINKER, "--version", LINKER_VERSION, "--locked", "--force", "--root"]).arg(&own);
-    let line = format!("cargo install {LINKER} --version {LINKER_VERSION} --locked --root {}", own.display());
-    run(install).with_context(|| {
-        format!(
-            "{LINKER} {LINKER_VERSION} is missing. With network and write access to target/, run:\n    {line}"
-        )
-    })?;
-    if !is_right(&program) {
-        bail!("after its installation {} is not {LINKER} {LINKER_VERSION}", program.display());
-    }
-    Ok(())
+/// mdBook, installed if it is missing.
+pub(crate) fn mdbook() -> Result<PathBuf> {
+    MDBOOK.installed()
 }
 
-fn is_right(program: &Path) -> bool {
-    let output = Command::new(program).arg("--version").output();
-    output.is_ok_and(|output| says(&String::from_utf8_lossy(&output.stdout), LINKER_VERSION))
+impl Tool {
+    /// The program in PATH or under target/, installed there if it is missing.
+    fn installed(self) -> Result<PathBuf> {
+        let Self { name, version, features } = self;
+        let own = root()?.join("target").join(name);
+        let program = own.join("bin").join(name);
+        if self.is(&program) {
+            return Ok(program);
+        }
+        if self.is(Path::new(name)) {
+            return Ok(name.into());
+        }
+        eprintln!("setup: installing {name} {version} under target/ (once; takes some minutes)");
+        let mut install = cargo()?;
+        install.args(["install", name, "--version", version, "--locked", "--force"]).args(features);
+        install.arg("--root").arg(&own);
+        let line = show(&install);
+        run(install).with_context(|| {
+            format!("{name} {version} is missing. With network and write access to target/, run:\n    {line}")
+        })?;
+        if !self.is(&program) {
+            bail!("after its installation {} is not {name} {version}", program.display());
+        }
+        Ok(program)
+    }
+
+    fn is(self, program: &Path) -> bool {
+        let output = Command::new(program).arg("--version").output();
+        output.is_ok_and(|output| says(&String::from_utf8_lossy(&output.stdout), self.version))
+    }
 }
 
 /// Whether the answer to `--version` names this version.
 fn says(answer: &str, version: &str) -> bool {
-    answer.split_whitespace().any(|word| word == version)
+    answer.split_whitespace().any(|word| word.trim_start_matches('v') == version)
 }
 
 fn sysroot() -> Result<PathBuf> {
@@ -85,5 +107,6 @@ mod tests {
         assert!(says("bpf-linker 0.10.3\n", "0.10.3"));
         assert!(!says("bpf-linker 0.10.30\n", "0.10.3"));
         assert!(!says("", "0.10.3"));
+        assert!(says("mdbook v0.5.4\n", "0.5.4"));
     }
 }

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::cargo::{cargo, run};
 use crate::tally::Tally;
-use crate::{build, guests, kernels, layers, lint, packages, prose};
+use crate::{build, docs, guests, kernels, layers, lint, packages, prose};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -58,6 +58,7 @@ fn everything(tally: &mut Tally) -> Result<()> {
     }
     tally.check("layers", layers::check());
     tally.check("prose", prose::check());
+    tally.check("docs", docs::check());
 
     let mut units = cargo()?;
     units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--no-fail-fast"]);
