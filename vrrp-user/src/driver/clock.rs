@@ -33,6 +33,11 @@ pub fn now() -> Timestamp {
     counted(shown_now(), OFFSET.load(Relaxed))
 }
 
+/// Processor time of the calling thread, to measure work that other threads may interrupt.
+pub(super) fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 /// A time on the clock shown to this process: the kernel takes the absolute times of timers on that clock.
 pub fn shown(at: Timestamp) -> Duration {
     Duration::from_nanos(at.as_nanos().saturating_add_signed(OFFSET.load(Relaxed)))

@@ -27,7 +27,7 @@ pub enum Entry {
 pub(super) struct Loaded {
     /// Name of its program in the object.
     pub(super) name: &'static str,
-    /// Time that the kernel took to verify and compile it.
+    /// Processor time that the kernel took to verify and compile it.
     pub(super) verification: Duration,
 }
 
@@ -62,22 +62,23 @@ impl Entry {
 }
 
 impl Entries {
-    /// Loads each entry, all at once: the kernel verifies each for some 40 ms.
+    /// Loads the `wanted` entries, all at once: the kernel verifies each for some 40 ms.
     ///
     /// # Errors
     /// The kernel refuses all of them: the reason for the last one.
-    pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+    pub(super) fn load(ebpf: &mut Ebpf, wanted: &[Entry]) -> Result<Self, LoadError> {
         let mut programs: HashMap<&str, &mut Program> = ebpf.programs_mut().collect();
         let mut entries: HashMap<_, _> = thread::scope(|scope| {
-            let threads = Entry::ALL.map(|entry| {
+            let threads = wanted.iter().map(|&entry| {
                 let own: Vec<_> =
                     entry.names().iter().filter_map(|name| Some((*name, programs.remove(name)?))).collect();
                 (entry, thread::Builder::new().spawn_scoped(scope, move || first(own)))
             });
+            let threads: Vec<_> = threads.collect();
             let ended = threads.into_iter().map(|(entry, thread)| Some((entry, thread.ok()?.join().ok()?)));
             ended.flatten().collect()
         });
-        for entry in Entry::ALL {
+        for &entry in wanted {
             // No thread could be started.
             entries.entry(entry).or_insert_with(|| {
                 let own = ebpf.programs_mut().filter_map(|(name, program)| {
@@ -91,7 +92,7 @@ impl Entries {
         if entries.values().any(Result::is_ok) {
             return Ok(Self(entries));
         }
-        let refused = Entry::ALL.into_iter().rev().find_map(|entry| entries.remove(&entry)?.err());
+        let refused = wanted.iter().rev().find_map(|entry| entries.remove(entry)?.err());
         Err(refused.unwrap_or(LoadError::NotBuilt))
     }
 
@@ -108,9 +109,9 @@ impl Entries {
 fn first(programs: Vec<(&'static str, &mut Program)>) -> Result<Loaded, LoadError> {
     let mut refused = LoadError::NotBuilt;
     for (name, program) in programs {
-        let started = clock::now();
+        let started = clock::thread_time();
         match load(program) {
-            Ok(()) => return Ok(Loaded { name, verification: clock::now().since(started) }),
+            Ok(()) => return Ok(Loaded { name, verification: clock::thread_time().saturating_sub(started) }),
             Err(error) => refused = LoadError::from_program(&error),
         }
         if !refused.is_unknown_flag() {

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::mem::size_of;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -17,7 +16,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, include_bytes_aligned};
 use vrrp_ebpf::map::{
-    AllowedPeer, AllowedPeerKey, Event, InstanceKey, PEERS_PER_SLOT, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
+    AllowedPeer, AllowedPeerKey, InstanceKey, PEERS_PER_SLOT, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
 };
 
 use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
@@ -33,7 +32,7 @@ use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
 use super::pin::{self, PinError, Pins};
 use super::pod::{Key, Known, Leased, Local, Place, Sender};
-use super::ring::Ring;
+use super::ring::{self, Ring};
 use super::unmapped::{Unmapped, second};
 use crate::driver::RxPath;
 use crate::driver::maps::Maps;
@@ -42,7 +41,7 @@ use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::ownership;
 
 /// The object from bpf-linker; empty if its tools were missing at build time.
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
 
 /// Room for leased addresses: per slot, and at least in all.
 const LEASES_PER_SLOT: u32 = 32;
@@ -65,7 +64,7 @@ pub struct Program {
     pub(super) locals: BpfHashMap<MapData, Local, u32>,
     maps: Arc<Maps>,
     /// All maps by name, for pinning.
-    all: Vec<(String, MapData)>,
+    pub(super) all: Vec<(String, MapData)>,
     pins: Option<Pins>,
     /// Owner of its filters.
     owner: Name,
@@ -83,6 +82,14 @@ impl Program {
     /// # Errors
     /// See [`LoadError`]; the caller may continue with sockets.
     pub fn load(slots: u32) -> Result<Self, LoadError> {
+        Self::load_only(slots, &Entry::ALL)
+    }
+
+    /// As [`Self::load`], with these entries alone; nothing can be attached to the hooks of the others.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_only(slots: u32, entries: &[Entry]) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -101,7 +108,7 @@ impl Program {
             .map_max_entries("PEERS", slots.saturating_mul(PEERS_PER_SLOT))
             .map_max_entries("REJECTED", slots.saturating_mul(REJECTS_PER_SLOT))
             .map_max_entries("BUDGETS", slots)
-            .map_max_entries("EVENTS", ring_bytes(slots))
+            .map_max_entries("EVENTS", ring::bytes(slots))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
             .map_max_entries("ALLOWED_PEERS", slots.saturating_mul(ALLOWED_PEERS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
@@ -110,7 +117,7 @@ impl Program {
             .map_max_entries("MLD_SOURCE_MACS", slots.saturating_mul(MLD_SOURCE_MACS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
-        let entries = Entries::load(&mut ebpf)?;
+        let entries = Entries::load(&mut ebpf, entries)?;
         let all = every_map(&ebpf)?;
         let keys = typed(&mut ebpf, "KEYS")?;
         let shortcuts = typed(&mut ebpf, "SHORTCUTS")?;
@@ -434,14 +441,6 @@ impl fmt::Debug for Program {
             .field("interfaces", &self.links.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Room for an event per slot, of which there are twice as many as instances, within 256 KiB and 8 MiB; the kernel
-/// requires a power of two.
-fn ring_bytes(slots: u32) -> u32 {
-    const EVENT: u32 = 1528;
-    const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
-    slots.saturating_mul(EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
 }
 
 /// A second descriptor of each map. Skips names with a dot: they are the compiler's, and bpffs does not allow them.

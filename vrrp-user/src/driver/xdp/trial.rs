@@ -2,14 +2,20 @@
 //!
 //! Enters: a frame. Leaves: the verdict and the time of a run. Absent: an interface.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use aya::Ebpf;
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, VerifierLogLevel};
+use libc::rlim_t;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::entry::{self, Entry};
 use super::load_error::LoadError;
-use super::program::Program;
+use super::loader::loader;
+use super::program::{OBJECT, Program};
 
 /// Result of BPF_PROG_TEST_RUN.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,8 +31,9 @@ pub struct Run {
 pub struct Verification {
     /// Name of its program in the object.
     pub program: &'static str,
+    /// Processor time.
     pub duration: Duration,
-    /// Instructions processed by the verifier (Linux 5.16).
+    /// Instructions walked by the verifier, as the kernel reports them of a loaded program (Linux 5.16).
     pub instructions: Option<u32>,
 }
 
@@ -60,6 +67,46 @@ impl Program {
         let instructions = info.and_then(|info| info.verified_instruction_count());
         Ok(Verification { program: loaded.name, duration: loaded.verification, instructions })
     }
+
+    /// Instructions walked by the verifier for an entry, as the kernel's log counts them (Linux 5.2). aya asks for the
+    /// log of a refused program only. So this verifies the entry once more with no descriptor left for it: the kernel
+    /// then refuses the program after it has verified it. No other thread may open files meanwhile.
+    ///
+    /// # Errors
+    /// The kernel's, for the maps of the second program or the limit of descriptors; or the log has no count.
+    pub fn instructions_by_log(&self, entry: Entry) -> io::Result<u32> {
+        let loaded = self.entries.get(entry).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut loader = loader();
+        let mut ebpf = loader
+            .verifier_log_level(VerifierLogLevel::STATS)
+            .load(OBJECT)
+            .map_err(|error| io::Error::other(LoadError::from_ebpf(&error)))?;
+        let program = ebpf
+            .program_mut(loaded.name)
+            .ok_or_else(|| io::Error::other("the object has no such program"))?;
+        let refused = without_descriptors(|| entry::load(program))?;
+        let counted = match &refused {
+            Err(ProgramError::LoadError { verifier_log, .. }) => processed(&verifier_log.to_string()),
+            _ => None,
+        };
+        counted.ok_or_else(|| io::Error::other(format!("the verifier's log has no count: {refused:?}")))
+    }
+}
+
+/// Calls `work` while this process can open no descriptor.
+fn without_descriptors<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // A new descriptor is the lowest one that is free.
+    let free = rlim_t::try_from(File::open("/dev/null")?.as_raw_fd()).map_err(io::Error::other)?;
+    setrlimit(Resource::RLIMIT_NOFILE, free, hard)?;
+    let result = work();
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+    Ok(result)
+}
+
+/// The count in a log's line `processed 51034 insns (limit 1000000) …`.
+fn processed(log: &str) -> Option<u32> {
+    log.lines().find_map(|line| line.strip_prefix("processed ")?.split(' ').next()?.parse().ok())
 }
 
 fn run(ebpf: &Ebpf, entry: Entry, name: &str, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
@@ -70,4 +117,17 @@ fn run(ebpf: &Ebpf, entry: Entry, name: &str, frame: &[u8], repeat: u32) -> Resu
         Entry::Tc => <&SchedClassifier>::try_from(program)?.test_run(options)?,
     };
     Ok(Run { verdict: result.return_value, duration: result.duration })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_in_the_statistics_of_the_log() {
+        let log = "verification time 40123 usec\nstack depth 136+0+24\nprocessed 51034 insns (limit 1000000) \
+                   max_states_per_insn 30 total_states 2613 peak_states 840 mark_read 92\n";
+        assert_eq!(processed(log), Some(51_034));
+        assert_eq!(processed("R4 min value is negative\n"), None);
+    }
 }
