@@ -56,8 +56,9 @@ pub fn until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) -> R
     poll(what, within, || Ok(holds().then_some(())))
 }
 
-fn slowness() -> u32 {
-    std::env::var(SLOWNESS).ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+/// The factor by which this machine is slower than usual: 1, or more in an emulated machine.
+pub fn slowness() -> u32 {
+    std::env::var(SLOWNESS).ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC.

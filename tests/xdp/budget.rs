@@ -23,14 +23,11 @@ fn events_are_limited() {
         let master = advert(V3_IPV4, 1);
         stand.watch(&master, 34);
         next_window();
-        let outcomes: Vec<_> = (0..10 * BUDGET_OTHERS).map(|_| stand.run(&from(1))).collect();
-        let events = outcomes.iter().filter(|outcome| **outcome == EVENT).count();
-        let over =
-            outcomes.iter().filter(|outcome| **outcome == Outcome::Dropped(Counter::OverBudget)).count();
-        assert_eq!(events + over, outcomes.len());
-        assert!(events >= BUDGET_OTHERS as usize && over > 0, "{events} events, {over} over budget");
+        let [events, over] =
+            stand.flood(0, &from(1), 10 * BUDGET_OTHERS, [Counter::Event, Counter::OverBudget]);
+        assert!(events >= BUDGET_OTHERS && over > 0, "{events} events, {over} over budget");
         assert_eq!(stand.run(&master), Outcome::Passed(Counter::Steady));
-        assert_eq!(stand.woken().len(), events);
+        assert_eq!(stand.woken().len(), events as usize);
         next_window();
         assert_eq!(stand.run(&from(1)), EVENT);
     });
@@ -44,9 +41,8 @@ fn a_higher_priority_is_heard_in_a_flood_of_lower_ones() {
         on_each_entry(&InstanceRules { priority: 100, ..slot(V3_IPV4) }, Family::V4, 0, |stand| {
             let of = |priority: u8| from(1).byte(2, priority);
             next_window();
-            let over = (0..4 * BUDGET_OTHERS)
-                .filter(|_| stand.run(&of(flooding)) == Outcome::Dropped(Counter::OverBudget))
-                .count();
+            let counters = [Counter::Event, Counter::OverBudget];
+            let [_, over] = stand.flood(0, &of(flooding), 4 * BUDGET_OTHERS, counters);
             assert!(over > 0);
             assert_eq!(stand.run(&of(199 - flooding)), EVENT, "in a flood of priority {flooding}");
         });
@@ -120,15 +116,17 @@ fn a_full_ring_is_counted() {
             let key = InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + u8::try_from(index).unwrap());
             stand.insert(index, &slot(V3_IPV4), key);
         }
-        let mut outcomes = Vec::new();
+        let (mut events, mut full) = (0, 0);
         for index in 0..SLOTS {
             let frame = advert(V3_IPV4, 1).byte(1, VRID + index);
-            outcomes.extend((0..BUDGET_OTHERS).map(|_| stand.run(&frame)));
+            let counters = [Counter::Event, Counter::RingFull];
+            let [queued, lost] = stand.flood(index.into(), &frame, BUDGET_OTHERS, counters);
+            events += queued;
+            full += lost;
         }
-        let full = outcomes.iter().filter(|outcome| **outcome == Outcome::Passed(Counter::RingFull)).count();
-        assert!(full > 0, "{} events found room", outcomes.len());
+        assert!(full > 0, "{events} events found room");
         let records = |index| stand.program.maps().peer(index, 0).unwrap().adverts;
         assert_eq!((0..SLOTS.into()).map(records).sum::<u64>(), u64::from(SLOTS) * u64::from(BUDGET_OTHERS));
-        assert_eq!(stand.woken().len() + full, outcomes.len());
+        assert_eq!(stand.woken().len(), events as usize);
     }
 }

@@ -122,17 +122,18 @@ fn an_advert_beyond_the_budget_suspends_no_lease() {
     on_each_owner(&form, |stand, ask| {
         next_window();
         let better = advert(V3_IPV4, 1).byte(2, 200);
-        let over = (0..4 * BUDGET_OTHERS)
-            .filter(|_| stand.run(&better) == Outcome::Dropped(Counter::OverBudget))
-            .count();
-        assert!(over > 0);
-        let last = stamps(stand).pop().unwrap();
-        stand.program.maps().settle_challenge(0, last);
-        while stand.run(&better) == EVENT {}
-        if let Some(last) = stamps(stand).pop() {
-            stand.program.maps().settle_challenge(0, last);
-        }
-        assert_eq!(stand.run(&better), Outcome::Dropped(Counter::OverBudget));
+        let flood =
+            |stand: &Stand| stand.flood(0, &better, 4 * BUDGET_OTHERS, [Counter::Event, Counter::OverBudget]);
+        // On a slow machine the window may end between the flood and the advert.
+        let is_beyond = |stand: &mut Stand| {
+            let [_, over] = flood(stand);
+            assert!(over > 0);
+            if let Some(last) = stamps(stand).pop() {
+                stand.program.maps().settle_challenge(0, last);
+            }
+            stand.run(&better) == Outcome::Dropped(Counter::OverBudget)
+        };
+        assert!((0..20).any(|_| is_beyond(stand)), "no advert was beyond the budget");
         assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}", stand.entry);
     });
 }

@@ -104,13 +104,7 @@ const FLOOD: u32 = 200;
 
 /// Sends a flood while the ring is not read; returns the number of events, and of adverts over the budget.
 fn flood(stand: &Stand, host: u8) -> (u32, u32) {
-    let maps = stand.program.maps();
-    let counts = || [Counter::Event, Counter::OverBudget].map(|it| maps.counters(Some(0)).counter(it));
-    let before = counts();
-    stand.program.run(stand.entry, &from(host).build(), FLOOD).unwrap();
-    let [events, dropped] = [0, 1].map(|at| u32::try_from(counts()[at] - before[at]).unwrap());
-    assert_eq!(events + dropped, FLOOD, "the ring was never full");
-    (events, dropped)
+    stand.flood(0, &from(host), FLOOD, [Counter::Event, Counter::OverBudget]).into()
 }
 
 /// While the daemon keeps up, each advert is judged, as only the signature identifies the master's.

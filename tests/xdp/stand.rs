@@ -1,5 +1,8 @@
 //! A loaded program with one instance, and the effect of a frame on it.
 
+use std::mem::take;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use vrrp_ebpf::map::{Counter, Counters, InstanceKey, InstanceRules, LocalKey};
@@ -28,21 +31,74 @@ pub(crate) enum Outcome {
     Rejected(Reject),
 }
 
+/// Programs with their rings that no test uses now, by entry and number of slots. To verify a program takes longer than
+/// most tests, in a guest by far.
+static IDLE: Mutex<Vec<(Entry, u32, Program, Ring)>> = Mutex::new(Vec::new());
+
 pub(crate) struct Stand {
-    pub(crate) program: Program,
-    pub(crate) ring: Ring,
+    pub(crate) program: Lent<Program>,
+    pub(crate) ring: Lent<Ring>,
     pub(crate) entry: Entry,
+    slots: u32,
+}
+
+/// A thing that the stand gives back when it is dropped.
+pub(crate) struct Lent<T>(Option<T>);
+
+impl<T> Default for Lent<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Deref for Lent<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("lent until the stand is dropped")
+    }
+}
+
+impl<T> DerefMut for Lent<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("lent until the stand is dropped")
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        let lent = (take(&mut self.program).0, take(&mut self.ring).0);
+        if let (Some(mut program), Some(mut ring)) = lent
+            && !std::thread::panicking()
+        {
+            program.wipe().unwrap();
+            let _events = ring.drain(usize::MAX, |_| {});
+            IDLE.lock().unwrap().push((self.entry, self.slots, program, ring));
+        }
+    }
+}
+
+/// A program as after its load.
+fn lend(entry: Entry, slots: u32) -> (Program, Ring) {
+    let mut idle = IDLE.lock().unwrap();
+    if let Some(at) = idle.iter().position(|(known, size, ..)| (*known, *size) == (entry, slots)) {
+        let (_, _, program, ring) = idle.swap_remove(at);
+        return (program, ring);
+    }
+    drop(idle);
+    let mut program = Program::load_only(slots, &[entry]).unwrap();
+    let ring = program.ring().unwrap();
+    (program, ring)
 }
 
 impl Stand {
     pub(crate) fn new(entry: Entry, slots: u32) -> Self {
-        let mut program = Program::load(slots).unwrap();
-        let ring = program.ring().unwrap();
+        let (mut program, ring) = lend(entry, slots);
         let addresses = FURTHER.map(|address| address.parse().unwrap());
         let addresses = addresses.map(|it| LocalKey::of_address(LOOPBACK, Family::of(it), widen(it)));
         let locals = [LocalKey::of_mac(LOOPBACK, OWN_MAC.0)].into_iter().chain(addresses);
         program.set_locals(&locals.collect::<Vec<_>>(), &[]).unwrap();
-        Self { program, ring, entry }
+        Self { program: Lent(Some(program)), ring: Lent(Some(ring)), entry, slots }
     }
 
     /// A stand with slot 0 for VRID 51 of one dialect.
@@ -89,6 +145,24 @@ impl Stand {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Sends a frame of this slot many times, within one call of the kernel and so within one window of the budget even
+    /// on an emulated machine. Returns how far each of these counters rose; together they count every frame.
+    pub(crate) fn flood<const N: usize>(
+        &self,
+        slot: u32,
+        frame: &Frame,
+        frames: u32,
+        counters: [Counter; N],
+    ) -> [u32; N] {
+        let counts = || counters.map(|counter| self.program.maps().counters(Some(slot)).counter(counter));
+        let before = counts();
+        self.program.run(self.entry, &frame.build(), frames).unwrap();
+        let mut rises = counts().into_iter().zip(before).map(|(after, before)| after - before);
+        let rises = [(); N].map(|()| u32::try_from(rises.next().unwrap()).unwrap());
+        assert_eq!(rises.iter().sum::<u32>(), frames, "{counters:?}: {rises:?}");
+        rises
     }
 
     /// Counters without an instance, then those of each slot.

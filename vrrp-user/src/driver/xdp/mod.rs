@@ -26,6 +26,7 @@ pub mod ring;
 mod survey;
 mod trial;
 mod unmapped;
+mod wipe;
 
 pub use attach::{AttachError, Attached, Mode};
 pub use capabilities::Capability;

@@ -1,0 +1,95 @@
+//! Empty maps for a loaded program: for tests, which share one program, as the verifier takes longer than they do.
+//!
+//! Enters: maps of any content. Leaves: the same maps as after a load. Absent: the ring, which only its reader empties.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use aya::maps::{MapData, MapError, MapType};
+use aya::util::nr_cpus;
+
+use super::pin::bpf;
+use super::program::Program;
+
+/// Commands of bpf(2), `linux/bpf.h`.
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
+const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
+
+/// The kernel copies values of a per-CPU array in whole words.
+const WORD: usize = 8;
+
+impl Program {
+    /// Removes all that was written to the maps since the load, except events that wait in the ring.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn wipe(&mut self) -> io::Result<()> {
+        self.all.iter().try_for_each(|(_, map)| wipe(map))
+    }
+}
+
+/// An element of a map, for the commands above. `value` is that of the next key for `BPF_MAP_GET_NEXT_KEY`.
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+fn wipe(map: &MapData) -> io::Result<()> {
+    let invalid = |error: MapError| io::Error::other(error);
+    let info = map.info().map_err(invalid)?;
+    let size = |bytes: u32| usize::try_from(bytes).map_err(io::Error::other);
+    let value = size(info.value_size())?;
+    match info.map_type().map_err(invalid)? {
+        MapType::Array => zero(map, info.max_entries(), value),
+        MapType::PerCpuArray => {
+            let cpus = nr_cpus().map_err(|(_, error)| error)?;
+            zero(map, info.max_entries(), value.next_multiple_of(WORD).saturating_mul(cpus))
+        }
+        MapType::Hash => remove_all(map, size(info.key_size())?),
+        _ => Ok(()),
+    }
+}
+
+/// Sets every element of an array to zeros.
+fn zero(map: &MapData, elements: u32, bytes: usize) -> io::Result<()> {
+    let value = vec![0_u8; bytes];
+    (0..elements)
+        .try_for_each(|index| command(map, BPF_MAP_UPDATE_ELEM, &index.to_ne_bytes(), &value).map(drop))
+}
+
+fn remove_all(map: &MapData, bytes: usize) -> io::Result<()> {
+    let mut key = vec![0_u8; bytes];
+    while next(map, &mut key)? {
+        command(map, BPF_MAP_DELETE_ELEM, &key, &[])?;
+    }
+    Ok(())
+}
+
+/// Reads the first key into `key`; false if the map is empty.
+fn next(map: &MapData, key: &mut [u8]) -> io::Result<bool> {
+    let element = Element { value: key.as_mut_ptr().expose_provenance() as u64, ..element(map, &[]) };
+    match bpf(BPF_MAP_GET_NEXT_KEY, &element) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn command(map: &MapData, command: libc::c_int, key: &[u8], value: &[u8]) -> io::Result<i32> {
+    bpf(command, &Element { value: address(value), ..element(map, key) })
+}
+
+fn element(map: &MapData, key: &[u8]) -> Element {
+    let map = map.fd().as_fd().as_raw_fd().cast_unsigned();
+    Element { map, padding: 0, key: address(key), value: 0, flags: 0 }
+}
+
+/// The kernel takes 0 for no bytes: as the key before the first one, and for a command without a value.
+fn address(bytes: &[u8]) -> u64 {
+    if bytes.is_empty() { 0 } else { bytes.as_ptr().expose_provenance() as u64 }
+}
