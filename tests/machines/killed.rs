@@ -28,7 +28,7 @@ fn the_heir_answers_after_master_down_interval() -> Result<()> {
         let first = asks.iter().find(|ask| ask.by.contains(&1)).context("no answer")?;
         let outage = Duration::from_nanos(first.sent.saturating_sub(died));
         let patience = of(100).master_down_interval();
-        eprintln!("| {interval} ms | killed | {} ms |", outage.as_millis());
+        scene.report(&format!("{interval} ms | killed | {} ms", outage.as_millis()));
         ensure!(outage <= patience + SLOW, "no node answered for {outage:?}: {}", scene.log(1));
         ensure!(client.answers(0, first.sent) == 0, "a dead machine answers");
     }

@@ -35,7 +35,7 @@ fn check(queue: u32) -> Result<()> {
                 }
                 let outcome = scene.pause(Duration::from_millis(pause), Duration::from_secs(4));
                 let outcome = outcome.with_context(|| scene.log(0))?;
-                eprintln!("| {queue} | {interval} ms | {role} | {pause} ms | {outcome} |");
+                scene.report(&format!("{queue} | {interval} ms | {role} | {pause} ms | {outcome}"));
                 if let Err(error) = judge(&outcome) {
                     failures.push(format!("{interval} ms, {role}, {pause} ms: {error}"));
                 }

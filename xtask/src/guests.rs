@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::cargo::{built, cargo, show};
-use crate::kernels;
 use crate::tally::Tally;
+use crate::{kernels, verify};
 
 /// Kernels that the gate boots: those of the two Debian releases in use.
 pub(crate) const GATE: [&str; 2] = ["6.1", "6.12"];
@@ -38,8 +38,7 @@ struct Row {
 const CARDS: [&str; 4] = ["vmxnet3", "virtio-net-pci", "virtio-net-pci", "virtio-net-pci"];
 
 const ROWS: [Row; 4] = [
-    // The verifier takes seconds for each load, and each of these tests loads the program several times. The gate runs
-    // a check of each kind on each entry.
+    // The gate runs a check of each kind on each entry.
     Row { program: "xdp", on_paths: false, threads: 2, tests: &[], gate: &["fence::tags"] },
     // Written for emulation, with generous times.
     Row {
@@ -82,13 +81,46 @@ const ROWS: [Row; 4] = [
     },
 ];
 
-/// Tests that boot their own machines, with one kernel only, as they do not depend on it.
-const MACHINES: &str = "machines";
-const MACHINES_KERNEL: &str = "6.12";
+/// The load of each entry, and the verifier's work for it. Not a test program of cargo.
+const VERIFY: &str = "verify";
 
-/// Downloads these kernels and runs the tests in each; with `is_gate`, those of the gate only.
-pub(crate) fn test(tally: &mut Tally, names: &[&str], is_gate: bool) -> Result<()> {
+/// Tests that boot their own machines, two of a kernel.
+const MACHINES: &str = "machines";
+
+/// Programs of a guest by name.
+pub(crate) fn programs() -> impl Iterator<Item = &'static str> {
+    [VERIFY, MACHINES].into_iter().chain(ROWS.iter().map(|row| row.program))
+}
+
+/// What to run in a guest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope<'a> {
+    /// The part in the gate.
+    Gate,
+    /// Everything.
+    All,
+    /// These programs.
+    Only(&'a [String]),
+}
+
+impl Scope<'_> {
+    fn has(self, program: &str) -> bool {
+        match self {
+            Self::Gate => program != MACHINES,
+            Self::All => true,
+            Self::Only(programs) => programs.iter().any(|chosen| chosen == program),
+        }
+    }
+
+    fn is_gate(self) -> bool {
+        matches!(self, Self::Gate)
+    }
+}
+
+/// Downloads these kernels and runs the tests in each.
+pub(crate) fn test(tally: &mut Tally, names: &[&str], scope: Scope<'_>) -> Result<()> {
     let mut programs = Vec::new();
+    let mut verification = None;
     for name in names {
         if let Err(error) = kernels::get(name) {
             tally.skip(&format!("kernel {name}"), &format!("{error:#}"));
@@ -100,10 +132,16 @@ pub(crate) fn test(tally: &mut Tally, names: &[&str], is_gate: bool) -> Result<(
         }
         if programs.is_empty() {
             programs = build()?;
+            match scope.has(VERIFY).then(verify_command).transpose() {
+                Ok(command) => verification = command,
+                Err(error) => tally.skip(VERIFY, &format!("{error:#}")),
+            }
         }
-        tally.run(guest(name, &programs, is_gate)?)?;
-        if !is_gate && *name == MACHINES_KERNEL {
-            tally.run(machines(&programs)?)?;
+        if self::programs().any(|program| program != MACHINES && scope.has(program)) {
+            tally.run(guest(name, &programs, verification.as_deref(), scope)?)?;
+        }
+        if scope.has(MACHINES) {
+            tally.run(machines(name, &programs)?)?;
         }
     }
     Ok(())
@@ -116,11 +154,20 @@ fn usable() -> Result<()> {
 }
 
 /// One guest, in which all tests for this kernel run in turn.
-fn guest(name: &str, programs: &[(String, String)], is_gate: bool) -> Result<Command> {
+fn guest(
+    name: &str,
+    programs: &[(String, String)],
+    verification: Option<&str>,
+    scope: Scope<'_>,
+) -> Result<Command> {
+    let is_gate = scope.is_gate();
     let mut command = Command::new(built("vm", false)?);
     command.args(["--kernel", name]);
     command.args(CARDS.iter().flat_map(|card| ["--card", card]));
-    for row in &ROWS {
+    if let Some(verification) = verification {
+        command.arg("--run").arg(verification);
+    }
+    for row in ROWS.iter().filter(|row| scope.has(row.program)) {
         let path = programs.iter().find(|(known, _)| known == row.program);
         let path = &path.with_context(|| format!("{} is not built", row.program))?.1;
         let tests = if is_gate { row.gate } else { row.tests };
@@ -140,10 +187,17 @@ fn guest(name: &str, programs: &[(String, String)], is_gate: bool) -> Result<Com
     Ok(command)
 }
 
-fn machines(programs: &[(String, String)]) -> Result<Command> {
+/// The verifier's work in a guest. The emulator measures no time, so it is computed with that of this host's kernel.
+fn verify_command() -> Result<String> {
+    let nanoseconds =
+        verify::nanoseconds_an_instruction().context("no time for an instruction from this host")?;
+    Ok(format!("{} --at {nanoseconds}", built(VERIFY, false)?.display()))
+}
+
+fn machines(name: &str, programs: &[(String, String)]) -> Result<Command> {
     let (_, path) = programs.iter().find(|(known, _)| known == MACHINES).context("machines is not built")?;
     let mut command = Command::new(path);
-    command.arg("--test-threads=1").env("VRRPX_KERNEL", MACHINES_KERNEL);
+    command.arg("--test-threads=1").env("VRRPX_KERNEL", name);
     Ok(command)
 }
 
@@ -182,24 +236,34 @@ fn program(line: &str) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
-    fn words(name: &str, is_gate: bool) -> String {
+    fn words(name: &str, scope: Scope<'_>) -> String {
         let programs = ROWS.map(|row| (row.program.to_owned(), format!("/built/{}", row.program)));
-        show(&guest(name, &programs, is_gate).unwrap())
+        let verification = scope.has(VERIFY).then_some("/built/verify --at 900");
+        show(&guest(name, &programs, verification, scope).unwrap())
     }
 
     #[test]
     fn a_kernel_is_asked_for_the_paths_that_it_has() {
-        assert!(words("6.12", false).contains("VRRPX_SUBJECT=tcx /built/kernel"));
-        assert!(!words("6.1", false).contains("VRRPX_SUBJECT=tcx"));
-        assert!(words("5.10", false).contains("VRRPX_SUBJECT=generic /built/kernel"));
-        assert!(words("5.10", false).contains("--run /built/xdp --test-threads=2 "));
+        assert!(words("6.12", Scope::All).contains("VRRPX_SUBJECT=tcx /built/kernel"));
+        assert!(!words("6.1", Scope::All).contains("VRRPX_SUBJECT=tcx"));
+        assert!(words("5.10", Scope::All).contains("VRRPX_SUBJECT=generic /built/kernel"));
+        assert!(words("5.10", Scope::All).contains("--run /built/xdp --test-threads=2 "));
+    }
+
+    #[test]
+    fn chosen_programs_run_alone() {
+        let chosen = ["kernel".to_owned()];
+        let words = words("7.2", Scope::Only(&chosen));
+        assert!(words.contains("VRRPX_SUBJECT=native /built/kernel"), "{words}");
+        assert!(!words.contains("/built/xdp") && !words.contains("/verify"), "{words}");
     }
 
     #[test]
     fn the_gate_loads_and_fences() {
         for name in GATE {
-            let words = words(name, true);
+            let words = words(name, Scope::Gate);
             assert!(words.contains(" load:: ") && words.contains(" fence::a_killed"), "{words}");
+            assert!(words.contains("--run /built/verify --at 900 "), "{words}");
             assert!(!words.contains("netns"), "{words}");
         }
     }

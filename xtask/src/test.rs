@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
 use crate::cargo::{cargo, run};
+use crate::guests::Scope;
 use crate::tally::Tally;
 use crate::{build, docs, guests, kernels, layers, lint, packages, prose};
 
@@ -14,10 +15,17 @@ pub(crate) struct Arguments {
     /// Run only the tests for kernels, in a virtual machine with this one; may be repeated
     #[arg(long, value_name = "VERSION", value_parser = names())]
     kernel: Vec<String>,
+    /// Run only this program there; may be repeated
+    #[arg(long, value_name = "PROGRAM", requires = "kernel", value_parser = programs())]
+    only: Vec<String>,
 }
 
 fn names() -> PossibleValuesParser {
     kernels::KERNELS.iter().map(|kernel| kernel.0).chain(["all"]).collect::<Vec<_>>().into()
+}
+
+fn programs() -> PossibleValuesParser {
+    guests::programs().collect::<Vec<_>>().into()
 }
 
 /// Part of the names of tests that mostly wait, for the whole seconds of the protocol.
@@ -36,7 +44,8 @@ pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         packages::install_of(|program| packages::GUESTS.contains(&program))?;
         tally.check("build", build::daemon(false));
-        guests::test(&mut tally, &kernels::chosen(&arguments.kernel), false)?;
+        let scope = if arguments.only.is_empty() { Scope::All } else { Scope::Only(&arguments.only) };
+        guests::test(&mut tally, &kernels::chosen(&arguments.kernel), scope)?;
     }
 
     for skipped in &tally.skipped {
@@ -67,7 +76,7 @@ fn everything(tally: &mut Tally) -> Result<()> {
     tally.run(daemons(&["--test-threads=2", "--skip", SLOW, "--skip", ALONE])?)?;
     tally.run(daemons(&["--test-threads=8", SLOW])?)?;
     tally.run(daemons(&["--test-threads=1", ALONE])?)?;
-    guests::test(tally, &guests::GATE, true)
+    guests::test(tally, &guests::GATE, Scope::Gate)
 }
 
 fn daemons(arguments: &[&str]) -> Result<Command> {
