@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use aya_build::{Package, Toolchain};
 
 const PACKAGE: &str = "vrrp-ebpf";
@@ -36,6 +36,7 @@ fn main() -> Result<()> {
     let missing = missing_tools(root, &toolchain)?;
     if missing.is_empty() {
         compile(&source, &toolchain)?;
+        strip(&object, &sysroot(&toolchain)?)?;
     } else {
         println!("cargo::warning=the BPF program is not built: the daemon will work on sockets only");
         println!("cargo::warning=`cargo xtask setup` installs what is missing, or by hand:");
@@ -96,6 +97,23 @@ fn compile(source: &Path, toolchain: &str) -> Result<()> {
     }
     let package = Package { name: PACKAGE, root_dir, features, ..Package::default() };
     aya_build::build_ebpf([package], Toolchain::Custom(toolchain))
+}
+
+/// Removes DWARF, three quarters of the object, which the daemon would contain. BTF stays. Without the toolchain's
+/// objcopy, as in distributions' packages of Rust, the object is larger.
+fn strip(object: &Path, sysroot: &Path) -> Result<()> {
+    let host = variable("HOST")?;
+    let objcopy = sysroot.join("lib/rustlib").join(host).join("bin/rust-objcopy");
+    if !objcopy.exists() || fs::metadata(object).is_ok_and(|file| file.len() == 0) {
+        return Ok(());
+    }
+    let mut run = Command::new(&objcopy);
+    // It is linked with the toolchain's LLVM.
+    run.arg("--strip-debug").arg(object).env("LD_LIBRARY_PATH", sysroot.join("lib"));
+    let status = run.status();
+    let status = status.with_context(|| objcopy.display().to_string())?;
+    ensure!(status.success(), "{} failed ({status})", objcopy.display());
+    Ok(())
 }
 
 /// The channel of `rust-toolchain.toml`: bpf-linker links only the output of an LLVM of its own age.
