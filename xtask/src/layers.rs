@@ -8,8 +8,9 @@
 //! ```
 //! The check searches the sources for paths that begin with `crate::` or `vrrp_ebpf::`; comments do not count.
 //! vrrp-user calls the packages vrrp-proto and vrrp-conf `crate::protocol` and `crate::config`. Their lists of
-//! dependencies are closed; the check compares them with cargo's tree.
+//! dependencies are closed; the check compares them with cargo's tree. It also counts the crates of the daemon.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -108,6 +109,12 @@ const CLOSED: [Closed; 2] = [
 /// Packages that none of them uses, not even by way of another: every client of a service needs one of these.
 const BELOW_CLIENTS: [&str; 3] = ["mio", "rustls", "tokio"];
 
+const DAEMON: &str = "vrrp-user";
+
+/// Most crates that the daemon is made of with its default features, its own and those at work in the compiler
+/// included. Each must be built before the daemon runs for the first time.
+const CRATES_MAX: usize = 150;
+
 pub(crate) fn check() -> Result<()> {
     let mut wrong = Vec::new();
     for layer in &LAYERS {
@@ -129,6 +136,13 @@ pub(crate) fn check() -> Result<()> {
         );
     }
     println!("layers: all dependencies point one way");
+    let crates: BTreeSet<_> = tree(DAEMON)?.into_iter().map(|it| (it.name, it.version)).collect();
+    let count = crates.len();
+    ensure!(
+        count <= CRATES_MAX,
+        "{DAEMON} has {count} crates, {CRATES_MAX} at most: cargo tree -p {DAEMON} -e normal"
+    );
+    println!("layers: {count} crates in {DAEMON}, {CRATES_MAX} at most");
     Ok(())
 }
 
@@ -172,6 +186,7 @@ impl Closed {
 struct Package {
     depth: usize,
     name: String,
+    version: String,
 }
 
 /// The package and all that it is built with.
@@ -193,7 +208,8 @@ fn tree(package: &str) -> Result<Vec<Package>> {
     let lines = String::from_utf8(output.stdout).context("cargo's tree")?;
     let packages = lines.lines().filter_map(|line| {
         let mut words = line.split(' ');
-        Some(Package { depth: words.next()?.parse().ok()?, name: words.next()?.to_owned() })
+        let depth = words.next()?.parse().ok()?;
+        Some(Package { depth, name: words.next()?.to_owned(), version: words.next()?.to_owned() })
     });
     Ok(packages.collect())
 }
@@ -323,7 +339,10 @@ mod tests {
     #[test]
     fn closed_packages_have_no_other_dependencies() {
         let tree = |names: &[(usize, &str)]| -> Vec<Package> {
-            names.iter().map(|&(depth, name)| Package { depth, name: name.to_owned() }).collect()
+            names
+                .iter()
+                .map(|&(depth, name)| Package { depth, name: name.to_owned(), version: String::new() })
+                .collect()
         };
         let [protocol, _] = &CLOSED;
         assert!(protocol.faults(&tree(&[(0, "vrrp-proto"), (1, "hmac"), (2, "digest")])).is_empty());

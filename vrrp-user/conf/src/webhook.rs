@@ -39,6 +39,11 @@ impl WebhookUrl {
         (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(Self(url))
     }
 
+    /// Whether the host is a name, which must be looked up.
+    pub fn has_name(&self) -> bool {
+        matches!(self.0.host(), Some(url::Host::Domain(_)))
+    }
+
     /// The whole URL, for the request.
     pub fn expose(&self) -> &Url {
         &self.0

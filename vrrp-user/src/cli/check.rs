@@ -9,7 +9,7 @@ use clap::Args;
 use super::run::{UNREADABLE, file_or_default};
 use super::{complain, print, tell};
 use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
-use crate::daemon::process::{fit, preflight};
+use crate::daemon::process::{features, fit, preflight};
 use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
@@ -59,6 +59,11 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
         Ok(loaded) => {
             show(&loaded.diagnostics);
             show(&loaded.traps());
+            let lacking = features::lacking(&loaded.config, features::BUILT);
+            if !lacking.is_empty() {
+                lacking.iter().for_each(|line| complain(line));
+                return ExitCode::from(ERRORS);
+            }
             let misfits = host_findings(&loaded.config);
             let word = if arguments.host { "warning" } else { "note" };
             misfits.iter().for_each(|line| tell(format_args!("{word}: on this host: {line}")));

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{Gid, Group};
+use nix::unistd::Gid;
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::net::UnixStream;
@@ -41,6 +41,7 @@ use super::status::{DaemonContext, SharedContext};
 use super::steering::Desk;
 use super::wire_warnings;
 use crate::config::Loaded;
+use crate::driver::accounts;
 use crate::driver::ownership;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
@@ -320,8 +321,8 @@ fn group(name: Option<&str>) -> Result<Option<Gid>, ServiceError> {
     if let Ok(number) = name.parse() {
         return Ok(Some(Gid::from_raw(number)));
     }
-    let group = Group::from_name(name).map_err(|errno| ServiceError::Io(errno.into()))?;
-    group.map(|group| Some(group.gid)).ok_or_else(|| ServiceError::Group(name.to_owned()))
+    let group = accounts::group_named(name).map_err(|errno| ServiceError::Io(errno.into()))?;
+    group.map(Some).ok_or_else(|| ServiceError::Group(name.to_owned()))
 }
 
 /// Has the engine release its addresses, and waits until it has ended. After another of `signals`, it does not wait for

@@ -1,14 +1,14 @@
 //! Users and groups that commands run as.
 
-use std::ffi::CString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Uid};
 use thiserror::Error;
 
+use super::accounts;
 use crate::config::ScriptUser;
 
 /// Runs scripts without a configured user, if it exists; as in keepalived.
@@ -76,8 +76,7 @@ impl Identity {
     pub fn with_groups(mut self, all: bool) -> Result<Self, IdentityError> {
         if all {
             let failed = |errno| IdentityError::Lookup(Arc::clone(&self.name), errno);
-            let name = CString::new(&*self.name).map_err(|_| failed(Errno::EINVAL))?;
-            self.groups = getgrouplist(&name, self.gid).map_err(failed)?;
+            self.groups = accounts::groups_of(&self.name, self.gid).map_err(failed)?;
         }
         Ok(self)
     }
@@ -89,17 +88,14 @@ impl Identity {
     }
 
     fn of(user: &ScriptUser) -> Result<Self, IdentityError> {
-        let found = User::from_name(&user.name)
+        let found = accounts::user_named(&user.name)
             .map_err(|errno| IdentityError::Lookup(Arc::clone(&user.name), errno))?
             .ok_or_else(|| IdentityError::User(Arc::clone(&user.name)))?;
         let gid = match &user.group {
             None => found.gid,
-            Some(group) => {
-                Group::from_name(group)
-                    .map_err(|errno| IdentityError::Lookup(Arc::clone(group), errno))?
-                    .ok_or_else(|| IdentityError::Group(Arc::clone(group)))?
-                    .gid
-            }
+            Some(group) => accounts::group_named(group)
+                .map_err(|errno| IdentityError::Lookup(Arc::clone(group), errno))?
+                .ok_or_else(|| IdentityError::Group(Arc::clone(group)))?,
         };
         Ok(Self { uid: found.uid, gid, name: Arc::clone(&user.name), groups: Vec::new() })
     }

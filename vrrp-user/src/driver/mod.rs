@@ -1,11 +1,18 @@
 //! The daemon's interface to the kernel, to processes and to other services. Drivers take no decisions: they turn
 //! packets and messages into events, and actions into packets and messages.
 
+pub mod accounts;
 pub mod addresses;
+#[cfg(feature = "systemd")]
+pub mod bus;
 pub mod cleanup_plan;
 pub mod clock;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod fifo;
 pub mod firewall;
+#[cfg(feature = "http")]
+pub mod http_client;
 pub mod identity;
 pub mod locals;
 pub mod maps;
@@ -22,6 +29,7 @@ pub mod realtime;
 pub mod restart;
 pub mod security;
 pub mod shortage;
+#[cfg(feature = "mail")]
 pub mod smtp;
 pub mod socket;
 mod spawn;
@@ -29,6 +37,7 @@ mod starter;
 pub mod sysctl;
 pub mod time_namespace;
 pub mod wait;
+#[cfg(feature = "webhook")]
 pub mod webhook;
 pub mod xdp;
 

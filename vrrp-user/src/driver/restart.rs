@@ -7,8 +7,9 @@ use std::{fs, io};
 
 use tokio::process::Command;
 use tokio::time::timeout;
-use zbus::proxy::CacheProperties;
-use zbus::{Connection, OwnedObjectPath};
+
+#[cfg(feature = "systemd")]
+use super::bus::{Argument, Bus, BusError, Call, Value};
 
 /// The bus may hang while the machine shuts down.
 const LIMIT: Duration = Duration::from_millis(500);
@@ -18,15 +19,25 @@ const LIMIT: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// systemd is not running or does not answer; as reported by the bus.
-pub async fn job() -> zbus::Result<Option<String>> {
-    let asked = timeout(LIMIT, async { ask(Connection::system().await?).await }).await;
-    match asked.unwrap_or_else(|_| Err(zbus::Error::Failure(format!("no answer within {LIMIT:?}")))) {
+#[cfg(feature = "systemd")]
+pub async fn job() -> Result<Option<String>, BusError> {
+    let asked = timeout(LIMIT, ask()).await;
+    match asked.unwrap_or(Err(BusError::Silent(LIMIT))) {
         Ok(job) => Ok(job),
         Err(error) => match timeout(LIMIT, listed()).await {
             Ok(Ok(job)) => Ok(job),
             _ => Err(error),
         },
     }
+}
+
+/// As with the feature `systemd`, by `systemctl` alone.
+///
+/// # Errors
+/// systemd is not running or does not answer.
+#[cfg(not(feature = "systemd"))]
+pub async fn job() -> io::Result<Option<String>> {
+    timeout(LIMIT, listed()).await?
 }
 
 async fn listed() -> io::Result<Option<String>> {
@@ -53,39 +64,30 @@ fn job_of<'a>(unit: &str, jobs: &'a str) -> Option<&'a str> {
     words.find_map(|mut words| words.next().filter(|it| *it == unit).and_then(|_| words.next()))
 }
 
-async fn ask(bus: Connection) -> zbus::Result<Option<String>> {
-    let unit = ManagerProxy::new(&bus).await?.get_unit_by_pid(std::process::id()).await?;
-    let unit = UnitProxy::builder(&bus).path(unit).cache_properties(CacheProperties::No).build().await?;
-    let (number, job) = unit.job().await?;
-    if number == 0 {
-        return Ok(None);
+#[cfg(feature = "systemd")]
+async fn ask() -> Result<Option<String>, BusError> {
+    let mut bus = Bus::system().await?;
+    let unit = Call {
+        destination: SYSTEMD,
+        path: "/org/freedesktop/systemd1",
+        interface: "org.freedesktop.systemd1.Manager",
+        method: "GetUnitByPID",
+        arguments: &[Argument::Number(std::process::id())],
+    };
+    let unit = bus.call(unit).await?.text()?;
+    // Number 0: no job.
+    match bus.property(SYSTEMD, &unit, "org.freedesktop.systemd1.Unit", "Job").await? {
+        Value::Pair(0, _) => Ok(None),
+        Value::Pair(_, job) => {
+            let kind = bus.property(SYSTEMD, &job, "org.freedesktop.systemd1.Job", "JobType").await?;
+            Ok(Some(kind.text()?))
+        }
+        _ => Err(super::bus::MalformedError.into()),
     }
-    let job = JobProxy::builder(&bus).path(job).cache_properties(CacheProperties::No).build().await?;
-    job.job_type().await.map(Some)
 }
 
-#[zbus::proxy(
-    interface = "org.freedesktop.systemd1.Manager",
-    default_service = "org.freedesktop.systemd1",
-    default_path = "/org/freedesktop/systemd1"
-)]
-trait Manager {
-    #[zbus(name = "GetUnitByPID")]
-    fn get_unit_by_pid(&self, pid: u32) -> zbus::Result<OwnedObjectPath>;
-}
-
-#[zbus::proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1")]
-trait Unit {
-    /// Number 0: no job.
-    #[zbus(property)]
-    fn job(&self) -> zbus::Result<(u32, OwnedObjectPath)>;
-}
-
-#[zbus::proxy(interface = "org.freedesktop.systemd1.Job", default_service = "org.freedesktop.systemd1")]
-trait Job {
-    #[zbus(property)]
-    fn job_type(&self) -> zbus::Result<String>;
-}
+#[cfg(feature = "systemd")]
+const SYSTEMD: &str = "org.freedesktop.systemd1";
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::select_ok;
+use futures_util::future::select_ok;
 use lettre::Address;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::{

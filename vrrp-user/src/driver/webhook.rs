@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, StatusCode};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::{Method, StatusCode};
+use tokio::time::timeout;
 
-use super::probe::attempt::{Failure, Resolver, cause, client};
+use super::http_client::Client;
+use super::probe::attempt::{Failure, Resolver, cause};
 use crate::config::{WebhookSettings, WebhookUrl};
 
 /// The target of the requests.
@@ -32,9 +34,7 @@ pub struct PostError {
 }
 
 impl Webhook {
-    /// # Errors
-    /// TLS cannot be initialised.
-    pub fn new(settings: &WebhookSettings, names: &Resolver) -> Result<Self, Failure> {
+    pub fn new(settings: &WebhookSettings, names: &Resolver) -> Self {
         let mut headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let mut own = HeaderMap::new();
@@ -42,21 +42,21 @@ impl Webhook {
             own.append(name, value.clone());
         }
         headers.extend(own);
-        let client = client(headers, settings.verify_tls, names)?;
-        Ok(Self { client, url: settings.url.clone(), patience: settings.patience })
+        let client = Client::new(headers, settings.verify_tls, names);
+        Self { client, url: settings.url.clone(), patience: settings.patience }
     }
 
     /// # Errors
     /// The server is not found, does not answer in time, or answers with a status other than 2xx.
     pub async fn post(&self, json: String) -> Result<u16, PostError> {
         let Self { client, url, patience } = self;
-        let answer = client.post(url.expose().clone()).timeout(*patience).body(json).send().await;
-        let answer = answer.map_err(|error| {
-            let late = error.is_timeout();
-            // The error's own text would contain the URL.
-            let why = cause(&error.without_url());
-            let why = if late { format!("no answer within {patience:?}") } else { why };
-            PostError { why: Failure::new(why), status: None, is_final: false, after: None }
+        let answer = match timeout(*patience, client.send(Method::POST, url.expose(), json)).await {
+            Ok(answer) => answer.map_err(|error| cause(&error)),
+            Err(_) => Err(format!("no answer within {patience:?}")),
+        };
+        let answer = answer.map_err(|why| {
+            let why = Failure::new(why);
+            PostError { why, status: None, is_final: false, after: None }
         })?;
         let status = answer.status();
         if status.is_success() {

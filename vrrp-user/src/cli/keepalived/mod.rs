@@ -24,7 +24,7 @@ use crate::daemon::log::syslog::Syslog;
 use crate::daemon::log::{self, LogError, Sink};
 use crate::daemon::process::background::{Side, Waiting, divide};
 use crate::daemon::process::options::{Places, ProcessOptions, RunOptions};
-use crate::daemon::process::preflight;
+use crate::daemon::process::{features, preflight};
 use crate::daemon::run;
 
 /// Program name that selects these options.
@@ -165,9 +165,13 @@ fn findings(reader: &Reader, config: &Path) -> (String, u8) {
                 // Writing to a string cannot fail.
                 let _ = writeln!(lines, "{line}");
             }
+            let lacking = features::lacking(&loaded.config, features::BUILT);
+            for line in &lacking {
+                let _ = writeln!(lines, "{line}");
+            }
             let left_out = loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut);
             let code = match scripts.lines.len() {
-                _ if left_out => DISABLED,
+                _ if left_out || !lacking.is_empty() => DISABLED,
                 _ if scripts.unguarded => UNGUARDED,
                 0 => 0,
                 _ => DISABLED,

@@ -5,18 +5,17 @@
 //! type `gap`. Absent: an end; a client that waits for more is a follower, of which there is a limited number.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event as Message, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures_util::stream;
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::timeout;
 
+use super::answer::{Answer, messages, plain};
 use super::{FOLLOWERS_MAX, Served};
 use crate::daemon::events::{Event, Gap};
 use crate::daemon::history::History;
@@ -27,41 +26,46 @@ const PAGE: usize = 64;
 /// Between two signs of life without an event.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(super) async fn follow(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
+/// A sign of life: a comment without text.
+const COMMENT: &str = ":\n\n";
+
+pub(super) fn follow(served: &Served, headers: &HeaderMap) -> Answer {
     let history = Arc::clone(&served.begin().history);
     let seen = match headers.get("last-event-id").map(|it| it.to_str().ok().and_then(|it| it.parse().ok())) {
         Some(Some(seen)) => Some(seen),
         None => None,
         Some(None) => {
             let what = "Last-Event-ID is not the number of an event\n";
-            return (StatusCode::BAD_REQUEST, what).into_response();
+            return plain(StatusCode::BAD_REQUEST, what);
         }
     };
     let Ok(place) = Arc::clone(&served.followers).try_acquire_owned() else {
         let what = format!("{FOLLOWERS_MAX} clients follow already\n");
-        return (StatusCode::SERVICE_UNAVAILABLE, what).into_response();
+        return plain(StatusCode::SERVICE_UNAVAILABLE, what);
     };
     served.follows.store(true, Relaxed);
     let news = history.events.watch();
     let follower = Follower { history, news, seen, waiting: VecDeque::new(), _place: place };
-    let messages = stream::unfold(follower, |mut follower| async move {
-        let message = follower.next().await?;
-        Some((Ok::<_, Infallible>(message), follower))
-    });
-    Sse::new(messages).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    messages(stream::unfold(follower, |mut follower| async move {
+        let message = match timeout(KEEP_ALIVE, follower.next()).await {
+            Ok(message) => message?,
+            Err(_) => COMMENT.to_owned(),
+        };
+        Some((message, follower))
+    }))
 }
 
 struct Follower {
     history: Arc<History>,
     news: watch::Receiver<u64>,
     seen: Option<u64>,
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<String>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Follower {
-    /// `None` if there will be no more.
-    async fn next(&mut self) -> Option<Message> {
+    /// `None` if there will be no more. May be dropped and called again at any time.
+    async fn next(&mut self) -> Option<String> {
         loop {
             if let Some(message) = self.waiting.pop_front() {
                 return Some(message);
@@ -81,18 +85,17 @@ impl Follower {
 }
 
 /// `None` cannot be: an event is text and numbers.
-fn event(event: &Event) -> Option<Message> {
-    Some(Message::default().id(event.seq.to_string()).data(serde_json::to_string(event).ok()?))
+fn event(event: &Event) -> Option<String> {
+    Some(format!("id: {}\ndata: {}\n\n", event.seq, serde_json::to_string(event).ok()?))
 }
 
-fn gap(gap: &Gap) -> Option<Message> {
-    Some(Message::default().event("gap").data(serde_json::to_string(gap).ok()?))
+fn gap(gap: &Gap) -> Option<String> {
+    Some(format!("event: gap\ndata: {}\n\n", serde_json::to_string(gap).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::sync::Semaphore;
-    use tokio::time::timeout;
 
     use super::*;
 

@@ -5,6 +5,7 @@
 //! for the control socket; and the engine, which is not involved, apart from one wake-up a second for
 //! [`Heartbeat`].
 
+mod answer;
 mod compress;
 mod events;
 mod page;
@@ -21,14 +22,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Context;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State as Shared;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -39,8 +39,13 @@ use super::clients::{self, Activity};
 use super::metrics::{self, Format};
 use super::process::heartbeat::Heartbeat;
 use super::status::{DaemonContext, SharedContext};
+use answer::{Answer, all, bare, document, plain};
 pub use compress::gzip;
 use patient::Patient;
+
+/// Paths without names in them.
+const PATHS: [&str; 7] =
+    ["/", "/metrics", "/metrics/keepalived", "/api/v1/status", "/api/v1/events", "/-/healthy", "/-/ready"];
 
 /// Clients at a time. Enough that a client with a request is served before a crowd of idle ones makes it the oldest.
 const CLIENTS_MAX: usize = 128;
@@ -127,20 +132,14 @@ impl Served {
 
 async fn answer(client: TcpStream, served: Served) {
     let follows = Arc::clone(&served.follows);
-    let routes = Router::new()
-        .route("/", get(page::page))
-        .route("/metrics", get(scrape))
-        .route("/metrics/keepalived", get(scrape_keepalived))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/events", get(events::follow))
-        .route("/-/healthy", get(probes::healthy))
-        .route("/-/ready", get(probes::ready))
-        .route("/is-master/{*name}", get(probes::is_master))
-        .with_state(served);
+    let routes = service_fn(move |request| {
+        let served = served.clone();
+        async move { Ok::<_, Infallible>(route(&served, &request).await) }
+    });
     let mut connection = http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false).max_buf_size(HEAD_ROOM);
     let client = TokioIo::new(Patient::new(client, PATIENCE));
-    let mut connection = pin!(connection.serve_connection(client, TowerToHyperService::new(routes)));
+    let mut connection = pin!(connection.serve_connection(client, routes));
     let mut ended = timeout(REQUEST, &mut connection).await;
     if ended.is_err() && follows.load(Relaxed) {
         ended = timeout(FOLLOW, connection).await;
@@ -152,50 +151,50 @@ async fn answer(client: TcpStream, served: Served) {
     }
 }
 
-async fn scrape(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
-    exposition(&served, &headers, metrics::render)
-}
-
-async fn scrape_keepalived(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
-    exposition(&served, &headers, metrics::render_keepalived)
+async fn route(served: &Served, request: &Request<Incoming>) -> Answer {
+    let (path, headers) = (request.uri().path(), request.headers());
+    let name = path.strip_prefix("/is-master/").filter(|name| !name.is_empty());
+    let is_known = name.is_some() || PATHS.contains(&path);
+    if !is_known {
+        return bare(StatusCode::NOT_FOUND);
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut answer = bare(StatusCode::METHOD_NOT_ALLOWED);
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+        return answer;
+    }
+    match path {
+        "/" => page::page(served, headers),
+        "/metrics" => exposition(served, headers, metrics::render),
+        "/metrics/keepalived" => exposition(served, headers, metrics::render_keepalived),
+        "/api/v1/status" => status(served, headers),
+        "/api/v1/events" => events::follow(served, headers),
+        "/-/healthy" => probes::healthy(served).await,
+        "/-/ready" => probes::ready(served),
+        _ => match percent_decode_str(name.unwrap_or_default()).decode_utf8() {
+            Ok(name) => probes::is_master(served, &name),
+            Err(_) => plain(StatusCode::BAD_REQUEST, "the name is not UTF-8\n"),
+        },
+    }
 }
 
 fn exposition(
     served: &Served,
     headers: &HeaderMap,
     render: fn(&Arc<DaemonContext>, Format) -> Result<String, fmt::Error>,
-) -> Response {
+) -> Answer {
     let context = served.begin();
     let format = Format::accepted(&all(headers, header::ACCEPT));
     match render(&context, format) {
-        Ok(text) => sent(headers, format.content_type(), text),
-        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(text) => document(headers, format.content_type(), text),
+        Err(fmt::Error) => bare(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
 /// As `vrrpx status --json` prints it.
-async fn status(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
+fn status(served: &Served, headers: &HeaderMap) -> Answer {
     match serde_json::to_string(&served.begin().status()) {
-        Ok(text) => sent(&headers, "application/json", text + "\n"),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        Ok(text) => document(headers, "application/json", text + "\n"),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
-}
-
-/// A document, compressed for clients that accept that.
-fn sent(headers: &HeaderMap, content_type: &'static str, text: String) -> Response {
-    let mut response = if compress::is_accepted(&all(headers, header::ACCEPT_ENCODING)) {
-        ([(header::CONTENT_ENCODING, "gzip")], compress::gzip(text.as_bytes())).into_response()
-    } else {
-        text.into_response()
-    };
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-    response
-}
-
-/// All values of a field as one list.
-fn all(headers: &HeaderMap, name: header::HeaderName) -> String {
-    headers.get_all(name).iter().filter_map(|it| it.to_str().ok()).collect::<Vec<_>>().join(",")
 }

@@ -5,11 +5,10 @@
 
 use std::fmt::{self, Display, Write};
 
-use axum::extract::State as Shared;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::Response;
+use hyper::header::{self, HeaderMap, HeaderValue};
 
-use super::{Served, sent};
+use super::Served;
+use super::answer::{self, Answer};
 use crate::daemon::status::{Address, Check, Gaps, Instance, Peer, Status, rough};
 
 const FRAME: &str = include_str!("page.html");
@@ -30,9 +29,9 @@ const PATHS: [(&str, &str); 6] = [
 /// Transitions of an instance that are shown, the latest first.
 const TRANSITIONS: usize = 8;
 
-pub(super) async fn page(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
+pub(super) fn page(served: &Served, headers: &HeaderMap) -> Answer {
     let text = document(&served.begin().status());
-    let mut response = sent(&headers, "text/html; charset=utf-8", text);
+    let mut response = answer::document(headers, "text/html; charset=utf-8", text);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }

@@ -1,42 +1,41 @@
 //! Yes or no, for load balancers, cloud probes and orchestrators: by status code, with a word for people.
 
-use axum::extract::{Path, State as Shared};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
 
 use super::Served;
+use super::answer::{Answer, plain};
 use crate::daemon::status::DaemonContext;
 use crate::protocol::State;
 
 /// Whether the engine turns.
-pub(super) async fn healthy(Shared(served): Shared<Served>) -> Response {
+pub(super) async fn healthy(served: &Served) -> Answer {
     let context = served.begin();
     if served.heartbeat.is_recent(&context.live).await {
-        "the engine responds\n".into_response()
+        plain(StatusCode::OK, "the engine responds\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the engine does not respond\n").into_response()
+        plain(StatusCode::SERVICE_UNAVAILABLE, "the engine does not respond\n")
     }
 }
 
 /// Whether every instance has left Init.
-pub(super) async fn ready(Shared(served): Shared<Served>) -> Response {
+pub(super) fn ready(served: &Served) -> Answer {
     let context = served.begin();
     let waiting = context.instances().filter(|(_, live)| live.state() == State::Init);
     let waiting: Vec<&str> = waiting.map(|(config, _)| &*config.settings.name).collect();
     if waiting.is_empty() {
-        "every instance has left INIT\n".into_response()
+        plain(StatusCode::OK, "every instance has left INIT\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("in INIT: {}\n", waiting.join(" "))).into_response()
+        plain(StatusCode::SERVICE_UNAVAILABLE, format!("in INIT: {}\n", waiting.join(" ")))
     }
 }
 
 /// Whether an instance or sync group is master here.
-pub(super) async fn is_master(Shared(served): Shared<Served>, Path(name): Path<String>) -> Response {
-    let Some(state) = state_of(&served.begin(), &name) else {
-        return (StatusCode::NOT_FOUND, "no such instance or sync group\n").into_response();
+pub(super) fn is_master(served: &Served, name: &str) -> Answer {
+    let Some(state) = state_of(&served.begin(), name) else {
+        return plain(StatusCode::NOT_FOUND, "no such instance or sync group\n");
     };
     let code = if state == State::Master { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, format!("{}\n", state.as_str())).into_response()
+    plain(code, format!("{}\n", state.as_str()))
 }
 
 /// State of the instance or sync group of this name.

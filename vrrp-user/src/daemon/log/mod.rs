@@ -15,12 +15,12 @@ use std::sync::OnceLock;
 use nix::sys::stat::fstat;
 use thiserror::Error;
 use tracing::Level;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry};
 
 use self::entry::Fields;
 use self::journal::Journal;
@@ -43,7 +43,7 @@ pub enum Sink {
 #[derive(Debug, Error)]
 pub enum LogError {
     #[error("log level `{0}`: {1}; write error, warn, info, debug or trace, or target=level pairs")]
-    Filter(String, tracing_subscriber::filter::ParseError),
+    Filter(String, ParseError),
     #[error(
         "log level `{0}`: `{1}` is no level; write error, warn, info, debug or trace, or target=level pairs"
     )]
@@ -98,9 +98,9 @@ pub fn start_syslog(level: Option<&str>, syslog: Syslog) -> Result<Sink, LogErro
 }
 
 /// The filter in use, and that of the start.
-static IN_USE: OnceLock<(Handle<EnvFilter, Registry>, EnvFilter)> = OnceLock::new();
+static IN_USE: OnceLock<(Handle<Targets, Registry>, Targets)> = OnceLock::new();
 
-fn steerable(level: Option<&str>) -> Result<reload::Layer<EnvFilter, Registry>, LogError> {
+fn steerable(level: Option<&str>) -> Result<reload::Layer<Targets, Registry>, LogError> {
     let (layer, handle) = reload::Layer::new(filter(level)?);
     // Only the first start succeeds.
     let _ = IN_USE.set((handle, filter(level)?));
@@ -138,7 +138,7 @@ fn severity(level: Level) -> u8 {
     }
 }
 
-fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
+fn filter(level: Option<&str>) -> Result<Targets, LogError> {
     let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
     let text = level.map(str::to_owned).or(variable).unwrap_or_else(|| "info".to_owned());
     // A filter takes any other word for a target, and then logs nothing at all.
@@ -147,7 +147,7 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
         let word = word.to_owned();
         return Err(LogError::Level(text, word));
     }
-    EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))
+    text.parse().map_err(|error| LogError::Filter(text, error))
 }
 
 /// On a terminal, unless `NO_COLOR` is set (no-color.org).

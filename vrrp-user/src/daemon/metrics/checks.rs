@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
+use super::exposition::Exposition;
 use super::family::{counter, gauge};
 use crate::config::HoldSettings;
 use crate::daemon::status::DaemonContext;
 use crate::driver::probe::Cause;
 
 /// Checks that have not begun yet have no rows.
-pub(super) fn encode(context: &DaemonContext, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(super) fn encode(context: &DaemonContext, out: &mut Exposition) -> fmt::Result {
     let rounds = context.history.read().checks.clone();
     let checks = context.config.checks.iter();
     let checks: Vec<_> = checks

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
-use prometheus_client::encoding::DescriptorEncoder;
 use vrrp_ebpf::map::{Counter, Counters};
 use vrrp_ebpf::wire::Reject;
 
 use super::Reading;
+use super::exposition::Exposition;
 use super::family::counter;
 use crate::daemon::live::LiveInstance;
 use crate::protocol::{Reason, State};
@@ -92,7 +92,7 @@ impl EventRow {
     }
 }
 
-pub(super) fn encode(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+pub(super) fn encode(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
     for kind in EventKind::ALL {
         counter(out, &format!("vrrpx_{}", kind.word()), kind.help(), |row| {
             for reading in readings {

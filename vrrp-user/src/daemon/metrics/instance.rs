@@ -3,17 +3,16 @@
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
 use vrrp_ebpf::map::Counter;
 
+use super::exposition::{Exposition, Kind};
 use super::family::{counter, gauge, nanos, unix};
 use super::{Reading, Scrape};
 use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::status::{family, received};
 use crate::protocol::State;
 
-pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+pub(super) fn states(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
     gauge(out, "vrrpx_instance_state", "1 for the present state", |row| {
         for reading in readings {
             for state in State::ALL {
@@ -24,7 +23,7 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
         Ok(())
     })?;
     let help = "Identity of an instance on the wire";
-    let mut info = out.encode_descriptor("vrrpx_instance", help, None, MetricType::Info)?;
+    let mut info = out.family("vrrpx_instance", help, Kind::Info)?;
     for reading in readings {
         let (settings, mut labels) = (reading.settings, reading.labels());
         let (vrid, version) = (settings.vrid.to_string(), (settings.version as u8).to_string());
@@ -34,7 +33,7 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
             ("family", family(settings.family)),
             ("version", &*version),
         ]);
-        info.encode_info(&labels)?;
+        info.info(&labels)?;
     }
     let name = "vrrpx_instance_last_transition_timestamp_seconds";
     gauge(out, name, "Time of the latest transition, seconds since 1970", |row| {
@@ -74,7 +73,7 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
     })
 }
 
-fn intervals(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+fn intervals(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
     gauge(out, "vrrpx_instance_advert_interval_seconds", "Configured interval of its adverts", |row| {
         readings.iter().try_for_each(|reading| {
             row(&reading.labels(), reading.settings.advert_interval.duration().as_secs_f64())
@@ -93,7 +92,7 @@ fn intervals(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::
 }
 
 impl Scrape {
-    pub(super) fn groups(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    pub(super) fn groups(&self, out: &mut Exposition) -> fmt::Result {
         let groups = self.context.config.groups.iter().zip(&self.context.live.groups);
         gauge(out, "vrrpx_group_state", "1 for the present state of a sync group", |row| {
             for (group, live) in groups {
@@ -106,7 +105,7 @@ impl Scrape {
         })
     }
 
-    pub(super) fn addresses(&self, out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+    pub(super) fn addresses(&self, out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
         let help = "1 while a virtual address is set on its interface here";
         gauge(out, "vrrpx_address_present", help, |row| {
             let Some(present) = &self.present else { return Ok(()) };
@@ -125,7 +124,7 @@ impl Scrape {
     }
 }
 
-pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
     let totals: [(&str, &str, Total); 8] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.live.adverts_sent.load(Relaxed)),

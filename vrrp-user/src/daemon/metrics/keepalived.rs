@@ -6,9 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
-
+use super::exposition::Exposition;
 use super::family::{Labels, counter, gauge};
 use crate::config::CheckTarget;
 use crate::daemon::dump::{InstanceTally, Tally, check_status, tallies};
@@ -41,9 +39,8 @@ const TOTALS: [(&str, &str, Total); 14] = [
     ("keepalived_priority_zero_sent", "Priority zero sent", |it| it.pri_zero_sent),
 ];
 
-impl Collector for Exporter {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let out = &mut encoder;
+impl Exporter {
+    pub(super) fn encode(&self, out: &mut Exposition) -> fmt::Result {
         let tallies = tallies(&self.context);
         gauge(out, "keepalived_up", "Status", |row| row(&vec![], 1.0))?;
         self.states(out, "keepalived_vrrp_state", "State of vrrp", |it| &it.advertised)?;
@@ -68,7 +65,7 @@ impl Collector for Exporter {
 impl Exporter {
     fn states(
         &self,
-        out: &mut DescriptorEncoder<'_>,
+        out: &mut Exposition,
         name: &str,
         help: &str,
         addresses: fn(&crate::protocol::Addresses) -> &Vec<VirtualAddress>,
@@ -102,7 +99,7 @@ impl Exporter {
         Ok(())
     }
 
-    fn scripts(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn scripts(&self, out: &mut Exposition) -> fmt::Result {
         let history = self.context.history.read();
         gauge(out, "keepalived_script_status", "Tracker Script Status", |row| {
             // Files and processes have names of their own, which scripts may have too.

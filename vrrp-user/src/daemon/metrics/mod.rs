@@ -5,6 +5,7 @@
 
 mod checks;
 mod event_row;
+mod exposition;
 mod family;
 mod instance;
 mod keepalived;
@@ -20,13 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{self, DescriptorEncoder};
-use prometheus_client::registry::Registry;
 use vrrp_ebpf::map::{Counters, Peer};
 use vrrp_ebpf::time::Timestamp;
 
 use event_row::EventRow;
+use exposition::Exposition;
 use family::Labels;
 pub use text::Format;
 
@@ -53,7 +52,9 @@ pub fn render(context: &Arc<DaemonContext>, format: Format) -> Result<String, fm
         wall: SystemTime::now(),
         present: addresses::present().ok().map(|all| all.into_iter().collect()),
     };
-    encode(Box::new(scrape), format)
+    let mut out = Exposition::default();
+    scrape.encode(&mut out)?;
+    Ok(format.of(out.finish()))
 }
 
 /// The metrics of an exporter for keepalived.
@@ -61,7 +62,9 @@ pub fn render(context: &Arc<DaemonContext>, format: Format) -> Result<String, fm
 /// # Errors
 /// A value could not be formatted.
 pub fn render_keepalived(context: &Arc<DaemonContext>, format: Format) -> Result<String, fmt::Error> {
-    encode(Box::new(keepalived::Exporter { context: Arc::clone(context) }), format)
+    let mut out = Exposition::default();
+    keepalived::Exporter { context: Arc::clone(context) }.encode(&mut out)?;
+    Ok(format.of(out.finish()))
 }
 
 /// Rows that have come with their first event, for the daemon that follows this one.
@@ -74,17 +77,6 @@ pub fn kept_rows(context: &DaemonContext) -> Vec<(InstanceId, Vec<String>)> {
         (config.id, kept.into_iter().collect())
     });
     rows.collect()
-}
-
-fn encode(collector: Box<dyn Collector>, format: Format) -> Result<String, fmt::Error> {
-    let mut registry = Registry::default();
-    registry.register_collector(collector);
-    let mut text = String::new();
-    encoding::text::encode(&mut text, &registry)?;
-    Ok(match format {
-        Format::OpenMetrics => text,
-        Format::Text => text::of_openmetrics(&text),
-    })
 }
 
 /// One reading of all sources.
@@ -119,9 +111,8 @@ struct Reading<'a> {
     steered_priority: Option<u8>,
 }
 
-impl Collector for Scrape {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let out = &mut encoder;
+impl Scrape {
+    fn encode(&self, out: &mut Exposition) -> fmt::Result {
         let readings = self.readings();
         self.node(out)?;
         instance::states(out, &readings)?;
@@ -132,9 +123,7 @@ impl Collector for Scrape {
         event_row::encode(out, &readings)?;
         self.peers(out, &readings)
     }
-}
 
-impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
         let history = self.context.history.read();
         let instances = self.context.instances();

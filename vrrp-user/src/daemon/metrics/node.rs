@@ -5,22 +5,20 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
 use vrrp_ebpf::map::Counter;
 
-use super::family::{counter, gauge, nanos, total, unix};
+use super::exposition::{Exposition, Kind};
+use super::family::{counter, gauge, nanos, unix};
 use super::{Scrape, process};
 
 /// Bounds of the lateness that are exported, as powers of two of a µs: 64 µs to 1 s, four times the one before each.
 const LATENESS_BOUNDS: RangeInclusive<usize> = 6..=20;
 
 impl Scrape {
-    pub(super) fn node(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    pub(super) fn node(&self, out: &mut Exposition) -> fmt::Result {
         let live = &self.context.live;
         let build = vec![("version", env!("CARGO_PKG_VERSION")), ("router_id", &*self.context.router_id)];
-        out.encode_descriptor("vrrpx_build", "Version and node", None, MetricType::Info)?
-            .encode_info(&build)?;
+        out.family("vrrpx_build", "Version and node", Kind::Info)?.info(&build)?;
         process::encode(out)?;
         self.standing(out)?;
         self.loads(out)?;
@@ -55,7 +53,7 @@ impl Scrape {
         self.interfaces(out)
     }
 
-    fn loads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn loads(&self, out: &mut Exposition) -> fmt::Result {
         let loads = self.context.history.read().loads.clone();
         let help = "0 while the daemon does not use its configuration file: refused, or a reload not kept";
         gauge(out, "vrrpx_config_last_reload_successful", help, |row| {
@@ -72,7 +70,7 @@ impl Scrape {
     }
 
     /// Whether the daemon works with everything that it should have.
-    fn standing(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn standing(&self, out: &mut Exposition) -> fmt::Result {
         let history = self.context.history.read();
         let (guard, realtime) = (history.guard.is_some(), history.realtime.clone());
         drop(history);
@@ -88,7 +86,7 @@ impl Scrape {
         })
     }
 
-    fn hooks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn hooks(&self, out: &mut Exposition) -> fmt::Result {
         let runs = self.context.history.read().hook_runs;
         counter(out, "vrrpx_hook_runs", "Finished runs of hooks by result", |row| {
             row(&vec![("result", "success")], runs.succeeded)?;
@@ -96,7 +94,7 @@ impl Scrape {
         })
     }
 
-    fn unknown_routers(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn unknown_routers(&self, out: &mut Exposition) -> fmt::Result {
         let unknown_routers = self.context.unknown_routers();
         counter(
             out,
@@ -119,16 +117,15 @@ impl Scrape {
         )
     }
 
-    fn lateness(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn lateness(&self, out: &mut Exposition) -> fmt::Result {
         let late = &self.context.live.engine_lateness;
         let buckets = merged(late.buckets.iter().map(|count| count.load(Relaxed)));
         let sum = nanos(late.sum_nanos.load(Relaxed));
         let name = "vrrpx_engine_lateness_seconds";
-        out.encode_descriptor(name, "How late the engine's timer fired", None, MetricType::Histogram)?
-            .encode_histogram::<NoLabelSet>(sum, total(&buckets), &buckets, None)
+        out.family(name, "How late the engine's timer fired", Kind::Histogram)?.histogram(sum, &buckets)
     }
 
-    fn interfaces(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn interfaces(&self, out: &mut Exposition) -> fmt::Result {
         let reattached = self.context.history.read().reattached.clone();
         counter(
             out,
@@ -149,7 +146,7 @@ impl Scrape {
         })
     }
 
-    fn webhooks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn webhooks(&self, out: &mut Exposition) -> fmt::Result {
         let webhooks = self.context.history.read().webhooks.clone();
         gauge(out, "vrrpx_webhook_waiting", "Changes that a webhook has not taken yet", |row| {
             webhooks
@@ -175,7 +172,7 @@ impl Scrape {
         })
     }
 
-    fn mails(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn mails(&self, out: &mut Exposition) -> fmt::Result {
         let mails = self.context.history.read().mails.clone();
         gauge(out, "vrrpx_mails_waiting", "Mails about changes that are not sent yet", |row| {
             row(&vec![], mails.waiting as f64)

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
 use vrrp_ebpf::map::Peer;
 use vrrp_ebpf::time::Timestamp;
 
+use super::exposition::Exposition;
 use super::family::{Labels, gauge, nanos, unix};
 use super::{INSTANCE, Reading, Scrape};
 use crate::daemon::status::{skew, skew_seconds};
 
 impl Scrape {
-    pub(super) fn peers(&self, out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+    pub(super) fn peers(&self, out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
         type Value = fn(&Scrape, &Peer) -> f64;
         let gauges: [(&str, &str, Value); 4] = [
             (

@@ -4,8 +4,8 @@ use std::fmt;
 
 use procfs::ProcResult;
 use procfs::process::{LimitValue, Process};
-use prometheus_client::encoding::DescriptorEncoder;
 
+use super::exposition::Exposition;
 use super::family::{counter, gauge};
 
 struct Reading {
@@ -17,7 +17,7 @@ struct Reading {
 }
 
 /// No rows without /proc.
-pub(super) fn encode(out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(super) fn encode(out: &mut Exposition) -> fmt::Result {
     let reading = read().ok();
     let mut value = |name, help, value: fn(&Reading) -> f64| {
         gauge(out, name, help, |row| reading.as_ref().map_or(Ok(()), |it| row(&vec![], value(it))))

@@ -20,6 +20,14 @@ impl Format {
         }
     }
 
+    /// The text in this format, of OpenMetrics text.
+    pub(super) fn of(self, openmetrics: String) -> String {
+        match self {
+            Self::OpenMetrics => openmetrics,
+            Self::Text => of_openmetrics(&openmetrics),
+        }
+    }
+
     /// By `Accept` (RFC 9110 §12.5.1): OpenMetrics if it is asked for by name and no less wanted than plain text.
     pub fn accepted(accept: &str) -> Self {
         let mut weights = [0.0_f32, 0.0];
@@ -42,7 +50,7 @@ impl Format {
 }
 
 /// The same samples in format 0.0.4.
-pub(super) fn of_openmetrics(text: &str) -> String {
+fn of_openmetrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut help = None;
     for line in text.lines() {

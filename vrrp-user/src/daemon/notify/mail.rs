@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use lettre::message::header::{self, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::{Address, Message};
-use nix::unistd::{User, geteuid};
+use nix::unistd::geteuid;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
@@ -25,6 +25,7 @@ use crate::config::MailSettings;
 use crate::daemon::events::What;
 use crate::daemon::history::History;
 use crate::daemon::tasks::Tasks;
+use crate::driver::accounts;
 use crate::driver::probe::attempt::{Failure, Resolver};
 use crate::driver::smtp::{MailMessage, Server, Session, SmtpError};
 
@@ -301,7 +302,7 @@ fn with_domain(host: &str, hosts: &str) -> Option<String> {
 
 /// The daemon's user at its host, if that makes an address.
 fn own_mailbox(host: &str) -> Option<Mailbox> {
-    let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| "root".to_owned(), |user| user.name);
+    let user = accounts::user(geteuid()).ok().flatten().map_or_else(|| "root".to_owned(), |user| user.name);
     let own = Address::new(&*user, host).or_else(|_| Address::new(&*user, "localhost"));
     Some(Mailbox::new(None, own.ok()?))
 }

@@ -9,10 +9,14 @@
 //! reload changes the hooks, the earlier queue ends first; so it does when an instance or a group returns that an
 //! earlier reload removed. At the end of the daemon, every queue gets `STOP`.
 
+#[cfg(not(all(feature = "mail", feature = "webhook")))]
+mod absent;
 pub mod fifo;
 pub mod hooks;
 pub(crate) mod lifecycle_script;
+#[cfg(feature = "mail")]
 pub mod mail;
+#[cfg(feature = "webhook")]
 pub mod webhook;
 
 use std::collections::BTreeMap;
@@ -23,9 +27,15 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use tracing::warn;
 
+#[cfg(not(feature = "mail"))]
+use self::absent::Mailer;
+#[cfg(not(feature = "webhook"))]
+use self::absent::Webhooks;
 use self::fifo::{Fifos, Line, NotifyState};
 use self::hooks::{Ended, HookQueue, Hooks, Notification, Subject};
+#[cfg(feature = "mail")]
 use self::mail::Mailer;
+#[cfg(feature = "webhook")]
 use self::webhook::Webhooks;
 use super::history::History;
 use super::tasks::Tasks;

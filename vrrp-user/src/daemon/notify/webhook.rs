@@ -83,16 +83,9 @@ impl Webhooks {
 
     fn open(&mut self, settings: &WebhookSettings) {
         let name = self.free_name(&settings.url.to_string());
-        let webhook = match Webhook::new(settings, &self.names) {
-            Ok(webhook) => webhook,
-            Err(why) => {
-                warn!(webhook = &*name, %why, "cannot post to the webhook");
-                return;
-            }
-        };
         let outbox = Arc::new(Outbox::default());
         let courier = Courier {
-            webhook,
+            webhook: Webhook::new(settings, &self.names),
             settings: settings.clone(),
             name: Arc::clone(&name),
             outbox: Arc::clone(&outbox),

@@ -1,6 +1,7 @@
-//! The process and its parents: terminal, systemd, pid files of other daemons.
+//! The process and its parents: features, terminal, systemd, pid files of other daemons.
 
 pub mod background;
+pub mod features;
 pub mod fit;
 pub mod heartbeat;
 pub mod options;

@@ -17,6 +17,8 @@ use crate::daemon::service::ServiceError;
 pub enum RunError {
     #[error("{}", lines(.0))]
     Config(Vec<Diagnostic>),
+    #[error("{}", .0.join("\n"))]
+    Features(Vec<String>),
     #[error(transparent)]
     Capabilities(#[from] MissingCapabilities),
     #[error(transparent)]
@@ -40,22 +42,27 @@ impl RunError {
     pub fn findings(&self) -> Vec<String> {
         match self {
             Self::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
+            Self::Features(lacking) => lacking.clone(),
             other => vec![other.to_string()],
         }
     }
 
-    /// 3 for a configuration that cannot be read, 4 for one with errors, 1 for everything else.
+    /// 3 for a configuration that cannot be read, 4 for one with errors or for another build, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(diagnostics) => config_exit_code(diagnostics),
+            Self::Features(_) => ERRORS,
             _ => 1,
         }
     }
 }
 
+/// Exit code of a configuration that can be read, and has errors.
+pub(super) const ERRORS: u8 = 4;
+
 /// The exit code for a refused configuration.
 pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
-    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Unreadable) { 3 } else { 4 }
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Unreadable) { 3 } else { ERRORS }
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> String {

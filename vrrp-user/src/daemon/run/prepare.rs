@@ -12,18 +12,15 @@ use nix::sys::prctl::{get_name, set_name};
 use nix::sys::stat::{Mode, umask};
 use tracing::{error, info, warn};
 
-use super::error::{RunError, config_exit_code};
+use super::error::{ERRORS, RunError, config_exit_code};
 use crate::config::{Config, Loaded, ProcessSettings, Reader, Severity};
 use crate::daemon::control;
 use crate::daemon::host::places;
 use crate::daemon::last_good::LastGood;
-use crate::daemon::process::fit;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, MissingCapabilities};
+use crate::daemon::process::{features, fit};
 use crate::daemon::reload::{Cause, Stale};
-
-/// Exit code of a configuration that can be read, and has errors.
-const ERRORS: u8 = 4;
 
 /// A configuration that can be used here, and the file's, from which it follows.
 #[derive(Debug)]
@@ -37,6 +34,10 @@ pub(in crate::daemon) fn load(reader: &Reader, options: &RunOptions) -> Result<U
 }
 
 pub(in crate::daemon) fn usable(loaded: Arc<Loaded>) -> Result<Usable, RunError> {
+    let lacking = features::lacking(&loaded.config, features::BUILT);
+    if !lacking.is_empty() {
+        return Err(RunError::Features(lacking));
+    }
     let mut config = loaded.config.clone();
     places::find(&mut config)?;
     Ok(Usable { config, loaded })

@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::Uid;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+
+use crate::driver::accounts;
 
 /// Time limit for the name of a user, which may come from a directory service.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,7 +40,7 @@ fn login(pid: i32, uid: u32) -> Option<u32> {
 }
 
 async fn user(uid: u32) -> String {
-    let named = spawn_blocking(move || User::from_uid(Uid::from_raw(uid)).ok().flatten());
+    let named = spawn_blocking(move || accounts::user(Uid::from_raw(uid)).ok().flatten());
     match timeout(PATIENCE, named).await {
         Ok(Ok(Some(user))) => format!("{} (uid {uid})", user.name),
         _ => format!("uid {uid}"),

@@ -13,7 +13,11 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::attempt::{Attempt, Dns, Failure, Http, Ping, Resolver};
+#[cfg(feature = "dns")]
+use super::attempt::Dns;
+#[cfg(feature = "http")]
+use super::attempt::Http;
+use super::attempt::{Attempt, Failure, Ping, Resolver};
 use super::hold::Held;
 use super::rise_fall::{Look, RiseFall};
 use super::watch::{By, News, Watch};
@@ -22,6 +26,12 @@ use crate::driver::clock;
 use crate::driver::output::Output;
 use crate::driver::process::{End, Identity, Job};
 use crate::protocol::TrackId;
+
+/// A configuration that needs it is refused before.
+#[cfg(not(all(feature = "dns", feature = "docker", feature = "http", feature = "systemd")))]
+fn lacking(feature: &str) -> Failure {
+    Failure::new(format_args!("this build lacks the feature `{feature}`"))
+}
 
 #[derive(Debug)]
 pub struct CheckProbe {
@@ -137,7 +147,7 @@ impl CheckProbe {
     /// Must be called within a runtime.
     ///
     /// # Errors
-    /// TLS or the list of the system's DNS servers is not available.
+    /// A request cannot be made as it is configured, or there is no pipe for the output of a command.
     pub fn new(settings: &CheckSettings, identity: Identity, names: &Resolver) -> Result<Self, Failure> {
         let limit = settings.timeout;
         let attempt = |attempt| Source::Attempt(Box::new(attempt));
@@ -148,16 +158,28 @@ impl CheckProbe {
             }
             CheckTarget::Tcp(endpoint) => attempt(Attempt::Tcp(endpoint.clone(), names.clone())),
             CheckTarget::Unix(path) => attempt(Attempt::Unix(path.clone())),
-            CheckTarget::Http(target) => attempt(Attempt::Http(Http::new(target, names)?)),
+            #[cfg(feature = "http")]
+            CheckTarget::Http(target) => attempt(Attempt::Http(Box::new(Http::new(target, names)?))),
+            #[cfg(not(feature = "http"))]
+            CheckTarget::Http(_) => return Err(lacking("http")),
             CheckTarget::Haproxy(target) => attempt(Attempt::Haproxy(target.clone())),
-            CheckTarget::Dns(target) => attempt(Attempt::Dns(Dns::new(target)?)),
+            #[cfg(feature = "dns")]
+            CheckTarget::Dns(target) => attempt(Attempt::Dns(Dns::new(target))),
+            #[cfg(not(feature = "dns"))]
+            CheckTarget::Dns(_) => return Err(lacking("dns")),
             CheckTarget::Ping(host) => {
                 // The kernel delivers each reply to every ICMP socket; the identifier tells them apart.
                 let identifier = u16::try_from(settings.id.0 & 0xffff).unwrap_or_default();
                 attempt(Attempt::Ping(Ping::new(host.clone(), names.clone(), identifier)))
             }
+            #[cfg(feature = "docker")]
             CheckTarget::Docker(target) => Source::Watch(Watch::Docker(target.clone())),
+            #[cfg(not(feature = "docker"))]
+            CheckTarget::Docker(_) => return Err(lacking("docker")),
+            #[cfg(feature = "systemd")]
             CheckTarget::Systemd(unit) => Source::Watch(Watch::Systemd(unit.clone())),
+            #[cfg(not(feature = "systemd"))]
+            CheckTarget::Systemd(_) => return Err(lacking("systemd")),
             CheckTarget::Process(target) => Source::Watch(Watch::Process(target.clone())),
             CheckTarget::File(target) => Source::Watch(Watch::File(target.clone())),
         };

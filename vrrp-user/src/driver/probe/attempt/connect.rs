@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use futures::future::select_ok;
+use futures_util::future::select_ok;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use super::{Failure, Resolver};

@@ -1,13 +1,14 @@
 //! HTTP checks: one request, over TLS for an `https` URL.
 
-use std::time::Duration;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Response};
+use url::Url;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response, Url};
-
-use super::{Failure, Resolver, cause};
+use super::{Failure, Resolver};
 use crate::config::{BODY, HttpTarget};
+use crate::driver::http_client::Client;
 
 /// A request that can be repeated.
 #[derive(Clone, Debug)]
@@ -20,20 +21,20 @@ pub struct Http {
 
 impl Http {
     /// # Errors
-    /// The request is invalid (method, header or URL), or TLS is not available.
+    /// The request is invalid (method, header or URL).
     pub fn new(target: &HttpTarget, names: &Resolver) -> Result<Self, Failure> {
         let url =
             Url::parse(&target.url).map_err(|error| Failure::new(format_args!("{}: {error}", target.url)))?;
         let method = Method::from_bytes(target.method.as_bytes())
             .map_err(|_| Failure::new(format_args!("`{}` is not an HTTP method", target.method)))?;
-        let client = client(headers(&target.headers)?, target.verify_tls, names)?;
+        let client = Client::new(headers(&target.headers)?, target.verify_tls, names);
         Ok(Self { client, url, method, target: target.clone() })
     }
 
     /// # Errors
     /// No answer, or an unwanted one.
     pub async fn attempt(&self) -> Result<(), Failure> {
-        let answer = self.client.request(self.method.clone(), self.url.clone()).send().await;
+        let answer = self.client.send(self.method.clone(), &self.url, "").await;
         let answer = answer.map_err(|error| Failure::of(&self.url, &error))?;
         let status = answer.status();
         if !self.target.status.contains(&status.as_u16()) {
@@ -45,13 +46,14 @@ impl Http {
         }
     }
 
-    async fn look_for(&self, text: &str, mut answer: Response) -> Result<(), Failure> {
+    async fn look_for(&self, text: &str, answer: Response<Incoming>) -> Result<(), Failure> {
+        let mut frames = answer.into_body();
         let mut body = Vec::new();
         while body.len() < BODY {
-            let chunk = answer.chunk().await.map_err(|error| Failure::of(&self.url, &error))?;
-            let Some(chunk) = chunk else { break };
+            let Some(frame) = frames.frame().await else { break };
+            let frame = frame.map_err(|error| Failure::of(&self.url, &error))?;
             let room = BODY.saturating_sub(body.len());
-            body.extend(chunk.iter().take(room));
+            body.extend(frame.data_ref().into_iter().flatten().take(room));
         }
         if memmem(&body, text.as_bytes()) {
             Ok(())
@@ -59,27 +61,6 @@ impl Http {
             Err(Failure::new(format_args!("{}: the body does not hold `{text}`", self.url)))
         }
     }
-}
-
-/// A client that opens a direct connection for each request and follows no redirects.
-///
-/// # Errors
-/// TLS is not available.
-pub fn client(headers: HeaderMap, verify_tls: bool, names: &Resolver) -> Result<Client, Failure> {
-    // The first installed provider stays; all callers install the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .default_headers(headers)
-        .user_agent(concat!("vrrpx/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(names.clone())
-        .no_proxy()
-        .redirect(Policy::none())
-        // Each attempt shows that the server accepts connections.
-        .pool_max_idle_per_host(0)
-        .pool_idle_timeout(Duration::ZERO)
-        .tls_danger_accept_invalid_certs(!verify_tls)
-        .build()
-        .map_err(|error| Failure::new(cause(&error)))
 }
 
 fn headers(pairs: &[(std::sync::Arc<str>, std::sync::Arc<str>)]) -> Result<HeaderMap, Failure> {

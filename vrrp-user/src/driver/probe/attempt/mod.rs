@@ -5,8 +5,10 @@
 //! starts a thread or holds more than a bounded answer.
 
 mod connect;
+#[cfg(feature = "dns")]
 mod dns;
 mod haproxy;
+#[cfg(feature = "http")]
 mod http;
 mod names;
 mod ping;
@@ -15,8 +17,10 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
+#[cfg(feature = "dns")]
 pub use dns::Dns;
-pub use http::{Http, client};
+#[cfg(feature = "http")]
+pub use http::Http;
 pub use names::Resolver;
 pub use ping::Ping;
 
@@ -28,8 +32,10 @@ use crate::driver::shortage;
 pub enum Attempt {
     Tcp(Endpoint, Resolver),
     Unix(PathBuf),
-    Http(Http),
+    #[cfg(feature = "http")]
+    Http(Box<Http>),
     Haproxy(HaproxyTarget),
+    #[cfg(feature = "dns")]
     Dns(Dns),
     Ping(Ping),
 }
@@ -43,8 +49,10 @@ impl Attempt {
         let made = match self {
             Self::Tcp(endpoint, names) => connect::tcp(endpoint, names).await,
             Self::Unix(path) => connect::unix(path).await,
+            #[cfg(feature = "http")]
             Self::Http(http) => http.attempt().await,
             Self::Haproxy(target) => haproxy::attempt(target).await,
+            #[cfg(feature = "dns")]
             Self::Dns(dns) => dns.attempt().await,
             Self::Ping(ping) => ping.attempt(u16::try_from(nth & 0xffff).unwrap_or_default()).await,
         };
@@ -92,7 +100,6 @@ impl Failure {
     }
 }
 
-/// For libraries that resolve names through [`Resolver`].
 impl Error for Failure {}
 
 impl fmt::Display for Failure {

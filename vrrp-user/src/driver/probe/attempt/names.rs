@@ -1,32 +1,19 @@
-//! Name resolution by `/etc/hosts` and the servers of `/etc/resolv.conf`.
-//!
-//! Absent: the C library, whose lookups block a thread each as long as a server is silent.
+//! Addresses of hosts: as they are written, or by `/etc/hosts` and the servers of `/etc/resolv.conf`.
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
 
-use futures::future::BoxFuture;
-use hickory_resolver::TokioResolver;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
-use super::{Failure, cause};
+use super::Failure;
 use crate::config::Host;
 
-/// Cheap to clone. The first name makes it read the system's files: most configurations have addresses only.
-#[derive(Clone, Debug, Default)]
-pub struct Resolver(Arc<OnceLock<Result<TokioResolver, Box<str>>>>);
+#[cfg(feature = "dns")]
+pub use of_names::Resolver;
+
+#[cfg(not(feature = "dns"))]
+pub use of_addresses::Resolver;
 
 impl Resolver {
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// If the system's files cannot be read, every lookup fails with the same error.
-    fn made(&self) -> &Result<TokioResolver, Box<str>> {
-        self.0.get_or_init(|| {
-            let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
-            resolver.map_err(|error| cause(&error).into())
-        })
     }
 
     /// At least one address, IPv4 and IPv6.
@@ -39,28 +26,90 @@ impl Resolver {
             Host::Name(name) => self.lookup(name).await,
         }
     }
+}
 
-    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
-        let resolver = self.made().as_ref().map_err(|why| Failure::new(format_args!("{name}: {why}")))?;
-        let found = resolver.lookup_ip(name).await;
-        let found = found.map_err(|error| Failure::of(name, &error))?;
-        let addresses: Vec<IpAddr> = found.iter().collect();
-        if addresses.is_empty() {
-            Err(Failure::new(format_args!("{name}: no address")))
-        } else {
+#[cfg(feature = "dns")]
+mod of_names {
+    use std::collections::HashMap;
+    use std::net::IpAddr;
+    use std::sync::{Arc, Mutex, PoisonError};
+    use std::time::Duration;
+
+    use vrrp_ebpf::time::Timestamp;
+
+    use super::Failure;
+    use crate::driver::clock;
+    use crate::driver::dns::{Found, Servers, hosts, lookup};
+
+    /// Longest time for which addresses are kept, however long they hold.
+    const KEPT: Duration = Duration::from_secs(3600);
+
+    /// Cheap to clone. Keeps addresses for as long as they hold.
+    #[derive(Clone, Debug, Default)]
+    pub struct Resolver(Arc<Mutex<Kept>>);
+
+    /// By name, with the time of the query.
+    type Kept = HashMap<Box<str>, (Timestamp, Found)>;
+
+    impl Resolver {
+        pub(super) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
+            let written = hosts(name);
+            if !written.is_empty() {
+                return Ok(written);
+            }
+            if let Some(addresses) = self.kept(name) {
+                return Ok(addresses);
+            }
+            let asked = clock::now();
+            let found = lookup(name, &Servers::of_system()).await;
+            let found = found.map_err(|error| Failure::of(name, &error))?;
+            let addresses = found.addresses.clone();
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), (asked, found));
             Ok(addresses)
+        }
+
+        fn kept(&self, name: &str) -> Option<Vec<IpAddr>> {
+            let now = clock::now();
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.retain(|_, (since, found)| now.since(*since) < found.holds.min(KEPT));
+            kept.get(name).map(|(_, found)| found.addresses.clone())
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn addresses_are_kept_while_they_hold() {
+            let names = Resolver::default();
+            let put = |name: &str, seconds| {
+                let addresses = vec![IpAddr::from([192, 0, 2, 7])];
+                let found = Found { addresses, holds: Duration::from_secs(seconds) };
+                names.0.lock().unwrap().insert(name.into(), (clock::now(), found));
+            };
+            put("long", 60);
+            put("over", 0);
+            assert_eq!(names.kept("long").unwrap(), [IpAddr::from([192, 0, 2, 7])]);
+            assert_eq!(names.kept("over"), None);
+            assert_eq!(names.0.lock().unwrap().len(), 1);
         }
     }
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let names = self.clone();
-        let addresses: BoxFuture<'static, _> = Box::pin(async move {
-            let found = names.lookup(name.as_str()).await?;
-            // The client replaces port 0 by the port of the URL.
-            Ok(Box::new(found.into_iter().map(|address| (address, 0_u16).into())) as Addrs)
-        });
-        addresses
+#[cfg(not(feature = "dns"))]
+mod of_addresses {
+    use std::net::IpAddr;
+
+    use super::Failure;
+
+    /// Without the feature `dns`, hosts have addresses only.
+    #[derive(Clone, Debug, Default)]
+    pub struct Resolver(());
+
+    impl Resolver {
+        pub(super) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
+            Err(Failure::new(format_args!("{name}: this build lacks the feature `dns`")))
+        }
     }
 }

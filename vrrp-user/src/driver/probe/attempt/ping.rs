@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use futures::future::select_ok;
+use futures_util::future::select_ok;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use thiserror::Error;
 use tokio::net::UdpSocket;

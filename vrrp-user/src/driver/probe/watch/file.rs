@@ -6,11 +6,13 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use futures::StreamExt;
-use inotify::{Inotify, WatchMask};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -33,8 +35,10 @@ pub(super) async fn watch(
 ) -> Infallible {
     loop {
         let watched = beside(&target.path, |path| watched(folder(path))).await;
-        let watched = watched.and_then(|watched| watched?.into_event_stream([0; 1024]));
-        let Ok(mut changes) = watched else {
+        // SAFETY: the watch keeps its descriptor open until it is dropped.
+        let register = |watched| unsafe { AsyncFd::register_with_interest(watched, Interest::READABLE) };
+        let watched = watched.and_then(|watched| Ok(register(watched?)?));
+        let Ok(changes) = watched else {
             if let Ok(number) = beside(&target.path, number).await {
                 tell(number, By::Polling);
             }
@@ -45,9 +49,9 @@ pub(super) async fn watch(
             if let Ok(number) = beside(&target.path, number).await {
                 tell(number, By::Inotify);
             }
-            match timeout(every, changes.next()).await {
+            match timeout(every, changed(&changes)).await {
                 // Nothing happened, or a change in the folder.
-                Err(_) | Ok(Some(Ok(_)))
+                Err(_) | Ok(Ok(()))
                     if beside(&target.path, |path| folder(path).is_dir()).await.is_ok_and(|it| it) => {}
                 _ => break,
             }
@@ -98,18 +102,31 @@ pub fn prepare(target: &FileTarget) -> io::Result<()> {
     }
 }
 
-fn watched(folder: &Path) -> io::Result<Inotify> {
-    let inotify = Inotify::init()?;
-    let mask = WatchMask::CLOSE_WRITE
-        | WatchMask::MOVED_TO
-        | WatchMask::MOVED_FROM
-        | WatchMask::DELETE
-        | WatchMask::CREATE
-        | WatchMask::DELETE_SELF
-        | WatchMask::MOVE_SELF
-        | WatchMask::ONLYDIR;
-    inotify.watches().add(folder, mask)?;
-    Ok(inotify)
+struct Watched(Inotify);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+fn watched(folder: &Path) -> io::Result<Watched> {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    let mask = AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_ONLYDIR;
+    inotify.add_watch(folder, mask)?;
+    Ok(Watched(inotify))
+}
+
+/// Waits for changes of the folder, and takes those that are there.
+async fn changed(watched: &AsyncFd<Watched>) -> io::Result<()> {
+    watched.async_io(Interest::READABLE, |Watched(inotify)| Ok(inotify.read_events()?)).await.map(drop)
 }
 
 /// # Errors

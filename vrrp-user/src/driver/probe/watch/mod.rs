@@ -4,28 +4,29 @@
 //! interval in case an event was lost. Absent: consequences. A lost source of events counts as a failure of the service
 //! until it is back, as nothing is known about the service.
 
+#[cfg(feature = "docker")]
 mod docker;
 mod file;
 mod process;
+#[cfg(feature = "systemd")]
 mod systemd;
 
 pub use file::prepare as prepare_file;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::attempt::Failure;
-use crate::config::{DockerTarget, FileTarget, ProcessTarget};
+use crate::config::{FileTarget, ProcessTarget};
 
 /// A service with change notifications.
 #[derive(Clone, Debug)]
 pub enum Watch {
-    Docker(DockerTarget),
+    #[cfg(feature = "docker")]
+    Docker(crate::config::DockerTarget),
     /// A systemd unit.
-    Systemd(Arc<str>),
+    #[cfg(feature = "systemd")]
+    Systemd(std::sync::Arc<str>),
     Process(ProcessTarget),
     File(FileTarget),
 }
@@ -66,12 +67,21 @@ impl By {
 
 impl Watch {
     /// Reports the health of the service, for ever. `limit` bounds each request made for it.
+    #[cfg_attr(
+        not(any(feature = "docker", feature = "systemd")),
+        expect(unused_variables, reason = "only clients of services make requests")
+    )]
     pub async fn run(&self, every: Duration, limit: Duration, mut tell: impl FnMut(News)) -> Infallible {
-        let mut health = |health, by| tell(News::Health(health, by));
         match self {
-            Self::Docker(target) => docker::watch(target, every, limit, |it| health(it, By::Events)).await,
-            Self::Systemd(unit) => systemd::watch(unit, every, limit, |it| health(it, By::Signals)).await,
-            Self::Process(target) => process::watch(target, every, health).await,
+            #[cfg(feature = "docker")]
+            Self::Docker(target) => {
+                docker::watch(target, every, limit, |it| tell(News::Health(it, By::Events))).await
+            }
+            #[cfg(feature = "systemd")]
+            Self::Systemd(unit) => {
+                systemd::watch(unit, every, limit, |it| tell(News::Health(it, By::Signals))).await
+            }
+            Self::Process(target) => process::watch(target, every, |it, by| tell(News::Health(it, by))).await,
             Self::File(target) => {
                 let tell = |it: Result<_, _>, by| {
                     tell(it.map_or_else(|failure| News::Health(Err(failure), by), |it| News::Number(it, by)));
@@ -86,12 +96,13 @@ impl Watch {
 pub type Health = Result<(), Failure>;
 
 /// The outcome, or a failure if there is none within the limit.
+#[cfg(any(feature = "docker", feature = "systemd"))]
 async fn within<T>(
     limit: Duration,
     what: &str,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    timeout(limit, work)
+    tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| Err(Failure::new(format_args!("{what}: no answer within {limit:?}"))))
 }

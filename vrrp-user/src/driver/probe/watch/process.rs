@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use futures::future::select_all;
+use futures_util::future::select_all;
 use procfs::ProcResult;
 use procfs::process::{Process, all_processes};
 use tokio::io::Interest;

@@ -6,14 +6,14 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use futures::StreamExt;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use zbus::fdo::PropertiesProxy;
-use zbus::proxy::CacheProperties;
-use zbus::{Connection, OwnedObjectPath};
 
 use super::super::attempt::Failure;
 use super::{Health, within};
+use crate::driver::bus::{Argument, Bus, BusError, Call};
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 
 /// Reports the state of the unit, for ever. `limit` bounds each request.
 pub(super) async fn watch(
@@ -36,36 +36,17 @@ async fn session(
     limit: Duration,
     tell: &mut impl FnMut(Health),
 ) -> Result<Infallible, Failure> {
-    let failure = |error: &zbus::Error| Failure::of("systemd", error);
-    let open = async {
-        let bus = Connection::system().await?;
-        let manager = ManagerProxy::new(&bus).await?;
-        manager.subscribe().await?;
-        let path = manager.load_unit(unit).await?;
-        let properties = PropertiesProxy::builder(&bus)
-            .destination("org.freedesktop.systemd1")
-            .path(path.clone())
-            .build()
-            .await?;
-        let changes = properties.receive_properties_changed().await?;
-        let unit = UnitProxy::builder(&bus).path(path).cache_properties(CacheProperties::No).build().await?;
-        Ok((changes, unit))
-    };
-    let opened = within(limit, "systemd", async { open.await.map_err(|error| failure(&error)) }).await;
-    let (mut changes, proxy) = opened?;
+    let failure = |error: BusError| Failure::of("systemd", &error);
+    let opened = within(limit, "systemd", async { open(unit).await.map_err(failure) }).await;
+    let (mut bus, path) = opened?;
     let mut due = interval(every);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            change = changes.next() => if change.is_none() {
-                return Err(Failure::new("systemd: the connection to the bus has ended"));
-            },
+            changed = bus.changed() => changed.map_err(failure)?,
             _ = due.tick() => {}
         }
-        let state = async {
-            Ok::<(String, String), zbus::Error>((proxy.active_state().await?, proxy.sub_state().await?))
-        };
-        let state = async { state.await.map_err(|error| failure(&error)) };
+        let state = async { state(&mut bus, &path).await.map_err(failure) };
         let (active, sub) = within(limit, "systemd", state).await?;
         tell(judge(unit, &active, &sub));
     }
@@ -78,24 +59,24 @@ fn judge(unit: &str, active: &str, sub: &str) -> Health {
     }
 }
 
-#[zbus::proxy(
-    interface = "org.freedesktop.systemd1.Manager",
-    default_service = "org.freedesktop.systemd1",
-    default_path = "/org/freedesktop/systemd1"
-)]
-trait Manager {
-    /// Without a subscriber, systemd sends no signals.
-    fn subscribe(&self) -> zbus::Result<()>;
-
-    /// The object of a unit, even of one without a unit file.
-    fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+/// A connection that hears of changes of the unit, and the unit's object.
+async fn open(unit: &str) -> Result<(Bus, String), BusError> {
+    let mut bus = Bus::system().await?;
+    // Without a subscriber, systemd sends no signals.
+    bus.call(manager("Subscribe", &[])).await?;
+    // Finds the object even of a unit without a file.
+    let path = bus.call(manager("LoadUnit", &[Argument::Text(unit)])).await?.text()?;
+    bus.follow(SYSTEMD, &path).await?;
+    Ok((bus, path))
 }
 
-#[zbus::proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1")]
-trait Unit {
-    #[zbus(property)]
-    fn active_state(&self) -> zbus::Result<String>;
+fn manager<'a>(method: &'a str, arguments: &'a [Argument<'a>]) -> Call<'a> {
+    let interface = "org.freedesktop.systemd1.Manager";
+    Call { destination: SYSTEMD, path: "/org/freedesktop/systemd1", interface, method, arguments }
+}
 
-    #[zbus(property)]
-    fn sub_state(&self) -> zbus::Result<String>;
+/// `ActiveState` and `SubState`.
+async fn state(bus: &mut Bus, path: &str) -> Result<(String, String), BusError> {
+    let active = bus.property(SYSTEMD, path, UNIT, "ActiveState").await?.text()?;
+    Ok((active, bus.property(SYSTEMD, path, UNIT, "SubState").await?.text()?))
 }

@@ -1,0 +1,64 @@
+//! Answers: their bodies, in one piece or as a stream, and their usual fields.
+
+use std::convert::Infallible;
+
+use futures_util::Stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::compress;
+
+pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// A status without a text.
+pub(super) fn bare(status: StatusCode) -> Answer {
+    whole(status, Bytes::new())
+}
+
+/// A status with a word for people.
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    let mut answer = whole(status, text.into());
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    answer
+}
+
+/// A document, compressed for clients that accept that.
+pub(super) fn document(asked: &HeaderMap, content_type: &'static str, text: String) -> Answer {
+    let is_compressed = compress::is_accepted(&all(asked, header::ACCEPT_ENCODING));
+    let body = if is_compressed { compress::gzip(text.as_bytes()) } else { text.into_bytes() };
+    let mut answer = whole(StatusCode::OK, body.into());
+    let fields = answer.headers_mut();
+    if is_compressed {
+        fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    answer
+}
+
+/// Messages of an event stream, as they come.
+pub(super) fn messages(messages: impl Stream<Item = String> + Send + 'static) -> Answer {
+    use futures_util::StreamExt;
+    let frames = messages.map(|message| Ok(Frame::data(Bytes::from(message))));
+    let mut answer = Response::new(StreamBody::new(frames).boxed_unsync());
+    let fields = answer.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// All values of a field as one list.
+pub(super) fn all(headers: &HeaderMap, name: header::HeaderName) -> String {
+    headers.get_all(name).iter().filter_map(|it| it.to_str().ok()).collect::<Vec<_>>().join(",")
+}
+
+fn whole(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body).boxed_unsync());
+    *answer.status_mut() = status;
+    answer
+}
