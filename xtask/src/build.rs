@@ -32,6 +32,27 @@ pub(crate) fn dist() -> Result<()> {
     run(command)
 }
 
+/// Sets up and builds the daemon for a package that needs no library. Only the last step differs from [`dist`], or from
+/// the debug build.
+pub(crate) fn dist_static(debug: bool) -> Result<()> {
+    setup()?;
+    let mut command = cargo()?;
+    command.args(["rustc", "--package", "vrrp-user", "--example", "vrrpx-static", "--locked"]);
+    if !debug {
+        command.args(["--profile", "dist"]);
+    }
+    command.args(["--", "-C", "target-feature=+crt-static"]);
+    run(command)
+}
+
+/// Sets up and builds the daemon and the lab as fast as possible: as for tests, and without what only tests need.
+pub(crate) fn lab() -> Result<()> {
+    setup()?;
+    let packages = ["--package", "vrrp-user", "--package", "vrrp-tests", "--bin", "vrrpx", "--bin", "lab"];
+    let features = ["--no-default-features", "--features", "vrrp-user/default"];
+    package(&[&packages[..], &features].concat(), false)
+}
+
 /// Sets up and builds the daemon, optimised, and a program of `vrrp-tests` that runs it, in one command, so that shared
 /// dependencies are compiled once.
 pub(crate) fn daemon_and(program: &str) -> Result<()> {

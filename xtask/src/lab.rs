@@ -13,6 +13,6 @@ pub(crate) fn lab(arguments: &[OsString]) -> Result<()> {
         geteuid().is_root(),
         "the lab creates network namespaces and loads a BPF program: run it as root (sudo -E cargo xtask run)"
     );
-    build::daemon_and("lab")?;
-    become_built("lab", true, arguments)
+    build::lab()?;
+    become_built("lab", false, arguments)
 }

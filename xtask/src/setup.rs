@@ -66,7 +66,13 @@ impl Tool {
         }
         eprintln!("setup: installing {name} {version} under target/ (once; takes some minutes)");
         let mut install = cargo()?;
-        install.args(["install", name, "--version", version, "--locked", "--force"]).args(features);
+        install
+            .args(["install", name, "--version", version, "--locked", "--force", "--debug"])
+            .args(features);
+        // Quickly built: the linker's work is that of LLVM, which is in the toolchain.
+        for setting in ["DEBUG", "DEBUG_ASSERTIONS", "OVERFLOW_CHECKS"] {
+            install.env(format!("CARGO_PROFILE_DEV_{setting}"), "false");
+        }
         install.arg("--root").arg(&own);
         let line = show(&install);
         run(install).with_context(|| {

@@ -7,6 +7,7 @@
 //! in none of them.
 
 pub mod backup;
+#[cfg(feature = "bus")]
 pub mod checks;
 pub mod failover;
 pub mod faults;

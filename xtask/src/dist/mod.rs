@@ -50,6 +50,25 @@ enum Kind {
     Image,
 }
 
+impl Arguments {
+    /// Builds the program for a kind of package, unless it is there.
+    fn program(&self, kind: Kind) -> Result<PathBuf> {
+        if let Some(binary) = &self.binary {
+            return binary.canonicalize().with_context(|| binary.display().to_string());
+        }
+        let profile = if self.debug { "debug" } else { "dist" };
+        match (kind, self.debug) {
+            (Kind::Tarball, debug) => {
+                build::dist_static(debug)?;
+                return built_in(profile, "examples/vrrpx-static");
+            }
+            (_, true) => build::daemon(false)?,
+            (_, false) => build::dist()?,
+        }
+        built_in(profile, "vrrpx")
+    }
+}
+
 /// What is packaged, and how.
 struct Release {
     /// Unstripped.
@@ -69,19 +88,8 @@ pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
         Some(out) => std::path::absolute(out)?,
         None => target()?.join("dist"),
     };
-    let binary = match &arguments.binary {
-        Some(binary) => binary.canonicalize().with_context(|| binary.display().to_string())?,
-        None if arguments.debug => {
-            build::daemon(false)?;
-            built_in("debug", "vrrpx")?
-        }
-        None => {
-            build::dist()?;
-            built_in("dist", "vrrpx")?
-        }
-    };
-    let release = Release {
-        binary,
+    let mut release = Release {
+        binary: PathBuf::new(),
         revision: arguments.revision,
         out,
         is_quick: arguments.debug,
@@ -89,6 +97,7 @@ pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
         epoch: epoch()?,
     };
     for kind in &arguments.kinds {
+        release.binary = arguments.program(*kind)?;
         let made = match kind {
             Kind::Deb => deb::make(&release)?,
             Kind::Rpm => rpm::make(&release)?,
@@ -159,22 +168,6 @@ impl Release {
         tree.copy(&Self::source("default")?, "etc/default/vrrpx", 0o644)?;
         tree.directory("etc/vrrpx")
     }
-
-    /// The newest version of glibc whose symbols the program uses.
-    fn glibc(&self) -> Result<String> {
-        let mut list = Command::new("objdump");
-        list.arg("-T").arg(&self.binary);
-        newest_glibc(&output(list)?).context("the program uses no glibc")
-    }
-}
-
-fn newest_glibc(symbols: &str) -> Option<String> {
-    let versions = symbols.split_whitespace().filter_map(|word| {
-        let version = word.trim_matches(['(', ')']).strip_prefix("GLIBC_")?;
-        version.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>()
-    });
-    let newest = versions.max()?;
-    Some(newest.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
 }
 
 /// Of `DEBFULLNAME` and `DEBEMAIL`, as with Debian's tools.
@@ -216,16 +209,4 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     files.sort();
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_of_glibc_are_compared_by_number() {
-        let symbols = "DF *UND* 0 (GLIBC_2.9) a\nDF *UND* 0 (GLIBC_2.34) b\n GLIBC_PRIVATE c (GCC_4.2.0) d";
-        assert_eq!(newest_glibc(symbols).as_deref(), Some("2.34"));
-        assert_eq!(newest_glibc("nothing"), None);
-    }
 }
