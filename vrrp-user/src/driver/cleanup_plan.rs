@@ -191,12 +191,16 @@ impl CleanupPlan {
         Ok(())
     }
 
-    /// The active plan's stages and names, if any. Must be called only after the writer has died.
-    pub fn read(&self) -> Option<(Stages<'_>, PinPaths<'_>)> {
+    /// The active plan's stages and names, if any.
+    ///
+    /// # Safety
+    /// No process or thread may write a plan to the file while the result is in use: the writer has died, or it is the
+    /// caller.
+    pub unsafe fn read(&self) -> Option<(Stages<'_>, PinPaths<'_>)> {
         let half = (self.header().current.load(Ordering::Acquire) as usize).checked_sub(1)?;
         let [first, second] = self.header().lengths.get(half)?;
         let (first, second) = (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
-        // SAFETY: the half lies within the mapping, and its writer has died.
+        // SAFETY: the half lies within the mapping, and nothing writes to it, as the caller promises.
         let bytes = unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(HEADER + half * HALF), HALF) };
         parse(bytes, usize::try_from(first).ok()?, usize::try_from(second).ok()?)
     }
@@ -319,7 +323,8 @@ mod tests {
     type Found = (Vec<(Duration, Vec<Vec<u8>>)>, Vec<String>);
 
     fn found(plan: &CleanupPlan) -> Option<Found> {
-        let (stages, pin_paths) = plan.read()?;
+        // SAFETY: nothing writes to the plan while they are in use.
+        let (stages, pin_paths) = unsafe { plan.read() }?;
         bring_in(&stages, &pin_paths);
         let stages = stages.map(|(after, messages)| (after, messages.map(<[u8]>::to_vec).collect()));
         Some((stages.collect(), pin_paths.map(|name| name.to_str().unwrap().to_owned()).collect()))

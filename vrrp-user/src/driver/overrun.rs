@@ -10,9 +10,9 @@
 //! Only the real-time threads take the signal: they can run when no other thread can.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -31,15 +31,16 @@ const THREADS: usize = 2;
 
 /// Thread id and SCHED_FIFO priority of each, or 0; atomic, as the signal handler reads it.
 static MEMBERS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
-/// Eventfd that the handler writes to; -1: none.
-static TOLD: AtomicI32 = AtomicI32::new(-1);
+/// Eventfd that the handler writes to. It is never closed: a handler that is running on another thread could write to
+/// whatever has its number then.
+static TOLD: OnceLock<EventFd> = OnceLock::new();
 /// The limit with which the process was started.
 static INHERITED: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// Receives the news that the threads were demoted.
 #[derive(Debug)]
 pub struct Overruns {
-    told: AsyncFd<EventFd>,
+    told: AsyncFd<BorrowedFd<'static>>,
     limit: Duration,
 }
 
@@ -54,9 +55,8 @@ impl Overruns {
         let _ = INHERITED.set(inherited);
         let wanted = u64::try_from(limit.as_micros()).unwrap_or(RLIM_INFINITY);
         let limit = if hard == RLIM_INFINITY { wanted } else { wanted.min(hard / 2) };
-        let told = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        TOLD.store(told.as_raw_fd(), SeqCst);
-        // SAFETY: an owned descriptor stays open and the same for as long as it lives.
+        let told = told()?.as_fd();
+        // SAFETY: the descriptor is never closed.
         let told = unsafe { AsyncFd::register_with_interest(told, Interest::READABLE)? };
         only_real_time().thread_block()?;
         let action = SigAction::new(SigHandler::Handler(demote), SaFlags::SA_RESTART, SigSet::all());
@@ -86,7 +86,7 @@ impl Overruns {
     /// # Errors
     /// The kernel refuses it; the threads after the first refused one stay ordinary.
     pub fn restore(&self) -> io::Result<()> {
-        let _ = self.told.try_io(Interest::READABLE, |told| Ok(told.read()?));
+        let _ = self.told.try_io(Interest::READABLE, |_| Ok(told()?.read()?));
         self.arm()?;
         for (thread, priority) in MEMBERS.iter().filter_map(member) {
             if !has_ended(thread) {
@@ -104,10 +104,12 @@ impl Overruns {
     }
 }
 
-impl Drop for Overruns {
-    fn drop(&mut self) {
-        TOLD.store(-1, SeqCst);
+fn told() -> io::Result<&'static EventFd> {
+    if let Some(told) = TOLD.get() {
+        return Ok(told);
     }
+    let fresh = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    Ok(TOLD.get_or_init(|| fresh))
 }
 
 /// Registers the calling thread, which is real-time with this priority, as subject to the limit.
@@ -154,10 +156,11 @@ extern "C" fn demote(_: i32) {
         // A thread that has ended needs nothing.
         let _ = schedule(thread, libc::SCHED_OTHER, 0);
     }
-    let told = TOLD.load(SeqCst);
-    let one = 1_u64.to_ne_bytes();
-    // SAFETY: writes eight bytes of its own; the kernel refuses a descriptor of -1.
-    unsafe { libc::write(told, one.as_ptr().cast(), one.len()) };
+    if let Some(told) = TOLD.get() {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: writes eight bytes of its own.
+        unsafe { libc::write(told.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
     errno.set();
 }
 
@@ -206,6 +209,14 @@ mod tests {
             allow.send(()).unwrap();
         }
         worker.join().unwrap();
+        // A handler that began before the end of a watch writes to the same descriptor as before, and to no other file.
+        let before = TOLD.get().unwrap().as_raw_fd();
+        drop(overruns);
+        assert_ne!(EventFd::new().unwrap().as_raw_fd(), before, "its number is not given away");
+        let overruns = Overruns::watch(Duration::from_secs(3600)).unwrap();
+        assert_eq!(TOLD.get().unwrap().as_raw_fd(), before);
+        demote(libc::SIGXCPU);
+        overruns.happen().await.unwrap();
         setrlimit(Resource::RLIMIT_RTTIME, hard, hard).unwrap();
     }
 

@@ -45,7 +45,8 @@ pub fn run() -> io::Result<()> {
     let _ = memory::lock();
     wait_for_end(daemon.as_fd(), PollTimeout::NONE)?;
     if !plan.is_deactivated()
-        && let Some(steps) = plan.read()
+        // SAFETY: the daemon, the only writer, has died, and the next one writes after it has relieved this process.
+        && let Some(steps) = unsafe { plan.read() }
     {
         carry_out(steps, &netlink, &last_words);
     }

@@ -266,7 +266,7 @@ fn object(path: &CString) -> io::Result<OwnedFd> {
         fd: u32,
         flags: u32,
     }
-    let attributes = Attributes { path: path.as_ptr().addr() as u64, fd: 0, flags: 0 };
+    let attributes = Attributes { path: path.as_ptr().expose_provenance() as u64, fd: 0, flags: 0 };
     let fd = bpf(BPF_OBJ_GET, &attributes)?;
     // SAFETY: fresh from the kernel, with no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
