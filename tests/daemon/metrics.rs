@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
 use vrrp_tests::needs;
 use vrrp_user::daemon::history::HookRun;
@@ -274,6 +275,26 @@ fn crowd() -> Arc<DaemonContext> {
         }
     }
     context
+}
+
+/// Routers with different faults, and two with the same.
+#[test]
+fn each_rejected_peer_has_rows_of_its_own() {
+    let context = filled();
+    let wrong = [([10, 0, 0, 4], Reject::AuthData), ([10, 0, 0, 5], Reject::VersionMismatch)];
+    for (address, reject) in wrong.into_iter().chain([([10, 0, 0, 6], Reject::AuthData)]) {
+        context.maps.reject(0, reject, widen(address.into()), clock::now());
+    }
+    let samples = parse(&render(&context, Format::OpenMetrics).unwrap());
+    for (peer, reason) in [
+        ("10.0.0.3", "checksum"),
+        ("10.0.0.4", "auth_data"),
+        ("10.0.0.5", "version_mismatch"),
+        ("10.0.0.6", "auth_data"),
+    ] {
+        let labels = [("vrrp_instance", "VI_1"), ("peer", peer), ("reason", reason)];
+        assert_eq!(value(&samples, "vrrpx_peer_rejected", &labels), 1.0, "{peer}");
+    }
 }
 
 #[test]

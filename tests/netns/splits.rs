@@ -90,6 +90,42 @@ fn a_peer_that_is_refused_is_named_with_the_reason() -> Result<()> {
     )
 }
 
+/// Two peers have other passwords, a third one another version: each is named with its own reason, in status, log and
+/// events.
+#[test]
+#[needs("ours")]
+fn peers_with_different_faults_are_named_side_by_side() -> Result<()> {
+    const OTHERS: [&str; 2] = ["10.77.0.3", "10.77.0.4"];
+    for daemon in [AUTO, SOCKET] {
+        let roles = [
+            role(daemon, Instance::v2(200).pass("one")),
+            role(daemon, Instance::v2(100).pass("other")),
+            role(daemon, Instance::v3(50)),
+            role(daemon, Instance::v2(90).pass("third")),
+        ];
+        Pair::idle(roles)?.check(|pair| {
+            (0..4).try_for_each(|node| pair.start(node))?;
+            let named = [(PEER, "auth_data"), (OTHERS[0], "version_mismatch"), (OTHERS[1], "auth_data")];
+            let sorted = |mut rows: Vec<(String, String)>| {
+                rows.sort();
+                rows
+            };
+            let expected = named.map(|(peer, reason)| (peer.to_owned(), reason.to_owned()));
+            until("all in status", SETTLE, || rejected(pair, 0).is_ok_and(|it| sorted(it) == expected))?;
+            until("all in the log", SETTLE, || told(pair, 0) == [3, 0])?;
+            let events = pair.running(0)?.ask(&["events", "--json"])?;
+            let events = String::from_utf8_lossy(&events.stdout).into_owned();
+            for (peer, reason) in named {
+                let of = |line: &&str| line.contains(peer) && line.contains(reason);
+                let begun = events.lines().filter(|line| line.contains("peer_rejected")).filter(of);
+                ensure!(begun.count() == 1, "{peer} in {events}");
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 /// Log, status and duration of two masters, from the beginning to the end, and again at the next split.
 #[test]
 #[needs("ours")]

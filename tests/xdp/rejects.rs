@@ -170,6 +170,33 @@ fn another_instance_in_its_place_begins_at_zero() {
     });
 }
 
+/// Routers with different faults are on record side by side, each by its source.
+#[test]
+#[needs("root")]
+fn the_sender_of_each_fault_is_on_record() {
+    on_each_entry(&slot(V2_PASS), Family::V4, 0, |stand| {
+        let from = |frame: Frame, host: &str| frame.source(host.parse().unwrap());
+        let wrong = [
+            (Reject::AuthData, from(advert(V2_PASS, 1).byte(12, b'S'), "192.0.2.2")),
+            (Reject::VersionMismatch, from(advert(V3_IPV4, 1), "192.0.2.3")),
+            (Reject::AuthType, from(advert(V2, 1), "192.0.2.4")),
+        ];
+        for _ in 0..3 {
+            for (reject, frame) in &wrong {
+                assert_eq!(stand.run(frame), Outcome::Rejected(*reject));
+            }
+        }
+        let maps = stand.program.maps();
+        let mut found: Vec<_> =
+            maps.rejected(0).map(|(reject, latest)| (reject, latest.source[3], latest.adverts)).collect();
+        found.sort_unstable_by_key(|(_, host, _)| *host);
+        assert_eq!(
+            found,
+            [(Reject::AuthData, 2, 3), (Reject::VersionMismatch, 3, 3), (Reject::AuthType, 4, 3)]
+        );
+    });
+}
+
 #[test]
 #[needs("root")]
 fn listed_senders_are_accepted_within_their_ttl_range() {

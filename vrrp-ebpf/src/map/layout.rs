@@ -56,6 +56,7 @@ fn nothing_is_hidden() {
     assert_eq!((offset_of!(UnknownRouter, source), offset_of!(UnknownRouter, version)), (16, 32));
     assert_eq!((offset_of!(UnknownRouter, count), offset_of!(UnknownRouter, addresses)), (33, 40));
     assert_eq!((offset_of!(Rejected, adverts), offset_of!(Rejected, source)), (8, 16));
+    assert_eq!((offset_of!(Rejected, previous_seen), offset_of!(Rejected, previous)), (32, 40));
     assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, proof), offset_of!(Peer, ended)), (72, 78, 79));
     assert_eq!(offset_of!(Watch, payload) + PAYLOAD_MAX, size_of::<Watch>());
     assert_eq!(offset_of!(Event, payload) + PAYLOAD_MAX, size_of::<Event>());

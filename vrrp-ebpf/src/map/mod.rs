@@ -50,7 +50,7 @@ pub use unknown_router::{UNKNOWN_ROUTER_ADDRESSES, UNKNOWN_ROUTERS_MAX, UnknownR
 pub use watch::Watch;
 
 /// Incremented with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 9;
+pub const LAYOUT_VERSION: u32 = 10;
 
 /// Most instances of one daemon; the maps are sized to the number that the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

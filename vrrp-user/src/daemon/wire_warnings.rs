@@ -74,8 +74,8 @@ struct Notices {
 /// Routers that should be peers and are refused.
 #[derive(Debug, Default)]
 struct Rejections {
-    /// By instance and reason: the first peer that was refused, and whether that was reported.
-    known: BTreeMap<[String; 2], (String, bool)>,
+    /// By instance, reason and peer: whether its refusal was reported.
+    known: BTreeMap<[String; 3], bool>,
     /// By instance: the start of its window, and the number of reports within it.
     told: BTreeMap<String, (Timestamp, u32)>,
     /// By instance that is master: time of the latest refused advert of a rival.
@@ -161,9 +161,9 @@ impl Rejections {
         let mut news = Vec::new();
         let mut before = std::mem::take(&mut self.known);
         for (instance, Rejected { peer, reason, detail, .. }) in found {
-            let key = [instance, reason];
-            let known = before.remove(&key).unwrap_or_else(|| {
-                let [instance, reason] = key.clone();
+            let key = [instance, reason, peer];
+            let is_told = before.remove(&key).unwrap_or_else(|| {
+                let [instance, reason, peer] = key.clone();
                 let is_told = self.admit(&instance, now);
                 if is_told {
                     warn!(
@@ -176,13 +176,13 @@ impl Rejections {
                         reason: reason.clone(),
                         detail: Some(detail.clone()),
                     });
-                    events.push(What::PeerRejected { instance, peer: peer.clone(), reason, detail });
+                    events.push(What::PeerRejected { instance, peer, reason, detail });
                 }
-                (peer, is_told)
+                is_told
             });
-            self.known.insert(key, known);
+            self.known.insert(key, is_told);
         }
-        for ([instance, reason], (peer, is_told)) in before {
+        for ([instance, reason, peer], is_told) in before {
             if is_told {
                 info!(
                     instance,
@@ -245,6 +245,23 @@ mod tests {
         rejections.compare([].into_iter(), &events, at(120));
         let ended = "VI_1: adverts of 192.0.2.2 are no longer refused (ttl)";
         assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);
+    }
+
+    /// Two routers with the same fault.
+    #[test]
+    fn each_peer_is_told_with_its_own_beginning_and_end() {
+        let (mut rejections, events) = (Rejections::default(), Events::default());
+        let of = |peer: &str| {
+            let (instance, it) = rejected("ttl");
+            (instance, Rejected { peer: peer.to_owned(), ..it })
+        };
+        let [one, other] = ["192.0.2.2", "192.0.2.3"];
+        rejections.compare([of(one), of(other)].into_iter(), &events, at(100));
+        rejections.compare([of(other), of(one)].into_iter(), &events, at(105));
+        rejections.compare([of(other)].into_iter(), &events, at(110));
+        let begun = |peer: &str| format!("VI_1: {peer} is not heard: its TTL");
+        let ended = format!("VI_1: adverts of {one} are no longer refused (ttl)");
+        assert_eq!(told(&events), [begun(one), begun(other), ended]);
     }
 
     /// A forger sends every kind of advert, repeatedly.

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use vrrp_ebpf::map::UnknownRouter;
+use vrrp_ebpf::map::{self, UnknownRouter};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::{Family, Reject};
@@ -46,14 +46,18 @@ impl DaemonContext {
             let silence = now.since(Timestamp::from_nanos(last_seen));
             (silence <= lasts(settings)).then_some(silence.as_secs_f64())
         };
-        let refused = self.maps.rejected(config.id.0).filter_map(|(reject, latest)| {
-            Some(Rejected {
-                peer: narrow(settings.family, latest.source).to_string(),
-                reason: reject.as_str().to_owned(),
-                detail: detail(reject)?.to_owned(),
-                last_advert_seconds: since(latest.last_seen)?,
-            })
-        });
+        let senders = |(reject, latest): (Reject, map::Rejected)| {
+            latest.senders().map(move |(source, last_seen)| (reject, source, last_seen))
+        };
+        let refused =
+            self.maps.rejected(config.id.0).flat_map(senders).filter_map(|(reject, source, last_seen)| {
+                Some(Rejected {
+                    peer: narrow(settings.family, source).to_string(),
+                    reason: reject.as_str().to_owned(),
+                    detail: detail(reject)?.to_owned(),
+                    last_advert_seconds: since(last_seen)?,
+                })
+            });
         let ifindex = live.ifindex.load(Relaxed);
         let of_instance = unknown_routers.iter().filter(|(key, _)| {
             key.ifindex == ifindex && key.vlan == 0 && key.family == settings.family as u8

@@ -356,7 +356,7 @@ impl Maps {
         }
     }
 
-    /// The last rejected advert of an instance for each reason that has occurred.
+    /// The last rejected adverts of an instance for each reason that has occurred.
     pub fn rejected(&self, slot: u32) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
         let entry = move |reject| Some((reject, self.rejected.read(place_of(slot, reject)?)?));
         Reject::ALL.into_iter().filter_map(entry).filter(|(_, rejected)| rejected.last_seen != 0)
@@ -456,15 +456,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_known_by_its_latest_sender() {
+    fn what_is_refused_is_known_by_its_latest_senders() {
         let maps = Maps::anonymous(2).unwrap();
         let [one, other] = [7, 8].map(|source| info(source, 100).source);
         maps.reject(1, Reject::AuthData, one, Timestamp::from_nanos(10));
         maps.reject(1, Reject::AuthData, other, Timestamp::from_nanos(20));
         maps.reject(1, Reject::Ttl, one, Timestamp::from_nanos(30));
         let found: Vec<_> = maps.rejected(1).collect();
-        let entry = |source, adverts, last_seen| Rejected { last_seen, adverts, source };
-        assert_eq!(found, [(Reject::Ttl, entry(one, 1, 30)), (Reject::AuthData, entry(other, 2, 20))]);
+        let entry = |source, adverts, last_seen| Rejected { last_seen, adverts, source, ..Rejected::NONE };
+        let both = Rejected { previous: one, previous_seen: 10, ..entry(other, 2, 20) };
+        assert_eq!(found, [(Reject::Ttl, entry(one, 1, 30)), (Reject::AuthData, both)]);
         assert_eq!(maps.counters(Some(1)).reject(Reject::AuthData), 2);
         assert_eq!(maps.rejected(0).count(), 0);
         maps.forget(1);
