@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use vrrp_ebpf::map::{Counter, Peer};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
 use vrrp_tests::needs;
@@ -265,13 +266,9 @@ fn crowd() -> Arc<DaemonContext> {
         for back in [210, 100, 0] {
             let vrid = u8::try_from(slot + 1).unwrap();
             let info = AdvertInfo { source, interval: 10, version: 3, vrid, priority: 90, address_count: 1 };
-            context.maps.record(
-                slot,
-                &info,
-                ChecksumForm::Plain,
-                &[1, 2, 3],
-                now - Duration::from_millis(back),
-            );
+            let stamp = now - Duration::from_millis(back);
+            context.maps.count(Some(slot), Counter::Event as usize);
+            context.maps.note(slot, &info, ChecksumForm::Plain, Peer::FORM, stamp);
         }
     }
     context

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use vrrp_ebpf::map::{Counter, Peer};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family, Reject};
@@ -156,13 +157,14 @@ pub(crate) fn filled() -> Arc<DaemonContext> {
     let info = AdvertInfo { source, interval: 10, version: 3, vrid: 51, priority: 150, address_count: 1 };
     for back in [300, 200, 100, 0] {
         let stamp = now - Duration::from_millis(back);
-        context.maps.record(0, &info, ChecksumForm::Plain, &[1, 2, 3], stamp);
+        context.maps.count(Some(0), Counter::Event as usize);
+        context.maps.note(0, &info, ChecksumForm::Plain, Peer::FORM, stamp);
     }
     let refused = widen([10, 0, 0, 3].into());
     for _ in 0..3 {
         context.maps.reject(0, Reject::Checksum, refused, now);
     }
-    context.maps.count_unknown();
+    context.maps.count(None, Counter::UnknownVrid as usize);
     context.history.rx_path("eth0".into(), RxPathNote { rx_path: RxPath::Socket, why: "no CAP_BPF".into() });
     let why = "no CAP_SYS_NICE".into();
     context.history.realtime(Realtime { scheduled: false, memory_locked: true, why });

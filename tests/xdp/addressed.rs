@@ -93,7 +93,7 @@ fn unicast_to_any_address_of_this_host_is_judged() {
                 let sender = widen(advert(dialect, 1).source_address());
                 let allowed_peer =
                     (AllowedPeerKey { slot: 0, source: sender }, AllowedPeer { min_ttl: 0, max_ttl: 255 });
-                stand.program.set_allowed_peers(&[allowed_peer], &[]).unwrap();
+                stand.program.allow_peers(&[allowed_peer]).unwrap();
                 let expected = if form.unicast == 0 { Outcome::Rejected(Reject::Destination) } else { EVENT };
                 for address in [own, further] {
                     for mac in [OWN_MAC, Mac::BROADCAST, Mac::of_ipv4_group([224, 0, 0, 18])] {

@@ -9,6 +9,7 @@ mod budget;
 mod fence;
 mod keys;
 mod rejects;
+mod rules;
 mod signed;
 mod stand;
 mod steady;

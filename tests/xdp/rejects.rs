@@ -207,14 +207,14 @@ fn listed_senders_are_accepted_within_their_ttl_range() {
             let sender = if dialect.family() == Family::V4 { "192.0.2.1" } else { "fe80::1" };
             let peer = AllowedPeerKey { slot: 0, source: widen(sender.parse().unwrap()) };
             let far = AllowedPeer { min_ttl: 60, max_ttl: 64 };
-            stand.program.set_allowed_peers(&[(peer, far)], &[]).unwrap();
+            stand.program.allow_peers(&[(peer, far)]).unwrap();
             for ttl in [60, 64] {
                 assert_eq!(stand.run(&frame(ttl)), Outcome::Passed(Counter::Event), "TTL {ttl}");
             }
             for ttl in [0, 59, 65, 255] {
                 assert_eq!(stand.run(&frame(ttl)), Outcome::Rejected(Reject::Ttl), "TTL {ttl}");
             }
-            stand.program.set_allowed_peers(&[], &[peer]).unwrap();
+            stand.program.remove_peers(&[peer]);
             assert_eq!(stand.run(&frame(64)), Outcome::Rejected(Reject::Peer));
         });
     }

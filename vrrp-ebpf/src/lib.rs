@@ -1,13 +1,15 @@
-//! Code shared by the BPF program and the daemon: the clock, the wire formats and the layouts of the BPF maps.
+//! Code shared by the BPF program and the daemon: the clock, the wire formats, the layouts of the BPF maps,
+//! and the path of an advert.
 //!
 //! Enters: the bytes of a frame. Leaves: a valid advert, or the [`wire::Reject`] that names the failed check.
 //! Absent: sockets, reading a clock, allocation, protocol rules. The program in `main.rs` adds only packet and map
 //! access.
 //!
-//! Read the modules in this order: [`time`], [`wire`], [`map`].
+//! Read the modules in this order: [`time`], [`wire`], [`map`], [`path`].
 
 #![cfg_attr(not(test), no_std)]
 
 pub mod map;
+pub mod path;
 pub mod time;
 pub mod wire;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use vrrp_ebpf::map::{InstanceRules, PAYLOAD_MAX};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{
-    Advert, AdvertRepr, Auth, Dialect, Illegal, fill_checksum, judge, judge_envelope, judge_message,
+    Advert, AdvertRepr, Auth, Dialect, Illegal, fill_checksum, judge, judge_envelope, judge_length,
+    judge_message,
 };
 use vrrp_ebpf::wire::arp::{self, ArpRepr};
 use vrrp_ebpf::wire::ethernet::{self, EthernetRepr};
@@ -191,7 +192,8 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
     };
     let slot = InstanceRules { no_addresses: u8::from(repr.addresses().is_empty()), ..slot };
     // No IP header precedes it.
-    let judged = judge_envelope(&*message, &frame, &slot)
+    let judged = judge_length(&*message, &frame)
+        .and_then(|()| judge_envelope(&frame, &slot))
         .and_then(|()| judge_message(&*message, &frame, &slot, |_| Some(checksum::sum(message))));
     if message.len() > PAYLOAD_MAX {
         assert_eq!(judged, Err(Reject::TooLong));

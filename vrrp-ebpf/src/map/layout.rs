@@ -26,6 +26,7 @@ fn slot() {
     assert_eq!((offset_of!(InstanceRules, unicast), offset_of!(InstanceRules, trailer)), (42, 43));
     assert_eq!((offset_of!(InstanceRules, other_version), offset_of!(InstanceRules, priority)), (44, 45));
     assert_eq!((offset_of!(InstanceRules, no_addresses), offset_of!(InstanceRules, reserved)), (46, 47));
+    assert_eq!((offset_of!(RulesPair, generation), offset_of!(RulesPair, copies)), (0, 8));
     assert_eq!(offset_of!(Budget, spent), 8);
 }
 

@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | `KEYS` | hash | [`InstanceKey`] → slot | user |
 //! | `SHORTCUTS` | array | [`InstanceKey::shortcut`] → [`Shortcut`] | user |
-//! | `SLOTS` | array, mapped | slot → [`InstanceRules`] | user |
+//! | `SLOTS` | array, mapped | slot → [`RulesPair`] | user |
 //! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits`, `missed` by the program |
 //! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program; `ended` by both; the daemon writes records of signed adverts, and frees records |
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
@@ -33,6 +33,7 @@ mod lease;
 mod local;
 mod peer;
 mod rejected;
+mod rules;
 mod unknown_router;
 mod watch;
 
@@ -46,6 +47,7 @@ pub use lease::{Lease, LeaseKey};
 pub use local::LocalKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use rejected::{REJECTS_PER_SLOT, Rejected};
+pub use rules::RulesPair;
 pub use unknown_router::{UNKNOWN_ROUTER_ADDRESSES, UNKNOWN_ROUTERS_MAX, UnknownRouter};
 pub use watch::Watch;
 

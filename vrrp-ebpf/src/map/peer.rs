@@ -101,51 +101,84 @@ impl Peer {
     /// Records the contents of a valid advert.
     #[inline(always)]
     pub fn describe(&mut self, info: &AdvertInfo, checksum: ChecksumForm) {
-        // Branchless: the verifier would follow each branch.
-        self.ended |= u8::from(self.priority == 0) | u8::from(info.priority == 0);
-        let unit = 10_000_000 * (1 + 99 * u64::from(info.version == 2));
-        self.patience = PATIENCE * unit * info.interval as u64;
-        self.source = info.source;
-        self.interval = info.interval;
-        self.version = info.version;
-        self.priority = info.priority;
-        self.address_count = info.address_count;
-        self.checksum = checksum as u8;
-        self.proof = Self::FORM;
+        // SAFETY: a record of the caller's own.
+        unsafe { Self::describe_at(self, info, checksum) }
+    }
+
+    /// [`Self::describe`] for a record in a map, where another CPU may write to it at the same time: that can garble what
+    /// it shows to people, and nothing else.
+    ///
+    /// # Safety
+    /// `this` must point to a record, aligned and for as long as the call lasts.
+    #[inline(always)]
+    pub unsafe fn describe_at(this: *mut Self, info: &AdvertInfo, checksum: ChecksumForm) {
+        // SAFETY: the caller's promise. No reference is made, because others write.
+        unsafe {
+            // Branchless: the verifier would follow each branch.
+            (*this).ended |= u8::from((*this).priority == 0) | u8::from(info.priority == 0);
+            let unit = 10_000_000 * (1 + 99 * u64::from(info.version == 2));
+            (*this).patience = PATIENCE * unit * info.interval as u64;
+            (*this).source = info.source;
+            (*this).interval = info.interval;
+            (*this).version = info.version;
+            (*this).priority = info.priority;
+            (*this).address_count = info.address_count;
+            (*this).checksum = checksum as u8;
+            (*this).proof = Self::FORM;
+        }
     }
 
     /// Records the time of a valid advert, ns of CLOCK_MONOTONIC.
     #[inline(always)]
     pub fn touch(&mut self, now: u64) {
-        if self.last_seen != 0 && now > self.last_seen {
-            let gap = now - self.last_seen;
-            if self.ended != 0 || gap > self.patience {
-                self.last_gap = 0;
-            } else {
-                self.note_gap(gap);
-            }
-        }
-        self.ended = 0;
-        self.adverts = self.adverts.wrapping_add(1);
-        self.last_seen = now;
+        // SAFETY: a record of the caller's own.
+        unsafe { Self::touch_at(self, now) }
     }
 
+    /// [`Self::touch`] for a record in a map, as [`Self::describe_at`].
+    ///
+    /// # Safety
+    /// `this` must point to a record, aligned and for as long as the call lasts.
     #[inline(always)]
-    fn note_gap(&mut self, gap: u64) {
-        let bucket = gap_bucket(gap);
-        // The mask only gives the verifier the bound.
-        if let Some(count) = self.gaps.get_mut(bucket & (GAP_BUCKETS - 1)) {
-            *count = count.wrapping_add(1);
+    pub unsafe fn touch_at(this: *mut Self, now: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let last_seen = (*this).last_seen;
+            if last_seen != 0 && now > last_seen {
+                let gap = now - last_seen;
+                if (*this).ended != 0 || gap > (*this).patience {
+                    (*this).last_gap = 0;
+                } else {
+                    Self::note_gap(this, gap);
+                }
+            }
+            (*this).ended = 0;
+            (*this).adverts = (*this).adverts.wrapping_add(1);
+            (*this).last_seen = now;
         }
-        if self.last_gap != 0 {
-            let delta = gap.abs_diff(self.last_gap);
-            self.jitter = self.jitter - self.jitter / 16 + delta / 16;
+    }
+
+    /// # Safety
+    /// As for [`Self::touch_at`].
+    #[inline(always)]
+    unsafe fn note_gap(this: *mut Self, gap: u64) {
+        // SAFETY: the caller's promise; the mask keeps the index within the histogram.
+        unsafe {
+            let bucket = gap_bucket(gap) & (GAP_BUCKETS - 1);
+            let count = (&raw mut (*this).gaps).cast::<u32>().add(bucket);
+            *count = (*count).wrapping_add(1);
+            let last_gap = (*this).last_gap;
+            if last_gap != 0 {
+                let delta = gap.abs_diff(last_gap);
+                let jitter = (*this).jitter;
+                (*this).jitter = jitter - jitter / 16 + delta / 16;
+            }
+            if gap > (*this).gap_max {
+                (*this).gap_max = gap;
+            }
+            (*this).gap_sum = (*this).gap_sum.wrapping_add(gap);
+            (*this).last_gap = gap;
         }
-        if gap > self.gap_max {
-            self.gap_max = gap;
-        }
-        self.gap_sum = self.gap_sum.wrapping_add(gap);
-        self.last_gap = gap;
     }
 }
 

@@ -58,17 +58,38 @@ impl UnknownRouter {
     /// Records an advert, which is not checked, in place: on the program's stack the verifier would require alignment.
     #[inline(always)]
     pub fn note<O: Octets + ?Sized>(&mut self, header: Header, octets: &O, frame: &Frame, now: u64) {
-        self.last_seen = now;
-        self.adverts = self.adverts.wrapping_add(1);
-        self.source = frame.source;
-        self.version = Self::version_of(header, frame.length);
-        self.count = header.address_count();
-        let mut at = frame.at.wrapping_add(HEADER_LEN);
-        for place in self.addresses.chunks_exact_mut(WORD) {
-            // The first missing word ends the loop: the verifier would follow each later word twice.
-            let Some(word) = octets.get::<WORD>(at) else { break };
-            place.copy_from_slice(&word);
-            at = at.wrapping_add(WORD);
+        // SAFETY: a record of the caller's own.
+        unsafe { Self::note_at(self, header, octets, frame, now) }
+    }
+
+    /// [`Self::note`] for a record in a map, where another CPU may write to it at the same time: that can garble what it
+    /// shows to people.
+    ///
+    /// # Safety
+    /// `this` must point to a record, aligned and for as long as the call lasts.
+    #[inline(always)]
+    pub unsafe fn note_at<O: Octets + ?Sized>(
+        this: *mut Self,
+        header: Header,
+        octets: &O,
+        frame: &Frame,
+        now: u64,
+    ) {
+        // SAFETY: the caller's promise; the words fill the addresses.
+        unsafe {
+            (*this).last_seen = now;
+            (*this).adverts = (*this).adverts.wrapping_add(1);
+            (*this).source = frame.source;
+            (*this).version = Self::version_of(header, frame.length);
+            (*this).count = header.address_count();
+            let places = (&raw mut (*this).addresses).cast::<[u8; WORD]>();
+            let mut at = frame.at.wrapping_add(HEADER_LEN);
+            for index in 0..UNKNOWN_ROUTER_ADDRESSES / WORD {
+                // The first missing word ends the loop: the verifier would follow each later word twice.
+                let Some(word) = octets.get::<WORD>(at) else { break };
+                places.add(index).write(word);
+                at = at.wrapping_add(WORD);
+            }
         }
     }
 

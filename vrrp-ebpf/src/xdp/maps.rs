@@ -2,6 +2,11 @@
 //!
 //! The sizes below are placeholders: the loader sets them to those that the configuration needs. For an index beyond
 //! them the look-up returns `None`, and the caller does nothing.
+//!
+//! Elements of arrays are for ever, but other CPUs and the daemon write them at the same time: the look-ups return
+//! pointers, and no reference to an element exists.
+
+use core::ops::Deref;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
@@ -10,9 +15,12 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
     AllowedPeer, AllowedPeerKey, Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey,
-    InstanceRules, Lease, LeaseKey, LocalKey, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected,
+    InstanceRules, Lease, LeaseKey, LocalKey, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected, RulesPair,
     SHORTCUTS as SHORTCUT_COUNT, Shortcut, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch,
 };
+use vrrp_ebpf::path::Rules;
+
+use super::opaque::{self, masked};
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
 const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
@@ -24,7 +32,7 @@ static KEYS: HashMap<InstanceKey, u32, 64> = HashMap::new();
 static SHORTCUTS: Array<Shortcut, { SHORTCUT_COUNT as usize }> = Array::new();
 
 #[btf_map]
-static SLOTS: Array<InstanceRules, 1, MAPPED> = Array::new();
+static SLOTS: Array<RulesPair, 1, MAPPED> = Array::new();
 
 #[btf_map]
 static WATCH: Array<Watch, 1, MAPPED> = Array::new();
@@ -117,10 +125,48 @@ pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
     unsafe { KEYS.get(key).copied() }
 }
 
-/// The rules of an instance, which the daemon writes before the slot's key.
+/// The rules in force of an instance.
+pub(super) struct RulesInForce {
+    pair: *const RulesPair,
+    generation: u64,
+    rules: InstanceRules,
+}
+
+/// The rules in force of an instance, which the daemon writes before the slot's key.
 #[inline(always)]
-pub(super) fn rules(slot: u32) -> Option<&'static InstanceRules> {
-    SLOTS.get(slot)
+pub(super) fn rules(slot: u32) -> Option<RulesInForce> {
+    let pair = SLOTS.get_ptr(slot)?;
+    // SAFETY: the kernel keeps array elements for ever; the mask keeps the index within the two copies. If the copy is
+    // written meanwhile, it is of no use, which `are_in_force` finds.
+    unsafe {
+        let generation = (&raw const (*pair).generation).read_volatile();
+        let index = masked::<1>(generation as usize);
+        let rules = (&raw const (*pair).copies).cast::<InstanceRules>().add(index).read();
+        Some(RulesInForce { pair, generation, rules })
+    }
+}
+
+impl Deref for RulesInForce {
+    type Target = InstanceRules;
+
+    #[inline(always)]
+    fn deref(&self) -> &InstanceRules {
+        &self.rules
+    }
+}
+
+impl Rules for RulesInForce {
+    #[inline(always)]
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    #[inline(always)]
+    fn are_in_force(&self) -> bool {
+        opaque::read_before();
+        // SAFETY: as in `rules`.
+        unsafe { (&raw const (*self.pair).generation).read_volatile() == self.generation }
+    }
 }
 
 /// The entry of an allowed sender; `None` for others.
@@ -132,18 +178,14 @@ pub(super) fn allowed_peer(slot: u32, source: [u8; 16]) -> Option<AllowedPeer> {
 
 /// The record of adverts that failed a check; `reject` is a [`vrrp_ebpf::wire::Reject`] as a number.
 #[inline(always)]
-pub(super) fn rejected(slot: u32, reject: u32) -> Option<&'static mut Rejected> {
-    let entry = REJECTED.get_ptr_mut(slot * REJECTS_PER_SLOT + reject % REJECTS_PER_SLOT)?;
-    // SAFETY: the kernel keeps array elements for ever; as for `unknown_router`.
-    Some(unsafe { &mut *entry })
+pub(super) fn rejected(slot: u32, reject: u32) -> Option<*mut Rejected> {
+    REJECTED.get_ptr_mut(slot * REJECTS_PER_SLOT + reject % REJECTS_PER_SLOT)
 }
 
-/// The record of an unknown router; `None` if it was not heard before.
+/// The record of an unknown router; `None` if it was not heard before. The daemon removes none.
 #[inline(always)]
-pub(super) fn unknown_router(key: &InstanceKey) -> Option<&'static mut UnknownRouter> {
-    let entry = UNKNOWN_ROUTERS.get_ptr_mut(key)?;
-    // SAFETY: the daemon removes none. Another CPU may write the same record, which can garble what it shows to people.
-    Some(unsafe { &mut *entry })
+pub(super) fn unknown_router(key: &InstanceKey) -> Option<*mut UnknownRouter> {
+    UNKNOWN_ROUTERS.get_ptr_mut(key)
 }
 
 /// Inserts the record of an unknown router; without effect if the map is full.
@@ -160,22 +202,17 @@ pub(super) fn watch(slot: u32) -> Option<*mut Watch> {
 
 /// The record of a sender; `None` for [`vrrp_ebpf::map::NO_PEER`].
 #[inline(always)]
-pub(super) fn peer(slot: u32, index: u32) -> Option<&'static mut Peer> {
+pub(super) fn peer(slot: u32, index: u32) -> Option<*mut Peer> {
     if index >= PEERS_PER_SLOT {
         return None;
     }
-    let entry = PEERS.get_ptr_mut(slot * PEERS_PER_SLOT + index)?;
-    // SAFETY: the kernel keeps array elements for ever. Another CPU may write the same record at the same time, which
-    // can garble what it shows to people, and nothing else.
-    Some(unsafe { &mut *entry })
+    PEERS.get_ptr_mut(slot * PEERS_PER_SLOT + index)
 }
 
 /// The budget of an instance.
 #[inline(always)]
-pub(super) fn budget(slot: u32) -> Option<&'static mut Budget> {
-    let entry = BUDGETS.get_ptr_mut(slot)?;
-    // SAFETY: as for `peer`; a race lets a few more events pass.
-    Some(unsafe { &mut *entry })
+pub(super) fn budget(slot: u32) -> Option<*mut Budget> {
+    BUDGETS.get_ptr_mut(slot)
 }
 
 /// Room for an event; `None` while the ring is full.

@@ -14,6 +14,13 @@ pub(super) fn barrier(mut value: usize) -> usize {
     value
 }
 
+/// LLVM moves no read of memory from before this call to behind it.
+#[inline(always)]
+pub(super) fn read_before() {
+    // SAFETY: moves a register to itself.
+    unsafe { asm!("r1 = r1", options(nostack, preserves_flags)) };
+}
+
 /// The same value, unknown to the verifier: the code behind is verified once, not once for each value. `unknown` may be
 /// any value that the verifier does not know.
 #[inline(always)]

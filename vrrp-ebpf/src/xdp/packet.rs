@@ -38,10 +38,10 @@ pub(super) trait Packet: EbpfContext {
     fn is_to_mac(&self, view: &View) -> bool;
 
     /// See [`super::examine`].
-    fn examine(&self, slot: u32) -> u64;
+    fn examine(&self, slot: u32, generation: u64) -> u64;
 
     /// See [`super::note`].
-    fn note(&self, slot: u32, info: u64) -> u32;
+    fn note(&self, slot: u32, generation: u64, info: u64) -> u32;
 
     /// See [`super::note_unknown_router`].
     fn note_unknown_router(&self) -> u32;
@@ -82,13 +82,13 @@ impl Packet for XdpContext {
     }
 
     #[inline(always)]
-    fn examine(&self, slot: u32) -> u64 {
-        examine_xdp(self.ctx, slot)
+    fn examine(&self, slot: u32, generation: u64) -> u64 {
+        examine_xdp(self.ctx, slot, generation)
     }
 
     #[inline(always)]
-    fn note(&self, slot: u32, info: u64) -> u32 {
-        note_xdp(self.ctx, slot, info)
+    fn note(&self, slot: u32, generation: u64, info: u64) -> u32 {
+        note_xdp(self.ctx, slot, generation, info)
     }
 
     #[inline(always)]
@@ -150,13 +150,13 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
-    fn examine(&self, slot: u32) -> u64 {
-        examine_skb(self.skb.skb, slot)
+    fn examine(&self, slot: u32, generation: u64) -> u64 {
+        examine_skb(self.skb.skb, slot, generation)
     }
 
     #[inline(always)]
-    fn note(&self, slot: u32, info: u64) -> u32 {
-        note_skb(self.skb.skb, slot, info)
+    fn note(&self, slot: u32, generation: u64, info: u64) -> u32 {
+        note_skb(self.skb.skb, slot, generation, info)
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! Records in the maps and the ring: peers, rejected adverts, unknown routers, events.
 
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, UnknownRouter};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Peer, Rejected, UnknownRouter};
+use vrrp_ebpf::path::Message;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm};
 
 use super::packet::View;
@@ -13,7 +14,8 @@ pub(super) fn peer(slot: u32, info: &AdvertInfo, checksum: ChecksumForm, now: u6
     let source = u128::from_ne_bytes(info.source);
     let index = find_peer(slot, source as u64, (source >> 64) as u64);
     match maps::peer(slot, index) {
-        Some(peer) => peer.describe(info, checksum),
+        // SAFETY: the kernel keeps array elements for ever.
+        Some(peer) => unsafe { Peer::describe_at(peer, info, checksum) },
         None => maps::count(Some(slot), Counter::PeersFull as u32),
     }
     touch_peer(slot, index, now);
@@ -30,8 +32,9 @@ extern "C" fn find_peer(slot: u32, source_low: u64, source_high: u64) -> u32 {
     let mut free = NO_PEER;
     for index in 0..PEERS_PER_SLOT {
         let Some(peer) = maps::peer(slot, index) else { break };
-        let source = u128::from_ne_bytes(peer.source);
-        if peer.is_free() {
+        // SAFETY: the kernel keeps array elements for ever. Half of an old source and half of a new one equals neither.
+        let (last_seen, source) = unsafe { ((*peer).last_seen, u128::from_ne_bytes((*peer).source)) };
+        if last_seen == 0 {
             if free == NO_PEER {
                 free = index;
             }
@@ -48,7 +51,8 @@ extern "C" fn find_peer(slot: u32, source_low: u64, source_high: u64) -> u32 {
 pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
     match maps::peer(slot, index) {
         Some(peer) => {
-            peer.touch(now);
+            // SAFETY: the kernel keeps array elements for ever.
+            unsafe { Peer::touch_at(peer, now) };
             1
         }
         None => 0,
@@ -61,14 +65,16 @@ pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
 pub(super) extern "C" fn reject(slot: u32, reject: u32, source_low: u64, source_high: u64) -> u32 {
     maps::count(Some(slot), reject);
     if let Some(rejected) = maps::rejected(slot, reject) {
-        rejected.note((u128::from(source_high) << 64 | u128::from(source_low)).to_ne_bytes(), now());
+        let source = (u128::from(source_high) << 64 | u128::from(source_low)).to_ne_bytes();
+        // SAFETY: the kernel keeps array elements for ever.
+        unsafe { Rejected::note_at(rejected, source, now()) };
     }
     0
 }
 
 /// The record of an unknown router, created if need be; `None` if the map is full.
 #[inline(always)]
-pub(super) fn unknown_router(key: &InstanceKey) -> Option<&'static mut UnknownRouter> {
+pub(super) fn unknown_router(key: &InstanceKey) -> Option<*mut UnknownRouter> {
     if maps::unknown_router(key).is_none() {
         maps::insert_unknown_router(key, &UnknownRouter::NONE);
     }
@@ -97,27 +103,11 @@ pub(super) fn question(slot: u32, now: u64) {
     entry.submit(0);
 }
 
-/// The sender of an advert.
-pub(super) struct Sender<'a> {
-    pub(super) source: &'a [u8; 16],
-    /// Its index among the peers.
-    pub(super) peer: u32,
-    /// It may be a better master.
-    pub(super) challenges: bool,
-}
-
 /// Wakes the daemon with an advert. False if it cannot: a full ring is counted, and the record of the peer holds the
 /// advert nevertheless. An advert that wakes the daemon and may be a better master's ends the lease until the daemon
 /// has handled it.
 #[inline(always)]
-pub(super) fn event(
-    view: View,
-    slot: u32,
-    sender: Sender<'_>,
-    checksum: ChecksumForm,
-    (at, length): (usize, usize),
-    now: u64,
-) -> bool {
+pub(super) fn event(view: View, slot: u32, message: &Message<'_>, now: u64) -> bool {
     let Some(mut entry) = maps::event() else {
         maps::count(Some(slot), Counter::RingFull as u32);
         return false;
@@ -126,17 +116,17 @@ pub(super) fn event(
     // SAFETY: the entry is ours until it is submitted, and has room for the longest message.
     let copied = unsafe {
         (*event).stamp = now;
-        (*event).source = *sender.source;
+        (*event).source = message.info.source;
         (*event).slot = slot;
-        (*event).peer = sender.peer;
-        (*event).checksum = checksum as u8;
+        (*event).peer = message.peer;
+        (*event).checksum = message.checksum as u8;
         (*event).reserved = [0; 3];
-        (*event).length = length as u32;
-        message::copy(view, at, length, (&raw mut (*event).payload).cast())
+        (*event).length = message.length as u32;
+        message::copy(view, message.at, message.length, (&raw mut (*event).payload).cast())
     };
     if copied {
         // Before the daemon can handle it.
-        if sender.challenges {
+        if message.challenges {
             maps::challenge(slot, now);
         }
         entry.submit(0);

@@ -1,6 +1,6 @@
 //! The watched master: its unchanged adverts refresh a time stamp and do not wake the daemon.
 
-use vrrp_ebpf::map::{Counter, Watch};
+use vrrp_ebpf::map::{Counter, Peer, Watch};
 use vrrp_ebpf::wire::frame::Frame;
 
 use super::maps;
@@ -28,7 +28,7 @@ pub(super) fn is_steady(view: View, slot: u32, frame: &Frame, now: impl FnOnce()
         (*watch).last_seen = now;
         (*watch).hits += 1;
         if let Some(peer) = maps::peer(slot, (*watch).peer) {
-            peer.touch(now);
+            Peer::touch_at(peer, now);
         }
     }
     maps::count(Some(slot), Counter::Steady as u32);

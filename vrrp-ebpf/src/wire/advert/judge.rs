@@ -28,7 +28,8 @@ pub fn judge<O: Octets + ?Sized>(
     sum: impl FnOnce(usize) -> Option<u64>,
 ) -> Result<(AdvertInfo, ChecksumForm), Reject> {
     judge_header(frame, |at, length| header_sum(octets, at, length))?;
-    judge_envelope(octets, frame, slot)?;
+    judge_length(octets, frame)?;
+    judge_envelope(frame, slot)?;
     judge_message(octets, frame, slot, sum)
 }
 
@@ -54,21 +55,25 @@ pub fn header_sum<O: Octets + ?Sized>(octets: &O, at: usize, length: usize) -> O
     (at..at + length).step_by(2).try_fold(0, |sum, at| Some(sum + checksum::sum(&octets.get::<2>(at)?)))
 }
 
-/// The checks that do not need the message. An advert whose source and message equal those of a valid one has to pass
-/// only these and [`judge_header`].
+/// RFC 9568 §7.1: the message is complete (R05).
 ///
 /// # Errors
-/// The first check that failed, from [`Reject::Truncated`] to [`Reject::Destination`].
+/// [`Reject::Truncated`].
 #[inline(always)]
-pub fn judge_envelope<O: Octets + ?Sized>(
-    octets: &O,
-    frame: &Frame,
-    slot: &InstanceRules,
-) -> Result<(), Reject> {
-    // RFC 9568 §7.1: the message is complete (R05).
+pub fn judge_length<O: Octets + ?Sized>(octets: &O, frame: &Frame) -> Result<(), Reject> {
     if frame.length < HEADER_LEN || octets.get::<1>(frame.at + frame.length - 1).is_none() {
         return Err(Reject::Truncated);
     }
+    Ok(())
+}
+
+/// The checks that need neither the message nor its length. An advert whose source and message equal those of a valid
+/// one has to pass only these and [`judge_header`].
+///
+/// # Errors
+/// [`Reject::Ttl`] or [`Reject::Destination`].
+#[inline(always)]
+pub fn judge_envelope(frame: &Frame, slot: &InstanceRules) -> Result<(), Reject> {
     if slot.unicast == 0 {
         // RFC 9568 §5.1.1.3, §5.1.2.3: TTL or hop limit 255 (R01); a packet that passed a router has less.
         if frame.ttl != 255 {

@@ -9,6 +9,6 @@ mod repr;
 #[cfg(test)]
 mod tests;
 
-pub use judge::{header_sum, judge, judge_envelope, judge_header, judge_message};
+pub use judge::{header_sum, judge, judge_envelope, judge_header, judge_length, judge_message};
 pub use message::{Addresses, Advert};
 pub use repr::{AdvertRepr, Auth, Dialect, Illegal, fill_checksum};

@@ -147,7 +147,8 @@ impl<'a> Judge<'a> {
     /// The priority of a valid advert.
     fn judge(&mut self, bytes: &[u8], frame: &Frame) -> Result<u8, Reject> {
         advert::judge_header(frame, |at, length| advert::header_sum(bytes, at, length))?;
-        advert::judge_envelope(bytes, frame, &self.rules)?;
+        advert::judge_length(bytes, frame)?;
+        advert::judge_envelope(frame, &self.rules)?;
         if self.rules.unicast == InstanceRules::ALLOWED_PEERS_ONLY {
             let allowed = allowed_peers(InstanceId(0), self.settings);
             let peer = allowed.iter().find(|(key, _)| key.source == frame.source).map(|(_, peer)| *peer);

@@ -1,12 +1,12 @@
 //! The leases of instances, word by word. For the addresses that a lease covers, see [`Lease`].
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use vrrp_ebpf::map::Lease;
 use vrrp_ebpf::time::Timestamp;
 
 use super::Maps;
-use super::mapped::word;
 
 impl Maps {
     /// Allows replies for the addresses of an instance until then; `None`: no longer. One store; only one thread may
@@ -48,15 +48,12 @@ impl Maps {
     }
 
     fn words(&self, slot: u32) -> Option<Words<'_>> {
-        let lease = self.leases.entry(slot)?;
-        // SAFETY: `lease` points into the mapping, which outlives what borrows self; its fields are aligned for u64.
-        unsafe {
-            Some(Words {
-                until: word(&raw mut (*lease).until),
-                judged: word(&raw mut (*lease).judged),
-                heed: word(&raw mut (*lease).heed),
-            })
-        }
+        let word = |offset| self.leases.word(slot, offset);
+        Some(Words {
+            until: word(offset_of!(Lease, until))?,
+            judged: word(offset_of!(Lease, judged))?,
+            heed: word(offset_of!(Lease, heed))?,
+        })
     }
 }
 

@@ -1,20 +1,39 @@
-//! Arrays in memory that the BPF program may write at the same time.
+//! Arrays in memory that the BPF program, and other threads of the daemon, may write at the same time.
+//!
+//! Every access is a relaxed atomic one of a whole, aligned word: a word is never torn. A record of several words can
+//! mix two values, unless its layout has a word that shows it.
 
 use std::io;
-use std::mem::size_of;
+use std::mem::{MaybeUninit, align_of, size_of};
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use vrrp_ebpf::map::{Budget, Lease, Peer, Rejected, RulesPair, Watch};
 
+/// Bytes of a word.
+const WORD: usize = size_of::<u64>();
+
+/// A record of words.
+///
 /// # Safety
-/// `at` must point to a live, aligned u64 to which all other accesses are volatile or atomic.
-pub(super) unsafe fn word<'a>(at: *mut u64) -> &'a AtomicU64 {
-    // SAFETY: the caller's promise.
-    unsafe { AtomicU64::from_ptr(at) }
-}
+/// No byte of it is padding, and every bit pattern is valid.
+pub(super) unsafe trait Record: Copy {}
+
+// SAFETY: the tests of `vrrp_ebpf::map::layout` find no padding, and all fields are numbers.
+unsafe impl Record for RulesPair {}
+// SAFETY: as above.
+unsafe impl Record for Watch {}
+// SAFETY: as above.
+unsafe impl Record for Peer {}
+// SAFETY: as above.
+unsafe impl Record for Rejected {}
+// SAFETY: as above.
+unsafe impl Record for Lease {}
+// SAFETY: as above.
+unsafe impl Record for Budget {}
 
 /// An array in memory that the kernel may write.
 pub(super) struct Mapped<T> {
@@ -23,10 +42,10 @@ pub(super) struct Mapped<T> {
     bytes: NonZeroUsize,
 }
 
-// SAFETY: the memory is shared with the kernel already; all accesses are volatile or atomic.
-unsafe impl<T: Copy + Send> Send for Mapped<T> {}
+// SAFETY: all accesses are atomic.
+unsafe impl<T: Record> Send for Mapped<T> {}
 // SAFETY: as above.
-unsafe impl<T: Copy + Send> Sync for Mapped<T> {}
+unsafe impl<T: Record> Sync for Mapped<T> {}
 
 impl<T> std::fmt::Debug for Mapped<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,7 +53,7 @@ impl<T> std::fmt::Debug for Mapped<T> {
     }
 }
 
-impl<T: Copy> Mapped<T> {
+impl<T: Record> Mapped<T> {
     pub(super) fn anonymous(len: u32) -> io::Result<Self> {
         let (len, bytes) = extent::<T>(len)?;
         // SAFETY: a fresh anonymous mapping aliases nothing.
@@ -57,22 +76,65 @@ impl<T: Copy> Mapped<T> {
         self.len
     }
 
-    pub(super) fn entry(&self, index: u32) -> Option<*mut T> {
-        // SAFETY: the index lies within the mapping.
-        ((index as usize) < self.len).then(|| unsafe { self.base.as_ptr().add(index as usize) })
+    /// The words of a record.
+    pub(super) fn words(&self, index: u32) -> Option<&[AtomicU64]> {
+        let index = index as usize;
+        // SAFETY: the index lies within the mapping, which is aligned for words, as records are, and lives as long as
+        // self; all accesses are atomic.
+        (index < self.len).then(|| unsafe {
+            std::slice::from_raw_parts(
+                self.base.as_ptr().add(index).cast::<AtomicU64>(),
+                size_of::<T>() / WORD,
+            )
+        })
     }
 
+    /// The word at an offset in bytes, as by `offset_of!`.
+    pub(super) fn word(&self, index: u32, offset: usize) -> Option<&AtomicU64> {
+        self.words(index)?.get(offset / WORD)
+    }
+
+    /// A copy of a record, word by word.
     pub(super) fn read(&self, index: u32) -> Option<T> {
-        // SAFETY: inside the mapping; every bit pattern is a valid T, as the layouts promise.
-        self.entry(index).map(|entry| unsafe { entry.read_volatile() })
+        let words = self.words(index)?;
+        let mut copy = MaybeUninit::<T>::uninit();
+        let to = copy.as_mut_ptr().cast::<u64>();
+        for (at, word) in words.iter().enumerate() {
+            // SAFETY: a T has as many words, and is aligned for them.
+            unsafe { to.add(at).write(word.load(Ordering::Relaxed)) };
+        }
+        // SAFETY: all words are written, and every bit pattern is valid.
+        Some(unsafe { copy.assume_init() })
     }
 
-    pub(super) fn write(&self, index: u32, value: T) {
-        if let Some(entry) = self.entry(index) {
-            // SAFETY: inside the mapping.
-            unsafe { entry.write_volatile(value) };
-            compiler_fence(Ordering::SeqCst);
+    /// Writes a record, word by word.
+    pub(super) fn write(&self, index: u32, value: &T) {
+        if let Some(words) = self.words(index) {
+            store(words, of(value));
         }
+    }
+}
+
+/// The words of a value.
+pub(super) fn of<T: Record>(value: &T) -> &[u64] {
+    const { assert!(is_of_words::<T>()) };
+    // SAFETY: a T is aligned for words, and none of its bytes is padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>() / WORD) }
+}
+
+/// Writes words one by one.
+pub(super) fn store(to: &[AtomicU64], words: &[u64]) {
+    for (to, word) in to.iter().zip(words) {
+        to.store(*word, Ordering::Relaxed);
+    }
+}
+
+/// Writes bytes word by word; those that fill the last word are 0.
+pub(super) fn store_bytes(to: &[AtomicU64], bytes: &[u8]) {
+    for (to, bytes) in to.iter().zip(bytes.chunks(WORD)) {
+        let mut word = [0; WORD];
+        word.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+        to.store(u64::from_ne_bytes(word), Ordering::Relaxed);
     }
 }
 
@@ -83,9 +145,13 @@ impl<T> Drop for Mapped<T> {
     }
 }
 
+const fn is_of_words<T>() -> bool {
+    size_of::<T>().is_multiple_of(WORD) && align_of::<T>() == align_of::<u64>()
+}
+
 /// The kernel aligns array elements to 8 bytes; all our layouts are multiples of that.
 fn extent<T>(len: u32) -> io::Result<(usize, NonZeroUsize)> {
-    const { assert!(size_of::<T>().is_multiple_of(8)) };
+    const { assert!(is_of_words::<T>()) };
     let bytes = (len as usize).checked_mul(size_of::<T>()).and_then(NonZeroUsize::new);
     bytes.map(|bytes| (len as usize, bytes)).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }

@@ -1,30 +1,34 @@
 //! The mapped arrays, shared with the program or, on the socket path, private memory of the same layout.
 //!
-//! Reads and writes are single volatile copies: the program may write at the same time, so a value of several words can
-//! be torn. Therefore the watch is disarmed while written. A torn record of a peer is shown once; an advert that is
-//! recovered from it may mix two.
+//! Words are read and written atomically, while program and threads write at the same time; a value of several words can
+//! be torn. Therefore the watch is disarmed while written, and rules are in two copies. A torn record of a peer is shown
+//! once; an advert that is recovered from it may mix two.
 
 mod lease;
 mod mapped;
 mod room;
+mod rules;
 mod signed;
+mod watch;
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use vrrp_ebpf::map::{
-    AllowedPeer, AllowedPeerKey, Budget, COUNTERS, Counter, Counters, InstanceKey, InstanceRules, Lease,
-    NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected, SLOTS_MAX, UNKNOWN_ROUTERS_MAX,
+    AllowedPeer, AllowedPeerKey, Budget, COUNTERS, Counter, Counters, InstanceKey, Lease, NO_PEER,
+    PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected, RulesPair, SLOTS_MAX, UNKNOWN_ROUTERS_MAX,
     UnknownRouter, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
 
-use self::mapped::{Mapped, word};
+use self::mapped::Mapped;
+pub(in crate::driver) use self::rules::RulesInForce;
 use super::locals::Locals;
 use crate::protocol::InstanceId;
 
@@ -44,7 +48,7 @@ const _: () = assert!(InstanceId::COUNT_MAX == SLOTS_MAX);
 /// State shared between the program and the daemon's threads, indexed by slot.
 #[derive(Debug)]
 pub struct Maps {
-    slots: Mapped<InstanceRules>,
+    rules: Mapped<RulesPair>,
     watch: Mapped<Watch>,
     peers: Mapped<Peer>,
     rejected: Mapped<Rejected>,
@@ -60,15 +64,6 @@ pub struct Maps {
     program: Option<Box<dyn ProgramMaps>>,
 }
 
-/// Result for an advert that the daemon itself recorded.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Recorded {
-    /// Equal to the watched one: nothing to do.
-    Steady,
-    /// To be handled; with the sender's index among the peers, or [`NO_PEER`].
-    Event { peer: u32 },
-}
-
 impl Maps {
     /// Private memory, for interfaces without a program.
     ///
@@ -76,7 +71,7 @@ impl Maps {
     /// No memory could be mapped.
     pub fn anonymous(slots: u32) -> io::Result<Self> {
         Ok(Self {
-            slots: Mapped::anonymous(slots)?,
+            rules: Mapped::anonymous(slots)?,
             watch: Mapped::anonymous(slots)?,
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             rejected: Mapped::anonymous(slots * REJECTS_PER_SLOT)?,
@@ -100,7 +95,7 @@ impl Maps {
         program: Box<dyn ProgramMaps>,
     ) -> io::Result<Self> {
         Ok(Self {
-            slots: Mapped::of_map(slot_map, slots)?,
+            rules: Mapped::of_map(slot_map, slots)?,
             watch: Mapped::of_map(watch_map, slots)?,
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
             rejected: Mapped::of_map(rejected_map, slots * REJECTS_PER_SLOT)?,
@@ -115,15 +110,7 @@ impl Maps {
     }
 
     pub fn slots(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(0)
-    }
-
-    pub fn slot(&self, slot: u32) -> InstanceRules {
-        self.slots.read(slot).unwrap_or(InstanceRules::UNUSED)
-    }
-
-    pub fn set_slot(&self, slot: u32, value: &InstanceRules) {
-        self.slots.write(slot, *value);
+        u32::try_from(self.rules.len()).unwrap_or(0)
     }
 
     /// The entry of a sender, for an instance with a list of allowed senders.
@@ -132,8 +119,14 @@ impl Maps {
         allowed_peers.get(&AllowedPeerKey { slot, source }).copied()
     }
 
-    /// Replaces the allowed senders of an instance, and returns the removed ones.
-    pub fn set_allowed_peers(
+    /// Adds these allowed senders.
+    pub fn allow_peers(&self, known: &[(AllowedPeerKey, AllowedPeer)]) {
+        let mut allowed_peers = self.allowed_peers.write().unwrap_or_else(PoisonError::into_inner);
+        allowed_peers.extend(known.iter().copied());
+    }
+
+    /// Removes the allowed senders of an instance that are not among these, and returns them.
+    pub fn retain_allowed_peers(
         &self,
         slot: u32,
         known: &[(AllowedPeerKey, AllowedPeer)],
@@ -143,28 +136,11 @@ impl Maps {
             |key: &&AllowedPeerKey| key.slot == slot && known.iter().all(|(other, _)| other != *key);
         let gone: Vec<AllowedPeerKey> = allowed_peers.keys().filter(is_gone).copied().collect();
         allowed_peers.retain(|key, _| !gone.contains(key));
-        allowed_peers.extend(known.iter().copied());
         gone
     }
 
     pub fn locals(&self) -> &Locals {
         &self.locals
-    }
-
-    /// When the watched advert was last seen; `None` while nothing is watched.
-    pub fn last_seen(&self, slot: u32) -> Option<Timestamp> {
-        let watch = self.watch.entry(slot)?;
-        // SAFETY: `entry` points into the mapping, aligned for `Watch`.
-        let (armed, last_seen) =
-            unsafe { (word(&raw mut (*watch).armed), word(&raw mut (*watch).last_seen)) };
-        let length = Watch::length_of(armed.load(Ordering::Relaxed));
-        (length != 0).then(|| Timestamp::from_nanos(last_seen.load(Ordering::Relaxed)))
-    }
-
-    /// Checksum form of the watched advert, over IPv4.
-    pub fn watched_form(&self, slot: u32) -> Option<ChecksumForm> {
-        let peer = self.watch.read(slot)?.peer;
-        Some(ChecksumForm::of(self.peer(slot, peer)?.checksum))
     }
 
     /// The gap before the latest advert of a sender, within its mastership.
@@ -173,72 +149,13 @@ impl Maps {
         (peer.last_gap != 0).then(|| Duration::from_nanos(peer.last_gap))
     }
 
-    /// Number of adverts that were equal to the watched one.
-    pub fn watch_hits(&self, slot: u32) -> u64 {
-        // SAFETY: as in `last_seen`.
-        self.watch
-            .entry(slot)
-            .map_or(0, |watch| unsafe { word(&raw mut (*watch).hits) }.load(Ordering::Relaxed))
-    }
-
-    /// Lets the program refresh `last_seen` on its own for exactly this message of this source. A message that does not
-    /// fit is not armed. Only one thread may arm and disarm a slot.
-    ///
-    /// An advert that the program was comparing meanwhile may still refresh `last_seen`: it equalled the previous watch
-    /// and was seen within the microsecond.
-    pub fn arm(&self, slot: u32, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
-        self.disarm(slot);
-        self.end_masterships(slot, Some(source));
-        let (Some(watch), Ok(length)) = (self.watch.entry(slot), u32::try_from(message.len())) else {
-            return;
-        };
-        if message.len() > PAYLOAD_MAX || peer == NO_PEER {
-            return;
-        }
-        // SAFETY: `entry` points into the mapping, which outlives self; `message` fits `payload`. While disarmed, the
-        // program ignores what is written here.
-        unsafe {
-            (&raw mut (*watch).payload)
-                .cast::<u8>()
-                .copy_from_nonoverlapping(message.as_ptr(), message.len());
-            (&raw mut (*watch).source).write_volatile(source);
-            (&raw mut (*watch).peer).write_volatile(peer);
-            word(&raw mut (*watch).last_seen).store(seen.as_nanos(), Ordering::Relaxed);
-            let armed = word(&raw mut (*watch).armed);
-            let generation = Watch::generation_of(armed.load(Ordering::Relaxed));
-            armed.store(Watch::armed(generation, length), Ordering::Release);
-        }
-    }
-
-    pub fn disarm(&self, slot: u32) {
-        if let Some(watch) = self.watch.entry(slot) {
-            // SAFETY: as in `arm`.
-            let armed = unsafe { word(&raw mut (*watch).armed) };
-            let generation = Watch::generation_of(armed.load(Ordering::Relaxed)).wrapping_add(1);
-            armed.store(Watch::armed(generation, 0), Ordering::Relaxed);
-            // Later writes must not become visible before it.
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    /// Sets the source whose adverts have a budget of their own, for instances whose messages cannot be watched because
-    /// no two are equal.
-    pub fn reserve_budget_for(&self, slot: u32, source: [u8; 16]) {
-        self.disarm(slot);
-        self.end_masterships(slot, Some(source));
-        if let Some(watch) = self.watch.entry(slot) {
-            // SAFETY: as in `arm`.
-            unsafe { (&raw mut (*watch).source).write_volatile(source) };
-        }
-    }
-
     /// Ends the mastership of all peers except the current master: their silence from now on is not a gap between
     /// adverts.
     pub fn end_masterships(&self, slot: u32, master: Option<[u8; 16]>) {
         for (index, _) in self.peers(slot).filter(|(_, peer)| Some(peer.source) != master) {
-            if let Some(peer) = self.peers.entry(slot * PEERS_PER_SLOT + index) {
-                // SAFETY: `entry` points into the mapping, which outlives self; a byte is never torn.
-                unsafe { (&raw mut (*peer).ended).write_volatile(1) };
+            if let Some(word) = self.peers.word(slot * PEERS_PER_SLOT + index, ENDED) {
+                // The program may write to the other bytes of the word at the same time.
+                word.fetch_or(HAS_ENDED, Ordering::Relaxed);
             }
         }
     }
@@ -249,17 +166,14 @@ impl Maps {
         if let Some(program) = &self.program {
             program.clear(slot);
         }
-        if let Some(watch) = self.watch.entry(slot) {
-            // SAFETY: as in `last_seen`.
-            unsafe { word(&raw mut (*watch).hits) }.store(0, Ordering::Relaxed);
-        }
+        self.hits(slot).into_iter().for_each(|hits| hits.store(0, Ordering::Relaxed));
         self.forget_missed(slot);
         for place in Reject::ALL.into_iter().filter_map(|reject| place_of(slot, reject)) {
-            self.rejected.write(place, Rejected::NONE);
+            self.rejected.write(place, &Rejected::NONE);
         }
         for index in 0..PEERS_PER_SLOT {
             if let Some(entry) = slot.checked_mul(PEERS_PER_SLOT) {
-                self.peers.write(entry + index, Peer::FREE);
+                self.peers.write(entry + index, &Peer::FREE);
             }
         }
     }
@@ -275,40 +189,6 @@ impl Maps {
             return None;
         }
         self.peers.read(slot.checked_mul(PEERS_PER_SLOT)? + index).filter(|peer| !peer.is_free())
-    }
-
-    /// For the socket path, as the program does in the kernel: records the advert in the maps and returns whether the
-    /// engine must handle it.
-    pub fn record(
-        &self,
-        slot: u32,
-        info: &AdvertInfo,
-        checksum: ChecksumForm,
-        message: &[u8],
-        stamp: Timestamp,
-    ) -> Recorded {
-        let now = stamp.as_nanos();
-        if let Some(watch) = self.watch.read(slot)
-            && Watch::length_of(watch.armed) as usize == message.len()
-            && watch.source == info.source
-            && watch.payload.get(..message.len()) == Some(message)
-        {
-            if let Some(entry) = self.watch.entry(slot) {
-                // SAFETY: as in `last_seen`.
-                unsafe {
-                    word(&raw mut (*entry).last_seen).store(now, Ordering::Relaxed);
-                    word(&raw mut (*entry).hits).fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            if let Some(mut peer) = self.peer(slot, watch.peer) {
-                peer.touch(now);
-                self.peers.write(slot * PEERS_PER_SLOT + watch.peer, peer);
-            }
-            self.count(Some(slot), Counter::Steady as usize);
-            return Recorded::Steady;
-        }
-        self.count(Some(slot), Counter::Event as usize);
-        Recorded::Event { peer: self.note(slot, info, checksum, Peer::FORM, stamp) }
     }
 
     /// Records an advert in the entry of its sender, with the proof of its origin. Returns the entry's index, or
@@ -341,7 +221,7 @@ impl Maps {
         let mut peer = before.unwrap_or(Peer::FREE);
         peer.record(info, checksum, stamp.as_nanos());
         peer.proof = proof;
-        self.peers.write(slot * PEERS_PER_SLOT + index, peer);
+        self.peers.write(slot * PEERS_PER_SLOT + index, &peer);
         index
     }
 
@@ -352,7 +232,7 @@ impl Maps {
         let Some(place) = place_of(slot, reject) else { return };
         if let Some(mut rejected) = self.rejected.read(place) {
             rejected.note(source, stamp.as_nanos());
-            self.rejected.write(place, rejected);
+            self.rejected.write(place, &rejected);
         }
     }
 
@@ -360,11 +240,6 @@ impl Maps {
     pub fn rejected(&self, slot: u32) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
         let entry = move |reject| Some((reject, self.rejected.read(place_of(slot, reject)?)?));
         Reject::ALL.into_iter().filter_map(entry).filter(|(_, rejected)| rejected.last_seen != 0)
-    }
-
-    /// Counts an advert of an unconfigured VRID, on the socket path.
-    pub fn count_unknown(&self) {
-        self.count(None, Counter::UnknownVrid as usize);
     }
 
     /// Records an advert of no instance here, on the socket path. Ignored if there is no room.
@@ -382,15 +257,6 @@ impl Maps {
         own.into_iter().chain(program).collect()
     }
 
-    /// Source and message of the watched advert.
-    pub fn watched(&self, slot: u32) -> Option<([u8; 16], Vec<u8>)> {
-        let watch = self.watch.read(slot)?;
-        let length = Watch::length_of(watch.armed) as usize;
-        let message = watch.payload.get(..length).filter(|message| !message.is_empty())?.to_vec();
-        // If it was written meanwhile, the copy mixes two messages.
-        self.watch.read(slot).filter(|again| again.armed == watch.armed).map(|_| (watch.source, message))
-    }
-
     /// Counters of program and daemon for an instance, or for adverts of none. Makes one system call if a program is
     /// loaded: the engine calls it only when a master is silent.
     pub fn counters(&self, slot: Option<u32>) -> Counters {
@@ -403,12 +269,28 @@ impl Maps {
         sum
     }
 
-    fn count(&self, slot: Option<u32>, index: usize) {
+    /// For the socket path: spends one event of the instance's budget for a [`vrrp_ebpf::map::SenderClass`], as a
+    /// number. The larger budget of signed adverts always applies, because the socket's queue is not shared as the ring
+    /// is.
+    pub(in crate::driver) fn spend(&self, slot: u32, class: usize, is_signed: bool, now: u64) -> bool {
+        let mut budget = self.budgets.read(slot).unwrap_or_default();
+        let is_left = budget.spend(class, || is_signed, now);
+        self.budgets.write(slot, &budget);
+        is_left
+    }
+
+    /// Counts on the socket path; `index` is a [`Counter`] or a [`Reject`] as a number.
+    pub fn count(&self, slot: Option<u32>, index: usize) {
         if let Some(count) = self.counted.get(row(slot)).and_then(|row| row.get(index)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
+
+/// Offset of the word that has [`Peer::ended`] as its last byte, and its value if the mastership has ended.
+const ENDED: usize = offset_of!(Peer, interval);
+const HAS_ENDED: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
+const _: () = assert!(ENDED.is_multiple_of(8) && offset_of!(Peer, ended) == ENDED + 7);
 
 /// Index of a slot's entry for this reason.
 fn place_of(slot: u32, reject: Reject) -> Option<u32> {
@@ -437,25 +319,6 @@ mod tests {
     }
 
     #[test]
-    fn equal_adverts_of_the_watched_source_are_steady() {
-        let maps = Maps::anonymous(2).unwrap();
-        let message = [0x31, 51, 100, 1];
-        let at = Timestamp::from_nanos;
-        let first = maps.record(1, &info(7, 100), ChecksumForm::Pseudo, &message, at(10));
-        assert_eq!(first, Recorded::Event { peer: 0 });
-        maps.arm(1, info(7, 100).source, 0, &message, at(10));
-        let again = maps.record(1, &info(7, 100), ChecksumForm::Pseudo, &message, at(20));
-        assert_eq!((again, maps.last_seen(1)), (Recorded::Steady, Some(at(20))));
-        let changed = maps.record(1, &info(7, 90), ChecksumForm::Pseudo, &[0x31, 51, 90, 1], at(30));
-        assert_eq!((changed, maps.last_seen(1)), (Recorded::Event { peer: 0 }, Some(at(20))));
-        let other = maps.record(1, &info(8, 100), ChecksumForm::Pseudo, &message, at(40));
-        assert_eq!((other, maps.peers(1).count()), (Recorded::Event { peer: 1 }, 2));
-        maps.disarm(1);
-        assert_eq!(maps.last_seen(1), None);
-        assert_eq!((maps.counters(Some(1)).counter(Counter::Steady), maps.watch_hits(1)), (1, 1));
-    }
-
-    #[test]
     fn what_is_refused_is_known_by_its_latest_senders() {
         let maps = Maps::anonymous(2).unwrap();
         let [one, other] = [7, 8].map(|source| info(source, 100).source);
@@ -476,12 +339,28 @@ mod tests {
     #[test]
     fn a_further_sender_does_not_displace_a_known_one() {
         let maps = Maps::anonymous(1).unwrap();
+        let note = |source, at| {
+            maps.note(0, &info(source, 1), ChecksumForm::Plain, Peer::FORM, Timestamp::from_nanos(at))
+        };
         for source in 1..=u8::try_from(PEERS_PER_SLOT).unwrap() {
-            maps.record(0, &info(source, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(1));
+            note(source, 1);
         }
-        let full = maps.record(0, &info(200, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(2));
-        assert_eq!(full, Recorded::Event { peer: NO_PEER });
+        assert_eq!(note(200, 2), NO_PEER);
         assert!(maps.peers(0).all(|(_, peer)| peer.source[0] <= 8));
         assert_eq!(maps.counters(Some(0)).counter(Counter::PeersFull), 1);
+    }
+
+    #[test]
+    fn other_masterships_end_and_the_rest_of_the_record_stays() {
+        let maps = Maps::anonymous(1).unwrap();
+        for source in [1, 2] {
+            maps.note(0, &info(source, 100), ChecksumForm::Plain, Peer::FORM, Timestamp::from_nanos(1));
+        }
+        let before = maps.peer(0, 0).unwrap();
+        maps.end_masterships(0, Some(info(2, 100).source));
+        let [one, other] = [0, 1].map(|index| maps.peer(0, index).unwrap());
+        assert_eq!((one.ended, other.ended), (1, 0));
+        let kept = |peer: &Peer| (peer.interval, peer.version, peer.priority, peer.checksum, peer.proof);
+        assert_eq!(kept(&one), kept(&before));
     }
 }

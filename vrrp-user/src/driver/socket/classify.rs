@@ -1,11 +1,15 @@
-//! The BPF program's checks for frames of a packet socket: find the instance, judge, record.
+//! Adverts of a packet socket: they go the way of those that the BPF program receives.
 
-use vrrp_ebpf::map::{InstanceKey, InstanceRules, NO_PEER};
+use std::cell::Cell;
+
+use vrrp_ebpf::map::{AllowedPeer, Counter, InstanceKey, Peer, SenderClass};
+use vrrp_ebpf::path::{self, Message};
 use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::frame::Frame;
 use vrrp_ebpf::wire::vrrp::Header;
-use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Octets, Reject, advert, checksum, frame, judge_sender};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Octets, Reject, advert, checksum, frame};
 
-use crate::driver::maps::{Maps, Recorded};
+use crate::driver::maps::{Maps, RulesInForce};
 
 /// A valid advert that the engine must handle.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +25,8 @@ pub struct ReceivedAdvert<'a> {
 }
 
 /// Judges a frame received on an interface and not addressed to another host's MAC address, without VLAN tags. `None`:
-/// not an advert, not to this host, of no instance (counted), refused (counted, and recorded by its source), or equal
-/// to the watched one (recorded in the maps).
+/// not an advert, not to this host, of no instance (counted), refused (counted, and recorded by its source), equal to
+/// the watched one (recorded in the maps), or beyond the budget (counted).
 pub fn classify<'a>(
     bytes: &'a [u8],
     ifindex: u32,
@@ -31,59 +35,111 @@ pub fn classify<'a>(
     lookup: impl Fn(InstanceKey) -> Option<u32>,
 ) -> Option<ReceivedAdvert<'a>> {
     let frame = frame::dissect(bytes, 0).ok()?;
-    let key = InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid);
-    let note_unknown_router = || {
-        if let Some(header) = Octets::get(bytes, frame.at) {
-            maps.note_unknown_router(key, |unknown_router| {
-                unknown_router.note(Header(header), bytes, &frame, stamp.as_nanos());
+    let reach = Reach { bytes, ifindex, stamp, maps, lookup, received: Cell::new(None) };
+    // A copy of the frame: the stack has its own, whatever the verdict.
+    path::walk(&reach, &frame);
+    reach.received.take()
+}
+
+/// A frame and the maps, as the packet socket reaches them.
+struct Reach<'a, 'm, L> {
+    bytes: &'a [u8],
+    ifindex: u32,
+    stamp: Timestamp,
+    maps: &'m Maps,
+    lookup: L,
+    received: Cell<Option<ReceivedAdvert<'a>>>,
+}
+
+impl<'m, L: Fn(InstanceKey) -> Option<u32>> path::Maps for Reach<'_, 'm, L> {
+    type Octets = [u8];
+    type Rules = RulesInForce<'m>;
+
+    fn octets(&self) -> &[u8] {
+        self.bytes
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    fn now(&self) -> u64 {
+        self.stamp.as_nanos()
+    }
+
+    fn launder(&self, value: usize) -> usize {
+        value
+    }
+
+    fn sum(&self, at: usize, length: usize) -> Option<u64> {
+        self.bytes.get(at..)?.get(..length).map(checksum::sum)
+    }
+
+    fn header_sum(&self, at: usize, length: usize) -> Option<u64> {
+        advert::header_sum(self.bytes, at, length)
+    }
+
+    /// The socket's filter has compared the MAC address.
+    fn is_to_us(&self, frame: &Frame, own: &[u8; 16]) -> bool {
+        self.maps.locals().take(self.ifindex, frame, own)
+    }
+
+    fn slot_of(&self, key: &InstanceKey) -> Option<u32> {
+        (self.lookup)(*key)
+    }
+
+    fn rules(&self, slot: u32) -> Option<RulesInForce<'m>> {
+        self.maps.rules(slot)
+    }
+
+    fn allowed_peer(&self, slot: u32, source: [u8; 16]) -> Option<AllowedPeer> {
+        self.maps.allowed_peer(slot, source)
+    }
+
+    fn is_steady(&self, slot: u32, frame: &Frame) -> bool {
+        let message = self.bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
+        message.is_some_and(|message| self.maps.is_steady(slot, &frame.source, message, self.stamp))
+    }
+
+    fn is_watched(&self, slot: u32, source: &[u8; 16]) -> bool {
+        self.maps.is_watched(slot, source)
+    }
+
+    fn count(&self, slot: Option<u32>, counter: Counter) {
+        self.maps.count(slot, counter as usize);
+    }
+
+    fn refuse(&self, slot: u32, reject: Reject, frame: &Frame) {
+        self.maps.reject(slot, reject, frame.source, self.stamp);
+    }
+
+    fn note_unknown_router(&self, key: &InstanceKey, frame: &Frame) {
+        if let Some(header) = Octets::get(self.bytes, frame.at) {
+            self.maps.note_unknown_router(*key, |unknown_router| {
+                unknown_router.note(Header(header), self.bytes, frame, self.stamp.as_nanos());
             });
         }
-    };
-    let header = || advert::judge_header(&frame, |at, length| advert::header_sum(bytes, at, length));
-    let slot = lookup(key);
-    let rules = slot.map_or(InstanceRules::UNUSED, |slot| maps.slot(slot));
-    if !maps.locals().take(ifindex, &frame, &rules.source) {
-        return None;
     }
-    let Some(slot) = slot else {
-        // Otherwise the network stack drops it, and it may have been any other advert.
-        if header().is_ok() {
-            note_unknown_router();
-            maps.count_unknown();
-        }
-        return None;
-    };
-    let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
-    let sum = |length| message.and_then(|message| message.get(..length)).map(checksum::sum);
-    let sender = || match rules.unicast {
-        InstanceRules::ALLOWED_PEERS_ONLY => judge_sender(&frame, maps.allowed_peer(slot, frame.source)),
-        _ => Ok(()),
-    };
-    let (info, checksum) = header()
-        .and_then(|()| advert::judge_envelope(bytes, &frame, &rules))
-        .and_then(|()| sender())
-        .and_then(|()| advert::judge_message(bytes, &frame, &rules, sum))
-        .inspect_err(|reject| {
-            if *reject == Reject::Carp {
-                note_unknown_router();
-            }
-            maps.reject(slot, *reject, frame.source, stamp);
-        })
-        .ok()?;
-    let message = message?;
-    if rules.is_signed() {
-        // An IPsec header covers the IP header.
-        let message = frame
-            .at
-            .checked_sub(frame.prefix)
-            .and_then(|from| bytes.get(from..))
-            .and_then(|rest| rest.get(..frame.length + frame.prefix))?;
-        let passes = maps.pass_signed(slot, &info, rules.priority, stamp);
-        return passes.then_some(ReceivedAdvert { slot, peer: NO_PEER, message, info, checksum, stamp });
+
+    fn note_peer(&self, slot: u32, info: &AdvertInfo, checksum: ChecksumForm, _now: u64) -> u32 {
+        self.maps.note(slot, info, checksum, Peer::FORM, self.stamp)
     }
-    match maps.record(slot, &info, checksum, message, stamp) {
-        Recorded::Steady => None,
-        Recorded::Event { peer } => Some(ReceivedAdvert { slot, peer, message, info, checksum, stamp }),
+
+    fn spend(&self, slot: u32, class: usize, is_signed: bool, now: u64) -> bool {
+        self.maps.spend(slot, class, is_signed, now)
+    }
+
+    fn miss(&self, slot: u32, class: usize, _now: u64) {
+        self.maps.miss_one(slot, class == SenderClass::Watched as usize, self.stamp);
+    }
+
+    fn wake(&self, slot: u32, message: &Message<'_>, _now: u64) -> bool {
+        let Message { info, checksum, peer, at, length, .. } = *message;
+        let Some(message) = self.bytes.get(at..).and_then(|rest| rest.get(..length)) else { return false };
+        self.maps.count(Some(slot), Counter::Event as usize);
+        let stamp = self.stamp;
+        self.received.set(Some(ReceivedAdvert { slot, peer, message, info: *info, checksum, stamp }));
+        true
     }
 }
 
@@ -91,13 +147,13 @@ pub fn classify<'a>(
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use vrrp_ebpf::map::{Counter, LocalKey};
+    use vrrp_ebpf::map::{BUDGET_OTHERS, BUDGET_SIGNED, InstanceRules, LocalKey, NO_PEER};
     use vrrp_ebpf::wire::address::widen;
     use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect, fill_checksum};
     use vrrp_ebpf::wire::ethernet::{EthernetRepr, Mac};
     use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
     use vrrp_ebpf::wire::ipv6::{self, Ipv6Repr};
-    use vrrp_ebpf::wire::{Family, PROTOCOL, Reject, ethernet};
+    use vrrp_ebpf::wire::{Family, PROTOCOL, ethernet};
 
     use super::*;
 
@@ -237,5 +293,51 @@ mod tests {
         let unknown_router = unknown_routers.values().next().unwrap();
         assert_eq!(unknown_router.claimed(4).collect::<Vec<_>>(), [[192, 0, 2, 100]]);
         assert!(maps.peers(SLOT).next().is_none());
+    }
+
+    /// As in the program: a flood wakes no engine beyond the budget of its senders.
+    #[test]
+    fn a_flood_is_limited_and_the_rest_is_counted() {
+        let maps = maps();
+        let heard = (0..100).filter(|_| look(&maps, &v4(51, 255)).is_some()).count();
+        assert_eq!(heard, BUDGET_OTHERS as usize);
+        let counted = maps.counters(Some(SLOT));
+        let of = |counter| counted.counter(counter);
+        assert_eq!((of(Counter::Event), of(Counter::OverBudget)), (16, 84));
+        assert_eq!(maps.peer(SLOT, 0).map(|peer| peer.adverts), Some(100), "each is on record");
+    }
+
+    #[test]
+    fn signed_adverts_beyond_the_budget_are_remembered_by_whose_they_may_be() {
+        let maps = maps();
+        let trailer = InstanceRules::MAYBE_SIGNED;
+        maps.set_slot(SLOT, &InstanceRules { version: 3, trailer, ..InstanceRules::UNUSED });
+        let of = |host: u8| advert(51, 255, [192, 0, 2, host].into(), [192, 0, 2, 100].into());
+        maps.reserve_budget_for(SLOT, widen([192, 0, 2, 1].into()));
+        let heard = |host| -> Vec<u32> {
+            (0..5000).filter_map(|_| look(&maps, &of(host))).map(|(peer, ..)| peer).collect()
+        };
+        let others = heard(2);
+        assert_eq!(others.len(), BUDGET_SIGNED as usize);
+        assert!(others.iter().all(|peer| *peer == NO_PEER), "no record before the signature is verified");
+        assert_eq!((maps.missed(SLOT, true), maps.missed(SLOT, false)), (None, Some(NOW)));
+        assert_eq!(heard(1).len(), BUDGET_SIGNED as usize, "others have taken nothing from it");
+        assert_eq!(maps.missed(SLOT, true), Some(NOW));
+        assert_eq!((maps.missed(0, true), maps.missed(0, false)), (None, None), "another instance");
+        maps.forget(SLOT);
+        assert_eq!((maps.missed(SLOT, true), maps.missed(SLOT, false)), (None, None));
+        maps.miss(SLOT, NOW);
+        assert_eq!((maps.missed(SLOT, true), maps.missed(SLOT, false)), (Some(NOW), Some(NOW)));
+    }
+
+    /// The watch is consulted before the message is examined, as in the program.
+    #[test]
+    fn an_advert_from_our_own_address_is_refused_although_it_is_watched() {
+        let maps = maps();
+        let (peer, info, message) = look(&maps, &v4(51, 255)).unwrap();
+        maps.arm(SLOT, info.source, peer, &message, Timestamp::ZERO);
+        maps.set_slot(SLOT, &InstanceRules { version: 3, source: info.source, ..InstanceRules::UNUSED });
+        assert!(look(&maps, &v4(51, 255)).is_none());
+        assert_eq!(maps.counters(Some(SLOT)).reject(Reject::OwnSource), 1);
     }
 }

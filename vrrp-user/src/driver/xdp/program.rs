@@ -349,23 +349,23 @@ impl Program {
         Ok(())
     }
 
-    /// Adds these allowed senders, and removes those that are `gone`.
+    /// Adds these allowed senders.
     ///
     /// # Errors
     /// The kernel's; E2BIG if there are too many.
-    pub fn set_allowed_peers(
-        &mut self,
-        known: &[(AllowedPeerKey, AllowedPeer)],
-        gone: &[AllowedPeerKey],
-    ) -> io::Result<()> {
-        for key in gone {
-            // Missing if there was no room for it.
-            let _ = self.allowed_peers.remove(&Sender(*key));
-        }
+    pub fn allow_peers(&mut self, known: &[(AllowedPeerKey, AllowedPeer)]) -> io::Result<()> {
         for (key, allowed_peer) in known {
             self.allowed_peers.insert(Sender(*key), Known(*allowed_peer), 0).map_err(io::Error::other)?;
         }
         Ok(())
+    }
+
+    /// Removes these allowed senders.
+    pub fn remove_peers(&mut self, gone: &[AllowedPeerKey]) {
+        for key in gone {
+            // Missing if there was no room for it.
+            let _ = self.allowed_peers.remove(&Sender(*key));
+        }
     }
 
     /// Removes an instance: adverts of `key` count as unknown VRID again.

@@ -6,7 +6,7 @@ mod written;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{AdvertRepr, Auth, Dialect, fill_checksum, judge, judge_envelope, judge_message};
+use super::{AdvertRepr, Auth, Dialect, fill_checksum, judge, judge_envelope, judge_length, judge_message};
 use crate::wire::address::widen;
 use crate::wire::frame::Frame;
 use crate::wire::{AdvertInfo, ChecksumForm, Family, InstanceRules, Reject, checksum};
@@ -70,7 +70,8 @@ impl Case {
         &self,
         sum: impl FnOnce(usize) -> Option<u64>,
     ) -> Result<(AdvertInfo, ChecksumForm), Reject> {
-        judge_envelope(self.message.as_slice(), &self.frame, &self.slot)?;
+        judge_length(self.message.as_slice(), &self.frame)?;
+        judge_envelope(&self.frame, &self.slot)?;
         judge_message(self.message.as_slice(), &self.frame, &self.slot, sum)
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tracing::{info, warn};
-use vrrp_ebpf::map::InstanceKey;
+use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, InstanceKey};
 use vrrp_ebpf::time::Timestamp;
 
 use self::rules::{allowed_peers, expected};
@@ -130,11 +130,7 @@ impl Attachments {
                 self.forget(instance, ifindex);
             }
             self.instances.remove(&instance);
-            let gone = self.maps.set_allowed_peers(instance.0, &[]);
-            if let Some(program) = &mut self.program {
-                // Removal does not fail.
-                let _ = program.set_allowed_peers(&[], &gone);
-            }
+            self.retain_allowed_peers(instance, &[]);
         }
         for Configured { id, settings, .. } in &changes.configured {
             let old = self.instances.insert(*id, settings.clone());
@@ -452,19 +448,28 @@ impl Attachments {
         self.hidden.remove(&ifindex);
     }
 
-    /// Writes the slot after its allowed senders, so that they are there before the program looks them up.
+    /// Changes the rules after new senders are allowed and before others no longer are, so that the program never judges
+    /// by the new rules and the old list.
     fn write_slot(&mut self, instance: InstanceId) {
         let Some(settings) = self.instances.get(&instance) else { return };
         let source = self.places.get(&instance).and_then(|place| place.source);
         let known = allowed_peers(instance, settings);
-        let gone = self.maps.set_allowed_peers(instance.0, &known);
         let mut slot = expected(settings, source);
+        self.maps.allow_peers(&known);
         if let Some(program) = &mut self.program
-            && let Err(error) = program.set_allowed_peers(&known, &gone)
+            && let Err(error) = program.allow_peers(&known)
         {
             warn!(instance = %settings.name, %error, "adverts of any unicast sender are heard");
             slot.unicast = slot.unicast.min(1);
         }
         self.maps.set_slot(instance.0, &slot);
+        self.retain_allowed_peers(instance, &known);
+    }
+
+    fn retain_allowed_peers(&mut self, instance: InstanceId, known: &[(AllowedPeerKey, AllowedPeer)]) {
+        let gone = self.maps.retain_allowed_peers(instance.0, known);
+        if let Some(program) = &mut self.program {
+            program.remove_peers(&gone);
+        }
     }
 }
