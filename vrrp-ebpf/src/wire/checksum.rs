@@ -32,10 +32,13 @@ pub const fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
-/// Whether the sum of bytes that include their checksum is correct.
+/// Whether the sum of bytes that include their checksum is correct: whether it folds to all bits.
 #[inline(always)]
 pub const fn is_right(sum: u64) -> bool {
-    fold(sum) == 0xffff
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    // At most 0x2fffe. The sums that fold to all bits are the multiples of 0xffff but 0.
+    let sum = (sum & 0xffff) + (sum >> 16);
+    matches!(sum, 0xffff | 0x1_fffe | 0x2_fffd)
 }
 
 /// The one's complement sum of `bytes`, not folded. Cannot overflow below 2^32 words.
@@ -90,6 +93,17 @@ mod tests {
             (0xfffe_ffff_ffff_ffff, 0xfffe),
         ] {
             assert_eq!(fold(sum), folded, "{sum:#x}");
+        }
+    }
+
+    /// It agrees with the folded sum, whose steps it leaves out.
+    #[test]
+    fn right_is_what_folds_to_all_bits() {
+        let near = |sum: u64| (sum.saturating_sub(3)..=sum.saturating_add(3)).chain([sum]);
+        let multiples = (0..64).map(|bit| 0xffff_u64 << bit);
+        let powers = (0..64).map(|bit| 1 << bit);
+        for sum in multiples.chain(powers).chain([0, u64::MAX, 0x1_ffff_fffe]).flat_map(near) {
+            assert_eq!(is_right(sum), fold(sum) == 0xffff, "{sum:#x}");
         }
     }
 

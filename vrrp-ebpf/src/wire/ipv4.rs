@@ -25,11 +25,11 @@ pub(super) mod field {
     pub(super) const TOTAL_LENGTH: usize = 2;
     pub(super) const IDENTIFICATION: usize = 4;
     pub(in crate::wire) const FRAGMENT: usize = 6;
-    pub(in crate::wire) const TTL: usize = 8;
+    pub(super) const TTL: usize = 8;
     pub(super) const PROTOCOL: usize = 9;
     pub(super) const CHECKSUM: usize = 10;
     pub(in crate::wire) const SOURCE: usize = 12;
-    pub(in crate::wire) const DESTINATION: usize = 16;
+    pub(super) const DESTINATION: usize = 16;
 }
 
 /// A header without options, of a packet that is no fragment.

@@ -208,15 +208,17 @@ fn behind_tag<O: Octets + ?Sized>(octets: &O, at: usize, outer: u16) -> Result<(
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
 fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
-    let [ttl, protocol] = octets.get::<2>(at + ipv4_field::TTL).ok_or(NotAdvert::Other)?;
+    // Few reads of several fields each: the program pays for the bound of each read.
+    let [fragment_high, fragment_low, ttl, protocol] =
+        octets.get::<4>(at + ipv4_field::FRAGMENT).ok_or(NotAdvert::Other)?;
     if protocol != PROTOCOL && protocol != ah::PROTOCOL {
         return Err(NotAdvert::Other);
     }
     let [version_ihl, _, total_high, total_low] = octets.get::<4>(at).ok_or(NotAdvert::Other)?;
     let header = ipv4_len(version_ihl);
-    let fragment = read_u16(octets, at + ipv4_field::FRAGMENT)?;
-    if fragment & ipv4::IS_FRAGMENT != 0 {
+    if u16::from_be_bytes([fragment_high, fragment_low]) & ipv4::IS_FRAGMENT != 0 {
         return Err(NotAdvert::Other);
     }
     let mut prefix = 0;
@@ -228,8 +230,9 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         prefix = header + ah::HEADER_LEN;
     }
     let header = header.max(prefix);
-    let source = octets.get::<4>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
-    let destination = octets.get::<4>(at + ipv4_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
+    let addresses = octets.get::<8>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
+    let addresses = u64::from_le_bytes(addresses);
+    let [source, destination] = [addresses as u32, (addresses >> 32) as u32].map(u32::to_le_bytes);
     let total = usize::from(u16::from_be_bytes([total_high, total_low]));
     Ok(Headers(Frame {
         family: Family::V4,
