@@ -6,7 +6,7 @@
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use vrrp_ebpf::map::{PAYLOAD_MAX, Watch};
 
-use super::opaque::{self, at_most, barrier, bytes_differ, launder, load32, past_end};
+use super::opaque::{self, at_most, barrier, bytes_differ, launder, load32, past_end, place};
 use super::packet::View;
 
 /// The result of [`sum`] for a message that is not completely in reach. No sum of PAYLOAD_MAX bytes comes near it.
@@ -15,6 +15,10 @@ pub(super) const NO_SUM: u64 = u64::MAX;
 /// Headers before a message: Ethernet, two tags, the longest IPv4 header; rounded up.
 const HEADERS_MAX: usize = 127;
 const BLOCK: usize = 64;
+
+/// No byte of a message lies beyond; also a mask, as HEADERS_MAX is.
+const REST_MASK: usize = 2047;
+const _: () = assert!(HEADERS_MAX + PAYLOAD_MAX <= REST_MASK && (HEADERS_MAX + 1).is_power_of_two());
 
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -64,13 +68,13 @@ fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> 
     if from > HEADERS_MAX || length > PAYLOAD_MAX {
         return false;
     }
-    let mut place = barrier(view.start + at_most::<HEADERS_MAX>(from));
+    let mut place = place::<HEADERS_MAX>(view.start, from);
     let mut at = 0;
     // The loop counts the remaining bytes down: kernels before 6.8 see the end of a loop only if a range is compared
     // with a constant.
     let mut left = at_most::<PAYLOAD_MAX>(length);
     while left >= BLOCK {
-        if past_end(place, BLOCK, view.end) {
+        if past_end::<BLOCK>(place, view.end) {
             return false;
         }
         // SAFETY: BLOCK bytes from `place` on lie within the buffer; `at` + BLOCK is at most PAYLOAD_MAX.
@@ -107,8 +111,8 @@ impl Rest {
             return false;
         }
         // Not relative to `place` of the blocks, which by now differs with their number.
-        let place = barrier(self.view.start + at_most::<{ HEADERS_MAX + PAYLOAD_MAX }>(self.from + self.at));
-        if past_end(place, SIZE, self.view.end) {
+        let place = place::<REST_MASK>(self.view.start, self.from + self.at);
+        if past_end::<SIZE>(place, self.view.end) {
             return false;
         }
         // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most PAYLOAD_MAX.

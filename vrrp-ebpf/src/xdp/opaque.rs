@@ -22,11 +22,13 @@ pub(super) fn read_before() {
 }
 
 /// The same value, unknown to the verifier: the code behind is verified once, not once for each value. `unknown` may be
-/// any value that the verifier does not know.
+/// any value that the verifier does not know. Not pure, so that LLVM does not move it behind a branch.
 #[inline(always)]
 pub(super) fn launder(mut value: usize, unknown: u64) -> usize {
     // SAFETY: arithmetic on a register.
-    unsafe { asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(nomem, nostack)) };
+    unsafe {
+        asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(nomem, nostack))
+    };
     value
 }
 
@@ -56,11 +58,31 @@ pub(super) fn masked<const MASK: usize>(mut value: usize) -> usize {
     value
 }
 
-/// Whether `size` bytes from `place` on reach past `end`.
+/// `start` + `at`, bounded by `MASK` as by [`masked`]. In one piece: LLVM would add the parts of an index to a packet
+/// pointer one by one.
 #[inline(always)]
-pub(super) fn past_end(place: usize, size: usize, end: usize) -> bool {
+pub(super) fn place<const MASK: usize>(start: usize, mut at: usize) -> usize {
+    // SAFETY: arithmetic on a register. Not pure, so that LLVM does not merge two places.
+    unsafe {
+        asm!("{0} &= {1}", "{0} += {2}", inout(reg) at, const MASK, in(reg) start, options(nomem, nostack))
+    };
+    at
+}
+
+/// Whether `SIZE` bytes from `place` on reach past `end`.
+#[inline(always)]
+pub(super) fn past_end<const SIZE: usize>(place: usize, end: usize) -> bool {
     let mut last = place;
     // SAFETY: arithmetic on a register. Opaque, so that LLVM still compares two packet pointers.
+    unsafe { asm!("{0} += {1}", inout(reg) last, const SIZE, options(pure, nomem, nostack)) };
+    last > end
+}
+
+/// [`past_end`] for a size that only the frame knows.
+#[inline(always)]
+pub(super) fn is_past_end(place: usize, size: usize, end: usize) -> bool {
+    let mut last = place;
+    // SAFETY: as in `past_end`.
     unsafe { asm!("{0} += {1}", inout(reg) last, in(reg) size, options(pure, nomem, nostack)) };
     last > end
 }

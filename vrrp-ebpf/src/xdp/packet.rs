@@ -14,7 +14,7 @@ use vrrp_ebpf::wire::ipv4::HEADER_LEN;
 
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
-use super::opaque::{barrier, load32, masked, past_end};
+use super::opaque::{is_past_end, load32, masked, past_end, place};
 use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp, unknown_router_skb, unknown_router_xdp};
 
 /// The kernel's `pkt_type` of a frame that the link layer addresses to another host.
@@ -118,7 +118,7 @@ impl Packet for TcContext {
         let skb = self.skb.skb;
         let view = View::of_skb(skb);
         let length = masked::<0xffff>(length as usize) as u32;
-        if !past_end(view.start, length as usize, view.end) {
+        if !is_past_end(view.start, length as usize, view.end) {
             return view;
         }
         // SAFETY: the context is the kernel's. A shorter frame is pulled whole.
@@ -212,8 +212,8 @@ impl View {
     /// The one's complement sum of an IPv4 header without options, in the machine's byte order, not folded.
     #[inline(always)]
     pub(super) fn sum_of_header(&self, at: usize) -> Option<u64> {
-        let place = barrier(self.start + masked::<REACH>(barrier(at)));
-        if past_end(place, HEADER_LEN, self.end) {
+        let place = place::<REACH>(self.start, at);
+        if past_end::<HEADER_LEN>(place, self.end) {
             return None;
         }
         // SAFETY: HEADER_LEN bytes from `place` on lie within the buffer.
@@ -233,14 +233,12 @@ const REACH: usize = 0x7fff;
 impl Octets for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        // In one piece: the parts of `a + b - 8` must not be added to the packet pointer one by one.
-        let at = barrier(at);
         // Beyond, the verifier no longer tracks a packet pointer (its MAX_PACKET_OFF is 65535).
         if at > REACH {
             return None;
         }
-        let place = barrier(self.start + masked::<REACH>(at));
-        if past_end(place, N, self.end) {
+        let place = place::<REACH>(self.start, at);
+        if past_end::<N>(place, self.end) {
             return None;
         }
         // SAFETY: N bytes from `place` on lie within the buffer.
