@@ -153,6 +153,21 @@ impl<'a> Side<'a> {
         blocks.find(|block| block.first() == Some(name))
     }
 
+    /// What an instance tracks, each with the keyword of its block: a `vrrp_check` is a script to everything else.
+    fn tracked<'t>(&self, all: &'t [Tracked]) -> Vec<Entry<'t>> {
+        let entry = |it: &'t Tracked| {
+            let is_check = it.kind == "script" && self.block(&["vrrp_check"], &it.name).is_some();
+            let kind = if is_check { "check" } else { it.kind };
+            let reverse = if it.reverse { " reverse" } else { "" };
+            Entry {
+                keyword: format!("track_{kind} {}", it.name),
+                value: format!("weight {}{reverse}", it.weight),
+                place: place_in(&it.from),
+            }
+        };
+        all.iter().map(entry).collect()
+    }
+
     /// The lines of all blocks of these kinds.
     fn lines(&self, kind: &str) -> Vec<Entry<'a>> {
         let blocks = self.loaded.outline.iter().filter(|block| block.is(kind));
@@ -249,7 +264,7 @@ impl Changes<'_> {
         lines.extend(compared(entries(&was.values), entries(&is.values)));
         lines.extend(compared(listed(&was.addresses), listed(&is.addresses)));
         lines.extend(compared(listed(&was.paths), listed(&is.paths)));
-        lines.extend(compared(tracked(&was.tracked), tracked(&is.tracked)));
+        lines.extend(compared(old.tracked(&was.tracked), new.tracked(&is.tracked)));
         let kind = &["vrrp_instance"];
         let hidden = hidden(old.block(kind, &was.name), new.block(kind, name));
         self.object(name, lines, hidden);
@@ -334,7 +349,11 @@ fn described(settings: &InstanceSettings) -> String {
 }
 
 fn place_of(value: &Value) -> Option<&Place> {
-    match &value.from {
+    place_in(&value.from)
+}
+
+fn place_in(origin: &Origin) -> Option<&Place> {
+    match origin {
         Origin::Written(place) | Origin::Globals(place) | Origin::Check(place) | Origin::Group(place) => {
             Some(place)
         }
@@ -376,26 +395,6 @@ fn listed(values: &[Value]) -> Vec<Entry<'_>> {
         keyword => format!("{keyword} {}", it.value),
     };
     values.iter().map(|it| Entry { keyword: String::new(), value: value(it), place: place_of(it) }).collect()
-}
-
-fn tracked(all: &[Tracked]) -> Vec<Entry<'_>> {
-    let entry = |it: &'_ Tracked| {
-        let reverse = if it.reverse { " reverse" } else { "" };
-        (format!("track_{} {}", it.kind, it.name), format!("weight {}{reverse}", it.weight))
-    };
-    all.iter()
-        .map(|it| {
-            let (keyword, value) = entry(it);
-            let (Origin::Written(place)
-            | Origin::Globals(place)
-            | Origin::Check(place)
-            | Origin::Group(place)) = &it.from
-            else {
-                return Entry { keyword, value, place: None };
-            };
-            Entry { keyword, value, place: Some(place) }
-        })
-        .collect()
 }
 
 /// A line with its words.
