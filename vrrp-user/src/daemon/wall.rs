@@ -86,15 +86,24 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
-/// The moment of a local time: `2024-02-29 23:59`, with seconds or without; without a date, today.
+/// The moment of a local time: `2024-02-29 23:59`, with seconds or without; without a date, the latest one that has
+/// passed, today or yesterday.
 pub fn parse_local(text: &str, now: SystemTime) -> Option<SystemTime> {
     let today = local_millis(now);
-    let (date, time) = match text.split_once([' ', 'T']) {
-        Some((date, time)) => (date, time),
-        None if text.contains(':') => (today.split_once(' ')?.0, text),
-        None => (text, "00:00"),
-    };
-    let mut parts = local_numbers(date, time)?;
+    match text.split_once([' ', 'T']) {
+        Some((date, time)) => local_moment(local_numbers(date, time)?),
+        None if text.contains(':') => {
+            let parts = local_numbers(today.split_once(' ')?.0, text)?;
+            let passed = |at: &SystemTime| *at <= now;
+            // The C library takes day 0 for the last one of the month before.
+            let yesterday = libc::tm { tm_mday: parts.tm_mday - 1, ..parts };
+            local_moment(parts).filter(passed).or_else(|| local_moment(yesterday))
+        }
+        None => local_moment(local_numbers(text, "00:00")?),
+    }
+}
+
+fn local_moment(mut parts: libc::tm) -> Option<SystemTime> {
     // The C library finds out whether it is summer time.
     parts.tm_isdst = -1;
     // SAFETY: the pointer is to a value of this function.
@@ -164,6 +173,15 @@ mod tests {
         assert_eq!(parse_local(&local, at), Some(whole));
         let (_, time) = local.split_once(' ').unwrap();
         assert_eq!(parse_local(time, at), Some(whole));
+        let day = Duration::from_secs(86_400);
+        for hours in 0..48 {
+            let later = whole + Duration::from_secs(hours * 3600);
+            let found = parse_local(time, later).unwrap();
+            assert!(found <= later && later < found + day, "{hours}");
+        }
+        let midnight = parse_local("2024-03-01 00:10", at).unwrap();
+        assert_eq!(parse_local("23:50", midnight), parse_local("2024-02-29 23:50", at));
+        assert_eq!(parse_local("00:05", midnight), parse_local("2024-03-01 00:05", at));
         for wrong in ["", "yesterday", "2024-13-01", "2024-02-29 24:00", "12:60", "1:2:3:4", "2024-02-29-1"] {
             assert_eq!(parse_local(wrong, at), None, "{wrong}");
         }
