@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use vrrp_tests::needs;
+
 use crate::setup::Folder;
 
 /// The binary in this test's build directory, built first.
@@ -195,4 +197,22 @@ fn findings_of_a_wrong_file_are_limited() {
     let output = vrrpx(&["check", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).lines().count() <= 202, "{}", stderr(&output).lines().count());
+}
+
+#[test]
+#[needs("script")]
+fn a_finding_has_its_line_below_it_on_a_terminal() {
+    let folder = Folder::new();
+    let file = folder.file("k.conf");
+    std::fs::write(&file, "vrrp_instance a {\n    intrface lo\n}\n").unwrap();
+    let line = format!("{} check {}", binary().display(), file.display());
+    let output =
+        Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+    let expected = format!(
+        "{}:2:5: error: unknown keyword `intrface` in vrrp_instance\n  2 |     intrface lo\n    |     ^^^^^^^^\nhelp: did you mean `interface`?\n",
+        file.display()
+    );
+    assert!(text.contains(&expected), "{text}");
+    assert!(!stderr(&vrrpx(&["check", file.to_str().unwrap()])).contains('^'), "programs read lines");
 }

@@ -11,6 +11,7 @@ mod command;
 mod copy;
 mod diagnostic;
 mod difference;
+mod excerpt;
 mod expand;
 mod explain;
 mod file;

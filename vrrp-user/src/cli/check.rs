@@ -1,7 +1,9 @@
 //! `vrrpx check`.
 
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -33,6 +35,9 @@ pub(super) struct Arguments {
 /// Name of the standard input.
 const STDIN: &str = "-";
 
+/// Longest file that findings are shown with, in bytes.
+const SHOWN_MAX: u64 = 4 << 20;
+
 /// Exit code for a file with errors.
 const ERRORS: u8 = 4;
 
@@ -45,20 +50,24 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
     };
     let tolerance = Tolerance::of(&file, arguments.keepalived);
     let reader = Reader::new(arguments.config_id.as_deref()).tolerating(tolerance);
+    let mut texts = Texts::new();
     let read = if file.as_os_str() == STDIN {
         let mut text = Vec::new();
         if let Err(error) = io::stdin().lock().read_to_end(&mut text) {
             complain(&format!("stdin: {error}"));
             return ExitCode::from(UNREADABLE);
         }
-        reader.load_text("stdin", &String::from_utf8_lossy(&text))
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let read = reader.load_text("stdin", &text);
+        texts.known.insert("stdin".to_owned(), text);
+        read
     } else {
         reader.load(&file)
     };
     match read {
         Ok(loaded) => {
-            show(&loaded.diagnostics);
-            show(&loaded.traps());
+            texts.show(&loaded.diagnostics);
+            texts.show(&loaded.traps());
             let lacking = features::lacking(&loaded.config, features::BUILT);
             if !lacking.is_empty() {
                 lacking.iter().for_each(|line| complain(line));
@@ -83,7 +92,7 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
             if print(&format!("{name}: ok, {instances}\n")) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(diagnostics) => {
-            show(&diagnostics);
+            texts.show(&diagnostics);
             ExitCode::from(config_exit_code(&diagnostics))
         }
     }
@@ -92,10 +101,54 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
 /// What does not fit this host. The file may be another host's, so that it counts only if that is asked for.
 fn host_findings(config: &Config) -> Vec<String> {
     let mut lines: Vec<String> = fit::findings(config).into_iter().map(|it| it.text).collect();
-    lines.extend(preflight::scripts(&mut config.clone()));
+    lines.extend(preflight::scripts(&mut config.clone()).iter().map(ToString::to_string));
     lines
 }
 
-fn show(diagnostics: &[Diagnostic]) {
-    diagnostics.iter().for_each(tell);
+/// The files of findings; none where stderr is no terminal, as programs read lines.
+struct Texts {
+    is_terminal: bool,
+    /// Empty for one that cannot be read.
+    known: HashMap<String, String>,
+}
+
+impl Texts {
+    fn new() -> Self {
+        Self { is_terminal: io::stderr().is_terminal(), known: HashMap::new() }
+    }
+
+    /// Each finding, and on a terminal its line with a mark, before its help.
+    fn show(&mut self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            match self.excerpt(diagnostic) {
+                Some(excerpt) => {
+                    let text = diagnostic.to_string();
+                    let (head, help) =
+                        text.split_once('\n').map_or((&*text, None), |(head, help)| (head, Some(help)));
+                    tell(format_args!("{head}\n{excerpt}"));
+                    help.into_iter().for_each(tell);
+                }
+                None => tell(diagnostic),
+            }
+        }
+    }
+
+    fn excerpt(&mut self, diagnostic: &Diagnostic) -> Option<String> {
+        if !self.is_terminal {
+            return None;
+        }
+        let file = diagnostic.file.to_string();
+        let text =
+            self.known.entry(file).or_insert_with_key(|file| read(Path::new(file)).unwrap_or_default());
+        diagnostic.excerpt(text)
+    }
+}
+
+/// The beginning of a file; nothing else, as a FIFO would wait for a writer.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = Vec::new();
+    if fs::metadata(path)?.is_file() {
+        File::open(path)?.take(SHOWN_MAX).read_to_end(&mut text)?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
