@@ -329,3 +329,52 @@ async fn groups_may_open_the_sockets() {
         assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o660, group), "{name}");
     }
 }
+
+/// Readers that wait together get one status, and an order is answered meanwhile.
+#[test]
+fn a_thousand_readers_delay_no_operator() {
+    const READERS: usize = 1000;
+    let folder = Folder::new();
+    let (answers, slowest) = with_daemon(&folder, |path| {
+        let socket = path.join("status.sock");
+        // The kernel queues them, and more than fit are cut off.
+        let readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                let socket = socket.clone();
+                thread::Builder::new().stack_size(128 << 10).spawn(move || {
+                    let mut client = BufReader::new(UnixStream::connect(&socket).ok()?);
+                    client.get_mut().write_all(b"{\"command\":\"status\"}\n").ok()?;
+                    let mut line = String::new();
+                    client.read_line(&mut line).ok().filter(|length| *length > 0)?;
+                    Some(line)
+                })
+            })
+            .map(Result::unwrap)
+            .collect();
+        let mut slowest = Duration::ZERO;
+        for _ in 0..20 {
+            let asked = clock::now();
+            control::status(path).unwrap();
+            slowest = slowest.max(clock::now().since(asked));
+        }
+        let answers: Vec<String> = readers.into_iter().filter_map(|it| it.join().unwrap()).collect();
+        (answers, slowest)
+    });
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    assert!(answers.iter().all(|line| line.starts_with("{\"status\":")), "a part of an answer");
+    let mut different = answers.clone();
+    different.sort_unstable();
+    different.dedup();
+    assert!(answers.len() >= 128, "{} answers", answers.len());
+    assert!(different.len() * 2 < answers.len(), "{} of {} are different", different.len(), answers.len());
+}
+
+#[test]
+fn a_status_of_the_readers_socket_is_made_after_it_is_asked_for() {
+    let folder = Folder::new();
+    with_daemon(&folder, |path| {
+        let mut reader = control::Reader::connect(path).unwrap();
+        let uptimes: Vec<f64> = (0..5).map(|_| reader.read().unwrap().status.node.uptime_seconds).collect();
+        assert!(uptimes.is_sorted() && uptimes.windows(2).all(|two| two[0] < two[1]), "{uptimes:?}");
+    });
+}

@@ -11,12 +11,15 @@
 //! Only processes that may open the socket have access: root, and a group if one is named. A second socket, which all
 //! or a group may open, answers only `status` and `events`, and has places of its own. Requests are bounded in length,
 //! clients in number and in time: if no place is left, the client that has been idle for longest is disconnected.
+//! Readers that wait for a status share one, see [`shelf`], so that a crowd of them delays no order.
+
+mod client;
+mod shelf;
 
 use std::convert::Infallible;
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
@@ -24,19 +27,21 @@ use std::time::Duration;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
+pub use client::{ControlError, Reader, Reading, events, request_reload, status, steer};
+
 use super::clients::{self, Activity};
-use super::events::follow::{self, Line};
-use super::process::runtime_dir::{self, RuntimeDir};
+use super::events::follow;
+use super::process::runtime_dir::RuntimeDir;
 use super::reload::{self, Applied, Ask};
 use super::status::{SharedContext, Status};
 use super::steering::{Call, who};
+use shelf::Shelf;
 
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
@@ -168,10 +173,11 @@ struct Receivers {
 }
 
 /// What the clients of a socket may ask for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 enum Rights {
     All,
-    Read,
+    /// Status, from this shelf, and events.
+    Read(Shelf),
 }
 
 /// Groups that may open a socket; `None`: only root for the one that steers, every user for the one that only shows.
@@ -223,10 +229,13 @@ impl Control {
         let Self { listener, readers, receivers } = self;
         let context = context.into();
         let steering = serve("control socket", &listener, &context, receivers, Rights::All);
-        let reading = serve("status socket", &readers, &context, Receivers::default(), Rights::Read);
+        let shelf = Shelf::default();
+        let reading =
+            serve("status socket", &readers, &context, Receivers::default(), Rights::Read(shelf.clone()));
         tokio::select! {
             never = steering => match never {},
             never = reading => match never {},
+            never = shelf.serve(&context) => match never {},
         }
     }
 }
@@ -260,8 +269,9 @@ async fn serve(
     let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
     let converse = |client, activity| {
         let (context, receivers, followers) = (context.clone(), receivers.clone(), Arc::clone(&followers));
+        let rights = rights.clone();
         async move {
-            let talk = converse(client, &activity, &context, &receivers, rights, &followers);
+            let talk = converse(client, &activity, &context, &receivers, &rights, &followers);
             if let Err(error) = talk.await {
                 debug!(%error, "disconnected a client of the {name}");
             }
@@ -276,7 +286,7 @@ async fn converse(
     activity: &Activity,
     context: &SharedContext,
     receivers: &Receivers,
-    rights: Rights,
+    rights: &Rights,
     followers: &Semaphore,
 ) -> io::Result<()> {
     let by = OnceCell::new();
@@ -301,6 +311,12 @@ async fn converse(
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
             return successors.send(client).await.map_err(io::Error::other);
         }
+        if let (Ok(Request::Status), Rights::Read(shelf), true) = (&request, rights, complete) {
+            let Some(text) = shelf.status().await else { return Ok(()) };
+            timeout(PATIENCE, write.write_all(&text)).await??;
+            activity.end();
+            continue;
+        }
         let response = if let Ok(Request::Events { since, follow: follows }) = request {
             match followers.try_acquire() {
                 Ok(_place) => {
@@ -316,7 +332,7 @@ async fn converse(
             }
         } else if complete {
             match request {
-                Ok(request) if request.is_order() && rights == Rights::All => {
+                Ok(request) if request.is_order() && matches!(rights, Rights::All) => {
                     let by = by.get_or_init(|| who::name(uid, pid)).await;
                     order(request, by, receivers.desk.as_ref()).await
                 }
@@ -325,9 +341,7 @@ async fn converse(
         } else {
             Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
         };
-        let mut text = serde_json::to_vec(&response)?;
-        text.push(b'\n');
-        timeout(PATIENCE, write.write_all(&text)).await??;
+        timeout(PATIENCE, write.write_all(&encoded(&response)?)).await??;
         activity.end();
         if !complete {
             return Ok(());
@@ -339,11 +353,11 @@ async fn answer(
     request: serde_json::Result<Request>,
     context: &SharedContext,
     reloads: Option<&mpsc::Sender<reload::Request>>,
-    rights: Rights,
+    rights: &Rights,
 ) -> Response {
     match request {
         Ok(Request::Status) => Response::Status(Box::new(context.now().status())),
-        Ok(_) if rights == Rights::Read => Response::Error(
+        Ok(_) if matches!(rights, Rights::Read(_)) => Response::Error(
             "this socket answers only status and events; the other one is control.sock".to_owned(),
         ),
         Ok(Request::Reload { dry_run, confirm, keep }) => {
@@ -360,6 +374,13 @@ async fn answer(
         Ok(_) => Response::Error("this daemon takes no orders".to_owned()),
         Err(error) => Response::Error(format!("not a request: {error}")),
     }
+}
+
+/// A response as it is sent.
+fn encoded(response: &Response) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(response)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// Has the desk carry out an order.
@@ -383,180 +404,9 @@ async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>, ask: Ask) -> Op
     })
 }
 
-/// Why the control socket gave no answer.
-#[derive(Debug, Error)]
-pub enum ControlError {
-    #[error("no vrrpx runs with runtime directory {}", .0.display())]
-    NotRunning(PathBuf),
-    #[error("{}: the daemon does not answer; it is stopped, hangs, or has too many clients", .0.display())]
-    Silent(PathBuf),
-    #[error(
-        "{}: permission denied; be root, or in the group that the daemon was started with (--control-group)",
-        .0.display()
-    )]
-    Denied(PathBuf),
-    #[error("{}: {error}", .path.display())]
-    Io { path: PathBuf, error: io::Error },
-    #[error("{}: cannot parse the response: {error}", .path.display())]
-    Garbled { path: PathBuf, error: serde_json::Error },
-    #[error("{0}")]
-    Refused(String),
-    /// The findings of a configuration, or why an order is refused.
-    #[error("{}", .0.join("\n"))]
-    Findings(Vec<String>),
-    #[error("{0}")]
-    Unknown(String),
-}
-
-/// Asks the daemon of a runtime folder for its status; for clients.
-///
-/// # Errors
-/// No daemon runs there, we may not ask it, or it does not answer in time.
-pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
-    match ask(runtime_dir, &Request::Status)? {
-        Response::Status(status) => Ok(*status),
-        other => Err(unexpected(other)),
-    }
-}
-
-/// Has the daemon of a runtime folder read its configuration again, or keep what it has read.
-///
-/// # Errors
-/// The daemon refuses it and keeps the previous one; or as for [`status`].
-pub fn request_reload(runtime_dir: &Path, what: Ask) -> Result<Applied, ControlError> {
-    let (dry_run, keep) = (what == Ask::Try, what == Ask::Keep);
-    let confirm = match what {
-        Ask::Apply { confirm } => confirm.map(|time| time.as_secs()),
-        Ask::Try | Ask::Keep => None,
-    };
-    match ask(runtime_dir, &Request::Reload { dry_run, confirm, keep })? {
-        Response::Reloaded(applied) => Ok(applied),
-        Response::Refused(findings) => Err(ControlError::Findings(findings)),
-        other => Err(unexpected(other)),
-    }
-}
-
-/// Has the daemon of a runtime folder carry out an order. Returns what came of it, in lines.
-///
-/// # Errors
-/// The daemon refuses it; or as for [`status`].
-pub fn steer(runtime_dir: &Path, request: &Request) -> Result<Vec<String>, ControlError> {
-    match ask(runtime_dir, request)? {
-        Response::Steered(lines) => Ok(lines),
-        Response::Refused(reasons) => Err(ControlError::Findings(reasons)),
-        Response::Unknown(text) => Err(ControlError::Unknown(text)),
-        other => Err(unexpected(other)),
-    }
-}
-
-/// Passes each event after `since`, or all that are kept, to `told`, and with `follows` also new ones; each with its
-/// line as received. Ends after the last event, or when `told` returns false.
-///
-/// # Errors
-/// As for [`status`]; or the daemon has disconnected us.
-pub fn events(
-    runtime_dir: &Path,
-    since: Option<u64>,
-    follows: bool,
-    mut told: impl FnMut(&Line, &str) -> bool,
-) -> Result<(), ControlError> {
-    let mut path = runtime_dir::socket(runtime_dir);
-    let patience = if follows { None } else { Some(PATIENCE) };
-    let mut connected = connect(&path, patience);
-    if is_denied(&connected) {
-        path = runtime_dir::status_socket(runtime_dir);
-        connected = connect(&path, patience);
-    }
-    let failed = |error: io::Error| refused(error, &path, runtime_dir);
-    let mut stream = connected.map_err(failed)?;
-    send(&mut stream, &Request::Events { since, follow: follows }).map_err(failed)?;
-    for text in io::BufReader::new(stream).lines() {
-        let text = text.map_err(failed)?;
-        let line = serde_json::from_str(&text)
-            .map_err(|error| ControlError::Garbled { path: path.clone(), error })?;
-        let goes_on = told(&line, &text);
-        match line {
-            Line::End { .. } => return Ok(()),
-            Line::Dropped(why) | Line::Error(why) => return Err(ControlError::Refused(why)),
-            _ if !goes_on => return Ok(()),
-            _ => {}
-        }
-    }
-    Err(ControlError::Refused("the daemon has ended".to_owned()))
-}
-
-fn unexpected(response: Response) -> ControlError {
-    ControlError::Refused(match response {
-        Response::Error(error) => error,
-        _ => "unexpected response".to_owned(),
-    })
-}
-
-fn ask(runtime_dir: &Path, request: &Request) -> Result<Response, ControlError> {
-    let mut path = runtime_dir::socket(runtime_dir);
-    let mut line = Vec::new();
-    let mut exchanged = exchange(&path, request, &mut line);
-    if *request == Request::Status && is_denied(&exchanged) {
-        path = runtime_dir::status_socket(runtime_dir);
-        exchanged = exchange(&path, request, &mut line);
-    }
-    exchanged.map_err(|error| refused(error, &path, runtime_dir))?;
-    serde_json::from_slice(&line).map_err(|error| ControlError::Garbled { path, error })
-}
-
-/// Whether this user may not open the socket: there is another one for readers.
-fn is_denied<T>(outcome: &io::Result<T>) -> bool {
-    outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-}
-
-fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ControlError::NotRunning(runtime_dir.to_owned())
-        }
-        io::ErrorKind::PermissionDenied => ControlError::Denied(path.to_owned()),
-        // The error of a socket whose timeout has passed.
-        io::ErrorKind::WouldBlock => ControlError::Silent(path.to_owned()),
-        _ => ControlError::Io { path: path.to_owned(), error },
-    }
-}
-
-fn exchange(path: &Path, request: &Request, line: &mut Vec<u8>) -> io::Result<()> {
-    let patience = match request {
-        Request::Status | Request::Events { .. } | Request::HotRestart => PATIENCE,
-        Request::Reload { .. } => RELOAD_PATIENCE,
-        _ => ORDER_PATIENCE,
-    };
-    let mut stream = connect(path, Some(patience))?;
-    send(&mut stream, request)?;
-    io::BufReader::new(stream).read_until(b'\n', line)?;
-    Ok(())
-}
-
-fn connect(path: &Path, patience: Option<Duration>) -> io::Result<BlockingStream> {
-    let stream = BlockingStream::connect(path)?;
-    stream.set_read_timeout(patience)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-fn send(stream: &mut BlockingStream, request: &Request) -> io::Result<()> {
-    let mut text = serde_json::to_vec(request)?;
-    text.push(b'\n');
-    stream.write_all(&text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_daemon_that_hangs_is_told_from_one_that_is_not_there() {
-        let told = |kind: io::ErrorKind| refused(kind.into(), Path::new("c"), Path::new("d")).to_string();
-        assert!(told(io::ErrorKind::WouldBlock).contains("does not answer"));
-        assert!(told(io::ErrorKind::PermissionDenied).contains("--control-group"));
-        assert!(told(io::ErrorKind::ConnectionRefused).contains("no vrrpx runs"));
-    }
 
     #[test]
     fn requests_are_as_documented() {
