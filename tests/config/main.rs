@@ -26,6 +26,7 @@ mod process;
 mod random;
 mod routes;
 mod rules;
+mod schema;
 mod settings;
 mod succession;
 mod tolerance;

@@ -136,6 +136,7 @@ async fn status_is_that_of_the_command() {
     let answer = server.get("/api/v1/status").await;
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
     let served: Value = serde_json::from_slice(&answer.body).unwrap();
+    vrrp_tests::schema::validate(&served).unwrap();
     let status = serde_json::to_value(context.status()).unwrap();
     let keys = |it: &Value| it.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&served), keys(&status));

@@ -24,6 +24,11 @@ fn tracking(scripts: Vec<CheckSettings>, notify: NotifySettings) -> Config {
     config(vec![tracker], scripts)
 }
 
+/// The findings about the scripts of a configuration, as lines.
+fn notices(config: &mut Config) -> Vec<String> {
+    preflight::scripts(config).iter().map(ToString::to_string).collect()
+}
+
 fn user(name: &str) -> Option<ScriptUser> {
     Some(ScriptUser { name: name.into(), group: None })
 }
@@ -33,7 +38,7 @@ fn a_script_of_an_unknown_user_is_removed_with_its_tracks() {
     let unknown = CheckSettings { user: user("no such user"), ..script(1, "true") };
     let known = CheckSettings { user: user("nobody"), ..script(2, "true") };
     let mut config = tracking(vec![unknown, known], NotifySettings::default());
-    let warnings = preflight::scripts(&mut config);
+    let warnings = notices(&mut config);
     assert_eq!(warnings, ["vrrp_script check is disabled: there is no user `no such user`"]);
     let tracks: Vec<TrackId> = config.instances[0].settings.tracks.iter().map(|track| track.id).collect();
     assert_eq!(tracks, [TrackId(2), TrackId(90)]);
@@ -60,7 +65,7 @@ fn script_security_keeps_root_from_scripts_that_others_may_change() {
     let secure = |scripts, notify| {
         let mut config = tracking(scripts, notify);
         config.globals = Globals { script_security: true, ..config.globals };
-        let warnings = preflight::scripts(&mut config);
+        let warnings = notices(&mut config);
         (config, warnings)
     };
 
@@ -97,10 +102,10 @@ fn with_script_security_a_line_for_a_shell_is_not_run_as_root() {
     let why =
         format!("`{line}` is a shell command line, which may run anything; configure a script file instead");
     let expected = format!("vrrp_script check is disabled: it runs as root and is not secure: {why}");
-    assert_eq!(preflight::scripts(&mut config), [expected]);
+    assert_eq!(notices(&mut config), [expected]);
     let mut config = tracking(vec![check("nobody")], NotifySettings::default());
     config.globals.script_security = true;
-    assert_eq!(preflight::scripts(&mut config), [""; 0]);
+    assert_eq!(notices(&mut config), [""; 0]);
 }
 
 #[test]
@@ -130,7 +135,7 @@ fn scripts_that_cannot_run_are_removed() {
             ..NotifySettings::default()
         };
         let mut config = tracking(vec![check(command, user)], notify);
-        let warnings = preflight::scripts(&mut config);
+        let warnings = notices(&mut config);
         let both =
             |why| ["vrrp_script check", "notify of VI_1"].map(|what| format!("{what} is disabled: {why}"));
         assert_eq!(warnings, expected.clone().map(both).into_iter().flatten().collect::<Vec<_>>());
@@ -148,12 +153,12 @@ fn script_security_keeps_scripts_without_a_user_from_root() {
     let notify = NotifySettings { any: hook("true"), ..NotifySettings::default() };
     let mut config = tracking(vec![script(1, "true")], notify);
     config.globals.script_security = true;
-    let warnings = preflight::scripts(&mut config.clone());
+    let warnings = notices(&mut config.clone());
     let why = "is disabled: enable_script_security needs a user for it: there is neither `script_user` in global_defs \
                nor a user keepalived_script on this host";
     assert_eq!(warnings, [format!("vrrp_script check {why}"), format!("notify of VI_1 {why}")]);
     config.globals.script_user = user("nobody");
-    assert_eq!(preflight::scripts(&mut config), [""; 0]);
+    assert_eq!(notices(&mut config), [""; 0]);
 }
 
 #[test]
@@ -163,7 +168,7 @@ fn scripts_run_as_root_for_lack_of_a_user_are_reported_once() {
         return;
     }
     let notify = NotifySettings { any: hook("true"), ..NotifySettings::default() };
-    let warnings = preflight::scripts(&mut tracking(vec![script(1, "true")], notify));
+    let warnings = notices(&mut tracking(vec![script(1, "true")], notify));
     assert_eq!(
         warnings,
         [

@@ -9,6 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_user::config::{Config, NotifySettings, Tolerance};
 use vrrp_user::daemon::auth::Store;
 use vrrp_user::daemon::control;
+use vrrp_user::daemon::last_good::Saver;
 use vrrp_user::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::queue::{Input, Queue, Report};
@@ -24,11 +25,8 @@ const FIRST: InstanceId = InstanceId(0);
 /// A signal reaches every service of the process, so these tests run one after the other.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-async fn open(
-    folder: &Folder,
-    config: Config,
-) -> (Service, RuntimeDir, Arc<DaemonContext>, Queue<Input>, Queue<Report>) {
-    let options = RunOptions {
+fn options(folder: &Folder) -> RunOptions {
+    RunOptions {
         config: folder.file("none"),
         tolerance: Tolerance::Strict,
         config_id: None,
@@ -42,7 +40,14 @@ async fn open(
         control_group: None,
         status_group: None,
         process: ProcessOptions::default(),
-    };
+    }
+}
+
+async fn open(
+    folder: &Folder,
+    config: Config,
+) -> (Service, RuntimeDir, Arc<DaemonContext>, Queue<Input>, Queue<Report>) {
+    let options = options(folder);
     let context = context(config);
     let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
     let claimed = RuntimeDir::claim(folder.path()).unwrap();
@@ -123,4 +128,29 @@ async fn an_engine_that_stops_by_itself_is_an_error() {
     reports.push(Report::Transition(InstanceId(5), backup(Timestamp::ZERO, 1)));
     reports.push(Report::Stopped);
     assert!(matches!(service.run(&claimed).await, Err(ServiceError::EngineStopped)));
+}
+
+/// A daemon that ends does not wait for threads whose work has not begun.
+#[test]
+fn a_copy_of_the_configuration_that_waits_is_written_at_the_end() {
+    let folder = Folder::new();
+    let file = folder.file("vrrpx.conf");
+    let text =
+        "vrrp_instance a {\ninterface lo\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
+    std::fs::write(&file, text).unwrap();
+    let options = RunOptions { config: file.clone(), ..options(&folder) };
+    let loaded = Arc::new(options.reader().load(&file).unwrap());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || ended.recv());
+        let saver = Saver::of(&options).unwrap();
+        saver.save(loaded, false);
+        assert!(!folder.file("last-good.json").exists(), "the only thread is busy");
+        saver.finish();
+        assert!(folder.file("last-good.json").exists());
+        drop(end);
+        let _ended = busy.await;
+    });
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vrrp_ebpf::wire::Reject;
 use vrrp_ebpf::wire::address::widen;
+use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::status::{Instance, Status, Verdict, View, overview, table};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::InstanceId;
@@ -16,6 +17,7 @@ use crate::setup::filled;
 fn the_json_has_the_values_of_the_sources() {
     let status = filled().status();
     let shown = serde_json::to_value(&status).unwrap();
+    vrrp_tests::schema::validate(&shown).unwrap();
     assert_eq!(serde_json::from_value::<Status>(shown.clone()).unwrap(), status, "survives a round trip");
 
     assert_eq!(shown["node"]["router_id"], "node1");
@@ -210,4 +212,23 @@ fn notes_show_present_faults_only() {
     context.history.send_failed(InstanceId(0), 1);
     let text = table(&context.status());
     assert!(text.contains("VI_1: cannot send adverts: Operation not permitted"), "{text}");
+}
+
+#[test]
+fn a_disabled_script_is_a_problem() {
+    let context = filled();
+    let well = Status { instances: vec![], groups: vec![], checks: vec![], ..context.status() };
+    assert_eq!(well.verdict(), Verdict::Well);
+    let why = "/opt/c.sh: No such file or directory (os error 2)".to_owned();
+    context.history.disabled(vec![Disabled { script: "vrrp_script web".to_owned(), why }]);
+    let status = Status { instances: vec![], groups: vec![], checks: vec![], ..context.status() };
+    assert_eq!(status.verdict(), Verdict::Look);
+    let expected = "! vrrp_script web: disabled: /opt/c.sh: No such file or directory (os error\n    2)\n";
+    let screen = overview(&status, View::default());
+    assert!(screen.ends_with(expected), "{screen}");
+    let tables = table(&status);
+    assert!(tables.contains("\nDISABLED SCRIPT\n  vrrp_script web: disabled: /opt/c.sh"), "{tables}");
+    vrrp_tests::schema::validate(&serde_json::to_value(&status).unwrap()).unwrap();
+    context.history.disabled(vec![]);
+    assert_eq!(context.status().disabled_scripts, []);
 }

@@ -28,6 +28,7 @@ pub mod pair;
 pub mod probe;
 pub mod process;
 mod require;
+pub mod schema;
 mod server;
 pub mod service;
 pub mod smtp;

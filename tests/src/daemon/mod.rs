@@ -20,6 +20,7 @@ pub use config::{Config, Instance};
 
 use crate::lab::Node;
 use crate::process::{Directory, PINS, Process};
+use crate::schema;
 
 const STOP: Duration = Duration::from_secs(10);
 
@@ -334,7 +335,7 @@ impl Running {
     /// Output of `vrrpx status --json`.
     ///
     /// # Errors
-    /// When it is not ours, does not answer, or its answer is not JSON.
+    /// When it is not ours, does not answer, or its answer does not follow the schema.
     pub fn status(&self) -> Result<serde_json::Value> {
         ensure!(matches!(self.daemon, Daemon::Vrrpx(_)), "only ours has a status");
         let output = Command::new(vrrpx())
@@ -343,7 +344,13 @@ impl Running {
             .output()
             .context("cannot run vrrpx status")?;
         ensure!(output.status.success(), "vrrpx status: {}", String::from_utf8_lossy(&output.stderr).trim());
-        serde_json::from_slice(&output.stdout).context("vrrpx status --json")
+        let status =
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).context("vrrpx status --json")?;
+        // An older program has none.
+        if status.get("schema").is_some() {
+            schema::validate(&status)?;
+        }
+        Ok(status)
     }
 }
 

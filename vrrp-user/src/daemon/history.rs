@@ -14,6 +14,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::events::{Event, Events, What};
 use super::host::reception::ReceptionFault;
+use super::process::preflight::Disabled;
 use super::queue::Lack;
 use super::reload::{Cause, Stale};
 use super::steering::Steerings;
@@ -58,6 +59,8 @@ pub struct Inner {
     pub guard: Option<u32>,
     /// Why the program does not outlive the daemon.
     pub unpinned: Option<String>,
+    /// Scripts of the configuration in use that are not run.
+    pub disabled: Vec<Disabled>,
     pub loads: Loads,
     pub mails: Mails,
     /// By the names that status shows.
@@ -433,6 +436,11 @@ impl History {
 
     pub fn guard(&self, pid: Option<u32>) {
         self.read().guard = pid;
+    }
+
+    /// Scripts of the configuration in use that are not run.
+    pub fn disabled(&self, scripts: Vec<Disabled>) {
+        self.read().disabled = scripts;
     }
 
     pub fn unpinned(&self, why: String) {

@@ -155,6 +155,11 @@ impl Saver {
             spawn_blocking(move || saving.save());
         }
     }
+
+    /// Writes what still waits, after the write that is going on. The threads of a runtime that ends would not.
+    pub fn finish(&self) {
+        self.0.save();
+    }
 }
 
 impl Saving {

@@ -310,6 +310,7 @@ impl Service {
         checks.end().await;
         tasks.shutdown().await;
         store.close(&reloader.shared.now());
+        reloader.finish().await;
         notifier.stop().await;
         outcome
     }

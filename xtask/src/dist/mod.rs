@@ -152,6 +152,7 @@ impl Release {
             "vrrpx.conf",
             "vrrpx.rules.yml",
             "vrrpx.dashboard.json",
+            "status.schema.json",
             "image/compose.yaml",
             "image/vrrpx.container",
         ];

@@ -1,6 +1,6 @@
 //! Preflight checks: capabilities, and scripts that are safe to run.
 
-use std::fs;
+use std::{fmt, fs};
 
 use thiserror::Error;
 
@@ -76,13 +76,50 @@ fn judge(effective: u64) -> Result<Vec<String>, MissingCapabilities> {
     Ok(missing().map(|capability| format!("no {}: {}", capability.name, capability.cost)).collect())
 }
 
-/// Removes scripts that cannot be run safely from a configuration, as keepalived does, and returns a line for each. A
-/// check that is removed counts nowhere, as if it were not tracked.
+/// A script that was removed from a configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Disabled {
+    /// Such as `vrrp_script web`, or `notify of VI_1`.
+    pub script: String,
+    pub why: String,
+}
+
+/// A finding about scripts; displayed as a line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    Disabled(Disabled),
+    /// These run as root, and no user is configured.
+    AsRoot(Vec<String>),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled(Disabled { script, why }) => write!(f, "{script} is disabled: {why}"),
+            Self::AsRoot(scripts) => {
+                let scripts = scripts.join(", ");
+                write!(f, "run as root because no user is given (script_user in global_defs): {scripts}")
+            }
+        }
+    }
+}
+
+/// The disabled scripts among the findings.
+pub fn disabled(notices: &[Notice]) -> Vec<Disabled> {
+    let disabled = notices.iter().filter_map(|notice| match notice {
+        Notice::Disabled(disabled) => Some(disabled.clone()),
+        Notice::AsRoot(_) => None,
+    });
+    disabled.collect()
+}
+
+/// Removes scripts that cannot be run safely from a configuration, as keepalived does, and returns a finding for each.
+/// A check that is removed counts nowhere, as if it were not tracked.
 ///
 /// A script is removed if it or its user does not exist, or if this user may not run it; and, with
 /// `enable_script_security`, if it runs as root and others may change it, or if it has no user.
-pub fn scripts(config: &mut Config) -> Vec<String> {
-    let mut warnings = Vec::new();
+pub fn scripts(config: &mut Config) -> Vec<Notice> {
+    let mut notices = Vec::new();
     let globals = config.globals.clone();
     let mut as_root = Vec::new();
     let mut verdict = |what: String, command: &ScriptCommand, user: Option<&ScriptUser>| match trusted(
@@ -95,7 +132,7 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
             true
         }
         Err(problem) => {
-            warnings.push(format!("{what} is disabled: {problem}"));
+            notices.push(Notice::Disabled(Disabled { script: what, why: problem }));
             false
         }
     };
@@ -127,10 +164,9 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         hooks(&group.settings.name, &mut group.notify, &mut verdict);
     }
     if !as_root.is_empty() {
-        let all = as_root.join(", ");
-        warnings.push(format!("run as root because no user is given (script_user in global_defs): {all}"));
+        notices.push(Notice::AsRoot(as_root));
     }
-    warnings
+    notices
 }
 
 /// Findings of keepalived's configuration test about its scripts.
@@ -144,7 +180,7 @@ pub struct ScriptFindings {
 
 pub fn script_findings(config: &Config) -> ScriptFindings {
     let mut checked = config.clone();
-    let mut lines = scripts(&mut checked);
+    let mut lines: Vec<String> = scripts(&mut checked).iter().map(ToString::to_string).collect();
     if config.globals.script_security {
         if checked == *config {
             // They run as root, but no other user can change them.

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
@@ -27,7 +28,7 @@ use super::host::interfaces::Order;
 use super::last_good::Saver;
 use super::notify::Notifier;
 use super::process::options::RunOptions;
-use super::process::systemd;
+use super::process::{preflight, systemd};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
 use super::steering;
@@ -35,6 +36,9 @@ use crate::config::{Change, Config, Loaded, ProcessSettings};
 
 /// Longest time that the engine may take to change over.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Longest time that the copy of the configuration may take when the daemon ends.
+const SAVE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Longest time for which a reload may await its confirmation.
 const CONFIRM_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -144,6 +148,16 @@ impl Reloader {
     fn save(&self) {
         if let (Some(saver), Some(loaded)) = (&self.saver, &self.current) {
             saver.save(Arc::clone(loaded), self.awaiting.is_some());
+        }
+    }
+
+    /// Completes the copy of the configuration in use before the daemon ends.
+    pub async fn finish(&self) {
+        let Some(saver) = self.saver.clone() else { return };
+        if timeout(SAVE_LIMIT, spawn_blocking(move || saver.finish())).await.is_err() {
+            warn!(
+                "the copy of the configuration is not written within {SAVE_LIMIT:?}; the next start has an older one"
+            );
         }
     }
 
@@ -339,9 +353,8 @@ impl Reloader {
         for warning in loaded.diagnostics.iter().chain(&traps) {
             warn!("{warning}");
         }
-        for line in notices.iter().chain(&misfits) {
-            warn!("{line}");
-        }
+        notices.iter().for_each(|notice| warn!("{notice}"));
+        misfits.iter().for_each(|line| warn!("{line}"));
         checks.prepare(&config).await.map_err(|error| vec![error.to_string()])?;
         let config = self.adopt(config).await.map_err(|error| vec![error])?;
         // Earlier reports of the engine are handled under the names of the earlier configuration.
@@ -361,6 +374,7 @@ impl Reloader {
             warn!("settings of the process have changed; they take effect after a restart");
         }
         self.shared.replace(DaemonContext { config: Arc::clone(&config), ..(*now).clone() });
+        now.history.disabled(preflight::disabled(&notices));
         reporter.settle(Arc::clone(&config));
         if let Err(error) = notifier.settle(&config) {
             warn!(%error, "some hooks are not run");

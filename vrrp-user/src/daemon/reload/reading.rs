@@ -18,6 +18,7 @@ use tracing::warn;
 use super::{Ask, LISTED, Request};
 use crate::config::{Change, Config, Diagnostic, Loaded, Progress, Reader};
 use crate::daemon::process::options::RunOptions;
+use crate::daemon::process::preflight::Notice;
 use crate::daemon::process::{fit, preflight};
 use crate::daemon::run::{self, RunError, Usable};
 
@@ -40,7 +41,7 @@ pub struct Ready {
     /// Settings that are legal, and cannot do what is expected of them.
     pub(super) traps: Vec<Diagnostic>,
     /// Findings about what was removed from it.
-    pub(super) notices: Vec<String>,
+    pub(super) notices: Vec<Notice>,
     /// Findings about this host.
     pub(super) misfits: Vec<String>,
     /// Differences from the configuration in use.
@@ -51,7 +52,7 @@ impl Ready {
     /// All findings, one each.
     pub(super) fn warnings(&self) -> Vec<String> {
         let of_file = self.loaded.diagnostics.iter().chain(&self.traps).map(ToString::to_string);
-        let of_host = self.notices.iter().chain(&self.misfits);
+        let of_host = self.notices.iter().map(ToString::to_string).chain(self.misfits.iter().cloned());
         let of_host = of_host.map(|line| format!("warning: on this host: {line}"));
         let mut all: Vec<String> = of_file.chain(of_host).collect();
         if all.len() > LISTED {

@@ -59,7 +59,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let offset = settle_clock();
     let started = clock::now();
     let First { usable: Usable { mut config, loaded }, stale } = prepare::load_first(options)?;
-    prepare::prepare(&mut config)?;
+    let disabled = prepare::prepare(&mut config)?;
     prepare::present(&config.globals.process, options);
     // A reload refuses new mistakes.
     let tolerance = loaded.tolerance.clone();
@@ -105,6 +105,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         started,
         config: Arc::new(config),
     });
+    context.history.disabled(disabled);
     if let Some((stale, at)) = stale {
         context.history.started_stale(stale, at);
     }

@@ -18,7 +18,7 @@ use crate::daemon::control;
 use crate::daemon::host::places;
 use crate::daemon::last_good::LastGood;
 use crate::daemon::process::options::RunOptions;
-use crate::daemon::process::preflight::{self, MissingCapabilities};
+use crate::daemon::process::preflight::{self, Disabled, MissingCapabilities};
 use crate::daemon::process::{features, fit};
 use crate::daemon::reload::{Cause, Stale};
 
@@ -117,18 +117,17 @@ fn read_first(options: &RunOptions) -> Result<First, RunError> {
     Ok(First { usable, stale: None })
 }
 
-/// Checks what the process may do and what scripts it may run.
-pub(super) fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
+/// Checks what the process may do and what scripts it may run; returns those that it may not.
+pub(super) fn prepare(config: &mut Config) -> Result<Vec<Disabled>, MissingCapabilities> {
     for line in preflight::capabilities()? {
         warn!("{line}");
     }
-    for line in preflight::scripts(config) {
-        warn!("{line}");
-    }
+    let notices = preflight::scripts(config);
+    notices.iter().for_each(|notice| warn!("{notice}"));
     // A missing interface of an instance is logged later, when instances are matched with interfaces.
     let findings = fit::findings(config);
     findings.iter().filter(|it| !it.is_lacking).for_each(|it| warn!("{}", it.text));
-    Ok(())
+    Ok(preflight::disabled(&notices))
 }
 
 /// Gives a daemon among several its own runtime directory, `/run/vrrpx_NAME`, if none is named.

@@ -14,14 +14,15 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 use super::oddity::{UnknownRouters, named};
 use super::why::{self, Facts};
 use super::{
-    Address, Check, Configuration, Count, Counts, DaemonContext, Engine, Failure, Fence, Gaps, Group, Held,
-    Hook, Instance, Interface, Lacking, Lateness, Mail, Node, PastTransition, Peer, PriorityPair,
-    ReceptionFault, Status, Steering, Tracked, Vmac, Webhook,
+    Address, Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence,
+    Gaps, Group, Held, Hook, Instance, Interface, Lacking, Lateness, Mail, Node, PastTransition, Peer,
+    PriorityPair, ReceptionFault, SCHEMA, Status, Steering, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::events::What;
 use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
+use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
 use crate::driver::{addresses, clock};
@@ -47,6 +48,7 @@ impl DaemonContext {
         let present = addresses::present().ok().map(|all| all.into_iter().collect::<Present>());
         let history = self.history.read();
         Status {
+            schema: SCHEMA,
             node: self.node(&history, now),
             configuration: self.configuration(&history, now),
             engine: self.engine(),
@@ -68,6 +70,7 @@ impl DaemonContext {
                 .collect(),
             groups: self.groups(&history, now),
             checks: self.config.checks.iter().map(|script| check(script, &history, now)).collect(),
+            disabled_scripts: history.disabled.iter().map(disabled).collect(),
             unknown_routers: named(&unknown_routers, now),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
             webhooks: history.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
@@ -469,6 +472,10 @@ fn check(script: &config::CheckSettings, history: &Inner, now: Timestamp) -> Che
         }),
         skipped: latest.and_then(|latest| latest.skipped.as_deref()).map(str::to_owned),
     }
+}
+
+fn disabled(Disabled { script, why }: &Disabled) -> DisabledScript {
+    DisabledScript { script: script.clone(), why: why.clone() }
 }
 
 fn mail(settings: &config::MailSettings, history: &Inner) -> Mail {

@@ -5,6 +5,7 @@
 //! is not involved.
 
 mod collect;
+mod gaps;
 mod oddity;
 mod overview;
 mod problem;
@@ -24,13 +25,12 @@ use vrrp_ebpf::time::Timestamp;
 pub(crate) use collect::{
     down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
 };
-pub use overview::wrapped;
-pub use overview::{View, overview};
+pub use overview::{View, overview, served, wrapped, wrapped_at};
 pub use problem::Verdict;
 pub(in crate::daemon) use rejected::detail;
 pub use shared::SharedContext;
 pub(crate) use span::rough;
-pub(in crate::daemon) use span::span;
+pub(crate) use span::span;
 pub(in crate::daemon) use table::columns;
 pub use table::table;
 
@@ -60,8 +60,15 @@ impl DaemonContext {
     }
 }
 
+/// Version of the schema, `vrrp-user/dist/status.schema.json`.
+pub const SCHEMA: u32 = 1;
+
+/// State of the daemon, as `vrrpx status --json` prints it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Status {
+    /// Version of the schema: another one if a field is removed or changes its meaning. Fields may be added.
+    #[serde(default)]
+    pub schema: u32,
     pub node: Node,
     pub configuration: Configuration,
     pub engine: Engine,
@@ -70,6 +77,8 @@ pub struct Status {
     pub instances: Vec<Instance>,
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
+    #[serde(default)]
+    pub disabled_scripts: Vec<DisabledScript>,
     pub unknown_routers: Vec<UnknownRouter>,
     /// `None` if no mail is sent about changes.
     pub mail: Option<Mail>,
@@ -448,6 +457,14 @@ pub struct Check {
     /// Why it cannot run at present: this machine lacks descriptors, memory or processes. Its last result stays in
     /// force.
     pub skipped: Option<String>,
+}
+
+/// A script that is not run: it is not there, may not be run, or is not secure. As a check it counts nowhere.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct DisabledScript {
+    /// Such as `vrrp_script web`, or `notify of VI_1`.
+    pub script: String,
+    pub why: String,
 }
 
 /// Why a check is held as failed.

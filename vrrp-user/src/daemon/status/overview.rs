@@ -144,7 +144,7 @@ fn rows(out: &mut String, instances: &[&Instance], view: View) {
 }
 
 /// Where the addresses of an instance are, and how the election stands.
-fn served(instance: &Instance) -> String {
+pub fn served(instance: &Instance) -> String {
     let interface = |it: &Address| it.interface.clone();
     let shown = instance.addresses.iter().take(ADDRESSES).map(|it| it.address.as_str());
     let mut addresses = shown.collect::<Vec<_>>().join(", ");
@@ -185,10 +185,15 @@ fn remark(out: &mut String, problem: &Problem<'_>, view: View) {
 
 /// A text behind its head, broken between words where the line is full; further lines are indented.
 pub fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
+    wrapped_at(WIDTH, out, head, text, indent);
+}
+
+/// The same for lines of another width.
+pub fn wrapped_at(width: usize, out: &mut String, head: &str, text: &str, indent: usize) {
     let mut line = head.to_owned();
     let mut is_empty = true;
     for word in text.split(' ') {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
             let _ = writeln!(out, "{}", line.trim_end());
             line = " ".repeat(indent);
         } else if !is_empty {

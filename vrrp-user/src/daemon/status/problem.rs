@@ -2,8 +2,8 @@
 
 use super::collect::PATIENCE;
 use super::{
-    Check, Configuration, Differing, Held, Hook, Instance, Lacking, Peer, ReceptionFault, Rejected, Status,
-    Tracked, span,
+    Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Lacking, Peer, ReceptionFault,
+    Rejected, Status, Tracked, span,
 };
 use crate::protocol::Reason;
 
@@ -55,7 +55,14 @@ impl Status {
         let instances = self.instances.iter().flat_map(Instance::problems);
         let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
         let checks = self.checks.iter().flat_map(Check::problems);
-        configuration.chain(instances).chain(groups).chain(checks)
+        let disabled = self.disabled_scripts.iter().map(DisabledScript::problem);
+        configuration.chain(instances).chain(groups).chain(checks).chain(disabled)
+    }
+}
+
+impl DisabledScript {
+    pub(super) fn problem(&self) -> Problem<'_> {
+        Problem { about: &self.script, text: format!("disabled: {}", self.why) }
     }
 }
 
@@ -103,7 +110,7 @@ fn clock(time: &str) -> String {
 
 impl Instance {
     /// The best router that is master now and whose adverts are accepted, in whatever state this one is.
-    pub(super) fn heard_master(&self) -> Option<&Peer> {
+    pub fn heard_master(&self) -> Option<&Peer> {
         let is_heard = |peer: &&Peer| {
             let patience = peer.advert_interval_seconds.map(|interval| interval * f64::from(PATIENCE));
             peer.priority > 0 && patience.is_some_and(|patience| peer.last_advert_seconds <= patience)
@@ -131,6 +138,11 @@ impl Instance {
     /// Two masters, whether or not each accepts the other's adverts.
     fn has_rival(&self) -> bool {
         self.rival().is_some() || (self.state == "MASTER" && !self.rejected.is_empty())
+    }
+
+    /// A text for each problem of it.
+    pub fn problem_texts(&self) -> Vec<String> {
+        self.problems().into_iter().map(|it| it.text).collect()
     }
 
     pub(super) fn problems(&self) -> Vec<Problem<'_>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A span in the two units that matter most: `3d 4h`, `2m 5s`, `1.500s`, `12.345ms`, `20µs`.
-pub(in crate::daemon) fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let whole = span.as_secs();
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);

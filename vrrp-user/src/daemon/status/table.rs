@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::problem::{Problem, failed_hooks};
-use super::{Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
+use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -70,6 +70,12 @@ pub fn table(status: &Status) -> String {
         for check in &status.checks {
             remarks(&mut out, &check.problems());
         }
+    }
+    if !status.disabled_scripts.is_empty() {
+        out.push('\n');
+        out.push_str("DISABLED SCRIPT\n");
+        let disabled: Vec<_> = status.disabled_scripts.iter().map(DisabledScript::problem).collect();
+        remarks(&mut out, &disabled);
     }
     if let Some(mail) = &status.mail {
         out.push('\n');

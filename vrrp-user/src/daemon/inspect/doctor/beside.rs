@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Facts, Findings};
 use crate::config::{Config, Instance};
+use crate::daemon::process::preflight::{Disabled, Notice};
 
 /// Options by which keepalived runs no VRRP: `-C`, `--check`.
 fn runs_no_vrrp(arguments: &[String]) -> bool {
@@ -74,12 +75,12 @@ pub(super) fn vrids(config: &Config, _: &Facts, findings: &mut Findings) {
 }
 
 pub(super) fn scripts(config: &Config, facts: &Facts, findings: &mut Findings) {
-    for line in &facts.scripts {
-        match line.split_once(" is disabled: ") {
-            Some((what, why)) => {
-                findings.fail(format!("{what} does not run: {why}"), "correct it; then vrrpx reload");
+    for notice in &facts.scripts {
+        match notice {
+            Notice::Disabled(Disabled { script, why }) => {
+                findings.fail(format!("{script} does not run: {why}"), "correct it; then vrrpx reload");
             }
-            None => findings.warn(line.clone(), "script_user USER in global_defs"),
+            Notice::AsRoot(_) => findings.warn(notice.to_string(), "script_user USER in global_defs"),
         }
     }
     let has_hooks = config.instances.iter().any(|it| it.notify.has_hooks());
@@ -129,13 +130,14 @@ mod tests {
 
     #[test]
     fn a_script_that_does_not_run_is_a_failure_and_one_as_root_a_warning() {
-        let of = |line: &str| {
-            judged(scripts, &Config::default(), &Facts { scripts: vec![line.to_owned()], ..Facts::default() })
+        let of = |notice: Notice| {
+            judged(scripts, &Config::default(), &Facts { scripts: vec![notice], ..Facts::default() })
         };
+        let missing = Disabled { script: "vrrp_script web".to_owned(), why: "/x: not found".to_owned() };
         assert_eq!(
-            of("vrrp_script web is disabled: /x: not found"),
+            of(Notice::Disabled(missing)),
             ["FAIL vrrp_script web does not run: /x: not found | correct it; then vrrpx reload"]
         );
-        assert!(of("run as root because no user is given: web")[0].starts_with("warn run as root"));
+        assert!(of(Notice::AsRoot(vec!["web".to_owned()]))[0].starts_with("warn run as root"));
     }
 }

@@ -16,7 +16,7 @@ use super::interfaces::used;
 use super::nftables;
 use crate::config::{Config, KEEPALIVED_CONF, Reader, Tolerance};
 use crate::daemon::process::fit::Host;
-use crate::daemon::process::preflight;
+use crate::daemon::process::preflight::{self, Notice};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::xdp::{self, Card, Forecast, Mode, Survey};
@@ -76,8 +76,8 @@ pub struct Facts {
     /// Settings of systemd-networkd: its file and drop-ins, one after the other.
     pub networkd: String,
     pub keepalived: KeepalivedFacts,
-    /// Lines about scripts that do not run, or run as root.
-    pub scripts: Vec<String>,
+    /// Scripts that do not run, or run as root.
+    pub scripts: Vec<Notice>,
     /// Whether the clock is synchronised; `None` if the kernel did not say.
     pub synchronised: Option<bool>,
     /// Offset of the clock of this time namespace, ns.
