@@ -15,5 +15,6 @@ mod probe;
 mod service;
 mod setup;
 mod status;
+mod top;
 mod tune;
 mod webhook;

@@ -51,6 +51,7 @@ mod starved;
 mod steering;
 mod survive;
 mod systemd;
+mod top;
 mod tracks;
 mod vmac;
 mod webhook;

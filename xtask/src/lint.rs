@@ -9,14 +9,15 @@ use crate::setup::setup;
 
 pub(crate) fn lint() -> Result<()> {
     setup()?;
-    checks()?.into_iter().try_for_each(|(_, command)| run(command))
+    checks()?.into_iter().try_for_each(|(_, command)| run(command))?;
+    FEATURES.into_iter().try_for_each(|feature| run(with_features(&[feature])?))
 }
 
 /// Features of the daemon, each of which is checked alone.
-const FEATURES: [&str; 6] = ["dns", "docker", "http", "mail", "systemd", "webhook"];
+const FEATURES: [&str; 7] = ["dns", "docker", "http", "mail", "systemd", "top", "webhook"];
 
-/// Each check with its name.
-pub(crate) fn checks() -> Result<Vec<(String, Command)>> {
+/// Each check of the gate with its name.
+pub(crate) fn checks() -> Result<Vec<(&'static str, Command)>> {
     let mut format = cargo()?;
     format.args(["fmt", "--all", "--check"]);
     let mut host = cargo()?;
@@ -27,14 +28,17 @@ pub(crate) fn checks() -> Result<Vec<(String, Command)>> {
         .args(["--", "-D", "warnings"])
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH));
-    let named = [("formatting", format), ("clippy", host), ("clippy for bpf", bpf)];
-    let mut all: Vec<_> = named.into_iter().map(|(name, command)| (name.to_owned(), command)).collect();
-    for feature in FEATURES.into_iter().map(Some).chain([None]) {
-        let mut alone = cargo()?;
-        alone.args(["clippy", "--package", "vrrp-user", "--all-targets", "--no-default-features"]);
-        alone.args(feature.map(|feature| format!("--features={feature}")));
-        alone.args(["--", "-D", "warnings"]);
-        all.push((format!("clippy with {} alone", feature.unwrap_or("no feature")), alone));
-    }
-    Ok(all)
+    let none = with_features(&[])?;
+    let named =
+        [("formatting", format), ("clippy", host), ("clippy for bpf", bpf), ("clippy without features", none)];
+    Ok(named.into())
+}
+
+/// Clippy of the daemon with these features alone.
+fn with_features(features: &[&str]) -> Result<Command> {
+    let mut command = cargo()?;
+    command.args(["clippy", "--package", "vrrp-user", "--no-default-features"]);
+    command.arg(format!("--features={}", features.join(",")));
+    command.args(["--", "-D", "warnings"]);
+    Ok(command)
 }

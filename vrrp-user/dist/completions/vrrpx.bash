@@ -61,6 +61,9 @@ _vrrpx() {
             vrrpx,status)
                 cmd="vrrpx__subcmd__status"
                 ;;
+            vrrpx,top)
+                cmd="vrrpx__subcmd__top"
+                ;;
             vrrpx,trace)
                 cmd="vrrpx__subcmd__trace"
                 ;;
@@ -74,7 +77,7 @@ _vrrpx() {
 
     case "${cmd}" in
         vrrpx)
-            opts="-h -V --help --version run check explain status is-master events reload doctor detect trace tune maintenance failover priority announce log keepalived"
+            opts="-h -V --help --version run check explain status top is-master events reload doctor detect trace tune maintenance failover priority announce log keepalived"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -449,6 +452,24 @@ _vrrpx() {
             ;;
         vrrpx__subcmd__status)
             opts="-a -v -w -h --all --verbose --watch --json --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrrpx__subcmd__top)
+            opts="-h --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

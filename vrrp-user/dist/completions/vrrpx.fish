@@ -30,6 +30,7 @@ complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "run" -d 'Run the daemon
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "check" -d 'Check a configuration; exits with 0, 3 (cannot be read), 4 (errors) or 5 (lines left out, as keepalived does)'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "explain" -d 'Explain a configuration: effective values and their origins, election times, traps'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "status" -d 'Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an instance in FAULT, or two masters) or 1 (no daemon)'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "top" -d 'Show instances, peers, checks and events on the whole terminal, again each second'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "is-master" -d 'Exit with 0 if an instance or sync group is MASTER on this node, 1 if it is not, 3 without a daemon'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "events" -d 'Show events: transitions, checks, faults, reloads'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "reload" -d 'Make a running daemon reload its configuration; exits with 4 if that has errors'
@@ -71,9 +72,11 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s v -l verbose -d '
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s w -l watch -d 'Repeat each second until interrupted'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -l json -d 'Print JSON, on one line; exits with 0 in every state'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand top" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand top" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand is-master" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand is-master" -s h -l help -d 'Print help'
-complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l since -d 'Only events of the last 10m or 2h, after a local time (14:30, "2026-11-29 14:30"), or after that of this number' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l since -d 'Only events of the last 10m or 2h, after a local time ("2026-11-29 14:30", or the latest 14:30), or after that of this number' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l kind -d 'Only events of this kind, such as transition or check; may be repeated' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -s f -l follow -d 'Wait for new events and print them'

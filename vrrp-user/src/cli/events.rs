@@ -23,7 +23,8 @@ pub(super) struct Arguments {
     /// Wait for new events and print them
     #[arg(long, short)]
     follow: bool,
-    /// Only events of the last 10m or 2h, after a local time (14:30, "2026-11-29 14:30"), or after that of this number
+    /// Only events of the last 10m or 2h, after a local time ("2026-11-29 14:30", or the latest 14:30), or after that
+    /// of this number
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
     /// Only events of this kind, such as transition or check; may be repeated

@@ -21,6 +21,8 @@ mod run;
 mod span;
 mod status;
 mod steer;
+#[cfg(feature = "top")]
+pub mod top;
 mod trace;
 mod tune;
 
@@ -63,6 +65,9 @@ enum Command {
     /// Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an
     /// instance in FAULT, or two masters) or 1 (no daemon)
     Status(status::Arguments),
+    /// Show instances, peers, checks and events on the whole terminal, again each second
+    #[cfg(feature = "top")]
+    Top(top::Arguments),
     /// Exit with 0 if an instance or sync group is MASTER on this node, 1 if it is not, 3 without a daemon
     IsMaster(is_master::Arguments),
     /// Show events: transitions, checks, faults, reloads
@@ -122,6 +127,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Check(arguments) }) => check::check(&arguments),
         Ok(Cli { command: Command::Explain(arguments) }) => explain::explain(&arguments),
         Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
+        #[cfg(feature = "top")]
+        Ok(Cli { command: Command::Top(arguments) }) => top::top(&arguments),
         Ok(Cli { command: Command::IsMaster(arguments) }) => is_master::is_master(&arguments),
         Ok(Cli { command: Command::Events(arguments) }) => events::events(&arguments),
         Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),

@@ -1,0 +1,414 @@
+//! The screen of all instances, with what matters of the selected one, and the latest events.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+
+use super::board::{Board, Past};
+use super::columns::{fitted, plot};
+use crate::daemon::status::{Check, Instance, Peer, Status, rough, served, wrapped_at};
+use crate::daemon::wall;
+
+/// From this width on, events are beside the selected instance, and there is a column of reasons.
+const WIDE: usize = 150;
+
+/// Rows that events have at least, with their title.
+const EVENTS_MIN: usize = 4;
+
+/// Rows that instances have at least.
+const INSTANCES_MIN: usize = 3;
+
+/// Rows of each kind that the selected instance has at most.
+const ROWS: usize = 3;
+
+const NAME_MAX: usize = 20;
+const STATE: usize = "MASTER".len();
+const PRIORITY: usize = "PRIO".len();
+const SINCE: usize = "23h 59m".len();
+const MASTER: usize = "255.255.255.255".len();
+const PLOT_MIN: usize = 10;
+const PLOT_MAX: usize = 60;
+const SHARE: usize = "100%".len();
+
+const KEYS: &str = "Enter detail  / filter  s sort  ? help  q quit";
+
+const HELP: [&str; 22] = [
+    "vrrpx top: the instances of the daemon on this node, each second",
+    "",
+    "  j k, arrows, PgUp PgDn, g G   select an instance",
+    "  Enter                         all of it, and back",
+    "  /                             show only what has a text in its name, state or interface",
+    "  Esc                           show all again",
+    "  s                             sort: file, problem, name, latest change",
+    "  ?                             this help, and back",
+    "  q                             quit",
+    "",
+    "  GAP / ALLOWED   the longest gap between adverts of the master in each second, as a",
+    "                  share of master_down_interval: at 100% this node takes over. Gaps",
+    "                  other than the longest of all are known to a factor of two.",
+    "  sends           adverts of this node in the last second",
+    "",
+    "  LAST ADVERT     how long ago it came; only masters send adverts",
+    "  MEDIAN          bound of the middle one of all gaps",
+    "  MARGIN          what the longest gap left of the allowed time",
+    "",
+    "  Nothing here changes the daemon. Commands that do: vrrpx maintenance, failover,",
+    "  priority, announce. It reads status.sock, so that it needs no root.",
+    "",
+];
+
+/// Writes lines from the top of an area downwards.
+pub(super) struct Pen<'a> {
+    buffer: &'a mut Buffer,
+    area: Rect,
+    row: u16,
+    colours: bool,
+}
+
+impl<'a> Pen<'a> {
+    pub(super) fn new(board: &Board, buffer: &'a mut Buffer, area: Rect) -> Self {
+        Self { buffer, area, row: 0, colours: board.colours }
+    }
+
+    /// Beyond the last row a line is lost.
+    pub(super) fn line(&mut self, line: Line<'_>) {
+        if self.row < self.area.height {
+            let (x, y) = (self.area.x, self.area.y.saturating_add(self.row));
+            self.buffer.set_line(x, y, &line, self.area.width);
+            self.row += 1;
+        }
+    }
+
+    fn styled(&mut self, text: &str, style: Style) {
+        self.line(Line::styled(text.to_owned(), style));
+    }
+
+    /// A line across, with a title in it.
+    fn title(&mut self, title: &str) {
+        let width = usize::from(self.area.width);
+        let rule = "─".repeat(width.saturating_sub(title.chars().count() + 4));
+        self.styled(&format!("── {title} {rule}"), Style::new().add_modifier(Modifier::DIM));
+    }
+
+    fn colour(&self, colour: Color) -> Style {
+        if self.colours { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    fn rest(&self) -> usize {
+        usize::from(self.area.height.saturating_sub(self.row))
+    }
+
+    fn width(&self) -> usize {
+        usize::from(self.area.width)
+    }
+}
+
+pub(super) fn draw(board: &Board, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let mut pen = Pen::new(board, frame.buffer_mut(), area);
+    head(&mut pen, board);
+    let shown = board.shown();
+    let selected = board.selected(&shown);
+    let is_wide = pen.width() >= WIDE;
+    let panel = match (board.status.as_ref(), shown.get(selected)) {
+        (Some(status), Some(instance)) => {
+            let width = if is_wide { usize::from(area.width) / 2 } else { usize::from(area.width) };
+            self::panel(&pen, status, instance, width)
+        }
+        _ => Vec::new(),
+    };
+    let below = panel.len() + 1 + if is_wide { 0 } else { EVENTS_MIN };
+    // The heading, and the keys.
+    let room = pen.rest().saturating_sub(2);
+    let rows = shown.len().min(room.saturating_sub(below).max(INSTANCES_MIN).min(room));
+    instances(&mut pen, board, &shown, selected, rows);
+    let name = shown.get(selected).map(|it| it.name.as_str()).unwrap_or_default();
+    let Rect { x, width, .. } = area;
+    let y = area.y + pen.row;
+    let height = area.height.saturating_sub(pen.row + 1);
+    let (left, right) = if is_wide {
+        let half = width / 2;
+        (Rect::new(x, y, half, height), Rect::new(x + half, y, width - half, height))
+    } else {
+        let panel = u16::try_from(panel.len() + 1).unwrap_or(u16::MAX).min(height);
+        (Rect::new(x, y, width, panel), Rect::new(x, y + panel, width, height - panel))
+    };
+    let mut pen = Pen::new(board, frame.buffer_mut(), left);
+    if !name.is_empty() {
+        pen.title(name);
+        panel.into_iter().for_each(|line| pen.line(line));
+    }
+    events(&mut Pen::new(board, frame.buffer_mut(), right), board);
+    let mut pen = Pen::new(board, frame.buffer_mut(), area);
+    if board.is_filtering {
+        foot(&mut pen, &format!("filter: {}_   Enter done  Esc all", board.filter));
+    } else {
+        let filter = match board.filter.as_str() {
+            "" => String::new(),
+            filter => format!("  filter: {filter}"),
+        };
+        foot(&mut pen, &format!("{KEYS}  (by {}){filter}", board.order.as_str()));
+    }
+}
+
+pub(super) fn help(board: &Board, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let mut pen = Pen::new(board, frame.buffer_mut(), area);
+    HELP.iter().for_each(|line| pen.line(Line::raw(*line)));
+    foot(&mut pen, "any key: back");
+}
+
+/// The last row of the area.
+pub(super) fn foot(pen: &mut Pen<'_>, text: &str) {
+    pen.row = pen.area.height.saturating_sub(1);
+    let text = fitted(&format!(" {text}"), pen.width());
+    pen.styled(&text, Style::new().add_modifier(Modifier::DIM));
+}
+
+fn head(pen: &mut Pen<'_>, board: &Board) {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let Some(status) = &board.status else {
+        pen.styled(" vrrpx top", bold);
+        if let Some((why, _)) = &board.lost {
+            let red = pen.colour(Color::Red).add_modifier(Modifier::BOLD);
+            pen.styled(&format!(" NO DAEMON: {why}; tried again each second"), red);
+        }
+        return;
+    };
+    let count = |state: &str| {
+        let count = status.instances.iter().filter(|it| it.state == state).count();
+        (count > 0).then(|| format!("{count} {state}"))
+    };
+    let states: Vec<_> = ["MASTER", "BACKUP", "FAULT", "INIT"].into_iter().filter_map(count).collect();
+    let problems = match status.problem_lines().len() {
+        0 => "no problem".to_owned(),
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    let node = &status.node;
+    let text = format!(
+        " {}  {}  up {}  {}: {}  ",
+        node.router_id,
+        clock(&node.time),
+        rough(node.uptime_seconds),
+        match status.instances.len() {
+            1 => "1 instance".to_owned(),
+            count => format!("{count} instances"),
+        },
+        states.join(", ")
+    );
+    let colour = if problems == "no problem" { Style::new() } else { pen.colour(Color::Yellow) };
+    pen.line(Line::from(vec![Span::styled(text, bold), Span::styled(problems, colour)]));
+    let red = pen.colour(Color::Red).add_modifier(Modifier::BOLD);
+    if let Some((why, last)) = &board.lost {
+        let since = last.as_deref().map(|last| format!(" since {}", clock(last))).unwrap_or_default();
+        pen.styled(&format!(" NO DAEMON{since}: {why}; tried again each second"), red);
+    } else if board.restarted.is_some() {
+        let yellow = pen.colour(Color::Yellow);
+        pen.styled(&format!(" another daemon answers, pid {}: it was restarted", node.pid), yellow);
+    }
+}
+
+/// The time of day of a time of the status, as clocks here show it.
+fn clock(time: &str) -> String {
+    let local = wall::parse_rfc3339(time).map(wall::local_millis);
+    local.as_deref().and_then(|local| local.get(11..19)).unwrap_or("-").to_owned()
+}
+
+/// Widths of the columns that depend on the terminal.
+struct Widths {
+    name: usize,
+    plot: usize,
+    why: usize,
+}
+
+impl Widths {
+    fn of(shown: &[&Instance], width: usize) -> Self {
+        let longest = shown.iter().map(|it| it.name.chars().count()).max().unwrap_or_default();
+        let name = longest.clamp("INSTANCE".len(), NAME_MAX);
+        let fixed = 1 + name + STATE + PRIORITY + SINCE + MASTER + SHARE + 6 * 2;
+        let rest = width.saturating_sub(fixed);
+        if width < WIDE {
+            return Self { name, plot: rest.clamp(PLOT_MIN, PLOT_MAX), why: 0 };
+        }
+        let plot = (rest / 2).clamp(PLOT_MIN, PLOT_MAX);
+        Self { name, plot, why: rest.saturating_sub(plot + 2) }
+    }
+}
+
+fn instances(pen: &mut Pen<'_>, board: &Board, shown: &[&Instance], selected: usize, rows: usize) {
+    let widths = Widths::of(shown, pen.width());
+    let Widths { name, plot, why } = widths;
+    let heading = format!(
+        " {:<name$}  {:<STATE$}  PRIO  {:<SINCE$}  {:<MASTER$}  {:<plot$}  {:SHARE$}  {}",
+        "INSTANCE",
+        "STATE",
+        "SINCE",
+        "MASTER",
+        "GAP / ALLOWED",
+        "",
+        if why > 0 { "WHY" } else { "" }
+    );
+    let dim = Style::new().add_modifier(Modifier::DIM);
+    pen.styled(heading.trim_end(), dim);
+    // The selected one is in sight.
+    let first = (selected + 1).saturating_sub(rows);
+    for (place, instance) in shown.iter().enumerate().skip(first).take(rows) {
+        let line = row(pen, board, instance, &widths, place == selected);
+        pen.line(line);
+    }
+}
+
+fn row(
+    pen: &Pen<'_>,
+    board: &Board,
+    instance: &Instance,
+    widths: &Widths,
+    is_selected: bool,
+) -> Line<'static> {
+    let Widths { name, plot, why } = *widths;
+    let state = match instance.state.as_str() {
+        "MASTER" => pen.colour(Color::Green).add_modifier(Modifier::BOLD),
+        "FAULT" => pen.colour(Color::Red).add_modifier(Modifier::BOLD),
+        _ => Style::new(),
+    };
+    let has_problem = !instance.problem_texts().is_empty();
+    let mark = if is_selected { '>' } else { ' ' };
+    let (about, share) = adverts(board.past(&instance.name), instance, plot);
+    let since = instance.since_seconds.map_or_else(|| "-".to_owned(), rough);
+    let master = match (instance.state.as_str(), instance.heard_master()) {
+        ("MASTER", _) => "this node",
+        (_, Some(peer)) => &peer.address,
+        (_, None) => "-",
+    };
+    let near = share.is_some_and(|share| share > 2.0 / 3.0);
+    let share = share.map_or(String::new(), |share| format!("{:.0}%", share * 100.0));
+    let own = format!("{mark}{}  ", fitted(&instance.name, name));
+    let rest = format!(
+        "  {:>PRIORITY$}  {since:<SINCE$}  {}  ",
+        instance.priority.effective,
+        fitted(master, MASTER)
+    );
+    let mut spans = vec![
+        Span::styled(own, if has_problem { pen.colour(Color::Yellow) } else { Style::new() }),
+        Span::styled(fitted(&instance.state, STATE), state),
+        Span::raw(rest),
+        Span::raw(fitted(&about, plot)),
+        Span::styled(
+            format!("  {share:>SHARE$}"),
+            if near { pen.colour(Color::Yellow) } else { Style::new() },
+        ),
+    ];
+    if why > 0 {
+        spans.push(Span::raw(format!("  {}", fitted(&instance.why, why))));
+    }
+    let line = Line::from(spans);
+    if is_selected { line.patch_style(Style::new().add_modifier(Modifier::BOLD)) } else { line }
+}
+
+/// The plot of an instance, and the longest gap in it as a share of what is allowed.
+fn adverts(past: Option<&Past>, instance: &Instance, width: usize) -> (String, Option<f64>) {
+    let Some(past) = past else { return (String::new(), None) };
+    if instance.state == "MASTER" {
+        let sent = past.sent.map_or_else(String::new, |sent| format!("sends {sent:.1} a second"));
+        return (sent, None);
+    }
+    let skipped = past.gaps.len().saturating_sub(width);
+    let longest = past.gaps.iter().skip(skipped).flatten().copied().reduce(f64::max);
+    (plot(&past.gaps, width), longest)
+}
+
+/// What matters of one instance.
+fn panel(pen: &Pen<'_>, status: &Status, instance: &Instance, width: usize) -> Vec<Line<'static>> {
+    let text_width = width.saturating_sub(1);
+    let mut lines = Vec::new();
+    let mut add = |text: &str, indent: usize, style: Style| {
+        let mut out = String::new();
+        wrapped_at(text_width, &mut out, " ", text, indent);
+        lines.extend(out.lines().take(ROWS).map(|line| Line::styled(line.to_owned(), style)));
+    };
+    add(&instance.why, 1, Style::new());
+    add(&served(instance), 1, Style::new());
+    for order in &instance.steering {
+        add(&order.to_string(), 1, Style::new());
+    }
+    let problems = instance.problem_texts();
+    for problem in problems.iter().take(ROWS) {
+        add(&format!("! {problem}"), 3, pen.colour(Color::Yellow));
+    }
+    if problems.len() > ROWS {
+        add(&format!("! and {} more", problems.len() - ROWS), 3, pen.colour(Color::Yellow));
+    }
+    let dim = Style::new().add_modifier(Modifier::DIM);
+    let mut peers: Vec<&Peer> = instance.peers.iter().collect();
+    peers.sort_by(|one, other| one.last_advert_seconds.total_cmp(&other.last_advert_seconds));
+    if !peers.is_empty() {
+        let head = " PEER             PRIO  LAST ADVERT     MEDIAN    LONGEST     MARGIN";
+        lines.push(Line::styled(head, dim));
+        lines.extend(peers.iter().take(ROWS).map(|peer| Line::raw(peer_row(instance, peer))));
+    }
+    let is_tracked =
+        |check: &&Check| instance.tracks.iter().any(|it| it.kind != "interface" && it.name == check.name);
+    let checks: Vec<&Check> = status.checks.iter().filter(is_tracked).collect();
+    if !checks.is_empty() {
+        lines.push(Line::styled(" CHECK            RESULT   LAST RUN", dim));
+        lines.extend(checks.iter().take(ROWS).map(|check| check_row(pen, check, text_width)));
+    }
+    if checks.len() > ROWS {
+        lines.push(Line::raw(format!(" and {} more", checks.len() - ROWS)));
+    }
+    lines
+}
+
+fn peer_row(instance: &Instance, peer: &Peer) -> String {
+    let some = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), rough);
+    let longest = Some(peer.gap_max_seconds).filter(|longest| *longest > 0.0);
+    let margin = longest.and_then(|longest| Some(instance.allowed_seconds()? - longest));
+    format!(
+        " {} {:>4}  {:>11} {:>10} {:>10} {:>10}",
+        fitted(&peer.address, MASTER + 1),
+        peer.priority,
+        rough(peer.last_advert_seconds),
+        some(peer.median_gap()).replacen("", if peer.median_gap().is_some() { "<" } else { "" }, 1),
+        some(longest),
+        match margin {
+            Some(margin) if margin < 0.0 => "none".to_owned(),
+            margin => some(margin),
+        }
+    )
+}
+
+fn check_row(pen: &Pen<'_>, check: &Check, width: usize) -> Line<'static> {
+    let (word, style) = match check.up {
+        Some(true) => ("up", Style::new()),
+        Some(false) => ("down", pen.colour(Color::Red)),
+        None => ("pending", Style::new()),
+    };
+    let ended = check.ended.clone().unwrap_or_else(|| "-".to_owned());
+    Line::from(vec![
+        Span::raw(format!(" {} ", fitted(&check.name, MASTER + 1))),
+        Span::styled(format!("{word:<7}"), style),
+        Span::raw(format!("  {}", fitted(&ended, width.saturating_sub(MASTER + 12)).trim_end())),
+    ])
+}
+
+fn events(pen: &mut Pen<'_>, board: &Board) {
+    pen.title("events");
+    let (rows, width) = (pen.rest(), pen.width());
+    // The latest ones that fit, each broken between words.
+    let mut lines: Vec<String> = Vec::new();
+    for event in board.events.iter().rev() {
+        let mut out = String::new();
+        let text = event.what.to_string().replace('\n', "; ");
+        wrapped_at(width.saturating_sub(1), &mut out, &format!(" {}  ", clock(&event.time)), &text, 11);
+        let mut texts: Vec<String> = out.lines().map(str::to_owned).collect();
+        texts.truncate(ROWS);
+        if lines.len() + texts.len() > rows {
+            break;
+        }
+        lines.splice(0..0, texts);
+    }
+    lines.into_iter().for_each(|line| pen.line(Line::raw(line)));
+}
