@@ -1,8 +1,9 @@
 //! Pairs from common guides to keepalived, with their configurations as published: a pair of Docker hosts, of nginx, of
-//! HAProxy, and two nodes that are both active.
+//! HAProxy, and two nodes that are both active. And the guides of this project: what its pages print.
 //!
 //! A flag file stands for the service that each check tests.
 
+mod pages;
 mod pair;
 
 use anyhow::{Result, ensure};

@@ -1,0 +1,79 @@
+//! Blocks that are not run, each with the reason.
+
+/// Builds, installs or removes software of the host.
+const INSTALLS: &str =
+    "it changes the software of the host; tests/netns/packages.rs installs packages in a root of its own";
+/// Needs systemd as the first process.
+const SYSTEMD: &str = "it needs systemd with its units; tests/netns/systemd.rs runs the unit";
+/// Commands without a screen.
+const COMMANDS: &str =
+    "it shows commands without their output; other blocks have each of them with its screen";
+
+pub(super) const NOT_RUN: &[(&str, &str)] = &[
+    ("README.md: Install 1", INSTALLS),
+    ("README.md: Use 1", COMMANDS),
+    (
+        "doctor.md: vrrpx detect 2",
+        "its rows are of three routers, one of them with IPv6; tests/netns/inspect.rs reads the table",
+    ),
+    (
+        "doctor.md: vrrpx detect 3",
+        "the same link; tests/netns/inspect.rs reads the configuration that it prints",
+    ),
+    (
+        "doctor.md: vrrpx doctor 2",
+        "its host has keepalived, nginx and Docker; tests/daemon/doctor.rs has each line by itself",
+    ),
+    (
+        "doctor.md: vrrpx trace 2",
+        "its lines are of three routers in one second; tests/netns/inspect.rs has each verdict",
+    ),
+    ("doctor.md: vrrpx tune 2", "ten thousand gaps take minutes; tests/daemon/tune.rs has the words"),
+    ("operations.md: Checks 1", "minutes of a flapping check; tests/daemon/status.rs has the table"),
+    ("operations.md: Everything that is known 1", "tests/daemon/status.rs compares this very text"),
+    ("operations.md: From keepalived, and back 1", INSTALLS),
+    ("operations.md: HTTP 2", "the stream does not end; tests/netns/http.rs follows it"),
+    (
+        "operations.md: JSON and the control socket 1",
+        "requests and answers side by side, cut; tests/daemon/control.rs sends them",
+    ),
+    ("operations.md: Logs 1", "two lines of two days; the fields are those of tests/netns/systemd.rs"),
+    ("operations.md: Logs 2", SYSTEMD),
+    (
+        "operations.md: On a terminal 1",
+        "it needs a terminal; tests/netns/top.rs runs it on one, tests/daemon/top draws its screens",
+    ),
+    (
+        "operations.md: Scripts 1",
+        "it depends on owner and mode of files in /opt; tests/daemon/preflight.rs has each verdict",
+    ),
+    ("operations.md: Status 2", "certbot stands for any command; tests/netns/screen.rs has the exit codes"),
+    ("operations.md: systemd 1", "a file, not a command"),
+    ("packages.md: Any other distribution 1", INSTALLS),
+    (
+        "packages.md: Containers 2",
+        "it needs a Docker engine; tests/netns/containers.rs runs the daemon in containers",
+    ),
+    ("packages.md: Debian and its derivatives 1", INSTALLS),
+    ("packages.md: Fedora, openSUSE and others with RPM 1", INSTALLS),
+    ("packages.md: Packages 1", INSTALLS),
+    ("troubleshooting.md: MASTER, and no answer 1", COMMANDS),
+    (
+        "troubleshooting.md: Needless failovers 1",
+        "two minutes of a flapping check; tests/netns/hold.rs has the state",
+    ),
+    (
+        "troubleshooting.md: Receive path 1",
+        "it needs a daemon without CAP_BPF; tests/netns/lacking.rs starts one",
+    ),
+    (
+        "troubleshooting.md: Two masters 4",
+        "the screen of one node of two that disagree; tests/netns/oddities.rs has such pairs",
+    ),
+    ("tutorial.md: At night 1", COMMANDS),
+    ("tutorial.md: Install 1", INSTALLS),
+    ("tutorial.md: The same on two hosts 1", SYSTEMD),
+    ("tutorial.md: The same on two hosts 2", SYSTEMD),
+    ("tutorial.md: The same on two hosts 3", SYSTEMD),
+    ("tutorial.md: The same on two hosts 4", SYSTEMD),
+];

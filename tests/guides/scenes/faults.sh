@@ -1,0 +1,96 @@
+# A check, a missing interface, and a member of a sync group whose other member is in FAULT.
+(
+  echo "global_defs {
+    router_id web1
+    script_user root
+}
+vrrp_script postgres {
+    script \"/bin/sh -c 'echo FATAL: the database system is starting up; exit 2'\"
+    interval 1
+    timeout 1
+    fall 1
+    rise 1
+}
+vrrp_sync_group front {
+    group {
+        outside
+        inside
+    }
+}"
+  instance db 50 110 192.0.2.50 "    track_script {
+        postgres
+    }"
+  instance gone 51 100 192.0.2.51 | sed 's/eth0/eth9/'
+  instance inside 52 100 192.0.2.52
+  instance outside 53 100 192.0.2.53 "    track_interface {
+        eth8
+    }"
+) > n1/vrrpx.conf
+start 1
+show troubleshooting.md: FAULT 1 -- node1 vrrpx status | grep -v '^outside' | grep -v 192.0.2.53 | grep -v '^! outside'
+stop 1
+# A hook that fails, and a route that cannot be set.
+(
+  echo "global_defs {
+    script_user root
+}"
+  instance route 57 100 192.0.2.57 "    notify_master \"/bin/sh -c 'exit 2'\"
+    virtual_routes {
+        198.51.100.0/24 via 203.0.113.1 dev eth0
+    }"
+) > n1/vrrpx.conf
+start 1
+show troubleshooting.md: MASTER, and no answer 2 -- node1 vrrpx status
+show troubleshooting.md: Hooks 1 -- node1 vrrpx status
+show troubleshooting.md: Hooks 2 -- cat log.1
+await is_master 1 route
+node1 ip address delete 192.0.2.57/24 dev eth0
+show troubleshooting.md: MASTER, and no answer 3 -- cat log.1
+stop 1
+# Scripts that are disabled.
+(
+  echo "global_defs {
+    enable_script_security
+}
+vrrp_script missing {
+    script /bin/true
+}"
+  instance web 80 100 192.0.2.80 "    track_script {
+        missing
+    }"
+) > n1/vrrpx.conf
+start 1
+show troubleshooting.md: Scripts 1 -- node1 vrrpx status
+stop 1
+# A weight that does not move the master.
+(
+  echo "global_defs {
+    router_id web1
+    script_user root
+}
+vrrp_script nginx {
+    script /bin/false
+    weight -5
+    fall 1
+}"
+  instance web 80 150 192.0.2.80 "    track_script {
+        nginx
+    }"
+) > n1/vrrpx.conf
+start 1
+show troubleshooting.md: No takeover 1 -- node1 vrrpx status
+show troubleshooting.md: No takeover 2 -- node1 vrrpx explain vrrpx.conf
+sed -i 's/    interface eth0/&\n    nopreempt/' n1/vrrpx.conf
+show troubleshooting.md: No takeover 3 -- node1 vrrpx check vrrpx.conf
+stop 1
+# A broken file.
+(
+  echo "global_defs {
+    router_id web1
+}"
+  instance web 80 110 192.0.2.80
+) > n1/vrrpx.conf
+start 1
+sed -i 's/priority/prioirty/' n1/vrrpx.conf
+show troubleshooting.md: Reload 1 -- node1 vrrpx reload
+show troubleshooting.md: Reload 2 -- node1 vrrpx status
