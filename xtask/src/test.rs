@@ -63,7 +63,7 @@ pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
 
 fn everything(tally: &mut Tally) -> Result<()> {
     for (name, command) in lint::checks()? {
-        tally.check(&name, run(command));
+        tally.check(name, run(command));
     }
     tally.check("layers", layers::check());
     tally.check("prose", prose::check());
