@@ -25,7 +25,7 @@ fn a_copy_means_what_its_files_meant() {
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(loaded.config.instances.len(), 3);
     assert_eq!(loaded.config.checks.len(), 1);
-    let restored = reader.restore(loaded.copy().unwrap()).unwrap();
+    let restored = reader.restore(&loaded.copy().unwrap()).unwrap();
     assert_eq!(restored.config, loaded.config);
     assert_eq!(restored.diagnostics, loaded.diagnostics);
     assert_eq!(loaded.changes_to(&restored), []);

@@ -1,11 +1,12 @@
 //! Copies of configurations, with all that their files include, to be read again when the files are broken.
 //!
-//! Enters: statements, and the names of their files. Leaves: JSON, and the same statements from it, each word at its
+//! Enters: the outline of a configuration. Leaves: JSON, and the same statements from it, each word at its
 //! place. Absent: key files and templates that a configuration names; they are read again.
 
 use serde::{Deserialize, Serialize};
 
 use super::lexer::Word;
+use super::outline::{self, Outline};
 use super::source::{FileId, OriginId, Position, Sources};
 use super::tree::Statement;
 
@@ -31,9 +32,17 @@ struct Kept {
 struct KeptWord(String, String, u32, u32, u32, bool);
 
 /// The copy; `None` if it cannot be made.
-pub(super) fn write(statements: &[Statement], sources: &Sources) -> Option<String> {
-    let copy = Copy { form: FORM, files: sources.names(), statements: statements.iter().map(kept).collect() };
-    serde_json::to_string(&copy).ok()
+pub(super) fn write(outline: &Outline) -> Option<String> {
+    let word = |it: outline::Kept<'_>| {
+        let outline::Kept { text, raw, file, line, column, comment_follows } = it;
+        KeptWord(text.to_owned(), raw.to_owned(), file, line, column, comment_follows)
+    };
+    let statements = outline.each(word, |keyword, args, block| {
+        let words = std::iter::once(keyword).chain(args).collect();
+        Kept { words, block }
+    });
+    let files = outline.files.iter().map(ToString::to_string).collect();
+    serde_json::to_string(&Copy { form: FORM, files, statements }).ok()
 }
 
 /// The statements of a copy, and its files.
@@ -44,17 +53,6 @@ pub(super) fn read(text: &str, sources: &mut Sources) -> Result<Vec<Statement>, 
     }
     let files: Vec<FileId> = files.into_iter().map(|name| sources.add(name.into())).collect();
     statements.into_iter().map(|it| statement(it, &files)).collect()
-}
-
-fn kept(statement: &Statement) -> Kept {
-    let word = |word: &Word| {
-        let Position { file, line, column, .. } = word.at;
-        KeptWord(word.text.clone(), word.raw.clone(), file.number(), line, column, word.comment_follows)
-    };
-    Kept {
-        words: std::iter::once(&statement.keyword).chain(&statement.args).map(word).collect(),
-        block: statement.block.as_ref().map(|inner| inner.iter().map(kept).collect()),
-    }
 }
 
 fn statement(Kept { words, block }: Kept, files: &[FileId]) -> Result<Statement, String> {

@@ -87,7 +87,9 @@ impl Loaded {
         // Cannot fail: there is room for every instance.
         let _ = succeed(&self.config, &mut config, usize::MAX);
         let mut changes = Changes { file: &after.file, all: Vec::new() };
-        let (old, new) = (Side::of(self, &self.config), Side::of(after, &config));
+        let (before, written) = (self.outline.read(), after.outline.read());
+        let old = Side::of(self, &self.config, &before);
+        let new = Side::of(after, &config, &written);
         // A field that is added here has to be compared below.
         let Config {
             globals,
@@ -116,7 +118,7 @@ impl Loaded {
 
 /// One of the two configurations, with the numbers of the first.
 struct Side<'a> {
-    loaded: &'a Loaded,
+    outline: &'a [Written],
     config: &'a Config,
     globals: Vec<Value>,
     instances: Vec<Explained>,
@@ -124,11 +126,11 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn of(loaded: &'a Loaded, config: &'a Config) -> Self {
+    fn of(loaded: &Loaded, config: &'a Config, outline: &'a [Written]) -> Self {
         let explained = loaded.explain(Surroundings::default());
         let groups = explained.groups.into_iter().map(|it| (it.name, it.place, it.values));
         Self {
-            loaded,
+            outline,
             config,
             globals: explained.global_defs,
             instances: explained.instances,
@@ -149,7 +151,7 @@ impl<'a> Side<'a> {
     }
 
     fn block(&self, kinds: &[&str], name: &str) -> Option<&'a Written> {
-        let mut blocks = self.loaded.outline.iter().filter(|block| kinds.iter().any(|kind| block.is(kind)));
+        let mut blocks = self.outline.iter().filter(|block| kinds.iter().any(|kind| block.is(kind)));
         blocks.find(|block| block.first() == Some(name))
     }
 
@@ -170,7 +172,7 @@ impl<'a> Side<'a> {
 
     /// The lines of all blocks of these kinds.
     fn lines(&self, kind: &str) -> Vec<Entry<'a>> {
-        let blocks = self.loaded.outline.iter().filter(|block| block.is(kind));
+        let blocks = self.outline.iter().filter(|block| block.is(kind));
         blocks.flat_map(Written::inner).map(|line| Entry { keyword: String::new(), ..whole(line) }).collect()
     }
 }
@@ -215,7 +217,7 @@ impl Changes<'_> {
             let place = new.globals.iter().find(|it| it.keyword == *keyword).and_then(place_of);
             lines.extend(changed.into_iter().map(|(at, text)| (at.and(place), text + later)));
         }
-        let hidden = hidden(global_block(old.loaded), global_block(new.loaded));
+        let hidden = hidden(global_block(old.outline), global_block(new.outline));
         self.object("global_defs", lines, hidden);
     }
 
@@ -361,8 +363,8 @@ fn place_in(origin: &Origin) -> Option<&Place> {
     }
 }
 
-fn global_block(loaded: &Loaded) -> Option<&Written> {
-    loaded.outline.iter().find(|block| block.is("global_defs"))
+fn global_block(outline: &[Written]) -> Option<&Written> {
+    outline.iter().find(|block| block.is("global_defs"))
 }
 
 fn keywords<'a>(before: &'a [Value], after: &'a [Value]) -> Vec<&'a String> {

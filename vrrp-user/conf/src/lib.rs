@@ -57,7 +57,7 @@ pub use webhook::{Occurrence, Template, TemplateError, WebhookPayload, WebhookSe
 
 use diagnostic::Report;
 use expand::Includes;
-use outline::{Written, outline};
+use outline::Outline;
 use source::{FileId, Position, Sources};
 use tree::Statement;
 
@@ -70,14 +70,15 @@ pub struct Loaded {
     /// Lines that a later reading leaves out.
     pub tolerance: Tolerance,
     file: Arc<str>,
-    outline: Vec<Written>,
-    copy: Option<Arc<str>>,
+    outline: Outline,
+    /// The reader makes copies.
+    copies: bool,
 }
 
 impl Loaded {
     /// A copy with everything that was included, for [`Reader::restore`]; `None` unless the reader makes copies.
-    pub fn copy(&self) -> Option<&str> {
-        self.copy.as_deref()
+    pub fn copy(&self) -> Option<String> {
+        self.copies.then(|| copy::write(&self.outline)).flatten()
     }
 }
 
@@ -216,8 +217,7 @@ impl Reader {
         sources: &Sources,
         mut report: Report,
     ) -> Result<Loaded, Vec<Diagnostic>> {
-        let outline = outline(statements, sources);
-        let copy = self.copies.then(|| copy::write(statements, sources)).flatten();
+        let outline = Outline::of(statements, sources);
         let mut draft = schema::read(statements, &mut report);
         secret::open(&mut draft, opens_files, sources, &mut report);
         template::open(&mut draft, opens_files, sources, &mut report);
@@ -229,8 +229,8 @@ impl Reader {
         if refused {
             Err(diagnostics)
         } else {
-            let (file, copy) = (sources.name(file), copy.map(Arc::from));
-            Ok(Loaded { config, diagnostics, tolerance, file, outline, copy })
+            let file = sources.name(file);
+            Ok(Loaded { config, diagnostics, tolerance, file, outline, copies: self.copies })
         }
     }
 }

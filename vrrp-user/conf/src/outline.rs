@@ -1,4 +1,6 @@
 //! Statements as written, with their places, kept so that a setting can be traced to its line.
+//!
+//! Enters: statements. Leaves: an [`Outline`] of them, and [`Written`] statements from it when they are wanted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::diagnostic::Diagnostic;
 use super::lexer::Word;
-use super::source::{Position, Sources};
+use super::source::Sources;
 use super::tree::Statement;
 
 /// Displayed and serialized as `file:line:column`.
@@ -22,10 +24,6 @@ pub struct Place {
 }
 
 impl Place {
-    pub(super) fn of(at: Position, sources: &Sources) -> Self {
-        Self { file: sources.name(at.file), line: at.line, column: at.column }
-    }
-
     pub(super) fn of_finding(finding: &Diagnostic) -> Self {
         Self { file: finding.file.clone(), line: finding.line, column: finding.column }
     }
@@ -57,15 +55,157 @@ pub(super) struct Text {
     pub(super) place: Place,
 }
 
-/// Copies the tree, with places instead of positions, which mean nothing without their sources.
-pub(super) fn outline(statements: &[Statement], sources: &Sources) -> Vec<Written> {
-    let text = |word: &Word| Text { text: word.text.as_str().into(), place: Place::of(word.at, sources) };
-    let written = |statement: &Statement| Written {
-        keyword: text(&statement.keyword),
-        args: statement.args.iter().map(text).collect(),
-        block: statement.block.as_ref().map(|inner| outline(inner, sources)),
-    };
-    statements.iter().map(written).collect()
+/// A word of an [`Outline`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Kept<'a> {
+    /// Without quotes and escapes.
+    pub(super) text: &'a str,
+    /// As written.
+    pub(super) raw: &'a str,
+    /// Number of the file.
+    pub(super) file: u32,
+    pub(super) line: u32,
+    pub(super) column: u32,
+    pub(super) comment_follows: bool,
+}
+
+/// All statements as written, each word with its place. A daemon needs them for its next reload only, so they are a
+/// string of bytes, which takes a tenth of the memory.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outline {
+    /// Names of the files, by number.
+    pub(super) files: Box<[Arc<str>]>,
+    bytes: Box<[u8]>,
+}
+
+/// Bits of the first byte of a word.
+const COMMENT_FOLLOWS: u8 = 1;
+const IS_QUOTED: u8 = 2;
+
+impl Outline {
+    pub(super) fn of(statements: &[Statement], sources: &Sources) -> Self {
+        let mut bytes = Vec::new();
+        write_all(&mut bytes, statements);
+        Self { files: sources.all_names(), bytes: bytes.into() }
+    }
+
+    pub(super) fn read(&self) -> Vec<Written> {
+        let text = |word: Kept<'_>| Text {
+            text: word.text.into(),
+            place: Place {
+                file: self.files.get(word.file as usize).cloned().unwrap_or_default(),
+                line: word.line,
+                column: word.column,
+            },
+        };
+        self.each(text, |keyword, args, block| Written { keyword, args, block })
+    }
+
+    /// The statements, made of their keyword, their arguments and their block.
+    pub(super) fn each<W, S>(
+        &self,
+        word: impl Fn(Kept<'_>) -> W,
+        statement: impl Fn(W, Vec<W>, Option<Vec<S>>) -> S,
+    ) -> Vec<S> {
+        // It reads what this version has written.
+        Bytes(&self.bytes).statements(&word, &statement).unwrap_or_default()
+    }
+}
+
+fn write_all(bytes: &mut Vec<u8>, statements: &[Statement]) {
+    write_count(bytes, statements.len());
+    for Statement { keyword, args, block } in statements {
+        write_count(bytes, args.len());
+        std::iter::once(keyword).chain(args).for_each(|word| write_word(bytes, word));
+        bytes.push(u8::from(block.is_some()));
+        if let Some(inner) = block {
+            write_all(bytes, inner);
+        }
+    }
+}
+
+fn write_word(bytes: &mut Vec<u8>, word: &Word) {
+    let is_quoted = word.raw != word.text;
+    let comment_follows = if word.comment_follows { COMMENT_FOLLOWS } else { 0 };
+    bytes.push(comment_follows | if is_quoted { IS_QUOTED } else { 0 });
+    [word.at.file.number(), word.at.line, word.at.column].into_iter().for_each(|it| write_number(bytes, it));
+    let raw = is_quoted.then_some(&word.raw);
+    for text in std::iter::once(&word.text).chain(raw) {
+        write_count(bytes, text.len());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn write_count(bytes: &mut Vec<u8>, count: usize) {
+    // A file of 4 GiB is refused long before.
+    write_number(bytes, u32::try_from(count).unwrap_or(u32::MAX));
+}
+
+/// Seven bits a byte, the lowest first; the highest bit says that more follow.
+fn write_number(bytes: &mut Vec<u8>, mut number: u32) {
+    while number >= 0x80 {
+        bytes.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
+}
+
+/// The rest of an outline.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn statements<W, S>(
+        &mut self,
+        word: &impl Fn(Kept<'_>) -> W,
+        statement: &impl Fn(W, Vec<W>, Option<Vec<S>>) -> S,
+    ) -> Option<Vec<S>> {
+        let count = self.number()?;
+        let mut all = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            let args = self.number()?;
+            let keyword = word(self.word()?);
+            let args = (0..args).map(|_| Some(word(self.word()?))).collect::<Option<_>>()?;
+            let block = match self.byte()? {
+                0 => None,
+                _ => Some(self.statements(word, statement)?),
+            };
+            all.push(statement(keyword, args, block));
+        }
+        Some(all)
+    }
+
+    fn word(&mut self) -> Option<Kept<'a>> {
+        let bits = self.byte()?;
+        let (file, line, column) = (self.number()?, self.number()?, self.number()?);
+        let text = self.text()?;
+        let raw = if bits & IS_QUOTED == 0 { text } else { self.text()? };
+        Some(Kept { text, raw, file, line, column, comment_follows: bits & COMMENT_FOLLOWS != 0 })
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.number()?;
+        let (text, rest) = self.0.split_at_checked(length as usize)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let mut number = 0;
+        for shift in (0..32).step_by(7) {
+            let byte = self.byte()?;
+            number |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
 }
 
 impl Written {
@@ -91,5 +231,51 @@ impl Written {
     pub(super) fn holds(&self, place: &Place) -> bool {
         std::iter::once(&self.keyword).chain(&self.args).any(|word| word.place == *place)
             || self.inner().iter().any(|inner| inner.holds(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::{FileId, Position};
+    use super::*;
+
+    fn word(text: &str, raw: &str, line: u32, column: u32, comment_follows: bool) -> Word {
+        let at = Position { line, column, ..Position::start_of(FileId::default()) };
+        Word { text: text.to_owned(), raw: raw.to_owned(), at, comment_follows }
+    }
+
+    #[test]
+    fn statements_are_read_as_they_were_written() {
+        let mut sources = Sources::default();
+        sources.add("vrrpx.conf".into());
+        let inner = Statement {
+            keyword: word("priority", "priority", 300, 5, false),
+            args: vec![word("a b", "\"a b\"", 300, 14, true), word("", "''", u32::MAX, 200, false)],
+            block: Some(Vec::new()),
+        };
+        let block = Statement {
+            keyword: word("vrrp_instance", "vrrp_instance", 1, 1, false),
+            args: vec![word("ü", "ü", 1, 15, false)],
+            block: Some(vec![inner.clone(), Statement { block: None, ..inner }]),
+        };
+        let outline = Outline::of(&[block], &sources);
+        let words = |keyword: Vec<String>, args: Vec<Vec<String>>, block: Option<Vec<Vec<String>>>| {
+            let all = keyword.into_iter().chain(args.into_iter().flatten());
+            all.chain(block.map_or_else(|| vec!["-".to_owned()], |it| it.concat())).collect()
+        };
+        let each = outline.each(
+            |it| vec![format!("{} {} {} {} {}", it.text, it.raw, it.line, it.column, it.comment_follows)],
+            words,
+        );
+        let inner = ["priority priority 300 5 false", "a b \"a b\" 300 14 true", " '' 4294967295 200 false"];
+        let expected = ["vrrp_instance vrrp_instance 1 1 false", "ü ü 1 15 false"];
+        let expected: Vec<_> = expected.into_iter().chain(inner).chain(inner).chain(["-"]).collect();
+        assert_eq!(each.concat(), expected);
+        let written = outline.read();
+        assert_eq!(written[0].place().to_string(), "vrrpx.conf:1:15");
+        assert_eq!((written[0].inner().len(), written[0].inner()[1].block.as_ref()), (2, None));
+        assert_eq!(written[0].inner()[0].first(), Some("a b"));
+        // 30 bytes a word.
+        assert!(outline.bytes.len() < 8 * 30, "{}", outline.bytes.len());
     }
 }

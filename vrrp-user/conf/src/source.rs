@@ -92,8 +92,8 @@ impl Sources {
     }
 
     /// All files, by number.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.names.iter().map(ToString::to_string).collect()
+    pub(super) fn all_names(&self) -> Box<[Arc<str>]> {
+        self.names.as_slice().into()
     }
 
     pub(super) fn len(&self) -> usize {

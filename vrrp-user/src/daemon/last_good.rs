@@ -59,8 +59,7 @@ impl LastGood {
     /// It cannot be written.
     pub fn save(&self, loaded: &Loaded, config_id: Option<&str>) -> io::Result<()> {
         let Some(copy) = loaded.copy() else { return Ok(()) };
-        let kept =
-            Kept { file: self.file.clone(), config_id: config_id.map(str::to_owned), copy: copy.to_owned() };
+        let kept = Kept { file: self.file.clone(), config_id: config_id.map(str::to_owned), copy };
         let text = serde_json::to_vec(&kept)?;
         // Its time says when the configuration was applied first.
         if fs::read(self.path()).is_ok_and(|before| before == text) {

@@ -10,6 +10,7 @@ mod track;
 mod trap;
 mod value;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -121,18 +122,24 @@ impl Loaded {
     pub fn explain(&self, host: Surroundings) -> Explanation {
         let (file, config) = (&self.file, &self.config);
         let mut findings: Vec<Finding> = self.diagnostics.iter().map(Finding::from).collect();
+        let outline = &self.outline.read();
+        let mut blocks: HashMap<&str, &Written> = HashMap::with_capacity(config.instances.len());
+        for block in outline.iter().filter(|block| block.is("vrrp_instance")) {
+            block.first().map(|name| blocks.entry(name).or_insert(block));
+        }
         let mut instances: Vec<Explained> = Vec::with_capacity(config.instances.len());
         for instance in &config.instances {
-            let Some(block) = self.block_of(instance) else { continue };
+            let Some(block) = blocks.get(&*instance.settings.name) else { continue };
             let within = |finding: &mut Finding| finding.place.as_ref().is_some_and(|at| block.holds(at));
             let own: Vec<Finding> = findings.extract_if(.., within).collect();
-            instances.push(self.explain_instance(instance, block, own));
+            instances.push(self.explain_instance(instance, block, outline, own));
         }
-        findings.extend(trap::of_globals(&self.outline));
-        findings.extend(trap::of_mail(config, &self.outline));
+        findings.extend(trap::of_globals(outline));
+        findings.extend(trap::of_mail(config, outline));
         findings.extend(trap::of_host(&config.instances, host));
-        let global_defs = value::globals(&self.outline, config, &findings);
-        let groups = config.groups.iter().filter_map(|group| self.explain_group(group, &findings)).collect();
+        let global_defs = value::globals(outline, config, &findings);
+        let groups = config.groups.iter().filter_map(|group| self.explain_group(group, outline, &findings));
+        let groups = groups.collect();
         Explanation { file: Arc::clone(file), refused: false, global_defs, instances, groups, findings }
     }
 
@@ -156,14 +163,20 @@ impl Loaded {
         traps
     }
 
-    fn explain_instance(&self, instance: &Instance, block: &Written, mut own: Vec<Finding>) -> Explained {
-        let tracked = track::all(instance, &self.config, block, &self.outline);
+    fn explain_instance(
+        &self,
+        instance: &Instance,
+        block: &Written,
+        outline: &[Written],
+        mut own: Vec<Finding>,
+    ) -> Explained {
+        let tracked = track::all(instance, &self.config, block, outline);
         own.extend(trap::of_instance(instance, block, &tracked));
         own.sort_by(|one, other| one.place.cmp(&other.place));
         Explained {
             name: Arc::clone(&instance.settings.name),
             place: block.place().clone(),
-            values: value::instance(instance, block, &self.outline, &own),
+            values: value::instance(instance, block, outline, &own),
             addresses: value::addresses(instance, block, &own),
             paths: value::paths(instance, block, &own),
             timers: Timers::of(&instance.settings),
@@ -173,20 +186,20 @@ impl Loaded {
         }
     }
 
-    fn explain_group(&self, group: &Group, findings: &[Finding]) -> Option<ExplainedGroup> {
+    fn explain_group(
+        &self,
+        group: &Group,
+        outline: &[Written],
+        findings: &[Finding],
+    ) -> Option<ExplainedGroup> {
         let name = &group.settings.name;
         let named = |block: &&Written| block.is("vrrp_sync_group") && block.first() == Some(name);
-        let block = self.outline.iter().find(named)?;
+        let block = outline.iter().find(named)?;
         Some(ExplainedGroup {
             name: Arc::clone(name),
             place: block.place().clone(),
-            values: value::group(group, &self.config, block, &self.outline, findings),
+            values: value::group(group, &self.config, block, outline, findings),
         })
-    }
-
-    fn block_of(&self, instance: &Instance) -> Option<&Written> {
-        let name = &*instance.settings.name;
-        self.outline.iter().find(|block| block.is("vrrp_instance") && block.first() == Some(name))
     }
 }
 
