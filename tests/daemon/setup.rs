@@ -92,11 +92,17 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         higher_prio_send_advert: Some(false),
         ..InstanceSettings::new(name, "eth0", Vrid::new(vrid).unwrap(), Family::V4)
     };
-    Instance { id: InstanceId(0), settings, notify, promote_secondaries: false, is_strict: false }
+    Instance {
+        id: InstanceId(0),
+        settings,
+        notify: notify.into(),
+        promote_secondaries: false,
+        is_strict: false,
+    }
 }
 
 pub(crate) fn group(name: &str, members: Vec<InstanceId>, notify: NotifySettings) -> Group {
-    Group { settings: GroupSettings { name: name.into(), members }, notify }
+    Group { settings: GroupSettings { name: name.into(), members }, notify: notify.into() }
 }
 
 /// A transition of a group, caused by its second member.

@@ -72,7 +72,8 @@ pub struct Instance {
     /// Its position in the file, from 0; after a reload, the number it had before. See [`super::succeed`].
     pub id: InstanceId,
     pub settings: InstanceSettings,
-    pub notify: NotifySettings,
+    /// Instances that notify alike share it.
+    pub notify: Arc<NotifySettings>,
     /// Keep the other addresses of a subnet on `interface` when the first one is removed.
     pub promote_secondaries: bool,
     /// In strict mode; its consequences are in the settings.
@@ -91,7 +92,7 @@ pub struct Statics {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     pub settings: GroupSettings,
-    pub notify: NotifySettings,
+    pub notify: Arc<NotifySettings>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

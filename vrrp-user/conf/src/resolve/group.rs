@@ -69,7 +69,8 @@ pub(super) fn resolve(
         let settings = GroupSettings { name: group.name.value, members };
         let webhooks = template::joined(webhooks, group.webhooks);
         let mail = group.mail.map_or(mail_by_default, |on| on.value);
-        resolved.push(Group { settings, notify: NotifySettings { mail, webhooks, ..group.notify } });
+        let notify = NotifySettings { mail, webhooks, ..group.notify };
+        resolved.push(Group { settings, notify: notify.into() });
     }
     resolved
 }

@@ -56,7 +56,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     let default = globals.default_interface.as_ref().map_or("eth0".into(), |name| name.value.clone());
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
-    let mut resolved = Vec::with_capacity(instances.len());
+    let mut resolved: Vec<Instance> = Vec::with_capacity(instances.len());
     for mut draft in instances {
         let priority = instance::priority(&draft);
         let tracks = names.tracks(&draft, priority, report);
@@ -74,6 +74,10 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         if let Some(mut settings) = settings {
             vmacs.place(plan, &mut settings, report);
             let id = InstanceId(u32::try_from(resolved.len()).unwrap_or(u32::MAX));
+            let notify = match resolved.last() {
+                Some(before) if *before.notify == notify => Arc::clone(&before.notify),
+                _ => Arc::new(notify),
+            };
             resolved.push(Instance { id, settings, notify, promote_secondaries, is_strict });
         }
     }

@@ -98,9 +98,9 @@ fn word_of(to: State, reason: Reason) -> Option<NotifyState> {
 struct SubjectNotifier {
     subject: Subject,
     name: Arc<str>,
-    /// The constant fields for webhooks.
-    profile: WebhookPayload,
-    notify: NotifySettings,
+    /// The constant fields for webhooks; `None` without webhooks.
+    profile: Option<Box<WebhookPayload>>,
+    notify: Arc<NotifySettings>,
     /// `script_user` of the configuration.
     user: Option<ScriptUser>,
     latest: Option<Notification>,
@@ -156,17 +156,19 @@ impl Notifier {
             let notifier =
                 self.notifier(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old)?;
             let priority = if notifier.latest.is_some() { notifier.priority } else { settings.priority };
-            let profile = WebhookPayload {
-                kind: "instance",
-                interface: Arc::clone(&settings.interface),
-                vrid: Some(settings.vrid.number()),
-                addresses: settings
-                    .addresses
-                    .all()
-                    .map(|it| format!("{}/{}", it.address, it.prefix))
-                    .collect(),
-                ..notifier.profile
-            };
+            let profile = notifier.profile.map(|profile| {
+                Box::new(WebhookPayload {
+                    kind: "instance",
+                    interface: Arc::clone(&settings.interface),
+                    vrid: Some(settings.vrid.number()),
+                    addresses: settings
+                        .addresses
+                        .all()
+                        .map(|it| format!("{}/{}", it.address, it.prefix))
+                        .collect(),
+                    ..*profile
+                })
+            });
             self.instances.insert(id, SubjectNotifier { priority, profile, ..notifier });
         }
         let mut before = std::mem::take(&mut self.groups);
@@ -193,7 +195,7 @@ impl Notifier {
         &mut self,
         subject: Subject,
         name: &Arc<str>,
-        notify: &NotifySettings,
+        notify: &Arc<NotifySettings>,
         globals: &Globals,
         old: Option<SubjectNotifier>,
     ) -> Result<SubjectNotifier, IdentityError> {
@@ -220,13 +222,15 @@ impl Notifier {
         Ok(SubjectNotifier {
             subject,
             name: Arc::clone(name),
-            profile: WebhookPayload {
-                kind: "group",
-                router_id: Arc::clone(&self.node),
-                name: Arc::clone(name),
-                ..WebhookPayload::default()
-            },
-            notify: notify.clone(),
+            profile: (!notify.webhooks.is_empty()).then(|| {
+                Box::new(WebhookPayload {
+                    kind: "group",
+                    router_id: Arc::clone(&self.node),
+                    name: Arc::clone(name),
+                    ..WebhookPayload::default()
+                })
+            }),
+            notify: Arc::clone(notify),
             user,
             latest,
             removed: None,
@@ -415,7 +419,7 @@ impl SubjectNotifier {
             priority: notification.priority.0,
             epoch: notification.epoch.0,
             peer: notification.peer.map(|peer| peer.to_string()).unwrap_or_default(),
-            ..self.profile.clone()
+            ..self.profile.as_deref().cloned().unwrap_or_default()
         }
     }
 
@@ -433,7 +437,7 @@ impl SubjectNotifier {
             priority: self.priority.0,
             epoch: self.latest.map_or(0, |latest| latest.epoch.0),
             peer: news.peer.clone(),
-            ..self.profile.clone()
+            ..self.profile.as_deref().cloned().unwrap_or_default()
         }
     }
 

@@ -1,5 +1,6 @@
 //! Preflight checks: capabilities, and scripts that are safe to run.
 
+use std::sync::Arc;
 use std::{fmt, fs};
 
 use thiserror::Error;
@@ -188,8 +189,8 @@ pub fn script_findings(config: &Config) -> ScriptFindings {
         }
         return ScriptFindings { lines, unguarded: false };
     }
-    let mut hooked = config.instances.iter().map(|instance| &instance.notify);
-    let mut grouped = config.groups.iter().map(|group| &group.notify);
+    let mut hooked = config.instances.iter().map(|instance| &*instance.notify);
+    let mut grouped = config.groups.iter().map(|group| &*group.notify);
     let any = !config.checks.is_empty()
         || hooked.any(NotifySettings::has_hooks)
         || grouped.any(NotifySettings::has_hooks)
@@ -206,9 +207,14 @@ pub fn script_findings(config: &Config) -> ScriptFindings {
 /// Removes the hooks of one instance or group that do not pass.
 fn hooks(
     name: &str,
-    notify: &mut NotifySettings,
+    notify: &mut Arc<NotifySettings>,
     verdict: &mut impl FnMut(String, &ScriptCommand, Option<&ScriptUser>) -> bool,
 ) {
+    // Other instances may share them.
+    if !notify.has_hooks() {
+        return;
+    }
+    let notify = Arc::make_mut(notify);
     let hooks: [(&str, &mut Option<NotifyCommand>); 7] = [
         ("notify_master", &mut notify.master),
         ("notify_backup", &mut notify.backup),
