@@ -11,6 +11,7 @@ mod cable;
 mod cards;
 mod cleanup_plan;
 mod effect;
+mod entries;
 mod listener;
 mod monitor;
 mod refusals;

@@ -55,6 +55,7 @@ pub fn run() -> Result<()> {
     let started = clock::now();
     let mut program = Program::load(2)?;
     let load = clock::now().since(started);
+    program.maps().reach(2)?;
     for (slot, family) in [(0, Family::V4), (1, Family::V6)] {
         program.maps().set_slot(slot, &InstanceRules { version: 3, ..InstanceRules::UNUSED });
         program.insert(InstanceKey::new(LOOPBACK, 0, family, packet::VRID), slot)?;

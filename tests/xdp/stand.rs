@@ -87,6 +87,7 @@ fn lend(entry: Entry, slots: u32) -> (Program, Ring) {
     }
     drop(idle);
     let mut program = Program::load_only(slots, &[entry]).unwrap();
+    program.maps().reach(slots as usize).unwrap();
     let ring = program.ring().unwrap();
     (program, ring)
 }

@@ -2,7 +2,7 @@
 //!
 //! Written and read by the ordinary threads only. Nothing here decides anything.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -32,6 +32,8 @@ pub const HISTORY: usize = 16;
 #[derive(Debug, Default)]
 pub struct History {
     inner: Mutex<Inner>,
+    /// Instances that there may be after reloads.
+    room: usize,
     pub events: Events,
     /// A master lacks an object that it did not lack before.
     pub lacking: Notify,
@@ -202,8 +204,15 @@ pub struct Realtime {
 
 impl History {
     pub fn new(instances: usize) -> Self {
-        let instances = vec![InstanceRecord::default(); instances];
-        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }), ..Self::default() }
+        let records = vec![InstanceRecord::default(); instances];
+        let inner = Mutex::new(Inner { instances: records, ..Inner::default() });
+        Self { inner, room: instances, ..Self::default() }
+    }
+
+    /// Lets reloads bring more instances, up to this number.
+    #[must_use]
+    pub fn with_room(self, room: usize) -> Self {
+        Self { room, ..self }
     }
 
     /// Locks the history; keep the guard briefly and never across an await.
@@ -343,11 +352,18 @@ impl History {
     /// The thread that writes them cannot be started.
     pub fn keep_events(&self, folder: &Path, config: &Config) -> io::Result<()> {
         let earlier = self.events.keep(folder)?;
+        let mut latest: HashMap<&str, VecDeque<Arc<Event>>> = HashMap::new();
+        for event in &earlier {
+            let What::Transition { instance, .. } = &event.what else { continue };
+            let of_instance = latest.entry(instance).or_default();
+            if of_instance.len() >= HISTORY {
+                of_instance.pop_front();
+            }
+            of_instance.push_back(Arc::clone(event));
+        }
         for instance in &config.instances {
-            let is_of = |event: &&Arc<Event>| matches!(&event.what, What::Transition { instance: name, .. } if *name == *instance.settings.name);
-            let mut latest: Vec<_> = earlier.iter().rev().filter(is_of).take(HISTORY).cloned().collect();
-            latest.reverse();
-            self.of(instance.id, |record| record.earlier = latest);
+            let earlier = latest.remove(&*instance.settings.name).unwrap_or_default();
+            self.of(instance.id, |record| record.earlier = earlier.into());
         }
         Ok(())
     }
@@ -452,7 +468,12 @@ impl History {
     }
 
     fn of(&self, instance: InstanceId, change: impl FnOnce(&mut InstanceRecord)) {
-        if let Some(record) = self.read().instances.get_mut(instance.index()) {
+        let mut inner = self.read();
+        let records = &mut inner.instances;
+        if instance.index() >= records.len() && instance.index() < self.room {
+            records.resize_with(instance.index() + 1, InstanceRecord::default);
+        }
+        if let Some(record) = records.get_mut(instance.index()) {
             change(record);
         }
     }
@@ -513,6 +534,18 @@ mod tests {
             .collect();
         assert_eq!(epochs, (4..20).collect::<Vec<_>>());
         assert!(inner.instance(InstanceId(1)).is_none());
+    }
+
+    #[test]
+    fn records_are_made_for_instances_that_reloads_bring() {
+        let record = History::new(1).with_room(3);
+        assert!(record.read().instance(InstanceId(2)).is_none());
+        record.forget(InstanceId(2));
+        record.send_failed(InstanceId(2), 1);
+        record.send_failed(InstanceId(3), 1);
+        let inner = record.read();
+        assert!(inner.instance(InstanceId(2)).is_some_and(|it| it.send_failure.is_some()));
+        assert!(inner.instance(InstanceId(3)).is_none());
     }
 
     #[test]

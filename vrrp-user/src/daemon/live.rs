@@ -11,7 +11,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::auth::Ledger;
 use crate::protocol::{
-    Faults, Group, GroupTransition, InstanceSnapshot, Priority, Reason, State, Transition,
+    Faults, Group, GroupTransition, InstanceId, InstanceSnapshot, Priority, Reason, State, Transition,
 };
 
 /// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
@@ -20,6 +20,8 @@ pub const LATENESS_BUCKETS: usize = 24;
 #[derive(Debug)]
 pub struct LiveState {
     pub instances: Box<[LiveInstance]>,
+    /// Of each instance, made when it first signs.
+    pub ledgers: Box<[OnceLock<Arc<Ledger>>]>,
     pub groups: Box<[LiveGroup]>,
     /// How late the engine's timer fired.
     pub engine_lateness: Lateness,
@@ -40,7 +42,7 @@ pub struct LiveInstance {
     /// When `preempt_delay` ends, ns of CLOCK_MONOTONIC; 0 while it does not run.
     preempts_at: AtomicU64,
     /// Transitions by the new [`State`] and by [`Reason`].
-    pub transitions: [[AtomicU64; Reason::ALL.len()]; State::ALL.len()],
+    pub transitions: [[AtomicU32; Reason::ALL.len()]; State::ALL.len()],
     pub epoch: AtomicU64,
     /// When the state was entered, ns of CLOCK_MONOTONIC.
     pub since: AtomicU64,
@@ -70,14 +72,13 @@ pub struct LiveInstance {
     /// ARP requests and neighbour solicitations for each of its addresses reach the program, which drops them without a
     /// lease.
     pub fenced: AtomicBool,
-    /// Made when the instance first signs.
-    pub ledger: OnceLock<Arc<Ledger>>,
 }
 
 impl LiveState {
     pub fn new(instances: usize) -> Self {
         Self {
-            instances: (0..instances).map(|_| LiveInstance::default()).collect(),
+            instances: unused(instances),
+            ledgers: (0..instances).map(|_| OnceLock::new()).collect(),
             groups: Box::default(),
             engine_lateness: Lateness::default(),
             turns: AtomicU64::new(0),
@@ -86,11 +87,33 @@ impl LiveState {
         }
     }
 
+    /// Resets the entry of an instance for another one under the same number.
+    pub fn clear(&self, instance: InstanceId) {
+        if let Some(live) = self.instances.get(instance.index()) {
+            live.clear();
+        }
+        if let Some(ledger) = self.ledger(instance) {
+            ledger.clear();
+        }
+    }
+
+    /// The ledger of an instance that signs.
+    pub fn ledger(&self, instance: InstanceId) -> Option<&Arc<Ledger>> {
+        self.ledgers.get(instance.index())?.get()
+    }
+
     #[must_use]
     pub fn with_groups(mut self, groups: usize) -> Self {
         self.groups = (0..groups).map(|_| LiveGroup::default()).collect();
         self
     }
+}
+
+/// Entries that are no memory until they are used.
+fn unused(instances: usize) -> Box<[LiveInstance]> {
+    let entries = Box::<[LiveInstance]>::new_zeroed_slice(instances);
+    // SAFETY: an entry has nothing but atomic numbers, for which zero is valid.
+    unsafe { entries.assume_init() }
 }
 
 /// A sync group.
@@ -146,8 +169,7 @@ impl LiveGroup {
 }
 
 impl LiveInstance {
-    /// Resets the entry for another instance under the same number.
-    pub fn clear(&self) {
+    fn clear(&self) {
         for byte in [&self.state, &self.reason, &self.priority, &self.faults, &self.rx_path] {
             byte.store(0, Relaxed);
         }
@@ -168,14 +190,10 @@ impl LiveInstance {
             &self.rivalled_nanos,
             &self.unheard_rival_nanos,
         ];
-        for number in numbers.into_iter().chain(self.transitions.iter().flatten()) {
-            number.store(0, Relaxed);
-        }
+        numbers.into_iter().for_each(|number| number.store(0, Relaxed));
+        self.transitions.iter().flatten().for_each(|count| count.store(0, Relaxed));
         self.ifindex.store(0, Relaxed);
         self.fenced.store(false, Relaxed);
-        if let Some(ledger) = self.ledger.get() {
-            ledger.clear();
-        }
     }
 
     /// For how long other masters were heard while master, ns: those that yield, and those whose adverts are refused.

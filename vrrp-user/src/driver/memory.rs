@@ -1,5 +1,7 @@
 //! Residence of this process in memory: what of it is locked, and what is given back.
 
+mod sections;
+
 use std::ffi::{c_int, c_void};
 use std::io;
 
@@ -10,6 +12,21 @@ const AROUND: usize = 256 << 10;
 
 /// mlock2(2): pages are locked when they are touched.
 const MLOCK_ONFAULT: libc::c_uint = 1;
+
+/// Allocations of this many bytes are mappings of their own: they go back to the kernel when they are freed, and only
+/// their touched pages are memory.
+#[cfg(target_env = "gnu")]
+const OWN_MAPPING: c_int = 32 << 10;
+
+/// Has the allocator give large pieces back. Call it first of all. By default glibc's limit grows with what is freed,
+/// up to 32 MiB: what a start needs for a moment would stay.
+pub fn settle_allocator() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING);
+    }
+}
 
 /// Locks every page that the process has in memory, or will touch. Pages are locked when touched (`MCL_ONFAULT`,
 /// Linux 4.4), so that untouched ones are not loaded.
@@ -31,10 +48,13 @@ pub fn trim() {
     }
 }
 
+/// A range of addresses: the first one, and the one after the last.
+type Range = (usize, usize);
+
 /// What [`release_object`] is asked to do, and how it went.
 struct Release {
-    /// Addresses of code that stays. `None`: memory is not locked yet, and all code and all constants go.
-    kept: Option<(usize, usize)>,
+    /// Code that stays. `None`: memory is not locked yet, and all code and all constants go.
+    kept: Option<Range>,
     outcome: io::Result<()>,
 }
 
@@ -52,56 +72,82 @@ pub fn release_program() {
 /// # Errors
 /// The kernel's: code is unmapped, but is not locked again.
 pub fn release_code(kept: &[*const ()]) -> io::Result<()> {
-    release(Some(around(kept)))
+    release(Some(around(kept).unwrap_or((usize::MAX, usize::MAX))))
 }
 
-fn release(kept: Option<(usize, usize)>) -> io::Result<()> {
+fn release(kept: Option<Range>) -> io::Result<()> {
     let mut order = Release { kept, outcome: Ok(()) };
     // SAFETY: the callback reads the headers of what is loaded, and `order`, which lives across the call.
     unsafe { libc::dl_iterate_phdr(Some(release_object), (&raw mut order).cast()) };
     order.outcome
 }
 
-/// Brings in the code between functions, and around them: most of what they call lies there, as the linker keeps the
-/// code of a package together. The constants of the program come in as well, such as tables of jumps. Work that must
-/// not wait for the disk needs its rarest code in memory.
-pub fn bring_in(functions: &[*const ()]) {
-    let mut range = around(functions);
-    // SAFETY: the callback reads the headers of what is loaded, and the range, which lives across the call.
-    unsafe { libc::dl_iterate_phdr(Some(touch_program), (&raw mut range).cast()) };
+/// What [`touch_program`] is asked to do.
+struct Touch {
+    code: Option<Range>,
+    left_out: Vec<Range>,
 }
 
-/// The pages from the first function to the last one, and [`AROUND`] on both sides; without functions: none, at the end
-/// of all addresses.
-fn around(functions: &[*const ()]) -> (usize, usize) {
+/// Brings in the code between functions, and around them: most of what they call lies there, as the linker keeps the
+/// code of a package together. The constants of the program come in as well, such as tables of jumps, except whole
+/// pages of `cold`, and tables for dynamic linking and for panics. Work that must not wait for the disk needs its
+/// rarest code in memory.
+pub fn bring_in(functions: &[*const ()], cold: &'static [u8]) {
+    let places = cold.as_ptr_range();
+    let left_out = vec![(places.start.addr(), places.end.addr())];
+    let mut order = Touch { code: around(functions), left_out };
+    // SAFETY: the callback reads the headers of what is loaded, and the order, which lives across the call.
+    unsafe { libc::dl_iterate_phdr(Some(touch_program), (&raw mut order).cast()) };
+}
+
+/// The pages from the first function to the last one, and [`AROUND`] on both sides; none without functions.
+fn around(functions: &[*const ()]) -> Option<Range> {
     let page = page_size();
     let places = functions.iter().map(|function| function.addr());
-    let (Some(first), Some(last)) = (places.clone().min(), places.max()) else {
-        return (usize::MAX, usize::MAX);
-    };
-    (first.saturating_sub(AROUND) / page * page, last.saturating_add(AROUND) / page * page)
+    let (first, last) = (places.clone().min()?, places.max()?);
+    Some((first.saturating_sub(AROUND) / page * page, last.saturating_add(AROUND) / page * page))
 }
 
-/// Touches the code in a range, and the constants. The program itself is the first object; its libraries are left out.
+/// What is left of a range without others, which are in order.
+fn without((start, end): Range, others: &[Range]) -> Vec<Range> {
+    let mut left = Vec::new();
+    let mut from = start;
+    for &(begin, stop) in others.iter().filter(|(begin, stop)| *begin < end && *stop > start) {
+        if begin > from {
+            left.push((from, begin));
+        }
+        from = from.max(stop);
+    }
+    if from < end {
+        left.push((from, end));
+    }
+    left
+}
+
+/// Touches the code in ranges, and the constants. The program itself is the first object; its libraries are left out.
 ///
 /// # Safety
-/// `info` must describe a loaded object, and `range` point to two addresses.
-unsafe extern "C" fn touch_program(info: *mut libc::dl_phdr_info, _: usize, range: *mut c_void) -> c_int {
+/// `info` must describe a loaded object, and `order` point to a [`Touch`].
+unsafe extern "C" fn touch_program(info: *mut libc::dl_phdr_info, _: usize, order: *mut c_void) -> c_int {
     // SAFETY: the caller's promise.
-    let (base, headers, (first, last)) = unsafe {
+    let (base, headers, order) = unsafe {
         let info = &*info;
         let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-        (info.dlpi_addr, headers, *range.cast::<(usize, usize)>())
+        (info.dlpi_addr, headers, &*order.cast::<Touch>())
     };
-    // The tables of unwinding are at the end of the constants, and are used by panics alone.
-    let frames = headers.iter().find(|it| it.p_type == libc::PT_GNU_EH_FRAME);
-    let frames = frames.map_or(u64::MAX, |it| base.wrapping_add(it.p_vaddr));
-    let frames = usize::try_from(frames).unwrap_or(usize::MAX);
+    let page = page_size();
+    // Pages that hold something else as well are touched.
+    let whole = |&(start, end): &Range| (start.next_multiple_of(page), end / page * page);
+    let mut cold: Vec<Range> = order.left_out.iter().map(whole).collect();
+    cold.extend(sections::cold(usize::try_from(base).unwrap_or_default()).iter().map(whole));
+    cold.sort_unstable();
     for segment in headers.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0) {
         let (start, end) = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
         let is_code = segment.p_flags & libc::PF_X != 0;
-        let (from, to) = if is_code { (first.max(start), last.min(end)) } else { (start, end.min(frames)) };
-        for place in (from..to).step_by(page_size()) {
+        let within = |&(from, to): &Range| (from.max(start), to.min(end));
+        let wanted: Vec<Range> =
+            if is_code { order.code.iter().map(within).collect() } else { without((start, end), &cold) };
+        for place in wanted.into_iter().flat_map(|(from, to)| (from..to).step_by(page)) {
             // SAFETY: within a loaded segment, which is readable.
             unsafe { std::ptr::with_exposed_provenance::<u8>(place).read_volatile() };
         }
@@ -110,14 +156,15 @@ unsafe extern "C" fn touch_program(info: *mut libc::dl_phdr_info, _: usize, rang
 }
 
 /// The first page of a segment, and its end.
-fn extent(start: u64, length: u64) -> (usize, usize) {
+fn extent(start: u64, length: u64) -> Range {
     let page = page_size();
     let start = usize::try_from(start).unwrap_or(usize::MAX);
     let end = start.saturating_add(usize::try_from(length).unwrap_or(0));
     (start / page * page, end)
 }
 
-fn page_size() -> usize {
+/// Bytes of a page.
+pub fn page_size() -> usize {
     sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok()).unwrap_or(4096)
 }
 
@@ -131,7 +178,6 @@ unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, ord
         (info.dlpi_addr, headers, &mut *order.cast::<Release>())
     };
     let is_locked = order.kept.is_some();
-    let (kept_from, kept_to) = order.kept.unwrap_or((usize::MAX, usize::MAX));
     // The kernel's own object, the vdso, is none of a file.
     let is_file =
         headers.iter().any(|header| header.p_flags & libc::PF_W != 0 && header.p_type == libc::PT_LOAD);
@@ -139,8 +185,8 @@ unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, ord
     let clean =
         headers.iter().filter(|header| header.p_flags & libc::PF_W == 0 && header.p_type == libc::PT_LOAD);
     for segment in clean.filter(|header| is_file && (!is_locked || header.p_flags & libc::PF_X != 0)) {
-        let (start, end) = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
-        for (from, to) in [(start, end.min(kept_from)), (start.max(kept_to), end)] {
+        let segment = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
+        for (from, to) in without(segment, order.kept.as_slice()) {
             // SAFETY: within a private mapping of a file that was never written to, and from the start of a page.
             let released = unsafe { release_pages(from, to, is_locked) };
             if released.is_err() {
@@ -195,7 +241,7 @@ mod tests {
     }
 
     /// Which pages of a range this process has mapped. mincore(2) tells of the page cache instead.
-    fn mapped((from, to): (usize, usize)) -> Vec<bool> {
+    fn mapped((from, to): Range) -> Vec<bool> {
         let page = page_size();
         let mut entries = vec![0_u8; (to - from) / page * 8];
         let pagemap = File::open("/proc/self/pagemap").unwrap();
@@ -218,9 +264,9 @@ mod tests {
     fn code_that_is_kept_stays_where_it_was() {
         let _alone = ALONE.lock();
         let kept = [release_code as *const ()];
-        let range = around(&kept);
+        let range = around(&kept).unwrap();
         // The whole program.
-        bring_in(&[std::ptr::null(), std::ptr::without_provenance(usize::MAX)]);
+        bring_in(&[std::ptr::null(), std::ptr::without_provenance(usize::MAX)], &[]);
         let (before, pages) = (resident(), mapped(range));
         assert!(pages.iter().filter(|page| **page).count() >= AROUND / page_size(), "{pages:?}");
         // Fails if so much must not be locked.
@@ -233,8 +279,33 @@ mod tests {
         }
     }
 
+    /// Of many pages, as the kernel maps some around each that is touched.
+    static COLD: [u8; 4 << 20] = [1; 4 << 20];
+
+    #[test]
+    fn cold_constants_are_left_out() {
+        let _alone = ALONE.lock();
+        release_program();
+        bring_in(&[], &COLD);
+        let page = page_size();
+        let start = COLD.as_ptr().addr().next_multiple_of(page);
+        let middle = mapped((start + (1 << 20), start + (3 << 20)));
+        assert!(!middle.contains(&true), "{} pages", middle.iter().filter(|page| **page).count());
+        bring_in(&[], &[]);
+        assert!(!mapped((start, start + (3 << 20))).contains(&false));
+    }
+
     #[test]
     fn without_functions_nothing_is_kept() {
-        assert_eq!(around(&[]), (usize::MAX, usize::MAX));
+        assert_eq!(around(&[]), None);
+        assert_eq!(without((1, 9), &[]), [(1, 9)]);
+    }
+
+    #[test]
+    fn ranges_are_cut_out() {
+        assert_eq!(without((10, 90), &[(0, 20), (30, 40), (80, 99)]), [(20, 30), (40, 80)]);
+        assert_eq!(without((10, 90), &[(0, 5), (95, 99)]), [(10, 90)]);
+        assert_eq!(without((10, 90), &[(20, 50), (30, 40)]), [(10, 20), (50, 90)]);
+        assert_eq!(without((10, 90), &[(0, 99)]), []);
     }
 }

@@ -93,10 +93,10 @@ impl Store {
     pub fn prepare(&self, config: &Config, live: &LiveState) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for instance in &config.instances {
-            let Some(live) = live.instances.get(instance.id.index()).filter(|_| signs(instance)) else {
+            let Some(ledger) = live.ledgers.get(instance.id.index()).filter(|_| signs(instance)) else {
                 continue;
             };
-            let ledger = live.ledger.get_or_init(|| Arc::new(Ledger::new(SENDERS)));
+            let ledger = ledger.get_or_init(|| Arc::new(Ledger::new(SENDERS)));
             if ledger.notes().next().is_none()
                 && let Some(kept) = known.get(&key(instance))
             {
@@ -110,7 +110,7 @@ impl Store {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = parse(&text);
         for instance in &config.instances {
-            if let Some(ledger) = live.instances.get(instance.id.index()).and_then(|it| it.ledger.get()) {
+            if let Some(ledger) = live.ledger(instance.id) {
                 ledger.clear();
             }
         }
@@ -141,8 +141,8 @@ impl Store {
     fn write(&self, context: &DaemonContext, first: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known.clone();
-        for (instance, live) in context.instances() {
-            if let Some(ledger) = live.ledger.get().filter(|_| signs(instance)) {
+        for (instance, _) in context.instances() {
+            if let Some(ledger) = context.live.ledger(instance.id).filter(|_| signs(instance)) {
                 let kept = known.entry(key(instance)).or_default();
                 kept.sent = ledger.sent().or(kept.sent);
                 kept.heard.extend(ledger.notes().map(|note| (note.mark.source, note.mark.sequence)));
@@ -225,8 +225,8 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 /// Warns once when a sender's clock comes to be more than half of the window off, and reports once when it is back.
 fn warn_of_skew(context: &DaemonContext, told: &mut HashSet<(u32, IpAddr)>) {
-    for (instance, live) in context.instances() {
-        let (Some(hmac), Some(ledger)) = (hmac(instance), live.ledger.get()) else { continue };
+    for (instance, _) in context.instances() {
+        let (Some(hmac), Some(ledger)) = (hmac(instance), context.live.ledger(instance.id)) else { continue };
         for Note { mark, skew } in ledger.notes() {
             let Some(skew) = skew else { continue };
             let (name, peer) = (&*instance.settings.name, mark.source);

@@ -5,6 +5,7 @@
 //! addresses.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -191,7 +192,7 @@ impl Engine {
 }
 
 pub(super) fn gate(live: &LiveState, index: usize, settings: &InstanceSettings) -> Option<Gate> {
-    Gate::open(settings, live.instances.get(index).and_then(|live| live.ledger.get()))
+    Gate::open(settings, live.ledgers.get(index).and_then(OnceLock::get))
 }
 
 /// Refused by this host, as opposed to unreachable: a peer without a route, or whose neighbour entry has failed, may be

@@ -73,6 +73,8 @@ pub enum AdoptError {
     Room(#[from] NoRoom),
     #[error("cannot make interfaces with virtual MAC addresses: {0}")]
     Vmacs(#[source] io::Error),
+    #[error("cannot map the program's memory for more instances: {0}")]
+    Maps(#[source] io::Error),
     #[error("cannot read the addresses of the host: {0}")]
     Residue(#[source] io::Error),
 }
@@ -270,9 +272,7 @@ impl Interfaces<'_> {
         let changes = Changes::between(&self.config, &config, self.results(), &steerings);
         for configured in &changes.configured {
             if self.config.instance(configured.id).is_none() {
-                if let Some(live) = self.context.live.instances.get(configured.id.index()) {
-                    live.clear();
-                }
+                self.context.live.clear(configured.id);
                 self.context.history.forget(configured.id);
             }
         }
@@ -292,6 +292,8 @@ impl Interfaces<'_> {
     /// Gives the instances their numbers, and clears what an earlier run has left in the way of new ones.
     fn make_room(&self, config: &mut Config) -> Result<(), AdoptError> {
         succeed(&self.config, config, self.context.live.instances.len())?;
+        let slots = config.instances.iter().map(|instance| instance.id.index() + 1).max();
+        self.context.maps.reach(slots.unwrap_or(0)).map_err(AdoptError::Maps)?;
         run::remove_residue(config, Some(&self.config)).map_err(AdoptError::Residue)
     }
 

@@ -74,7 +74,7 @@ impl EventRow {
         let transitions = State::ALL.into_iter().zip(&live.transitions).flat_map(|(to, counts)| {
             Reason::ALL.into_iter().zip(counts).map(move |(reason, count)| {
                 let labels = [("to", to.as_str()), ("reason", reason.as_str())];
-                row(EventKind::Transitions, labels, count.load(Relaxed))
+                row(EventKind::Transitions, labels, count.load(Relaxed).into())
             })
         });
         let rejects = Reject::ALL

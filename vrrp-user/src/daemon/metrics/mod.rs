@@ -29,6 +29,7 @@ use exposition::Exposition;
 use family::Labels;
 pub use text::Format;
 
+use super::auth::Ledger;
 use super::history::InstanceRecord;
 use super::host::reception::ReceptionFault;
 use super::live::LiveInstance;
@@ -93,6 +94,7 @@ struct Scrape {
 struct Reading<'a> {
     settings: &'a InstanceSettings,
     live: &'a LiveInstance,
+    ledger: Option<&'a Ledger>,
     counters: Counters,
     /// The rest of its lease.
     lease: Duration,
@@ -149,6 +151,7 @@ impl Scrape {
         Reading {
             settings,
             live,
+            ledger: self.context.live.ledger(config.id).map(|it| &**it),
             lease: self.context.lease(config.id, self.now).unwrap_or_default(),
             down_interval: down_interval(settings, priority(settings, live), master),
             since: past.and_then(|past| past.since),

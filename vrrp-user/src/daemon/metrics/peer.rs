@@ -38,7 +38,7 @@ impl Scrape {
             |row| {
                 for reading in readings {
                     for (address, peer) in &reading.peers {
-                        if let Some(micros) = skew(reading.settings, reading.live, peer) {
+                        if let Some(micros) = skew(reading.settings, reading.ledger, peer) {
                             row(&reading.labels_and("peer", address), skew_seconds(micros))?;
                         }
                     }

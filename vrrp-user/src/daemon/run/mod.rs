@@ -37,6 +37,7 @@ use super::process::runtime_dir::{self, RuntimeDir};
 use super::status::DaemonContext;
 use crate::driver::clock;
 use crate::driver::maps::Maps;
+use crate::driver::memory;
 use crate::driver::ownership;
 use crate::driver::shortage;
 use crate::driver::time_namespace::{self, UnknownOffset};
@@ -53,12 +54,22 @@ const GUARD_ENDS: Duration = Duration::from_secs(1);
 /// # Errors
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Result<(), RunError> {
+    memory::settle_allocator();
     if let Err(error) = shortage::raise_descriptor_limit() {
         warn!(%error, "cannot raise the limit of descriptors (RLIMIT_NOFILE)");
     }
     let offset = settle_clock();
     let started = clock::now();
     let First { usable: Usable { mut config, loaded }, stale } = prepare::load_first(options)?;
+    let (mode, slots) = (options.mode, slots(config.instances.len()));
+    let interfaces = prepare::interfaces(&config);
+    // Beside the rest: the kernel verifies the program for some 50 ms.
+    let loading = thread::Builder::new()
+        .name("loader".to_owned())
+        .spawn(move || load_program(mode, slots, &interfaces, offset))?;
+    if stale.is_none() {
+        prepare::warn_of(&loaded, options);
+    }
     let disabled = prepare::prepare(&mut config)?;
     prepare::present(&config.globals.process, options);
     // A reload refuses new mistakes.
@@ -77,11 +88,6 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (guard, is_silent) = (OnceCell::new(), options.process.is_silent);
-    let slots = slots(config.instances.len());
-    let mode = options.mode;
-    // Beside the rest: the kernel verifies the program for some 50 ms.
-    let loading =
-        thread::Builder::new().name("loader".to_owned()).spawn(move || load_program(mode, slots, offset))?;
     // First of all: the guard of a dead daemon would remove what is made here.
     runtime.block_on(start_guard(&guard, folder.path(), predecessor.is_some(), is_silent));
     if predecessor.is_none() {
@@ -91,6 +97,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // They are removed at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let (program, ring, maps) = loading.join().map_err(|_| io::Error::other("the loader has panicked"))??;
+    maps.reach(config.instances.len())?;
     if predecessor.is_some() {
         // The other daemon's fence decides until it leaves.
         maps.open_fence();
@@ -100,7 +107,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         // Every group has a member.
         live: Arc::new(LiveState::new(room).with_groups(room)),
         maps,
-        history: Arc::new(History::new(room)),
+        history: Arc::new(History::new(config.instances.len()).with_room(room)),
         router_id: prepare::router_id(&config),
         started,
         config: Arc::new(config),
@@ -111,7 +118,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let store = Arc::new(Store::open(&options.runtime_dir));
     store.prepare(&context.config, &context.live);
-    let queues = Queues::new(room)?;
+    let queues = Queues::new(context.config.instances.len(), room)?;
     let prepared = Prepared {
         options,
         folder: &folder,
@@ -157,12 +164,18 @@ fn settle_clock() -> Result<(), UnknownOffset> {
 
 /// The program with its maps; without a program, maps of the same layout in private memory. If the offset of the clock
 /// is unknown, the program's stamps mean nothing here.
-fn load_program(mode: XdpMode, slots: u32, offset: Result<(), UnknownOffset>) -> io::Result<Loaded> {
+fn load_program(
+    mode: XdpMode,
+    slots: u32,
+    interfaces: &[Arc<str>],
+    offset: Result<(), UnknownOffset>,
+) -> io::Result<Loaded> {
     let private = |reason| Ok((Err(reason), None, Arc::new(Maps::anonymous(slots)?)));
-    if mode == XdpMode::Socket {
+    let Some(mode) = mode.of_program() else {
         return private("the socket was requested".to_owned());
-    }
-    let loaded = Program::load(slots).and_then(|mut program| Ok((program.ring()?, program)));
+    };
+    let loaded =
+        Program::load_for(slots, interfaces, mode).and_then(|mut program| Ok((program.ring()?, program)));
     match loaded {
         Ok(_) if let Err(unknown) = &offset => private(unknown.to_string()),
         Ok((ring, program)) => {

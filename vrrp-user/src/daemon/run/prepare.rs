@@ -102,8 +102,12 @@ fn restore(
 }
 
 fn read_first(options: &RunOptions) -> Result<First, RunError> {
-    let usable = load(&options.reader(), options)?;
-    let warnings = &usable.loaded.diagnostics;
+    Ok(First { usable: load(&options.reader(), options)?, stale: None })
+}
+
+/// Logs the warnings about a configuration that its file has.
+pub(super) fn warn_of(loaded: &Loaded, options: &RunOptions) {
+    let warnings = &loaded.diagnostics;
     let left_out = warnings.iter().filter(|warning| warning.severity == Severity::LeftOut).count();
     if left_out > 0 {
         warn!(
@@ -111,10 +115,17 @@ fn read_first(options: &RunOptions) -> Result<First, RunError> {
             options.config.display()
         );
     }
-    for warning in warnings.iter().chain(&usable.loaded.traps()) {
+    for warning in warnings.iter().chain(&loaded.traps()) {
         warn!("{warning}");
     }
-    Ok(First { usable, stale: None })
+}
+
+/// The interfaces of all instances, each once.
+pub(super) fn interfaces(config: &Config) -> Vec<Arc<str>> {
+    let mut all: Vec<_> = config.instances.iter().map(|it| Arc::clone(&it.settings.interface)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Checks what the process may do and what scripts it may run; returns those that it may not.

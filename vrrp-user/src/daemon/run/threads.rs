@@ -25,11 +25,14 @@ use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
 use crate::driver::socket::{AdvertSender, Announcer, Outgoing};
-use crate::driver::xdp::Ring;
+use crate::driver::xdp::{Program, Ring};
 use crate::protocol::{Event, Router};
 
 /// Entries of the queues to and from the engine, for each slot: all instances may change state at once.
 const QUEUE_PER_SLOT: usize = 2;
+
+/// Entries of the queue to the engine, for each instance of the start.
+const INPUTS_PER_INSTANCE: usize = 5;
 
 /// Least entries of a queue: few instances may have many inputs.
 const QUEUE_MIN: usize = 512;
@@ -45,15 +48,15 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Queues for the instances of this many slots.
+    /// Queues for this many instances and slots.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub(super) fn new(slots: usize) -> io::Result<Self> {
+    pub(super) fn new(instances: usize, slots: usize) -> io::Result<Self> {
         let entries = slots.saturating_mul(QUEUE_PER_SLOT).max(QUEUE_MIN);
         // At the start, an interface and a virtual MAC interface of each instance may each be reported twice before the
-        // engine takes an input.
-        let inputs = queue(entries.saturating_mul(2))?;
+        // engine takes an input. Later ones can wait: a report of an interface is tried again.
+        let inputs = queue(instances.saturating_mul(INPUTS_PER_INSTANCE).max(QUEUE_MIN))?;
         Ok(Self { inputs, commands: queue(entries)?, reports: queue(entries)? })
     }
 }
@@ -102,7 +105,7 @@ pub(super) fn start_threads(
     memory::release_program();
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
     if options.realtime && locked.is_ok() {
-        memory::bring_in(&real_time_code());
+        memory::bring_in(&real_time_code(), Program::object());
         tokio::spawn(release_start());
     }
     let process = &config.globals.process;

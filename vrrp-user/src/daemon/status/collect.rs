@@ -19,6 +19,7 @@ use super::{
     PriorityPair, ReceptionFault, SCHEMA, Status, Steering, Tracked, Vmac, Webhook,
 };
 use crate::config;
+use crate::daemon::auth::Ledger;
 use crate::daemon::events::What;
 use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
@@ -136,6 +137,7 @@ impl DaemonContext {
         let since = Timestamp::from_nanos(live.since.load(Relaxed));
         let peers: Vec<PeerEntry> = self.maps.peers(id.0).map(|(_, peer)| peer).collect();
         let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
+        let ledger = self.live.ledger(id).map(|it| &**it);
         Instance {
             name: settings.name.to_string(),
             interface: settings.interface.to_string(),
@@ -162,7 +164,7 @@ impl DaemonContext {
             master: master.map(|peer| source(peer, settings.family)),
             peers: peers
                 .iter()
-                .map(|peer| self::peer(peer, settings, skew(settings, live, peer), now))
+                .map(|peer| self::peer(peer, settings, skew(settings, ledger, peer), now))
                 .collect(),
             differences: self.differing_from(config, live, now),
             rejected: self.rejected_by(config, live, unknown_routers, now),
@@ -302,9 +304,9 @@ pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
 }
 
 /// How far the clock of a peer whose adverts are signed is ahead of ours, in µs.
-pub(crate) fn skew(settings: &InstanceSettings, live: &LiveInstance, peer: &PeerEntry) -> Option<i64> {
+pub(crate) fn skew(settings: &InstanceSettings, ledger: Option<&Ledger>, peer: &PeerEntry) -> Option<i64> {
     let source = narrow(settings.family, peer.source);
-    let ledger = live.ledger.get().filter(|_| matches!(settings.auth, Auth::Hmac(_)))?;
+    let ledger = ledger.filter(|_| matches!(settings.auth, Auth::Hmac(_)))?;
     ledger.notes().find(|note| note.mark.source == source)?.skew
 }
 

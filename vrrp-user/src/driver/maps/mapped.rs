@@ -6,12 +6,14 @@
 use std::io;
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use vrrp_ebpf::map::{Budget, Lease, Peer, Rejected, RulesPair, Watch};
+
+use crate::driver::memory::page_size;
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
@@ -35,11 +37,16 @@ unsafe impl Record for Lease {}
 // SAFETY: as above.
 unsafe impl Record for Budget {}
 
-/// An array in memory that the kernel may write.
+/// An array in memory that the kernel may write. The kernel maps every page at once, whether it is used or not, so only
+/// the first entries are mapped; the addresses of all are reserved.
 pub(super) struct Mapped<T> {
     base: NonNull<T>,
     len: usize,
     bytes: NonZeroUsize,
+    /// Entries that are mapped; there is no other.
+    ready: AtomicUsize,
+    /// The map; `None` for private memory, which is all mapped.
+    map: Option<OwnedFd>,
 }
 
 // SAFETY: all accesses are atomic.
@@ -56,20 +63,43 @@ impl<T> std::fmt::Debug for Mapped<T> {
 impl<T: Record> Mapped<T> {
     pub(super) fn anonymous(len: u32) -> io::Result<Self> {
         let (len, bytes) = extent::<T>(len)?;
-        // SAFETY: a fresh anonymous mapping aliases nothing.
-        let base = unsafe {
-            mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE)?
-        };
-        Ok(Self { base: base.cast(), len, bytes })
+        let base = reserve(bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+        Ok(Self { base: base.cast(), len, bytes, ready: AtomicUsize::new(len), map: None })
     }
 
+    /// The array of a map, of which no entry is mapped yet.
     pub(super) fn of_map(map: BorrowedFd<'_>, len: u32) -> io::Result<Self> {
         let (len, bytes) = extent::<T>(len)?;
-        // SAFETY: a fresh mapping; the kernel keeps the array alive as long as it is mapped.
-        let base = unsafe {
-            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, map, 0)?
-        };
-        Ok(Self { base: base.cast(), len, bytes })
+        let map = Some(map.try_clone_to_owned()?);
+        let base = reserve(bytes, ProtFlags::PROT_NONE)?;
+        Ok(Self { base: base.cast(), len, bytes, ready: AtomicUsize::new(0), map })
+    }
+
+    /// Maps the first `entries` entries, or all if there are fewer. Only one thread may call it.
+    pub(super) fn reach(&self, entries: usize) -> io::Result<()> {
+        let entries = entries.min(self.len);
+        let ready = self.ready.load(Ordering::Relaxed);
+        let (Some(map), true) = (&self.map, entries > ready) else { return Ok(()) };
+        let page = page_size();
+        let [from, to] = [ready, entries].map(|it| (it * size_of::<T>()).next_multiple_of(page));
+        if let Some(length) = NonZeroUsize::new(to - from) {
+            let offset = i64::try_from(from).map_err(io::Error::other)?;
+            let at = NonZeroUsize::new(self.base.as_ptr().addr() + from);
+            // SAFETY: it replaces reserved pages, to which nothing points: no entry in them is ready. The kernel keeps
+            // the array alive as long as it is mapped.
+            unsafe {
+                mmap(
+                    at,
+                    length,
+                    ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                    MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
+                    map,
+                    offset,
+                )?;
+            }
+        }
+        self.ready.store(entries, Ordering::Release);
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -79,9 +109,10 @@ impl<T: Record> Mapped<T> {
     /// The words of a record.
     pub(super) fn words(&self, index: u32) -> Option<&[AtomicU64]> {
         let index = index as usize;
-        // SAFETY: the index lies within the mapping, which is aligned for words, as records are, and lives as long as
-        // self; all accesses are atomic.
-        (index < self.len).then(|| unsafe {
+        let ready = self.ready.load(Ordering::Acquire);
+        // SAFETY: the index lies within what is mapped, which is aligned for words, as records are, and lives as long
+        // as self; all accesses are atomic.
+        (index < ready).then(|| unsafe {
             std::slice::from_raw_parts(
                 self.base.as_ptr().add(index).cast::<AtomicU64>(),
                 size_of::<T>() / WORD,
@@ -147,6 +178,12 @@ impl<T> Drop for Mapped<T> {
 
 const fn is_of_words<T>() -> bool {
     size_of::<T>().is_multiple_of(WORD) && align_of::<T>() == align_of::<u64>()
+}
+
+/// Fresh private memory, in whole pages.
+fn reserve(bytes: NonZeroUsize, access: ProtFlags) -> io::Result<NonNull<std::ffi::c_void>> {
+    // SAFETY: a fresh anonymous mapping aliases nothing.
+    Ok(unsafe { mmap_anonymous(None, bytes, access, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE)? })
 }
 
 /// The kernel aligns array elements to 8 bytes; all our layouts are multiples of that.

@@ -85,7 +85,8 @@ impl Maps {
         })
     }
 
-    /// The program's arrays. They must have been created with `BPF_F_MMAPABLE`.
+    /// The program's arrays. They must have been created with `BPF_F_MMAPABLE`. No slot can be used before
+    /// [`Self::reach`].
     ///
     /// # Errors
     /// An array could not be mapped.
@@ -111,6 +112,20 @@ impl Maps {
 
     pub fn slots(&self) -> u32 {
         u32::try_from(self.rules.len()).unwrap_or(0)
+    }
+
+    /// Lets the first `slots` slots be used, of those that there are. Memory is mapped for these only. Only one thread
+    /// may call it.
+    ///
+    /// # Errors
+    /// An array could not be mapped.
+    pub fn reach(&self, slots: usize) -> io::Result<()> {
+        self.watch.reach(slots)?;
+        self.peers.reach(slots.saturating_mul(PEERS_PER_SLOT as usize))?;
+        self.rejected.reach(slots.saturating_mul(REJECTS_PER_SLOT as usize))?;
+        self.leases.reach(slots)?;
+        // Last: a slot that has rules has the rest.
+        self.rules.reach(slots)
     }
 
     /// The entry of a sender, for an instance with a list of allowed senders.

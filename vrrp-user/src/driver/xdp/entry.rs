@@ -31,7 +31,7 @@ pub(super) struct Loaded {
     pub(super) verification: Duration,
 }
 
-/// Every entry, or why it is not available.
+/// Every entry that was asked for, or why it is not available.
 #[derive(Debug)]
 pub(super) struct Entries(HashMap<Entry, Result<Loaded, LoadError>>);
 
@@ -62,40 +62,38 @@ impl Entry {
 }
 
 impl Entries {
-    /// Loads the `wanted` entries, all at once: the kernel verifies each for some 40 ms.
+    /// Loads these entries, all at once: the kernel verifies each for some 40 ms. If the kernel refuses all of them,
+    /// loads the others.
     ///
     /// # Errors
-    /// The kernel refuses all of them: the reason for the last one.
+    /// The kernel refuses every entry: the reason for the last one.
     pub(super) fn load(ebpf: &mut Ebpf, wanted: &[Entry]) -> Result<Self, LoadError> {
-        let mut programs: HashMap<&str, &mut Program> = ebpf.programs_mut().collect();
-        let mut entries: HashMap<_, _> = thread::scope(|scope| {
-            let threads = wanted.iter().map(|&entry| {
-                let own: Vec<_> =
-                    entry.names().iter().filter_map(|name| Some((*name, programs.remove(name)?))).collect();
-                (entry, thread::Builder::new().spawn_scoped(scope, move || first(own)))
-            });
-            let threads: Vec<_> = threads.collect();
-            let ended = threads.into_iter().map(|(entry, thread)| Some((entry, thread.ok()?.join().ok()?)));
-            ended.flatten().collect()
-        });
-        for &entry in wanted {
-            // No thread could be started.
-            entries.entry(entry).or_insert_with(|| {
-                let own = ebpf.programs_mut().filter_map(|(name, program)| {
-                    Some((*entry.names().iter().find(|it| **it == name)?, program))
-                });
-                let mut own: Vec<_> = own.collect();
-                own.sort_by_key(|(name, _)| entry.names().iter().position(|it| it == name));
-                first(own)
-            });
+        let mut entries = Self(at_once(ebpf, wanted));
+        if !entries.0.values().any(Result::is_ok) {
+            for entry in Entry::ALL {
+                let _ = entries.ensure(ebpf, entry);
+            }
         }
-        if entries.values().any(Result::is_ok) {
-            return Ok(Self(entries));
+        if entries.0.values().any(Result::is_ok) {
+            return Ok(entries);
         }
-        let refused = wanted.iter().rev().find_map(|entry| entries.remove(entry)?.err());
+        let refused = Entry::ALL.into_iter().rev().find_map(|entry| entries.0.remove(&entry)?.err());
         Err(refused.unwrap_or(LoadError::NotBuilt))
     }
 
+    /// The entry, which is loaded now if it was not before.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub(super) fn ensure(&mut self, ebpf: &mut Ebpf, entry: Entry) -> Result<Loaded, &LoadError> {
+        let loaded = self.0.entry(entry).or_insert_with(|| first(programs(ebpf, entry)));
+        loaded.as_ref().copied()
+    }
+
+    /// The entry, if it was loaded.
+    ///
+    /// # Errors
+    /// It was not, or the kernel has refused it.
     pub(super) fn get(&self, entry: Entry) -> Result<Loaded, &LoadError> {
         match self.0.get(&entry) {
             Some(Ok(loaded)) => Ok(*loaded),
@@ -103,6 +101,31 @@ impl Entries {
             None => Err(&LoadError::NotBuilt),
         }
     }
+}
+
+/// Loads each entry on a thread of its own; one without a thread is left out.
+fn at_once(ebpf: &mut Ebpf, wanted: &[Entry]) -> HashMap<Entry, Result<Loaded, LoadError>> {
+    let mut all: HashMap<&str, &mut Program> = ebpf.programs_mut().collect();
+    thread::scope(|scope| {
+        let start = |entry: &Entry| {
+            let own: Vec<_> =
+                entry.names().iter().filter_map(|name| Some((*name, all.remove(name)?))).collect();
+            (*entry, thread::Builder::new().spawn_scoped(scope, move || first(own)))
+        };
+        let threads: Vec<_> = wanted.iter().map(start).collect();
+        let ended = threads.into_iter().map(|(entry, thread)| Some((entry, thread.ok()?.join().ok()?)));
+        ended.flatten().collect()
+    })
+}
+
+/// The programs of an entry, best first.
+fn programs(ebpf: &mut Ebpf, entry: Entry) -> Vec<(&'static str, &mut Program)> {
+    let own = ebpf
+        .programs_mut()
+        .filter_map(|(name, program)| Some((*entry.names().iter().find(|it| **it == name)?, program)));
+    let mut own: Vec<_> = own.collect();
+    own.sort_by_key(|(name, _)| entry.names().iter().position(|it| it == name));
+    own
 }
 
 /// Loads the best program of an entry whose flags the kernel knows.

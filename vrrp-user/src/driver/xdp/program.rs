@@ -15,6 +15,7 @@ use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArra
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, include_bytes_aligned};
+use nix::net::if_::if_nametoindex;
 use vrrp_ebpf::map::{
     AllowedPeer, AllowedPeerKey, InstanceKey, PEERS_PER_SLOT, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
 };
@@ -47,6 +48,9 @@ pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR")
 const LEASES_PER_SLOT: u32 = 32;
 const LEASES_MIN: u32 = 16_384;
 
+/// Interfaces whose kind is looked at before the program is loaded. Those of one host are mostly of one kind.
+const LOOKED_AT: usize = 16;
+
 /// Allowed peers per slot, on average.
 const ALLOWED_PEERS_PER_SLOT: u32 = 32;
 
@@ -63,6 +67,8 @@ pub struct Program {
     pub(super) leases: BpfHashMap<MapData, Leased, u32>,
     pub(super) locals: BpfHashMap<MapData, Local, u32>,
     maps: Arc<Maps>,
+    /// Entries that are loaded later refer to these descriptors.
+    _arrays: [MapData; 5],
     /// All maps by name, for pinning.
     pub(super) all: Vec<(String, MapData)>,
     pins: Option<Pins>,
@@ -77,7 +83,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Loads the program with maps for `slots` instances.
+    /// Loads the program with maps for `slots` instances, and every entry.
     ///
     /// # Errors
     /// See [`LoadError`]; the caller may continue with sockets.
@@ -85,11 +91,25 @@ impl Program {
         Self::load_only(slots, &Entry::ALL)
     }
 
-    /// As [`Self::load`], with these entries alone; nothing can be attached to the hooks of the others.
+    /// As [`Self::load`], with those entries alone that `mode` puts first on these interfaces; the kernel verifies
+    /// others when a receive path needs them.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_for(slots: u32, interfaces: &[Arc<str>], mode: Mode) -> Result<Self, LoadError> {
+        Self::load_only(slots, &first_entries(interfaces, mode))
+    }
+
+    /// The object that it is loaded from, which is not needed afterwards.
+    pub fn object() -> &'static [u8] {
+        OBJECT
+    }
+
+    /// As [`Self::load`], with these entries alone; the kernel verifies others when a receive path needs them.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load_only(slots: u32, entries: &[Entry]) -> Result<Self, LoadError> {
+    pub fn load_only(slots: u32, wanted: &[Entry]) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -117,7 +137,7 @@ impl Program {
             .map_max_entries("MLD_SOURCE_MACS", slots.saturating_mul(MLD_SOURCE_MACS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
-        let entries = Entries::load(&mut ebpf, entries)?;
+        let entries = Entries::load(&mut ebpf, wanted)?;
         let all = every_map(&ebpf)?;
         let keys = typed(&mut ebpf, "KEYS")?;
         let shortcuts = typed(&mut ebpf, "SHORTCUTS")?;
@@ -125,7 +145,7 @@ impl Program {
         let leases = typed(&mut ebpf, "LEASES")?;
         let locals = typed(&mut ebpf, "LOCALS")?;
         let macs = typed(&mut ebpf, "MLD_SOURCE_MACS")?;
-        let maps = Arc::new(share(&mut ebpf, slots)?);
+        let (maps, arrays) = share(&mut ebpf, slots)?;
         Ok(Self {
             ebpf,
             entries,
@@ -134,7 +154,8 @@ impl Program {
             allowed_peers,
             leases,
             locals,
-            maps,
+            maps: Arc::new(maps),
+            _arrays: arrays,
             all,
             pins: None,
             owner: Name::of(Path::new("")),
@@ -178,7 +199,7 @@ impl Program {
         let mut taken = None;
         let attached = attach::climb(ifindex, interface, mode, &ground, |rx_path| {
             let loaded = entries
-                .get(attach::entry(rx_path))
+                .ensure(ebpf, attach::entry(rx_path))
                 .map_err(|error| Obstacle::NotLoaded(error.to_string()))?;
             let mut fresh = || Link::attach(ebpf, loaded.name, ifindex, interface, rx_path, owner);
             taken = Some(match pins {
@@ -270,7 +291,7 @@ impl Program {
             else {
                 continue;
             };
-            let Ok(loaded) = self.entries.get(Entry::Xdp) else { break };
+            let Ok(loaded) = self.entries.ensure(&mut self.ebpf, Entry::Xdp) else { break };
             let replaced = xdp(&mut self.ebpf, loaded.name)
                 .and_then(|program| program.attach_to_link(link).and_then(|id| program.take_link(id)));
             if let Ok(link) = replaced
@@ -463,8 +484,21 @@ fn typed<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Resu
     M::try_from(take(ebpf, name)?).map_err(|error| LoadError::from_map(&error))
 }
 
-/// Maps the arrays into this process.
-fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
+/// The entries of the paths that `mode` puts first on these interfaces; every entry if that is unknown.
+fn first_entries(interfaces: &[Arc<str>], mode: Mode) -> Vec<Entry> {
+    let keeps_pins = pin::bpffs().is_ok();
+    let first = |interface: &Arc<str>| {
+        let ifindex = if_nametoindex(&**interface).ok()?;
+        let ground = Ground::of(&Card::of(ifindex).ok()?, keeps_pins);
+        ground.paths(mode, interface).0.first().copied().map(attach::entry)
+    };
+    let found: Vec<Entry> = interfaces.iter().take(LOOKED_AT).filter_map(first).collect();
+    let wanted = Entry::ALL.into_iter().filter(|entry| found.is_empty() || found.contains(entry));
+    wanted.collect()
+}
+
+/// Maps the arrays into this process. Their descriptors come with them.
+fn share(ebpf: &mut Ebpf, slots: u32) -> Result<(Maps, [MapData; 5]), LoadError> {
     let counters = take(ebpf, "COUNTERS")?;
     let Map::PerCpuArray(data) = &counters else {
         return Err(LoadError::Object { reason: "COUNTERS is not an array".to_owned() });
@@ -477,7 +511,7 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     let arrays = ["SLOTS", "WATCH", "PEERS", "REJECTED", "LEASE_STATE"].map(|name| array(ebpf, name));
     let [slot, watch, peers, rejected, leases] = arrays;
     let arrays = [slot?, watch?, peers?, rejected?, leases?];
-    Maps::of_program(
+    let maps = Maps::of_program(
         slots,
         arrays.each_ref().map(|array| array.fd().as_fd()),
         Box::new(Unmapped { counters, zeroed, unknown_routers }),
@@ -485,7 +519,8 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     .map_err(|error| LoadError::Kernel {
         doing: "map the arrays".to_owned(),
         errno: error.raw_os_error().unwrap_or(0),
-    })
+    })?;
+    Ok((maps, arrays))
 }
 
 fn array(ebpf: &mut Ebpf, name: &str) -> Result<MapData, LoadError> {
