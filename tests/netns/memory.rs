@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use vrrp_tests::clock::until;
 use vrrp_tests::control_group::ControlGroup;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
@@ -17,6 +18,13 @@ const GUARD: u64 = 16 << 10;
 
 /// MiB in which a daemon must do with its guard and its BPF maps. A debug build is several times as large.
 const ROOM: u64 = if cfg!(debug_assertions) { 64 } else { 16 };
+
+/// KiB that an instance may take in the daemon beside its code: with the place in the maps that its slot has.
+const INSTANCE: u64 = 20;
+
+/// Threads of a daemon that has started: the main one, the engine, the effect thread, the one that writes events, and
+/// those of tokio that have read or written a file and wait for the next one.
+const THREADS: usize = 8;
 
 /// A number of KiB in a file of /proc.
 fn field(file: &str, name: &str) -> Result<u64> {
@@ -64,5 +72,48 @@ fn a_small_control_group_is_room_enough() -> Result<()> {
     kill(daemon.pid(), Signal::SIGKILL)?;
     until("the address to be gone", SETTLE, || !has_address()).with_context(|| daemon.log())?;
     ensure!(group.killed()? == 0, "processes were killed for lack of memory: {}", daemon.log());
+    Ok(())
+}
+
+/// KiB of a process in memory, without what is mapped from a file.
+fn own_memory(pid: Pid) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
+    let (mut sum, mut is_file) = (0, false);
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("Pss:") if !is_file => sum += words.next().context("an empty field")?.parse::<u64>()?,
+            // The head of a mapping, with its file at the end.
+            Some(first) if !first.ends_with(':') => is_file = line.contains(" /"),
+            _ => {}
+        }
+    }
+    Ok(sum)
+}
+
+/// The daemon's own memory as master of this many instances, in KiB, and its number of threads.
+fn as_master_of(instances: u8) -> Result<(u64, usize)> {
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let instance = |number: u8| {
+        let address = format!("10.77.1.{number}/16");
+        Instance::v3(200).vrid(number).named(&format!("VI_{number}")).addresses(&[&address])
+    };
+    let config = Config { instances: (1..=instances).map(instance).collect(), ..Config::default() };
+    let mut running = Daemon::Vrrpx(Mode::Auto).start_in(node, &config, None, &[])?;
+    let masters = || running.log().matches("Entering MASTER STATE").count() >= usize::from(instances);
+    until("every instance to be master", SETTLE, masters).with_context(|| running.log())?;
+    let pid = running.process().pid();
+    Ok((own_memory(pid)?, fs::read_dir(format!("/proc/{pid}/task"))?.count()))
+}
+
+#[test]
+#[needs("ours")]
+fn an_instance_takes_little_memory() -> Result<()> {
+    let (few, threads) = as_master_of(10)?;
+    let (many, also) = as_master_of(210)?;
+    let each = many.saturating_sub(few) / 200;
+    ensure!(each <= INSTANCE, "{each} KiB for each instance: {few} KiB with 10, {many} KiB with 210");
+    ensure!(threads.max(also) <= THREADS, "{threads} threads with 10 instances, {also} with 210");
     Ok(())
 }
