@@ -49,7 +49,7 @@ impl Workers {
         timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;
         Ok(self.with(move |stop| {
             // In an ordinary class only the pace is less even.
-            let _refused = real_time();
+            let _refused = real_time_at(BELOW);
             while !stop.is_set() && timer.wait().is_ok() {
                 step();
             }
@@ -90,9 +90,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts this thread in the real-time class, below a daemon's.
-fn real_time() -> Result<()> {
-    let parameter = libc::sched_param { sched_priority: 10 };
+/// Real-time priority below a daemon's.
+const BELOW: i32 = 10;
+
+/// Puts this thread in the real-time class.
+pub(crate) fn real_time_at(priority: i32) -> Result<()> {
+    let parameter = libc::sched_param { sched_priority: priority };
     // SAFETY: the parameter lives through the call; 0 is the calling thread.
     Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) })?;
     Ok(())

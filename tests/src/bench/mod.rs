@@ -3,8 +3,8 @@
 //! [`checks`], [`faults`] and [`footprint`] are tables of their own. Each other module is some rows of the table:
 //! [`failover`] the dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the
 //! cost of listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] changing
-//! priorities. All times are the kernel's stamps on frames as they leave a node's cable, so the tool's own lateness is
-//! in none of them.
+//! priorities, [`takeover`] the first moments of a master. All times of frames are the kernel's stamps as they leave a
+//! node's cable, so the tool's own lateness is in none of them.
 
 pub mod backup;
 #[cfg(feature = "bus")]
@@ -20,6 +20,7 @@ pub mod patience;
 pub mod reload;
 pub mod sheet;
 mod stats;
+pub mod takeover;
 
 use std::time::Duration;
 
@@ -60,10 +61,14 @@ pub enum Measure {
     Falling,
     /// l: a backup whose priority rises.
     Rising,
+    /// m: a takeover with one address.
+    Takeover,
+    /// n: a takeover with 1000 addresses.
+    ManyAddresses,
 }
 
 impl Measure {
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("a", Self::Failover),
         ("b", Self::Failover),
         ("c", Self::Failover),
@@ -76,6 +81,8 @@ impl Measure {
         ("j", Self::Transitions),
         ("k", Self::Falling),
         ("l", Self::Rising),
+        ("m", Self::Takeover),
+        ("n", Self::ManyAddresses),
     ];
 
     /// Measures it.
@@ -94,6 +101,8 @@ impl Measure {
             Self::Transitions => sheet.add(&growth::transitions(plan)?),
             Self::Falling => sheet.add(&patience::falling(plan)?),
             Self::Rising => sheet.add(&patience::rising(plan)?),
+            Self::Takeover => takeover::one(plan)?.iter().try_for_each(|row| sheet.add(row)),
+            Self::ManyAddresses => takeover::many(plan)?.iter().try_for_each(|row| sheet.add(row)),
         }
     }
 }

@@ -38,6 +38,11 @@ impl Samples {
         self.percentile(percent).unwrap_or(f64::NAN) * 1e3
     }
 
+    /// `median / p95 µs`.
+    pub(super) fn micros(&self) -> String {
+        format!("{:.0} / {:.0} µs", self.millis(50) * 1e3, self.millis(95) * 1e3)
+    }
+
     /// `median / p95 ms (n)`.
     pub fn summary(&self) -> String {
         if self.is_empty() {

@@ -12,7 +12,7 @@ use vrrp_tests::bench::options::{self, Options};
 struct Arguments {
     #[command(flatten)]
     options: Options,
-    /// Rows to measure, by letter: a,b,c,d,e,f,g,h,i,j,k,l
+    /// Rows to measure, by letter: a,b,c,d,e,f,g,h,i,j,k,l,m,n
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
