@@ -9,6 +9,7 @@ use std::time::Duration;
 use vrrp_user::daemon::effect::{Effect, InstanceEffects};
 use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Command, Lack, Object, Queue, Report};
+use vrrp_user::driver::clock;
 use vrrp_user::driver::realtime::EFFECT_PRIORITY;
 use vrrp_user::protocol::{Announcement, Epoch, ExtraAnnounce, InstanceId, InstanceSettings, VirtualAddress};
 
@@ -118,6 +119,81 @@ fn removal_voids_outstanding_repeats() {
     tap.next(announced);
     assert!(tap.next_within(SILENCE, announced).is_none());
     assert_eq!(running.live.instances[0].announcements_sent.load(Relaxed), sent + 2);
+    running.stop();
+}
+
+/// Nothing of a takeover that only may come is seen, on the host or on the wire.
+#[test]
+#[needs("root", "ip")]
+fn standing_by_sets_and_announces_nothing() {
+    let cable = Cable::new();
+    let tap = Tap::new(&cable.right);
+    let running = Running::start(&cable, &[settings(&["192.0.2.100"])], &[]);
+    for ahead in [Duration::from_millis(10), Duration::from_micros(300)] {
+        running.push(Command::StandBy(ZERO, clock::now() + ahead));
+        assert!(tap.next_within(SILENCE, announced).is_none());
+        assert!(!cable.has("eth0", "192.0.2.100"));
+    }
+    running.push(Command::StandBy(ZERO, clock::now()));
+    running.push(Command::Add(ZERO, Epoch(1)));
+    assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
+    assert!(cable.has("eth0", "192.0.2.100"));
+    running.stop();
+}
+
+/// What is prepared is prepared again when the interface has another hardware address or index, or its instance other
+/// addresses.
+#[test]
+#[needs("root", "ip")]
+fn a_prepared_takeover_follows_its_interface_and_settings() {
+    let cable = Cable::new();
+    let running = Running::start(&cable, &[settings(&["192.0.2.100"])], &[]);
+    let prepare = || {
+        running.push(Command::StandBy(ZERO, clock::now() + Duration::from_secs(1)));
+        eventually(|| running.commands.is_empty());
+    };
+    let tap = Tap::new(&cable.right);
+    prepare();
+    cable.left.ip("link set eth0 address 02:00:00:00:00:77").unwrap();
+    running.push(Command::Add(ZERO, Epoch(1)));
+    let sender = |frame: &[u8]| announced(frame).map(|_| <[u8; 6]>::try_from(&frame[6..12]).unwrap());
+    assert_eq!(tap.next(sender), [2, 0, 0, 0, 0, 0x77]);
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    eventually(|| !cable.has("eth0", "192.0.2.100"));
+
+    prepare();
+    let other = InstanceEffects::from(&settings(&["192.0.2.101"]));
+    running.push(Command::SetEffects(ZERO, Box::new(other)));
+    running.push(Command::Add(ZERO, Epoch(3)));
+    eventually(|| cable.has("eth0", "192.0.2.101"));
+    assert!(!cable.has("eth0", "192.0.2.100"));
+    running.push(Command::Remove(ZERO, Epoch(4)));
+    eventually(|| !cable.has("eth0", "192.0.2.101"));
+
+    prepare();
+    cable.left.ip("link del eth0").unwrap();
+    cable.left.ip("link add eth0 type veth peer name peer0\nlink set peer0 up\nlink set eth0 up").unwrap();
+    running.push(Command::Add(ZERO, Epoch(5)));
+    eventually(|| cable.has("eth0", "192.0.2.101"));
+    assert_eq!(running.live.effect_errors.load(Relaxed), 0);
+    running.stop();
+}
+
+/// They are set in several sends.
+#[test]
+#[needs("root", "ip")]
+fn each_of_many_addresses_is_set_and_announced_once_in_order() {
+    let cable = Cable::new();
+    let tap = Tap::new(&cable.right);
+    let texts: Vec<String> = (1..=200).map(|host| format!("192.0.2.{host}")).collect();
+    let addresses: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let running = Running::start(&cable, &[settings(&addresses)], &[Command::Add(ZERO, Epoch(1))]);
+    let seen: Vec<String> = texts.iter().map(|_| tap.next(announced).to_string()).collect();
+    assert_eq!(seen, texts);
+    assert!(tap.next_within(SILENCE, announced).is_none());
+    eventually(|| running.live.instances[0].announcements_sent.load(Relaxed) == 200);
+    let set = cable.addresses("eth0").iter().filter(|shown| shown["family"] == "inet").count();
+    assert_eq!(set, 200);
     running.stop();
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
+use vrrp_ebpf::time::Timestamp;
 
 use super::effect::InstanceEffects;
 use super::hot_restart::RouterSnapshot;
@@ -64,6 +65,8 @@ pub enum Input {
 /// From the engine to the effect thread.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// The instance may become master at this time: prepare for it, and be awake then if it is near.
+    StandBy(InstanceId, Timestamp),
     /// The instance's effects from now on. While its addresses are set, new ones are set and others removed at once.
     SetEffects(InstanceId, Box<InstanceEffects>),
     /// The addresses of the instance are set and announced already.
@@ -197,6 +200,15 @@ impl<T> Queue<T> {
 
     pub fn pop(&self) -> Option<T> {
         self.entries.ring.pop()
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.ring.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.ring.is_empty()
     }
 
     /// Wakes the reader again, which has left entries behind.

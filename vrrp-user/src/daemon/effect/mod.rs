@@ -1,8 +1,8 @@
 //! The effect thread: adds and removes addresses, and announces them.
 //!
-//! Enters: [`Command`]s of the engine. Leaves: addresses added or removed, each instance's in one send, then its
-//! announcements: every address once at once, repeats later. Commands are carried out in order, and before any repeat,
-//! so that no takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
+//! Enters: [`Command`]s of the engine. Leaves: addresses added or removed, many in one send, and announcements: every
+//! address once when it is set, repeats later. Commands are carried out in order, and before any repeat, so that no
+//! takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
 
 mod extra_announce;
 mod failures;
@@ -10,10 +10,11 @@ mod lacks;
 mod last_interfaces;
 mod paths;
 mod place;
+mod prepared;
 mod repeat;
+mod stand_by;
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{Builder, JoinHandle};
@@ -25,8 +26,10 @@ use self::failures::Failures;
 use self::lacks::{Attempt, Lacks};
 use self::last_interfaces::LastInterfaces;
 use self::paths::Paths;
-use self::place::{AddressPlace, Device, fill, remove_all};
+use self::place::{AddressPlace, fill, remove_all};
+use self::prepared::{Devices, Prepared};
 use self::repeat::{Repeats, Target};
+use self::stand_by::StandBy;
 use super::live::LiveState;
 use super::queue::{Command, Object, Queue, Report};
 use crate::driver::clock;
@@ -74,11 +77,14 @@ pub struct Effect {
     netlink: RouteSocket,
     announcer: Announcer,
     repeats: Repeats,
+    stand_by: StandBy,
 }
 
 #[derive(Debug)]
 struct Instance {
     effects: InstanceEffects,
+    /// Since its takeover was near, until it comes.
+    prepared: Option<Prepared>,
     /// Since which epoch its addresses are set, while they are.
     held: Option<Epoch>,
     last_interfaces: LastInterfaces,
@@ -87,7 +93,24 @@ struct Instance {
 
 impl Instance {
     fn new(effects: InstanceEffects) -> Self {
-        Self { effects, held: None, last_interfaces: LastInterfaces::default(), lacks: Lacks::default() }
+        Self {
+            effects,
+            prepared: None,
+            held: None,
+            last_interfaces: LastInterfaces::default(),
+            lacks: Lacks::default(),
+        }
+    }
+
+    fn prepare(&mut self, netlink: &mut RouteSocket) {
+        self.prepared = Some(Prepared::refresh(self.prepared.take(), &self.effects, netlink));
+    }
+
+    fn take_prepared(&mut self, netlink: &mut RouteSocket) -> Prepared {
+        match self.prepared.take() {
+            Some(prepared) if prepared.is_current() => prepared,
+            old => Prepared::refresh(old, &self.effects, netlink),
+        }
     }
 }
 
@@ -113,6 +136,7 @@ impl Effect {
             netlink: RouteSocket::open()?,
             announcer: Announcer::open()?,
             repeats: Repeats::default(),
+            stand_by: StandBy::default(),
         })
     }
 
@@ -131,6 +155,7 @@ impl Effect {
     }
 
     fn run(mut self) {
+        self.stand_by = StandBy::new();
         while self.obey() {
             let next = self.repeat();
             if self.wait.arm(next).is_err() || self.wait.wait().is_err() {
@@ -140,22 +165,35 @@ impl Effect {
         }
     }
 
-    /// Carries out the queued commands. False after [`Command::Stop`].
+    /// Carries out the queued commands, and those of a takeover that is near. False after [`Command::Stop`].
     fn obey(&mut self) -> bool {
         self.commands.acknowledge();
-        while let Some(command) = self.commands.pop() {
-            match command {
-                Command::SetEffects(instance, effects) => self.set_effects(instance, *effects),
-                Command::Hold(instance, epoch) => self.hold(instance, epoch),
-                Command::Add(instance, epoch) => self.add(instance, epoch),
-                Command::Remove(instance, _) => self.remove(instance),
-                Command::StopAnnouncing(instance) => self.repeats.void(instance),
-                Command::Announce(instance, announcement) => self.announce(instance, announcement),
-                Command::PutBack(instance, epoch, missing) => self.put_back(instance, epoch, missing),
-                Command::Stop => return false,
+        loop {
+            while let Some(command) = self.commands.pop() {
+                match command {
+                    Command::StandBy(instance, due) => self.stand_by(instance, due),
+                    Command::SetEffects(instance, effects) => self.set_effects(instance, *effects),
+                    Command::Hold(instance, epoch) => self.hold(instance, epoch),
+                    Command::Add(instance, epoch) => self.add(instance, epoch),
+                    Command::Remove(instance, _) => self.remove(instance),
+                    Command::StopAnnouncing(instance) => self.repeats.void(instance),
+                    Command::Announce(instance, announcement) => self.announce(instance, announcement),
+                    Command::PutBack(instance, epoch, missing) => self.put_back(instance, epoch, missing),
+                    Command::Stop => return false,
+                }
+            }
+            if !self.stand_by.wait(&self.commands) {
+                return true;
             }
         }
-        true
+    }
+
+    fn stand_by(&mut self, id: InstanceId, due: Timestamp) {
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        if instance.held.is_none() {
+            instance.prepare(&mut self.netlink);
+            self.stand_by.expect(due);
+        }
     }
 
     fn hold(&mut self, id: InstanceId, epoch: Epoch) {
@@ -170,23 +208,31 @@ impl Effect {
 
     fn add(&mut self, id: InstanceId, epoch: Epoch) {
         let begun = clock::now();
-        self.repeats.void(id);
-        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        let Self { instances, live, netlink, announcer, repeats, .. } = self;
+        repeats.void(id);
+        let Some(instance) = instances.get_mut(id.index()) else { return };
         instance.held = Some(epoch);
-        if let Some(refresh) = &mut instance.effects.refresh {
+        let prepared = instance.take_prepared(netlink);
+        let Instance { effects, last_interfaces, .. } = instance;
+        if let Some(refresh) = &mut effects.refresh {
             refresh.start(begun);
         }
-        let places = instance.effects.places(&mut self.netlink);
-        instance.last_interfaces.note(&places);
+        let places = effects.places_on(&prepared.devices);
+        last_interfaces.note(&places);
         let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
-        let errnos = fill(&mut self.netlink, &places, &mut attempt);
-        instance.effects.paths.set(&mut self.netlink, &mut attempt);
-        let set = places.iter().zip(errnos).filter(|(_, errno)| matches!(*errno, 0 | libc::EEXIST));
-        for target in set.filter_map(|(place, _)| place.target(&instance.effects.announce)) {
-            self.announcer.queue(id, target.station, target.address);
-        }
-        send(&mut self.announcer, &self.live, &mut failures);
-        if let Some(live) = self.live.instances.get(id.index()) {
+        // Routes and rules may be needed to answer the clients that an announcement brings.
+        let at_once = effects.paths.is_empty();
+        prepared.perform(&places, netlink, &mut attempt, |present| {
+            for target in present.filter_map(|place| place.target(&effects.announce)) {
+                announcer.queue(id, target.station, target.address);
+            }
+            if at_once {
+                send(announcer, live, &mut failures);
+            }
+        });
+        effects.paths.set(netlink, &mut attempt);
+        send(announcer, live, &mut failures);
+        if let Some(live) = live.instances.get(id.index()) {
             let took = clock::now().since(begun).as_nanos();
             live.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
         }
@@ -217,6 +263,7 @@ impl Effect {
             self.instances.push(Instance::new(effects.clone()));
         }
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        instance.prepared = None;
         if instance.held.is_none() {
             instance.effects = effects;
             return;
@@ -391,7 +438,7 @@ fn send(announcer: &mut Announcer, live: &LiveState, failures: &mut Failures) {
 }
 
 impl InstanceEffects {
-    fn device<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
+    fn device<'a>(&'a self, address: &'a VirtualAddress) -> &'a Arc<str> {
         address.device.as_ref().unwrap_or(&self.interface)
     }
 
@@ -400,7 +447,7 @@ impl InstanceEffects {
     fn has(&self, device: &str, address: &VirtualAddress) -> bool {
         let named =
             |it: &VirtualAddress| (it.address, Some((it.prefix, it.peer)).filter(|_| it.address.is_ipv4()));
-        self.addresses.all().any(|it| named(it) == named(address) && self.device(it) == device)
+        self.addresses.all().any(|it| named(it) == named(address) && **self.device(it) == *device)
     }
 
     /// Whether it has an address of `other`, in the same form and on the same interface.
@@ -426,19 +473,15 @@ impl InstanceEffects {
 
     /// Its addresses, each with the present state of its interface.
     fn places(&self, netlink: &mut RouteSocket) -> Vec<AddressPlace<'_>> {
-        let mut links: Vec<(&str, Option<Rc<Device>>)> = Vec::new();
-        let addresses = self.addresses.advertised.iter().chain(&self.addresses.excluded);
-        let v6 = addresses.clone().any(|address| address.address.is_ipv6());
-        let places = addresses.map(|address| {
-            let name = address.device.as_ref().unwrap_or(&self.interface);
-            let known = links.iter().find(|(known, _)| **known == **name).map(|(_, device)| device.clone());
-            let device = known.unwrap_or_else(|| {
-                let device = Device::find(netlink, name, v6).map(Rc::new);
-                links.push((name, device.clone()));
-                device
-            });
-            AddressPlace { address, name, device }
-        });
-        places.collect()
+        self.places_on(&Devices::of(self, netlink))
+    }
+
+    /// Its addresses, each with its interface as it was read.
+    fn places_on(&self, devices: &Devices) -> Vec<AddressPlace<'_>> {
+        let place = |address| {
+            let name = self.device(address);
+            AddressPlace { address, name, device: devices.find(name) }
+        };
+        self.addresses.all().map(place).collect()
     }
 }

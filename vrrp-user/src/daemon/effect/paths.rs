@@ -22,6 +22,10 @@ impl Paths {
         Self { routes: Arc::clone(&settings.routes), rules: Arc::clone(&settings.rules) }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.routes.is_empty() && self.rules.is_empty()
+    }
+
     /// Sets what is missing: routes, then the rules that lead to them.
     pub(super) fn set(&self, netlink: &mut RouteSocket, attempt: &mut Attempt) {
         let Self { routes, rules } = self;

@@ -3,7 +3,6 @@
 //! Enters: addresses to be set or removed. Leaves: one send of netlink for all, and the kernel's refusals.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
@@ -15,6 +14,7 @@ use super::repeat::Target;
 use crate::daemon::queue::Object;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::link::Link;
+use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::socket::Station;
 use crate::driver::sysctl;
@@ -27,10 +27,17 @@ pub(super) struct AddressPlace<'a> {
     /// Name of the interface.
     pub(super) name: &'a Arc<str>,
     /// `None` if the interface is gone.
-    pub(super) device: Option<Rc<Device>>,
+    pub(super) device: Option<Arc<Device>>,
 }
 
 impl AddressPlace<'_> {
+    /// Whether the address waits for its interface: the kernel takes IPv6 addresses off one that is set down. They are
+    /// set and announced when it is up.
+    pub(super) fn waits(&self) -> bool {
+        let is_down = self.device.as_ref().is_some_and(|device| !device.link.set_up);
+        self.address.address.is_ipv6() && is_down
+    }
+
     /// `None` where an announcement makes no sense: on an interface without Ethernet, or without ARP.
     pub(super) fn target(&self, announce: &AnnounceSettings) -> Option<Target> {
         let device = self.device.as_ref()?;
@@ -61,24 +68,28 @@ pub(super) fn remove_all(
     note_all(failures, id, places, done);
 }
 
-/// Sets the addresses that are missing, by one send, and returns the errno of each as [`Attempt::run`]. The kernel
-/// takes IPv6 addresses off an interface that is set down: they wait until it is up, and are announced then.
+/// Sets the addresses that are missing, by one send, and returns the errno of each as [`Attempt::run`].
 pub(super) fn fill(
     netlink: &mut RouteSocket,
     places: &[AddressPlace<'_>],
     attempt: &mut Attempt,
 ) -> Vec<i32> {
-    let is_down = |place: &AddressPlace<'_>| {
-        let device = place.device.as_ref();
-        place.address.address.is_ipv6() && device.is_some_and(|device| !device.link.set_up)
-    };
+    let ready: Vec<AddressPlace<'_>> = places.iter().filter(|place| !place.waits()).cloned().collect();
+    note(places, attempt, |failed| address::add_missing(netlink, &placed(&ready), failed))
+}
+
+/// Notes the outcome of `send`, which sets the addresses that do not wait. Returns the errno of each place.
+pub(super) fn note(
+    places: &[AddressPlace<'_>],
+    attempt: &mut Attempt,
+    send: impl FnOnce(&mut dyn FnMut(usize, NetlinkError)) -> io::Result<()>,
+) -> Vec<i32> {
     let object = |place: &AddressPlace<'_>| Object::Address(place.address.address);
-    let ready: Vec<AddressPlace<'_>> = places.iter().filter(|place| !is_down(place)).cloned().collect();
-    let placed = placed(&ready);
-    let errnos = attempt.run(&ready, object, |failed| address::add_missing(netlink, &placed, failed));
+    let ready: Vec<AddressPlace<'_>> = places.iter().filter(|place| !place.waits()).cloned().collect();
+    let errnos = attempt.run(&ready, object, send);
     let mut errnos = errnos.into_iter();
     let all = places.iter().map(|place| {
-        if !is_down(place) {
+        if !place.waits() {
             return errnos.next().unwrap_or(libc::EIO);
         }
         attempt.note(object(place), Some(libc::ENETDOWN.into()))
@@ -87,12 +98,12 @@ pub(super) fn fill(
 }
 
 /// The kernel's form of the places; it answers ENODEV to interface 0.
-fn placed<'a>(places: &[AddressPlace<'a>]) -> Vec<Placed<'a>> {
+pub(super) fn placed<'a>(places: &[AddressPlace<'a>]) -> Vec<Placed<'a>> {
     let ifindex = |place: &AddressPlace<'_>| place.device.as_ref().map_or(0, |device| device.link.ifindex);
     places.iter().map(|place| Placed { ifindex: ifindex(place), address: place.address }).collect()
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Device {
     pub(super) link: Link,
     /// Whether the interface forwards IPv6, which its neighbour advertisements say (RFC 4861 §4.4).

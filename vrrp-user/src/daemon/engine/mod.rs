@@ -13,6 +13,7 @@ mod hot_restart;
 mod link;
 mod show;
 mod silence_check;
+mod stand_by;
 
 use std::io;
 use std::iter;
@@ -29,6 +30,7 @@ use self::flood::Pace;
 use self::hear::ReceivedAdvert;
 use self::link::{Link, gate};
 use self::silence_check::SilenceSocket;
+use self::stand_by::StandBy;
 use super::live::{LiveGroup, LiveState};
 use super::queue::{Command, Input, Queue, Report};
 use super::reload::change::{Changes, Configured};
@@ -79,6 +81,7 @@ pub struct Engine {
     /// Reference sockets of the interfaces on which a master's silence is in doubt.
     silence_sockets: Vec<SilenceSocket>,
     pace: Pace,
+    stand_by: StandBy,
     sender: AdvertSender,
     links: Vec<Link>,
     /// Some links have [`Link::lapsed`].
@@ -134,6 +137,7 @@ impl Engine {
             hooks: Vec::new(),
             silence_sockets: Vec::new(),
             pace: Pace::default(),
+            stand_by: StandBy::default(),
             sender: AdvertSender::new()?,
             wait,
             inputs: parts.inputs,
@@ -205,10 +209,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets the one timer to what is due next. Before a takeover it fires early, and [`Self::approach`] waits for the
-    /// instant.
+    /// Sets the one timer to what is due next. Before a takeover it fires twice: for the effect thread to stand by, and
+    /// for [`Self::approach`] to wait for the instant.
     fn arm(&mut self) -> io::Result<Option<Timestamp>> {
-        let takeover = self.router.next_takeover().map(|due| due - APPROACH);
+        let takeover = self.router.next_takeover().filter(|_| self.paused.is_none());
+        let takeover = takeover.map(|due| self.have_stand_by(due));
         let due = takeover.or_else(|| self.router.poll_timeout()).filter(|_| self.paused.is_none());
         let due = due.into_iter().chain(self.pace.next()).min();
         self.wait.arm(due)?;

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::refusal::NetlinkError;
-use super::socket::{Request, RouteSocket};
+use super::socket::{Encoded, Request, RouteSocket};
 use super::table::Address;
 use crate::protocol::VirtualAddress;
 
@@ -54,11 +54,20 @@ pub fn add_missing(
     placed: &[Placed<'_>],
     failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
-    let requests = placed.iter().map(|placed| Request {
+    socket.perform(additions(placed), failed)
+}
+
+/// The requests of [`add_missing`], encoded for a later [`RouteSocket::exchange`].
+pub fn encode_added(socket: &mut RouteSocket, placed: &[Placed<'_>]) -> Encoded {
+    socket.encode_all(additions(placed))
+}
+
+fn additions(placed: &[Placed<'_>]) -> Vec<Request> {
+    let addition = |placed: &Placed<'_>| Request {
         message: RouteNetlinkMessage::NewAddress(added(placed)),
         flags: NLM_F_CREATE | NLM_F_EXCL,
-    });
-    socket.perform(requests.collect(), failed)
+    };
+    placed.iter().map(addition).collect()
 }
 
 /// Removes the addresses in reverse order: removing the first of a subnet would remove the others with it

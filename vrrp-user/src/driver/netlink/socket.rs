@@ -38,6 +38,14 @@ pub struct Request {
     pub flags: u16,
 }
 
+/// Requests that one send carries, with the socket's next sequence numbers.
+#[derive(Debug)]
+pub struct Encoded {
+    bytes: Vec<u8>,
+    first: u32,
+    count: usize,
+}
+
 #[derive(Debug)]
 pub struct RouteSocket {
     socket: Socket,
@@ -85,8 +93,7 @@ impl RouteSocket {
         Ok(Self { socket, port, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
-    /// Sends all requests together and calls `failed` for each refused one with its index and the reason. Only the last
-    /// of a send requests an acknowledgement: the kernel works in order, so all refusals precede it.
+    /// Sends all requests together and calls `failed` for each refused one with its index and the reason.
     ///
     /// # Errors
     /// Sending failed, or answers were lost: the outcome of the requests is then unknown.
@@ -98,30 +105,44 @@ impl RouteSocket {
         let mut requests = requests.into_iter().peekable();
         let mut done = 0;
         while requests.peek().is_some() {
-            let first = self.sequence.wrapping_add(1);
-            let mut bytes = Vec::new();
-            let mut count = 0;
-            while count < BATCH
-                && let Some(request) = requests.next()
-            {
-                count += 1;
-                let last = count == BATCH || requests.peek().is_none();
-                self.encode(request, if last { NLM_F_ACK } else { 0 }, &mut bytes);
-            }
-            self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
-            let last = self.sequence;
-            self.answers(last, |header, answer| {
-                let index = header.sequence_number.wrapping_sub(first) as usize;
-                if let NetlinkPayload::Error(error) = answer
-                    && let Some(code) = error.code
-                    && index < count
-                {
-                    failed(done + index, NetlinkError::parse(-code.get(), header.flags, &error.header));
-                }
-            })?;
-            done += count;
+            let encoded = self.encode_all(requests.by_ref().take(BATCH).collect());
+            self.exchange(&encoded, |index, refusal| failed(done + index, refusal))?;
+            done += encoded.count;
         }
         Ok(())
+    }
+
+    /// Encodes requests for one [`Self::exchange`]. Only the last requests an acknowledgement: the kernel works in
+    /// order, so all refusals precede it.
+    pub fn encode_all(&mut self, requests: Vec<Request>) -> Encoded {
+        let (first, count) = (self.sequence.wrapping_add(1), requests.len());
+        let mut bytes = Vec::new();
+        for (number, request) in (1..).zip(requests) {
+            self.encode(request, if number == count { NLM_F_ACK } else { 0 }, &mut bytes);
+        }
+        Encoded { bytes, first, count }
+    }
+
+    /// Sends encoded requests, once, and reports as [`Self::perform`].
+    ///
+    /// # Errors
+    /// As in [`Self::perform`].
+    pub fn exchange(
+        &mut self,
+        Encoded { bytes, first, count }: &Encoded,
+        mut failed: impl FnMut(usize, NetlinkError),
+    ) -> io::Result<()> {
+        let Some(others) = u32::try_from(*count).unwrap_or(0).checked_sub(1) else { return Ok(()) };
+        self.socket.send_to(bytes, &SocketAddr::new(0, 0), 0)?;
+        self.answers(first.wrapping_add(others), |header, answer| {
+            let index = header.sequence_number.wrapping_sub(*first) as usize;
+            if let NetlinkPayload::Error(error) = answer
+                && let Some(code) = error.code
+                && index < *count
+            {
+                failed(index, NetlinkError::parse(-code.get(), header.flags, &error.header));
+            }
+        })
     }
 
     /// The encoded requests, one message after the other, without requests for acknowledgement.

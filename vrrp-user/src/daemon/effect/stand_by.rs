@@ -1,0 +1,87 @@
+//! Standing by: awake at the instant of a takeover.
+//!
+//! Enters: the time of a takeover that is near. Leaves: the thread awake until its commands come, or until they should
+//! have come. A thread that sleeps in the kernel runs up to 100 µs after it is woken. Absent: standing by at any other
+//! time, and on a single processor, which the engine needs.
+
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+use crate::daemon::queue::{Command, Queue};
+use crate::driver::clock;
+
+/// A takeover later than this is not near.
+const NEAR: Duration = Duration::from_micros(400);
+
+/// How long the command may take after the instant: the engine looks for adverts once more and sends its own.
+const GRACE: Duration = Duration::from_micros(300);
+
+#[derive(Debug, Default)]
+pub(super) struct StandBy {
+    /// Another processor runs the engine meanwhile.
+    has_processor: bool,
+    until: Option<Timestamp>,
+}
+
+impl StandBy {
+    /// For the calling thread.
+    pub(super) fn new() -> Self {
+        let has_processor = available_parallelism().is_ok_and(|processors| processors.get() > 1);
+        Self { has_processor, until: None }
+    }
+
+    /// A takeover is due.
+    pub(super) fn expect(&mut self, due: Timestamp) {
+        if self.has_processor && due <= clock::now() + NEAR {
+            self.until = Some(due + GRACE);
+        }
+    }
+
+    /// Whether commands have come, after a wait for them if a takeover is near.
+    pub(super) fn wait(&mut self, commands: &Queue<Command>) -> bool {
+        while let Some(until) = self.until {
+            if !commands.is_empty() {
+                return true;
+            }
+            if clock::now() >= until {
+                self.until = None;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::InstanceId;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_near_takeover_is_waited_for_and_not_for_long() {
+        let commands = Queue::new(2).unwrap();
+        let mut stand_by = StandBy { has_processor: true, until: None };
+        assert!(!stand_by.wait(&commands), "no takeover is due");
+        let due = clock::now() + Duration::from_micros(100);
+        stand_by.expect(due);
+        assert!(!stand_by.wait(&commands));
+        assert!(clock::now() >= due, "it has not waited");
+        assert!(stand_by.until.is_none(), "it waits again");
+        stand_by.expect(clock::now());
+        commands.push(Command::StandBy(InstanceId(0), due));
+        assert!(stand_by.wait(&commands), "a command has come");
+    }
+
+    #[test]
+    fn a_far_takeover_and_a_single_processor_keep_nothing_awake() {
+        for (has_processor, ahead) in [(true, MINUTE), (false, Duration::ZERO)] {
+            let mut stand_by = StandBy { has_processor, until: None };
+            stand_by.expect(clock::now() + ahead);
+            assert!(stand_by.until.is_none());
+        }
+    }
+}
