@@ -62,12 +62,12 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Room for an event per slot, of which there are twice as many as instances, within 256 KiB and 8 MiB; the kernel
-/// requires a power of two.
+/// Room for an event per instance, of which there are half as many as slots, within 256 KiB and 8 MiB; the kernel
+/// requires a power of two. All of it is memory of the daemon, twice mapped.
 pub(super) fn bytes(slots: u32) -> u32 {
     const EVENT: u32 = 1528;
     const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
-    slots.saturating_mul(EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
+    slots.div_ceil(2).saturating_mul(EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
 }
 
 #[cfg(test)]
