@@ -219,6 +219,115 @@ fn a_member_with_a_virtual_mac_address_joins_a_mastership() -> Result<()> {
     })
 }
 
+/// Members of one group, of which `vmac` has `use_vmac`.
+fn with_vmac(priority: u8, members: &[u8], vmac: Option<u8>, line: &str, hook: &str) -> Config {
+    let mut config = config(priority, members, members, hook);
+    for (instance, vrid) in config.instances.iter_mut().zip(members) {
+        if vmac == Some(*vrid) {
+            *instance = member(priority, *vrid).line(hook).line("use_vmac").line(line);
+        }
+    }
+    config
+}
+
+#[test]
+#[needs("ours")]
+fn a_virtual_mac_address_comes_and_goes_and_other_members_stay() -> Result<()> {
+    let directory = Directory::new()?;
+    let hook = hook(directory.path())?;
+    settled(&[51, 52], &hook)?.check(|pair| {
+        let before = [standings(pair, 0)?, standings(pair, 1)?];
+        let other = Prober::new(&pair.lab, VIRTUAL_OTHER.parse::<IpAddr>()?, Duration::from_millis(1))?;
+        let moved = Prober::new(&pair.lab, VIRTUAL_V4.parse::<IpAddr>()?, Duration::from_millis(1))?;
+        for (vmac, line) in [(Some(51), ""), (Some(51), "vmac_xmit_base"), (Some(51), ""), (None, "")] {
+            for (node, priority, hook) in [(0, 200, &*hook), (1, 100, "")] {
+                reload(pair, node, &with_vmac(priority, &[51, 52], vmac, line, hook))?;
+                let state = ["MASTER", "BACKUP"][node];
+                until("the members in one state", SETTLE, || {
+                    standings(pair, node).is_ok_and(|now| now.values().all(|(it, _)| it == state))
+                })?;
+                sleep(APART);
+            }
+            for (node, before) in before.iter().enumerate() {
+                let now = standings(pair, node)?;
+                ensure!(now["VI_52"] == before["VI_52"], "{vmac:?} {line}: {before:?} has become {now:?}");
+            }
+        }
+        let lost = |client: &Prober| {
+            let probes = client.probes();
+            let settled = probes.get(..probes.len().saturating_sub(20)).unwrap_or_default();
+            let by_another = settled.iter().filter(|probe| probe.by == Some(1)).count();
+            (settled.iter().filter(|probe| probe.answered.is_none()).count(), by_another, settled.len())
+        };
+        let (unanswered, by_another, all) = lost(&other);
+        ensure!((unanswered, by_another) == (0, 0) && all > 4000, "{unanswered}, {by_another} of {all}");
+        // Twice the address changes its MAC address and interface.
+        let (unanswered, by_another, _) = lost(&moved);
+        ensure!(by_another == 0, "the other node has answered {by_another} times");
+        ensure!(unanswered < 1000, "{unanswered} probes of the address that moves have no answer");
+        ensure_growing(&told(directory.path()))
+    })
+}
+
+/// Its interface is missing, or down, or its check fails; then it is mended.
+#[test]
+#[needs("ours")]
+fn a_new_member_in_fault_costs_the_others_nothing() -> Result<()> {
+    let directory = Directory::new()?;
+    let hook = hook(directory.path())?;
+    let flag = directory.path().join("flag");
+    settled(&[51, 52], &hook)?.check(|pair| {
+        let before = [standings(pair, 0)?, standings(pair, 1)?];
+        let client = Prober::new(&pair.lab, VIRTUAL_V4.parse::<IpAddr>()?, Duration::from_millis(1))?;
+        let is = |pair: &mut Pair, state: &str| {
+            standings(pair, 0).is_ok_and(|now| now.get("VI_53").is_some_and(|(it, _)| it == state))
+        };
+        let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
+        let check = format!(
+            "vrrp_script flag {{\n    script \"/usr/bin/test -e {}\"\n    interval 1\n}}\n",
+            flag.display()
+        );
+        for (what, on, line) in [
+            ("missing", "lan7", ""),
+            ("down", SECOND, ""),
+            ("failing", SECOND, "track_script {\n        flag\n    }"),
+        ] {
+            let mut joined = config(200, &[51, 52], &[51, 52, 53], &hook);
+            joined.instances.push(member(200, 53).on(on).line(&hook).line(line));
+            joined.blocks.push_str(if line.is_empty() { "" } else { &check });
+            if what == "down" {
+                node(pair, &format!("link set {SECOND} down"))?;
+            }
+            let output = pair.running(0)?.reload(&joined.to_string())?;
+            done(&output)?;
+            let named = String::from_utf8_lossy(&output.stdout).contains("goes on without it")
+                || String::from_utf8_lossy(&output.stderr).contains("goes on without it");
+            ensure!(named == (what == "missing"), "{what}: {output:?}");
+            until(&format!("{what}: Fault of the new member"), SETTLE, || is(pair, "FAULT"))?;
+            sleep(APART);
+            let status = pair.running(0)?.status()?;
+            let third = status["instances"].as_array().into_iter().flatten().find(|it| it["name"] == "VI_53");
+            let why = third.map(|it| it["why"].to_string()).unwrap_or_default();
+            ensure!(why.contains("its sync group both is MASTER without it"), "{what}: {why}");
+            match what {
+                "missing" => node(pair, "link add lan7 type veth peer name far7\nlink set far7 up\nlink set lan7 up\naddress add 10.78.7.1/24 dev lan7")?,
+                "down" => node(pair, &format!("link set {SECOND} up"))?,
+                _ => std::fs::write(&flag, "")?,
+            }
+            until(&format!("{what}: the new member as master"), SETTLE, || is(pair, "MASTER"))?;
+            let now = standings(pair, 0)?;
+            ensure!(before[0].iter().all(|(name, it)| now.get(name) == Some(it)), "{what}: {now:?}");
+            reload(pair, 0, &config(200, &[51, 52], &[51, 52], &hook))?;
+        }
+        ensure!([standings(pair, 0)?, standings(pair, 1)?] == before, "a member has moved");
+        let probes = client.probes();
+        let settled = probes.get(..probes.len().saturating_sub(20)).unwrap_or_default();
+        let lost = settled.iter().filter(|probe| probe.answered.is_none() || probe.by != Some(0)).count();
+        ensure!(lost == 0 && settled.len() > 2000, "{lost} of {} probes have no answer of node 0", settled.len());
+        ensure_growing(&told(directory.path()))
+    })
+}
+
 #[test]
 #[needs("ours")]
 fn adverts_leave_from_another_interface_without_another_election() -> Result<()> {

@@ -64,7 +64,9 @@ impl Bench {
     fn are_in_step(&self) -> bool {
         self.router.instances().iter().all(|member| {
             let group = member.group().and_then(|group| self.router.group(group));
-            group.is_none_or(|group| member.reason().is_none() || member.state() == group.state())
+            group.is_none_or(|group| {
+                member.reason().is_none() || member.is_apart() || member.state() == group.state()
+            })
         })
     }
 

@@ -71,7 +71,8 @@ impl Group {
 
     /// Takes the state of its members, which have been resumed.
     pub(super) fn restore(&mut self, epoch: Epoch, instances: &[Instance]) {
-        let Some(member) = self.present(instances).find(|member| member.reason().is_some()) else { return };
+        let is_there = |member: &&Instance| member.reason().is_some() && !member.is_apart();
+        let Some(member) = self.present(instances).find(is_there) else { return };
         (self.state, self.epoch) = (member.state(), epoch);
         self.ready = self.present(instances).filter(|member| member.is_ready()).count();
     }
@@ -173,18 +174,24 @@ impl Group {
         })
     }
 
-    /// A new member follows the others, unless it has a cause of Fault, which they follow.
+    /// A new member follows the others. With a cause of Fault it goes there alone, and follows them when it can.
     pub(super) fn join(&self, cause: InstanceId, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         let Some(member) = instances.get_mut(cause.index()) else { return false };
         let fault = member.faults().reason();
+        member.apart = fault.is_some();
         let (to, reason) = match (fault, self.state) {
             (Some(reason), _) => (State::Fault, reason),
             (None, State::Fault) => (State::Fault, Reason::GroupFault),
             (None, State::Master) => (State::Master, Reason::GroupJoined),
+            (None, _) if member.state() == State::Fault => (State::Backup, Reason::Recovered),
             (None, State::Backup | State::Init) => (State::Backup, Reason::Startup),
         };
-        state::go(member, to, reason, None, cx);
-        fault.is_none() || self.state == State::Fault || self.fail(instances, cx)
+        if (member.state(), to) == (State::Fault, State::Fault) {
+            member.reason = Some(reason);
+        } else {
+            state::go(member, to, reason, None, cx);
+        }
+        !member.apart
     }
 
     fn reconsider_fault(&mut self, cause: InstanceId, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
@@ -294,9 +301,10 @@ impl Group {
         is_anew && self.all(instances, |member| member.deadline(Timer::Resume).is_none())
     }
 
-    /// A member moves with the others once it has left Init; a member that a reload added does so later than they.
+    /// A member moves with the others once it has left Init; a member that a reload added does so later than they, and
+    /// not before it can take part.
     pub(super) fn has_joined(&self, member: &Instance) -> bool {
-        self.state == State::Init || member.reason().is_some()
+        self.state == State::Init || (member.reason().is_some() && !member.is_apart())
     }
 
     /// All members that move together.

@@ -24,6 +24,8 @@ pub struct Instance {
     id: InstanceId,
     settings: InstanceSettings,
     pub(super) group: Option<GroupId>,
+    /// Its group continues without it: a reload has brought it there, and it has not been able to take part since.
+    pub(super) apart: bool,
     tracking: Tracking,
     /// Effective: with the weights.
     priority: Priority,
@@ -67,6 +69,7 @@ impl Instance {
             tracking,
             settings,
             group: None,
+            apart: false,
             started: false,
             removed: false,
             state: State::Init,
@@ -98,6 +101,11 @@ impl Instance {
     /// Its sync group.
     pub fn group(&self) -> Option<GroupId> {
         self.group
+    }
+
+    /// Whether its sync group continues without it, until it can take part.
+    pub fn is_apart(&self) -> bool {
+        self.apart
     }
 
     /// Whether it is a Backup whose master-down timer has fired, and which waits for the other members of its group.

@@ -8,6 +8,9 @@
 //! Init until its tracked objects are known, while the others continue, and then follows them; into a mastership too,
 //! because the node that is master of the other members is to be master of this one.
 //!
+//! A new member with a cause of Fault is *apart*: the others continue without it until the cause is gone, as they did
+//! before the reload. The members that a group begins with are never apart.
+//!
 //! An instance that no longer has a group keeps its state.
 
 use alloc::vec;
@@ -37,6 +40,12 @@ impl Router {
         for ((settings, id), old) in groups.into_iter().zip((0..).map(GroupId)).zip(&succeeded) {
             let group = Group::new(id, settings, latest, &mut self.instances);
             let old = old.and_then(|old| before.get(old.index()));
+            let is_new = |id| old.is_none_or(|old| !old.members().contains(id));
+            for id in group.members().iter().filter(|id| is_new(id)) {
+                if let Some(member) = self.instances.get_mut(id.index()) {
+                    member.apart = member.takes_part();
+                }
+            }
             self.groups.push(match old {
                 Some(old) => group.continuing(old),
                 None => group,
@@ -51,6 +60,7 @@ impl Router {
     pub fn agree(&mut self, now: Timestamp) {
         let mut cx = Cx { now, actions: &mut self.actions };
         for instance in self.instances.iter_mut().filter(|instance| instance.group().is_none()) {
+            instance.apart = false;
             instance.stand_alone(&mut cx);
         }
         for group in &mut self.groups {
@@ -91,19 +101,14 @@ impl Group {
     /// Brings its members to one state after a reload.
     fn agree(&mut self, instances: &mut [Instance], cx: &mut Cx<'_>) {
         let before = self.state;
-        let has_begun = self.present(instances).any(Instance::takes_part);
+        let members = || self.members().iter().filter_map(|member| instances.get(member.index()));
+        let has_begun = members().any(Instance::takes_part);
         if has_begun {
             if before == State::Init {
                 // In any other state, members in Init are still to join.
                 self.state = State::Backup;
             }
-            for member in self.waiting(instances) {
-                if let Some(member) = instances.get_mut(member.index())
-                    && let Some(reason) = member.faults().reason()
-                {
-                    state::go(member, State::Fault, reason, None, cx);
-                }
-            }
+            self.set_apart(instances);
             self.unite(instances, cx);
         } else if self.all(instances, Instance::may_leave_init) {
             self.begin(instances, cx);
@@ -119,7 +124,25 @@ impl Group {
         self.ready = self.present(instances).filter(|member| member.is_ready()).count();
     }
 
-    /// Members that are still to join and may leave Init.
+    /// Keeps apart those new members that cannot take part, if there are others to continue.
+    fn set_apart(&self, instances: &mut [Instance]) {
+        let is_able =
+            |member: &Instance| member.state() != State::Fault && member.faults().reason().is_none();
+        let mut has_others = false;
+        for id in self.members() {
+            if let Some(member) = instances.get_mut(id.index()) {
+                member.apart &= !is_able(member);
+                has_others |= member.takes_part() && !member.apart;
+            }
+        }
+        for id in self.members().iter().filter(|_| !has_others) {
+            if let Some(member) = instances.get_mut(id.index()) {
+                member.apart = false;
+            }
+        }
+    }
+
+    /// Members that are still to join and may leave Init, or the Fault in which they were apart.
     fn waiting(&self, instances: &[Instance]) -> Vec<InstanceId> {
         let members = self.members().iter().filter_map(|member| instances.get(member.index()));
         let waiting = members.filter(|member| !self.has_joined(member) && member.may_leave_init());

@@ -31,6 +31,8 @@ pub struct InstanceSnapshot {
     pub master: Option<PeerAdvert>,
     /// Latest results of tracked objects.
     pub results: Vec<(TrackId, i32)>,
+    /// See [`Instance::is_apart`].
+    pub apart: bool,
 }
 
 impl Instance {
@@ -48,6 +50,7 @@ impl Instance {
             master_down: self.timers.due(Timer::MasterDown),
             master: self.remote_master().map(|master| master.heard),
             results,
+            apart: self.apart,
         })
     }
 
@@ -60,7 +63,7 @@ impl Instance {
             self.record_and_weigh(*track, *value);
         }
         (self.epoch, self.reason, self.since) = (snapshot.epoch, snapshot.reason, snapshot.since);
-        self.state = snapshot.state;
+        (self.state, self.apart) = (snapshot.state, snapshot.apart);
         self.started = self.state != State::Init;
         match self.state {
             State::Init => {}

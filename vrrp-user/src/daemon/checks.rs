@@ -316,6 +316,7 @@ mod tests {
             master_down: None,
             master: None,
             results: vec![(web, result)],
+            apart: false,
         };
         // A has 0 before the first look.
         let rows = [

@@ -71,7 +71,7 @@ const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Master, State::Fault, LOSSES),
     (State::Master, State::Init, ENDS),
     (State::Fault, State::Backup, &[Reason::Recovered]),
-    (State::Fault, State::Master, &[Reason::Recovered]),
+    (State::Fault, State::Master, &[Reason::Recovered, Reason::GroupJoined]),
     (State::Fault, State::Init, ENDS),
 ];
 
@@ -147,7 +147,7 @@ MASTER -> MASTER: resumed
 MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away, refused, maintenance
 MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered
-FAULT -> MASTER: recovered
+FAULT -> MASTER: recovered, group_joined
 FAULT -> INIT: shutdown, removed";
         assert_eq!(lines.join("\n"), expected);
     }

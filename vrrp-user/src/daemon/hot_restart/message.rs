@@ -66,6 +66,9 @@ struct InstanceMessage {
     master_down: Option<u64>,
     master: Option<Master>,
     results: Vec<(String, i32)>,
+    /// Older versions do not send it.
+    #[serde(default)]
+    apart: bool,
     /// Rows of metrics that are kept; older versions do not send them.
     #[serde(default)]
     rows: Vec<String>,
@@ -261,6 +264,7 @@ impl InstanceMessage {
             master: instance_snapshot.and_then(|it| it.master.as_ref()).map(Master::of),
             results: instance_snapshot
                 .map_or_else(Vec::new, |it| it.results.iter().filter_map(result).collect()),
+            apart: instance_snapshot.is_some_and(|it| it.apart),
             rows: Vec::new(),
         }
     }
@@ -282,6 +286,7 @@ impl InstanceMessage {
             master_down: time(self.master_down),
             master: self.master.as_ref().and_then(Master::heard),
             results: self.results.iter().filter_map(result).collect(),
+            apart: self.apart,
         }
     }
 }
@@ -352,6 +357,7 @@ mod tests {
             master_down: Some(Timestamp::from_nanos(99)),
             master: Some(heard),
             results: config.instance(*id).unwrap().settings.tracks.iter().map(|it| (it.id, 1)).collect(),
+            apart: id.0 == 1,
         };
         let instances = config.instances.iter().map(|it| (it.id, instance_snapshot(&it.id))).collect();
         let rows =

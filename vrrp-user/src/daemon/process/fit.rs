@@ -68,8 +68,10 @@ impl Host {
         lacking
             .map(|it| {
                 format!(
-                    "vrrp_instance {}: interface {} not found: the instance stays in FAULT until it appears",
-                    it.name, it.interface
+                    "vrrp_instance {}: interface {} not found: the instance stays in FAULT until it appears{}",
+                    it.name,
+                    it.interface,
+                    group_of(config, it)
                 )
             })
             .collect()
@@ -153,6 +155,18 @@ impl Host {
     fn index(&self, name: &str) -> Option<u32> {
         self.links.iter().find(|(_, other)| other == name).map(|(index, _)| *index)
     }
+}
+
+/// Text about the sync group of an instance in Fault.
+fn group_of(config: &Config, settings: &InstanceSettings) -> String {
+    let id = config.instances.iter().find(|it| it.settings.name == settings.name).map(|it| it.id);
+    let group = config.groups.iter().find(|group| id.is_some_and(|id| group.settings.members.contains(&id)));
+    group.map_or_else(String::new, |group| {
+        format!(
+            "; its sync group {} starts in FAULT with it, and after a reload goes on without it",
+            group.settings.name
+        )
+    })
 }
 
 /// A virtual link-local address has, by rule, the subnet that every interface has.

@@ -34,8 +34,23 @@ impl DaemonContext {
             State::Init => facts.waits_for(),
             State::Backup => facts.obeys(),
             State::Master => facts.has_become_master(),
-            State::Fault => facts.causes().unwrap_or_else(|| self.faulty_member(facts)),
+            State::Fault => match facts.causes() {
+                Some(cause) => cause + &self.continues_without(facts),
+                None => self.faulty_member(facts),
+            },
         }
+    }
+
+    /// Text about its sync group, if that goes on without it.
+    fn continues_without(&self, facts: &Facts<'_>) -> String {
+        let id = facts.config.id;
+        let group = self.config.groups.iter().zip(self.live.groups.iter()).find(|(group, live)| {
+            group.settings.members.contains(&id) && !matches!(live.state(), State::Fault | State::Init)
+        });
+        group.map_or_else(String::new, |(group, live)| {
+            let (name, state) = (&group.settings.name, live.state().as_str());
+            format!("; its sync group {name} is {state} without it")
+        })
     }
 
     /// What keeps an instance out that has no cause of its own: another member of its sync group.
