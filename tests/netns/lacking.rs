@@ -197,6 +197,66 @@ fn a_route_comes_back_with_the_address_that_it_leads_over() -> Result<()> {
     })
 }
 
+/// Missing static objects, with the reasons.
+fn static_lacks(pair: &mut Pair) -> Result<Vec<(String, String)>> {
+    let shown = pair.running(0)?.status()?["statics"]["lacks"].clone();
+    let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+    let all = shown.as_array().into_iter().flatten();
+    Ok(all.map(|it| (text(it, "object"), text(it, "error"))).collect())
+}
+
+#[test]
+#[needs("ours")]
+fn static_settings_are_shown_until_they_are_set() -> Result<()> {
+    let statics = |more: &str| Config {
+        blocks: format!(
+            "static_ipaddress {{\n    192.0.2.1/26 dev lan2\n}}\nstatic_routes {{\n    {STATIC}\n{more}}}\n"
+        ),
+        ..Config::of(Instance::v3(200))
+    };
+    let file = statics("    192.0.2.128/26 via 10.79.0.254 dev lan1\n");
+    alone(file)?.check(|pair| {
+        let just = |pair: &mut Pair, objects: &[&str]| {
+            until(&format!("to lack just {objects:?}"), SETTLE, || {
+                static_lacks(pair).is_ok_and(|lacks| lacks.iter().map(|(object, _)| object).eq(objects))
+            })
+        };
+        just(pair, &["address 192.0.2.1", "route to 192.0.2.64/26", "route to 192.0.2.128/26"])?;
+        let why: Vec<String> = static_lacks(pair)?.into_iter().map(|(_, why)| why).collect();
+        ensure!(why[0] == "No such device", "{why:?}");
+        ensure!(why[1] == "Network is unreachable: Nexthop has invalid gateway", "{why:?}");
+        let screen = pair.running(0)?.ask(&["status"])?;
+        let screen = String::from_utf8_lossy(&screen.stdout).into_owned();
+        ensure!(screen.contains("! static settings: lacks route to 192.0.2.64/26: Network is"), "{screen}");
+        let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
+        node(pair, "address add 10.78.0.1/24 dev lan1")?;
+        just(pair, &["address 192.0.2.1", "route to 192.0.2.128/26"])?;
+        // Taken out of the file, it is not missing; nor has it been set.
+        let reloaded = pair.running(0)?.reload(&statics("").to_string())?;
+        ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        just(pair, &["address 192.0.2.1"])?;
+        node(pair, "link add lan2 type veth peer name far2\nlink set far2 up\nlink set lan2 up")?;
+        just(pair, &[])?;
+        ensure!(pair.lab.has_address(0, "192.0.2.1")?, "the address is not set");
+        // With its link, the kernel drops the route.
+        node(pair, "link set lan1 down")?;
+        just(pair, &["route to 192.0.2.64/26"])?;
+        node(pair, "link set lan1 up")?;
+        just(pair, &[])?;
+        let events = told(pair.running(0)?, 0)?;
+        let count = |kind: &str, object: &str| {
+            events.iter().filter(|it| it["event"] == kind && it["object"] == object).count()
+        };
+        for (object, failed, restored) in
+            [("address 192.0.2.1", 1, 1), ("route to 192.0.2.64/26", 2, 2), ("route to 192.0.2.128/26", 1, 0)]
+        {
+            ensure!(count("static_failed", object) == failed, "{object}: {events:?}");
+            ensure!(count("static_restored", object) == restored, "{object}: {events:?}");
+        }
+        Ok(())
+    })
+}
+
 #[test]
 #[needs("ours")]
 fn missing_settings_end_with_mastership_and_survive_a_hot_restart() -> Result<()> {

@@ -54,6 +54,7 @@ pub struct Inner {
     pub reattached: BTreeMap<Arc<str>, u64>,
     /// Why interfaces with virtual MAC addresses are missing, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
+    pub statics: StaticRecord,
     pub realtime: Option<Realtime>,
     /// This is a bridge process.
     pub is_bridge: bool,
@@ -70,6 +71,15 @@ pub struct Inner {
     pub hook_runs: HookRuns,
     /// Orders of operators that are in force.
     pub steerings: Steerings,
+}
+
+/// Static addresses, routes and rules.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct StaticRecord {
+    /// Objects that could not be set.
+    pub lacks: Vec<Lack>,
+    /// Another process keeps removing routes and rules, and they are not set again.
+    pub is_abandoned: bool,
 }
 
 /// Finished runs of hooks.

@@ -267,7 +267,7 @@ impl Reporter {
 }
 
 /// The objects that are logged one by one; with the last, the number of the others.
-fn first<'a>(all: &'a [&'a Lack]) -> impl Iterator<Item = (&'a Lack, u64)> {
+pub(super) fn first<'a>(all: &'a [&'a Lack]) -> impl Iterator<Item = (&'a Lack, u64)> {
     let told = all.len().min(SINGLE);
     let more = u64::try_from(all.len() - told).unwrap_or(u64::MAX);
     let last = move |index| if index + 1 == told { more } else { 0 };

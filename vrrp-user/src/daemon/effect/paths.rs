@@ -88,11 +88,11 @@ fn each<T>(
 }
 
 impl Object {
-    fn of_route(route: &Route) -> Self {
+    pub(in crate::daemon) fn of_route(route: &Route) -> Self {
         Self::Route(route.destination, route.table)
     }
 
-    fn of_rule(rule: &Rule) -> Self {
+    pub(in crate::daemon) fn of_rule(rule: &Rule) -> Self {
         Self::Rule(rule.preference)
     }
 }

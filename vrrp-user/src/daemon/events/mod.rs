@@ -141,6 +141,19 @@ pub enum What {
     Abandoned {
         instance: String,
     },
+    /// A static address, route or rule could not be set.
+    StaticFailed {
+        object: String,
+        error: String,
+        more: u64,
+    },
+    /// It is set now.
+    StaticRestored {
+        object: String,
+        more: u64,
+    },
+    /// As [`What::Abandoned`], for static ones.
+    StaticAbandoned,
     /// Of an instance or a group.
     HookFailed {
         name: String,
@@ -369,6 +382,15 @@ impl fmt::Display for What {
                     f,
                     "{instance}: another process keeps removing routes and rules; they are not set again"
                 )
+            }
+            Self::StaticFailed { object, error, more } => {
+                write!(f, "static {object} cannot be set: {error}{}", others(more))
+            }
+            Self::StaticRestored { object, more } => {
+                write!(f, "static {object} is set now{}", others(more))
+            }
+            Self::StaticAbandoned => {
+                f.write_str("another process keeps removing static routes and rules; they are not set again")
             }
             Self::HookFailed { name, keyword, state, end, output } => {
                 write!(f, "{name}: {keyword} for {state} failed: {end}")?;

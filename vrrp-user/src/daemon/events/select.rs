@@ -79,7 +79,7 @@ impl Selection {
 
 impl What {
     /// All kinds, by the word in `event`.
-    pub const KINDS: [&str; 20] = [
+    pub const KINDS: [&str; 23] = [
         "transition",
         "group_transition",
         "priority",
@@ -92,6 +92,9 @@ impl What {
         "restored",
         "put_back",
         "abandoned",
+        "static_failed",
+        "static_restored",
+        "static_abandoned",
         "hook_failed",
         "webhook_failed",
         "mail_failed",
@@ -117,6 +120,9 @@ impl What {
             Self::Restored { .. } => "restored",
             Self::PutBack { .. } => "put_back",
             Self::Abandoned { .. } => "abandoned",
+            Self::StaticFailed { .. } => "static_failed",
+            Self::StaticRestored { .. } => "static_restored",
+            Self::StaticAbandoned => "static_abandoned",
             Self::HookFailed { .. } => "hook_failed",
             Self::WebhookFailed { .. } => "webhook_failed",
             Self::MailFailed { .. } => "mail_failed",
@@ -146,7 +152,10 @@ impl What {
             Self::HookFailed { name, .. } | Self::WebhookFailed { name, .. } | Self::Steered { name, .. } => {
                 Some(name)
             }
-            Self::MailFailed { .. }
+            Self::StaticFailed { .. }
+            | Self::StaticRestored { .. }
+            | Self::StaticAbandoned
+            | Self::MailFailed { .. }
             | Self::Reload { .. }
             | Self::ReloadKept
             | Self::ReloadUndone { .. }

@@ -241,7 +241,7 @@ impl Interfaces<'_> {
     fn keep(&mut self, table: &Table) -> Option<Duration> {
         let mut vmacs = self.vmacs.borrow_mut();
         let again = vmacs.keep(table);
-        self.statics.keep(table);
+        self.statics.keep(table, &self.context.history);
         self.secondaries.keep(table);
         self.attachments.set_carriers(&vmacs.carriers(table));
         self.context.history.missing_vmacs(vmacs.missing());

@@ -2,7 +2,8 @@
 //!
 //! Enters: the configuration, and changes of links and addresses. Leaves: addresses and routes, set once their
 //! interface is there, set again when they are removed, and removed at the end except those that were there before.
-//! Each call of [`Statics::keep`] tries again what could not be set. Runs on the main thread.
+//! Each call of [`Statics::keep`] tries again what could not be set, and records what is missing. Runs on the main
+//! thread.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +11,10 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::config;
+use crate::daemon::events::What;
+use crate::daemon::history::{History, StaticRecord};
+use crate::daemon::queue::{Lack, Object};
+use crate::daemon::report::first;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::netlink::socket::RouteSocket;
@@ -25,6 +30,8 @@ pub struct Statics {
     routes: Vec<Path<Route>>,
     rules: Vec<Path<Rule>>,
     removals: RemovalCounter,
+    /// What was recorded last.
+    told: StaticRecord,
 }
 
 #[derive(Debug)]
@@ -83,9 +90,9 @@ impl Statics {
     /// No file descriptor is left.
     pub fn new(wanted: &config::Statics) -> io::Result<Self> {
         let socket = RouteSocket::open()?;
-        let removals = RemovalCounter::default();
+        let (removals, told) = (RemovalCounter::default(), StaticRecord::default());
         let mut this =
-            Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), removals };
+            Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), removals, told };
         this.adopt(wanted);
         Ok(this)
     }
@@ -135,24 +142,72 @@ impl Statics {
                 rules.push(Path::new(rule.clone()));
             }
         }
+        let objects = self.objects();
+        self.told.lacks.retain(|lack| objects.contains(&lack.object));
         // Routes and rules that were given up are tried again, too.
         self.renew();
     }
 
     /// Whether something could not be set although its interface is there.
     pub fn is_lacking(&self) -> bool {
-        self.addresses.iter().any(|it| it.refusal.is_some())
+        self.addresses.iter().filter_map(|it| it.refusal.as_ref()).any(|it| it.errno != libc::ENODEV)
             || self.routes.iter().any(|it| it.refusal.is_some())
             || self.rules.iter().any(|it| it.refusal.is_some())
     }
 
-    /// Sets what is missing, if its interface is there.
-    pub fn keep(&mut self, table: &Table) {
+    /// Sets what is missing, if its interface is there, and records what could not be set.
+    pub fn keep(&mut self, table: &Table, history: &History) {
+        self.set_missing(table);
+        self.tell(history);
+    }
+
+    fn objects(&self) -> Vec<Object> {
+        let addresses = self.addresses.iter().map(|it| Object::Address(it.address.address));
+        let routes = self.routes.iter().map(|it| Object::of_route(&it.wanted));
+        addresses.chain(routes).chain(self.rules.iter().map(|it| Object::of_rule(&it.wanted))).collect()
+    }
+
+    /// What could not be set, in the order of [`Self::objects`].
+    fn lacks(&self) -> Vec<Lack> {
+        let refusals = self.addresses.iter().map(|it| &it.refusal);
+        let refusals = refusals.chain(self.routes.iter().map(|it| &it.refusal));
+        let refusals = refusals.chain(self.rules.iter().map(|it| &it.refusal));
+        let all = self.objects().into_iter().zip(refusals);
+        all.filter_map(|(object, refusal)| Some(Lack { object, refusal: refusal.clone()? })).collect()
+    }
+
+    fn tell(&mut self, history: &History) {
+        let is_abandoned = self.removals.verdict() != RemovalResponse::PutBack;
+        let now = StaticRecord { lacks: self.lacks(), is_abandoned };
+        if now == self.told && now == history.read().statics {
+            return;
+        }
+        let among = |list: &[Lack], lack: &Lack| list.iter().any(|known| known.object == lack.object);
+        let fresh: Vec<&Lack> = now.lacks.iter().filter(|lack| !among(&self.told.lacks, lack)).collect();
+        let healed: Vec<&Lack> = self.told.lacks.iter().filter(|lack| !among(&now.lacks, lack)).collect();
+        for (lack, more) in first(&fresh) {
+            let (object, error) = (lack.object.to_string(), lack.refusal.plain());
+            history.events.push(What::StaticFailed { object, error, more });
+        }
+        for (lack, more) in first(&healed) {
+            history.events.push(What::StaticRestored { object: lack.object.to_string(), more });
+        }
+        if is_abandoned && !self.told.is_abandoned {
+            history.events.push(What::StaticAbandoned);
+        }
+        history.read().statics = now.clone();
+        self.told = now;
+    }
+
+    fn set_missing(&mut self, table: &Table) {
         let Self { socket, addresses, routes, rules, .. } = self;
         let mut changed = false;
         for it in addresses {
             let Some(link) = table.link(&it.device) else {
-                it.refusal = None;
+                let (address, interface) = (it.address.address, &it.device);
+                if let News::Failed(error) = News::replace(&mut it.refusal, Some(libc::ENODEV.into())) {
+                    warn!(%address, %interface, %error, "cannot set static address");
+                }
                 continue;
             };
             let present = table
@@ -160,7 +215,9 @@ impl Statics {
                 .iter()
                 .find(|present| (present.address, present.prefix) == (it.address.address, it.address.prefix));
             if let Some(present) = present {
-                (it.ours, it.refusal) = (it.ours || present.marked, None);
+                it.ours |= present.marked;
+                // Another process may have set it after a refusal.
+                it.refusal = None;
                 continue;
             }
             let mut refusal = None;

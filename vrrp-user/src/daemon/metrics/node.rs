@@ -21,6 +21,7 @@ impl Scrape {
         out.family("vrrpx_build", "Version and node", Kind::Info)?.info(&build)?;
         process::encode(out)?;
         self.standing(out)?;
+        self.statics(out)?;
         self.loads(out)?;
         self.hooks(out)?;
         self.mails(out)?;
@@ -84,6 +85,12 @@ impl Scrape {
         gauge(out, "vrrpx_memory_locked", "1 if the memory of the daemon is locked", |row| {
             realtime.as_ref().map_or(Ok(()), |it| row(&vec![], flag(it.memory_locked)))
         })
+    }
+
+    fn statics(&self, out: &mut Exposition) -> fmt::Result {
+        let lacking = self.context.history.read().statics.lacks.len();
+        let help = "Static addresses, routes and rules that could not be set";
+        gauge(out, "vrrpx_static_lacking", help, |row| row(&vec![], lacking as f64))
     }
 
     fn hooks(&self, out: &mut Exposition) -> fmt::Result {

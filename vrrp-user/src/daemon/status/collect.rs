@@ -16,7 +16,7 @@ use super::why::{self, Facts};
 use super::{
     Address, Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence,
     Gaps, Group, Held, Hook, Instance, Interface, Lacking, Lateness, Mail, Node, PastTransition, Peer,
-    PriorityPair, ReceptionFault, SCHEMA, Status, Steering, Tracked, Vmac, Webhook,
+    PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::auth::Ledger;
@@ -69,6 +69,7 @@ impl DaemonContext {
                     self.instance(config, live, &history, &unknown_routers, present.as_ref(), now)
                 })
                 .collect(),
+            statics: StaticSettings::of(&history.statics),
             groups: self.groups(&history, now),
             checks: self.config.checks.iter().map(|script| check(script, &history, now)).collect(),
             disabled_scripts: history.disabled.iter().map(disabled).collect(),
@@ -351,7 +352,7 @@ pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
     (settings.advert_interval.duration() * PATIENCE).max(LASTS)
 }
 
-fn lacking(lack: &Lack) -> Lacking {
+pub(super) fn lacking(lack: &Lack) -> Lacking {
     Lacking { object: lack.object.to_string(), error: lack.refusal.plain() }
 }
 

@@ -13,6 +13,7 @@ mod rejected;
 mod select;
 mod shared;
 mod span;
+mod statics;
 mod steering;
 mod table;
 mod why;
@@ -31,6 +32,7 @@ pub(in crate::daemon) use rejected::detail;
 pub use shared::SharedContext;
 pub(crate) use span::rough;
 pub(crate) use span::span;
+pub use statics::StaticSettings;
 pub(in crate::daemon) use table::columns;
 pub use table::table;
 
@@ -75,6 +77,9 @@ pub struct Status {
     pub fence: Fence,
     pub interfaces: Vec<Interface>,
     pub instances: Vec<Instance>,
+    /// Static addresses, routes and rules; older daemons do not send them.
+    #[serde(default)]
+    pub statics: StaticSettings,
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
     #[serde(default)]

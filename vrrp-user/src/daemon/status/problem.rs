@@ -8,7 +8,7 @@ use super::{
 use crate::protocol::Reason;
 
 /// Things that an instance lacks which are shown one by one.
-const LACKS: usize = 16;
+pub(super) const LACKS: usize = 16;
 
 /// Findings of a refused file that are shown.
 const FINDINGS: usize = 3;
@@ -53,10 +53,11 @@ impl Status {
         let configuration = self.configuration.stale().into_iter().chain(self.configuration.awaiting());
         let configuration = configuration.map(|text| Problem { about: "configuration", text });
         let instances = self.instances.iter().flat_map(Instance::problems);
+        let statics = self.statics.problems();
         let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
         let checks = self.checks.iter().flat_map(Check::problems);
         let disabled = self.disabled_scripts.iter().map(DisabledScript::problem);
-        configuration.chain(instances).chain(groups).chain(checks).chain(disabled)
+        configuration.chain(instances).chain(statics).chain(groups).chain(checks).chain(disabled)
     }
 }
 

@@ -25,6 +25,11 @@ pub fn table(status: &Status) -> String {
         out.push('\n');
         instances(&mut out, &status.instances);
     }
+    let statics: Vec<_> = status.statics.problems().collect();
+    if !statics.is_empty() {
+        out.push_str("\nSTATIC SETTINGS\n");
+        remarks(&mut out, &statics);
+    }
     if !status.groups.is_empty() {
         out.push('\n');
         groups(&mut out, &status.groups);
