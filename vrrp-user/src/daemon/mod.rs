@@ -29,6 +29,7 @@ pub mod live;
 pub mod log;
 pub mod metrics;
 pub mod mismatch;
+pub mod neighbours;
 pub mod notify;
 pub mod process;
 pub mod queue;

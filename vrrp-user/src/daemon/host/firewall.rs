@@ -2,7 +2,8 @@
 //!
 //! Enters: the configuration. Leaves: the table, from before the first election until the last address is gone. It does
 //! not depend on the state of an instance, as an address that is not here gets no traffic. A run that is killed leaves
-//! the table, and its name in a file of the runtime directory, for the next one. Runs on the main thread.
+//! the table, and its name in a file of the runtime directory, for the next one. A table of another daemon in this
+//! network namespace stays as it is: this one gets another name. Runs on the main thread.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::config::{Config, FirewallSettings};
+use crate::daemon::neighbours;
 use crate::driver::firewall::{self, Denied};
 use crate::driver::ownership;
 
@@ -18,13 +20,16 @@ use crate::driver::ownership;
 pub struct Firewall {
     /// Holds the name of the table while there is one.
     file: PathBuf,
+    /// As configured.
     set: Option<(FirewallSettings, Vec<Denied>)>,
+    /// The name of the table that is set; it differs from the configured one if that is another daemon's.
+    table: Option<Arc<str>>,
 }
 
 impl Firewall {
     /// Sets the rules for `config`; `folder` is the runtime directory.
     pub fn new(folder: &Path, config: &Config) -> Self {
-        let mut this = Self { file: folder.join("firewall"), set: None };
+        let mut this = Self { file: file(folder), set: None, table: None };
         // The table of a daemon that still runs is replaced as a whole, or is the same.
         if ownership::is_ours()
             && let Ok(table) = fs::read_to_string(&this.file)
@@ -42,17 +47,16 @@ impl Firewall {
         if wanted == self.set {
             return;
         }
-        let before = self.set.take();
+        let (before, earlier) = (self.set.take(), self.table.take());
         if let Some((settings, denied)) = wanted {
-            match firewall::set(&settings, &denied) {
+            let is_same = before.as_ref().is_some_and(|(before, _)| before.table == settings.table);
+            let table = earlier.clone().filter(|_| is_same).unwrap_or_else(|| self.free(&settings.table));
+            let named = FirewallSettings { table: Arc::clone(&table), ..settings.clone() };
+            match firewall::set(&named, &denied) {
                 Ok(()) => {
-                    info!(
-                        table = &*settings.table,
-                        addresses = denied.len(),
-                        "traffic to addresses is dropped"
-                    );
-                    let _ = fs::write(&self.file, &*settings.table);
-                    self.set = Some((settings, denied));
+                    info!(table = &*table, addresses = denied.len(), "traffic to addresses is dropped");
+                    let _ = fs::write(&self.file, &*table);
+                    (self.set, self.table) = (Some((settings, denied)), Some(table));
                 }
                 Err(error) => {
                     warn!(
@@ -60,15 +64,41 @@ impl Firewall {
                         "cannot set the firewall: traffic to addresses is accepted despite strict mode or `no_accept`"
                     );
                     // The earlier rules are still set, and better than none.
-                    self.set = before;
+                    (self.set, self.table) = (before, earlier);
                     return;
                 }
             }
         }
-        let left = before.map(|(settings, _)| settings.table);
-        let table = |it: &Self| it.set.as_ref().map(|(settings, _)| Arc::clone(&settings.table));
-        if let Some(left) = left.filter(|left| table(self).as_ref() != Some(left)) {
+        if let Some(left) = earlier.filter(|left| self.table.as_ref() != Some(left)) {
             self.remove(&left);
+        }
+    }
+
+    /// The name for the table: this one, unless another daemon has it.
+    fn free(&self, table: &Arc<str>) -> Arc<str> {
+        // In a hot restart, the table of the other process is the one.
+        let known = fs::read_to_string(&self.file).ok().filter(|_| !ownership::is_ours());
+        let own = format!("{table}_{}", std::process::id());
+        let is_variant = |known: &str| {
+            let number = known.strip_prefix(&**table).map(|rest| rest.strip_prefix('_').unwrap_or(rest));
+            number.is_some_and(|number| number.chars().all(|it| it.is_ascii_digit()))
+        };
+        if let Some(known) = known.as_deref().map(str::trim).filter(|known| is_variant(known)) {
+            return known.into();
+        }
+        let folder = self.file.parent().unwrap_or(Path::new("/"));
+        let is_theirs =
+            |other: &PathBuf| fs::read_to_string(file(other)).is_ok_and(|theirs| theirs.trim() == &**table);
+        match neighbours::find(folder).iter().find(|other| is_theirs(other)) {
+            Some(other) => {
+                let other = other.display();
+                info!(
+                    table = &**table,
+                    "the nftables table is that of the vrrpx in {other}; this one uses {own}"
+                );
+                own.into()
+            }
+            None => Arc::clone(table),
         }
     }
 
@@ -83,12 +113,18 @@ impl Firewall {
 
 impl Drop for Firewall {
     fn drop(&mut self) {
-        if let Some((settings, _)) = self.set.take()
+        if let Some(table) = self.table.take()
             && ownership::is_ours()
         {
-            self.remove(&settings.table);
+            self.set = None;
+            self.remove(&table);
         }
     }
+}
+
+/// The file of a runtime directory with the name of the table.
+fn file(folder: &Path) -> PathBuf {
+    folder.join("firewall")
 }
 
 /// An owner accepts in any case (RFC 9568 §6.1).

@@ -16,7 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::attach::Attachments;
 use super::firewall::Firewall;
@@ -95,6 +95,7 @@ pub struct Interfaces<'a> {
     pub config: Arc<Config>,
     /// Names of instances' interfaces that are not there.
     pub missing: BTreeSet<Arc<str>>,
+    pub runtime_dir: PathBuf,
 }
 
 impl Interfaces<'_> {
@@ -294,7 +295,7 @@ impl Interfaces<'_> {
         succeed(&self.config, config, self.context.live.instances.len())?;
         let slots = config.instances.iter().map(|instance| instance.id.index() + 1).max();
         self.context.maps.reach(slots.unwrap_or(0)).map_err(AdoptError::Maps)?;
-        run::remove_residue(config, Some(&self.config)).map_err(AdoptError::Residue)
+        run::remove_residue(config, Some(&self.config), &self.runtime_dir).map_err(AdoptError::Residue)
     }
 
     /// Latest results of everything that is tracked.
@@ -330,7 +331,15 @@ impl Interfaces<'_> {
         }
         // While that process still lives.
         let removed_by = by.and_then(RemovedBy::of).filter(|removed_by| removed_by.pid != std::process::id());
+        let neighbour = removed_by.as_ref().filter(|removed_by| removed_by.is_kin());
         for (instance, loss) in lost {
+            let is_shared = loss != Loss::Flushed && neighbour.is_some();
+            let loss = if is_shared { Loss::Flushed } else { loss };
+            if let Some(by) = neighbour.filter(|_| is_shared) {
+                // The other one had it as well, and left it; that is no contest.
+                let name = self.config.instance(instance).map_or("?", |it| &it.settings.name);
+                info!(instance = name, %by, "another vrrpx has removed what both have; it is set again");
+            }
             if loss != Loss::Flushed {
                 self.context.history.removed_by(instance, removed_by.clone());
             }

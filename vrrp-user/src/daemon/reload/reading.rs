@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::{Ask, LISTED, Request};
 use crate::config::{Change, Config, Diagnostic, Loaded, Progress, Reader};
+use crate::daemon::neighbours;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::Notice;
 use crate::daemon::process::{fit, preflight};
@@ -201,6 +202,10 @@ fn prepare(
 ) -> Outcome {
     let usable = back.map_or_else(|| run::load(reader, options), run::usable);
     let Usable { mut config, loaded } = usable.map_err(|error: RunError| error.findings())?;
+    let clashes = neighbours::clashes(&config, &options.runtime_dir);
+    if !clashes.is_empty() {
+        return Err(clashes);
+    }
     let notices = preflight::scripts(&mut config);
     let misfits = fit::findings(&config).into_iter().map(|it| it.text).collect();
     let changes = current.map(|current| current.changes_to(&loaded)).unwrap_or_default();

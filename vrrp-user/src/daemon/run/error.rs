@@ -19,6 +19,8 @@ pub enum RunError {
     Config(Vec<Diagnostic>),
     #[error("{}", .0.join("\n"))]
     Features(Vec<String>),
+    #[error("{}", .0.join("\n"))]
+    Neighbours(Vec<String>),
     #[error(transparent)]
     Capabilities(#[from] MissingCapabilities),
     #[error(transparent)]
@@ -42,7 +44,7 @@ impl RunError {
     pub fn findings(&self) -> Vec<String> {
         match self {
             Self::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
-            Self::Features(lacking) => lacking.clone(),
+            Self::Features(lines) | Self::Neighbours(lines) => lines.clone(),
             other => vec![other.to_string()],
         }
     }

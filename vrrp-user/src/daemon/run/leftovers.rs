@@ -9,14 +9,19 @@ use std::path::Path;
 use tracing::{info, warn};
 
 use crate::config::{Config, Instance};
+use crate::daemon::neighbours;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{leftovers, route, rule};
 use crate::driver::xdp::{PinError, Pins, Program, remove_filters};
 use crate::protocol::InstanceSettings;
 
 /// Removes what an earlier run has left, before anything may be announced. Addresses of a configuration in use are not
-/// touched.
-pub(in crate::daemon) fn remove_residue(config: &Config, in_use: Option<&Config>) -> io::Result<()> {
+/// touched. Nor are routes and rules while another daemon runs in this network namespace: they may be that one's.
+pub(in crate::daemon) fn remove_residue(
+    config: &Config,
+    in_use: Option<&Config>,
+    runtime_dir: &Path,
+) -> io::Result<()> {
     let in_use = in_use.map_or(&[][..], |config| &config.instances);
     let is_used = |address: IpAddr| {
         in_use.iter().any(|instance| instance.settings.addresses.all().any(|it| it.address == address))
@@ -35,6 +40,9 @@ pub(in crate::daemon) fn remove_residue(config: &Config, in_use: Option<&Config>
                 warn!(%address, %error, "cannot remove an address that an earlier run has left");
             }
         }
+    }
+    if !neighbours::find(runtime_dir).is_empty() {
+        return Ok(());
     }
     // Only routes and rules that VRRP has set, by their protocol.
     let mut socket = RouteSocket::open()?;

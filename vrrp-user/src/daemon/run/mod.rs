@@ -30,6 +30,7 @@ use super::history::History;
 use super::host::vmacs::Vmacs;
 use super::hot_restart;
 use super::live::LiveState;
+use super::neighbours;
 use super::notify::lifecycle_script;
 use super::process::options::{RunOptions, XdpMode};
 use super::process::pid_files::{self, PidFiles};
@@ -84,6 +85,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         Some(_) => RuntimeDir::beside(&options.runtime_dir),
         None => RuntimeDir::claim(&options.runtime_dir)?,
     };
+    let clashes = neighbours::clashes(&config, &options.runtime_dir);
+    if !clashes.is_empty() {
+        return Err(RunError::Neighbours(clashes));
+    }
     let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;

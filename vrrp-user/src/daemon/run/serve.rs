@@ -150,7 +150,7 @@ impl Prepared<'_> {
 
     /// Removes what an earlier daemon has left.
     fn clear(&self, program: &mut Result<Program, String>) -> Result<(), RunError> {
-        remove_residue(&self.context.config, None)?;
+        remove_residue(&self.context.config, None, self.folder.path())?;
         // After the leftovers: addresses that an earlier program has fenced are gone.
         if let Err(error) = outlive(program, self.folder.path()) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
@@ -193,6 +193,7 @@ impl Prepared<'_> {
             guard: self.guard,
             config: Arc::clone(config),
             missing: BTreeSet::new(),
+            runtime_dir: options.runtime_dir.clone(),
         })
     }
 

@@ -22,6 +22,17 @@ impl fmt::Display for RemovedBy {
 }
 
 impl RemovedBy {
+    /// Whether it runs this program, of any version.
+    pub fn is_kin(&self) -> bool {
+        let program = |path: &str| {
+            let path = fs::read_link(path).ok()?;
+            // The kernel adds " (deleted)" after an upgrade.
+            Some(path.file_name()?.to_str()?.split(' ').next()?.to_owned())
+        };
+        let own = program("/proc/self/exe");
+        own.is_some() && own == program(&format!("/proc/{}/exe", self.pid))
+    }
+
     /// The owner of a netlink port of this network namespace.
     pub fn of(port: u32) -> Option<Self> {
         let sockets = fs::read_to_string("/proc/net/netlink").ok()?;
@@ -73,6 +84,8 @@ mod tests {
         let found: Vec<u32> = ports.filter_map(RemovedBy::of).map(|removed_by| removed_by.pid).collect();
         assert!(found.iter().filter(|pid| **pid == own).count() >= 2, "{found:?} in {text}");
         assert_eq!(RemovedBy::of(0), None);
+        let kin = |pid| RemovedBy { pid, name: String::new() }.is_kin();
+        assert!(kin(own) && !kin(u32::MAX));
     }
 
     #[test]
