@@ -16,7 +16,7 @@ fn valid_configurations_are_accepted_and_their_traps_reported() {
 
 #[test]
 fn broken_configurations_are_refused_with_places() {
-    assert_eq!(each("broken", Verdict::Refused), 10);
+    assert_eq!(each("broken", Verdict::Refused), 14);
 }
 
 #[test]

@@ -120,6 +120,8 @@ pub(super) struct Finding {
     /// It is left out, and the election may depend on it.
     elects: bool,
     is_harmless: bool,
+    /// The cause of others.
+    is_first: bool,
 }
 
 impl Finding {
@@ -141,6 +143,12 @@ impl Finding {
             self.elects = true;
             self.message.push_str("; this may change who is master");
         }
+        self
+    }
+
+    /// Marks the cause of other findings; it is reported before them.
+    pub(super) fn first(&mut self) -> &mut Self {
+        self.is_first = true;
         self
     }
 
@@ -214,6 +222,11 @@ impl Report {
         self.findings.get_mut(index).unwrap_or(&mut self.dropped)
     }
 
+    /// Whether nothing is wrong.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.has_errors() && self.left_out.is_empty()
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.errors() > 0
     }
@@ -227,10 +240,10 @@ impl Report {
         self.more.keys().any(|severity| *severity >= Severity::Error)
     }
 
-    /// Findings that may change the master first, then the rest, each in the order of files and lines; last, a note if
+    /// Causes of others first, then findings that may change the master, then the rest, each in the order of files and lines; last, a note if
     /// there are more. A line read several times, by a sequence or a definition, is reported once.
     pub(super) fn into_diagnostics(mut self, sources: &Sources) -> Vec<Diagnostic> {
-        self.findings.sort_by_key(|finding| (!finding.elects, finding.at));
+        self.findings.sort_by_key(|finding| (!finding.is_first, !finding.elects, finding.at));
         let more = self.more.into_iter().rev().map(|(severity, at)| Finding {
             severity,
             at,

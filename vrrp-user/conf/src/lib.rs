@@ -6,6 +6,7 @@
 //! Stages: `text` (comments, continuation) → `expand` (conditions, definitions, sequences, include)
 //! → `lexer` (words, quotes) → `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
 
+mod braces;
 mod check;
 mod command;
 mod copy;
@@ -55,8 +56,10 @@ pub use succession::{NoRoom, succeed};
 pub use tolerance::{KEEPALIVED_CONF, Tolerance};
 pub use webhook::{Occurrence, Template, TemplateError, WebhookPayload, WebhookSettings, WebhookUrl};
 
+use braces::Braces;
 use diagnostic::Report;
 use expand::Includes;
+use lexer::Line;
 use outline::Outline;
 use source::{FileId, Position, Sources};
 use tree::Statement;
@@ -204,8 +207,24 @@ impl Reader {
         let opens_files = matches!(includes, Includes::Follow(_));
         let config_id = Arc::clone(&self.config_id);
         let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);
-        let statements = tree::build(lines, &mut report);
+        let statements = self.build(lines, &mut report);
         self.settle(&statements, file, opens_files, &sources, report)
+    }
+
+    /// Reads the blocks. A file that is refused for its braces is read with the right ones, so that what follows is
+    /// about the lines themselves; a file that is not, as keepalived reads it.
+    fn build(&self, lines: Vec<Line>, report: &mut Report) -> Vec<Statement> {
+        let Some(braces) = Braces::examine(&lines) else { return tree::build(lines, report) };
+        let corrected = braces.correct(&lines);
+        let mut trial = Report::new(self.tolerance.clone());
+        let counted = tree::build(lines, &mut trial);
+        schema::read(&counted, &mut trial);
+        if trial.is_clean() {
+            return counted;
+        }
+        let errors = report.errors();
+        braces.report(report);
+        if report.errors() > errors { tree::build(corrected, report) } else { counted }
     }
 
     /// Gives statements their meaning.

@@ -121,17 +121,26 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
 
 /// Reads addresses, one per line.
 pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], report: &mut Report) {
-    for statement in inner {
+    let mut rest = inner;
+    while let Some((statement, behind)) = rest.split_first() {
+        rest = behind;
         let word = &statement.keyword;
-        if statement.block.is_some() {
+        if let Some(block) = &statement.block {
             report
-                .error(word.at, format!("`{}` takes no block", word.text))
+                .left_out(word.at, format!("`{}` takes no block", word.text))
+                .elects(true)
                 .help("is a `}` missing before it?");
+            // keepalived takes the lines for addresses, and their `}` for the end of the list.
+            if report.is_tolerant() {
+                read(addresses, block, report);
+                report.moved.push_back(rest.to_vec());
+                return;
+            }
             continue;
         }
         let Some((value, prefix)) = value::address(&word.text) else {
             report
-                .error(word.at, format!("`{}` is not an IP address with a prefix", word.text))
+                .left_out(word.at, format!("`{}` is not an IP address with a prefix", word.text))
                 .help("write an address such as `192.0.2.1/24` or `2001:db8::1/64`, one per line");
             continue;
         };

@@ -46,7 +46,7 @@ pub(super) use hmac::{HmacDraft, KeyDraft, Secret, not_hex};
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
 pub(super) use process::fifos;
 pub use reference::{Keyword, KeywordTable, keywords};
-pub(super) use root::Draft;
+pub(super) use root::{Draft, TOP_LEVEL, homes_of};
 pub(super) use rule::RuleDraft;
 pub(super) use script::{Class, ScriptDraft};
 pub(super) use track::TrackDraft;

@@ -29,7 +29,7 @@ pub(crate) struct Draft {
     pub(crate) link_delays: Vec<(At<Arc<str>>, LinkDelays)>,
 }
 
-pub(super) const TOP_LEVEL: &str = "the top level";
+pub(crate) const TOP_LEVEL: &str = "the top level";
 
 pub(super) const TABLES: Tables<Draft> = &[ROWS, daemon::TOP, ignored::TOP];
 
@@ -111,8 +111,8 @@ fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);
 }
 
-/// The block of a keyword that belongs to one block only.
-pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
+/// The blocks that a keyword belongs to, of those with keywords of their own.
+pub(crate) fn homes_of(keyword: &str) -> Vec<&'static str> {
     let homes = [
         (TOP_LEVEL, has(TABLES, keyword)),
         ("global_defs", has(GLOBALS, keyword)),
@@ -126,8 +126,15 @@ pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
         ("vrrp_track_process", has(watch::PROCESS, keyword)),
         ("track_file", has(watch::FILE, keyword)),
     ];
-    let mut at_home = homes.into_iter().filter(|(_, found)| *found).map(|(home, _)| home);
-    at_home.next().filter(|_| at_home.next().is_none())
+    homes.into_iter().filter(|(_, found)| *found).map(|(home, _)| home).collect()
+}
+
+/// The block of a keyword that belongs to one block only.
+pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
+    match homes_of(keyword)[..] {
+        [home] => Some(home),
+        _ => None,
+    }
 }
 
 fn has<T>(tables: Tables<T>, keyword: &str) -> bool {
