@@ -109,15 +109,55 @@ fn a_check_shares_no_name_with_a_tracked_file_or_process() {
 fn no_file_is_written_for_two_purposes() {
     let file = |lines: &str| format!("global_defs {{\n{lines}\n}}\n") + &instance("a", "eth0", 10, "");
     for (lines, why) in [
-        ("state_dump_file /tmp/a\njson_dump_file /tmp/a", "is already the file of another dump"),
-        ("stats_dump_file /tmp/a\nstate_dump_file /tmp/a", "is already the file of another dump"),
-        ("vrrp_notify_fifo /tmp/a\nstats_dump_file /tmp/a", "which would replace the FIFO"),
-        ("notify_fifo /tmp/a\nvrrp_notify_fifo /tmp/a", "is already the other FIFO"),
+        ("state_dump_file /tmp/a\njson_dump_file /tmp/a", "is already the file of `state_dump_file`"),
+        ("stats_dump_file /tmp/a\nstate_dump_file /tmp/a", "is already the file of `stats_dump_file`"),
+        ("vrrp_notify_fifo /tmp/a\nstats_dump_file /tmp/a", "is already the file of `vrrp_notify_fifo`"),
+        ("notify_fifo /tmp/a\nvrrp_notify_fifo /tmp/a", "is already the file of `notify_fifo`"),
     ] {
         let errors = errors(&file(lines));
         assert!(errors.contains(why), "{lines}: {errors}");
     }
     assert_eq!(errors(&file("state_dump_file /tmp/a\nstate_dump_file /tmp/a\njson_dump_file /tmp/b")), "");
+    let others = ["state_dump_file", "notify_fifo", "vrrp_notify_fifo"];
+    for lines in others.map(|other| format!("{other} /tmp/a\nreload_file /tmp/a")) {
+        assert!(errors(&file(&lines)).contains("`/tmp/a` is already the file of"), "{lines}");
+    }
+}
+
+#[test]
+fn no_file_is_written_that_is_read() {
+    let tracking = "track_file {\nx weight 1\n}";
+    for keyword in ["reload_file", "state_dump_file", "json_dump_file", "notify_fifo"] {
+        let text = format!("global_defs {{\n{keyword} /tmp/x\n}}\ntrack_file x {{\nfile /tmp/x\n}}\n")
+            + &instance("a", "eth0", 10, tracking);
+        let found = errors(&text);
+        assert!(
+            found.contains(&format!("the file that `x` tracks: `{keyword}` would overwrite it")),
+            "{found}"
+        );
+        assert_eq!(errors(&text.replace("file /tmp/x\n}\nvrrp", "file /tmp/y\n}\nvrrp")), "");
+        // The configuration itself, by its absolute path or not.
+        let text = format!("global_defs {{\n{keyword} PATH\n}}\n") + &instance("a", "eth0", 10, "");
+        let here = std::env::current_dir().unwrap();
+        for name in ["/etc/vrrpx.conf".to_owned(), "vrrpx.conf".to_owned()] {
+            let path = here.join(&name);
+            let found = parse(&name, &text.replace("PATH", path.to_str().unwrap())).unwrap_err();
+            let said = found.iter().map(ToString::to_string).collect::<String>();
+            assert!(
+                said.contains(&format!("a file of this configuration: `{keyword}` would destroy it")),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_virtual_address_is_no_static_one() {
+    let text = "static_ipaddress {\n192.0.2.10/24 dev eth1\n}\n".to_owned() + &instance("a", "eth0", 10, "");
+    let found = parse("t", &text).unwrap().diagnostics;
+    let [found] = &found[..] else { panic!("{found:?}") };
+    assert!(found.message.contains("192.0.2.10 is in `static_ipaddress` too"), "{found}");
+    assert_eq!((found.line, found.help.as_deref()), (11, Some("remove the one at t:2")));
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod lexer;
 mod lint;
 mod model;
 mod outline;
+mod overwrite;
 mod resolve;
 mod schema;
 mod secret;
@@ -241,6 +242,7 @@ impl Reader {
         secret::open(&mut draft, opens_files, sources, &mut report);
         template::open(&mut draft, opens_files, sources, &mut report);
         lint::check(&draft, sources, &mut report);
+        overwrite::check(&draft, sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();
         let tolerance = report.known();

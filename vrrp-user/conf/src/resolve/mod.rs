@@ -97,7 +97,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             silent_igmp: globals.silent_igmp,
             fifo_states_on_reload: globals.fifo_states_on_reload,
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
-            fifos: fifos([globals.fifo, globals.vrrp_fifo], &globals.dumps, report),
+            fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,
             mail,
             process: globals.daemon.settings(),

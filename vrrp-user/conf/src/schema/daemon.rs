@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{LifecycleScript, NotifyCommand, ProcessSettings};
+use super::super::overwrite::Written;
+use super::super::source::At;
 use super::globals::GlobalsDraft;
 use super::notify::{self, FORM};
 use super::root::Draft;
@@ -265,11 +267,13 @@ fn bit(name: &str) -> Option<u32> {
     }
 }
 
-fn reload_file(globals: &mut GlobalsDraft, _: &Word, args: &[Word], report: &mut Report) {
+fn reload_file(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let path = args.first().map_or(RELOAD_FILE, |word| &*word.text);
     if let Some(word) = args.first().filter(|word| !word.text.starts_with('/')) {
         report.error(word.at, format!("`reload_file` takes an absolute path, not `{}`", word.text));
     }
+    let at = args.first().map_or(keyword.at, |word| word.at);
+    globals.written.push(Written { keyword: "reload_file", path: At { value: path.into(), at } });
     globals.daemon.reload_file = Some(path.into());
 }
 

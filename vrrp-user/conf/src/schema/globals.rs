@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{DumpSettings, ScriptUser};
+use super::super::overwrite::Written;
 use super::super::source::At;
 use super::daemon::DaemonDraft;
 use super::instance::{AnnounceDraft, REFRESH_MAX};
@@ -20,6 +21,8 @@ use super::{Kind, Row};
 
 #[derive(Debug, Default)]
 pub(crate) struct GlobalsDraft {
+    /// Files that the daemon writes, makes or removes.
+    pub(crate) written: Vec<Written>,
     pub(crate) router_id: Option<At<Arc<str>>>,
     pub(crate) script_user: Option<ScriptUser>,
     pub(crate) script_security: bool,

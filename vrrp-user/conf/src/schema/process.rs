@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{DumpSettings, FifoSettings, NotifyCommand, ScriptUser};
+use super::super::overwrite::Written;
 use super::super::source::At;
 use super::globals::{self, GlobalsDraft};
 use super::notify::{self, FORM};
@@ -25,7 +26,8 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "notify_fifo",
         Kind::Own(FIFO_FORM, |globals, keyword, args, report| {
-            fifo(&mut globals.fifo, keyword, args, report);
+            let path = fifo(&mut globals.fifo, keyword, args, report);
+            globals.written.extend(path.map(|path| Written { keyword: "notify_fifo", path }));
         }),
         "",
         "FIFO that receives every change, one line each",
@@ -41,7 +43,8 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_notify_fifo",
         Kind::Own(FIFO_FORM, |globals, keyword, args, report| {
-            fifo(&mut globals.vrrp_fifo, keyword, args, report);
+            let path = fifo(&mut globals.vrrp_fifo, keyword, args, report);
+            globals.written.extend(path.map(|path| Written { keyword: "vrrp_notify_fifo", path }));
         }),
         "",
         "as `notify_fifo`; both may be used",
@@ -69,7 +72,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "state_dump_file",
         Kind::Own("PATH", |globals, keyword, args, report| {
-            file(&mut globals.dumps, |dumps| &mut dumps.state, keyword, args, report);
+            dump(globals, "state_dump_file", |dumps| &mut dumps.state, args, keyword, report);
         }),
         "keepalived.data in `TMPDIR` or /tmp",
         "written on SIGUSR1",
@@ -77,7 +80,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "stats_dump_file",
         Kind::Own("PATH", |globals, keyword, args, report| {
-            file(&mut globals.dumps, |dumps| &mut dumps.stats, keyword, args, report);
+            dump(globals, "stats_dump_file", |dumps| &mut dumps.stats, args, keyword, report);
         }),
         "keepalived.stats in `TMPDIR` or /tmp",
         "written on SIGUSR2",
@@ -85,7 +88,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "json_dump_file",
         Kind::Own("PATH", |globals, keyword, args, report| {
-            file(&mut globals.dumps, |dumps| &mut dumps.json, keyword, args, report);
+            dump(globals, "json_dump_file", |dumps| &mut dumps.json, args, keyword, report);
         }),
         "keepalived.json in `TMPDIR` or /tmp",
         "written on SIGRTMIN+2",
@@ -98,24 +101,14 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     ),
 ];
 
-/// The FIFOs of two drafts; an invalid one is reported and left out.
-pub(crate) fn fifos(drafts: [FifoDraft; 2], dumps: &DumpSettings, report: &mut Report) -> Vec<FifoSettings> {
+/// The FIFOs of two drafts. A script without a FIFO is reported and left out.
+pub(crate) fn fifos(drafts: [FifoDraft; 2], report: &mut Report) -> Vec<FifoSettings> {
     let mut fifos: Vec<FifoSettings> = Vec::new();
     for FifoDraft { path, user, script } in drafts {
         match (path, script) {
             (None, None) => {}
             (None, Some(script)) => {
                 report.warning(script.at, "the script is not run: there is no FIFO for it to read");
-            }
-            (Some(path), _) if fifos.iter().any(|other| other.path == path.value) => {
-                report
-                    .error(path.at, format!("`{}` is already the other FIFO", path.value))
-                    .help("give each its own path");
-            }
-            (Some(path), _) if dumps.paths().any(|dump| *dump == path.value) => {
-                report
-                    .error(path.at, format!("`{}` is a dump file, which would replace the FIFO", path.value))
-                    .help("give each its own path");
             }
             (Some(path), script) => {
                 fifos.push(FifoSettings {
@@ -129,18 +122,20 @@ pub(crate) fn fifos(drafts: [FifoDraft; 2], dumps: &DumpSettings, report: &mut R
     fifos
 }
 
-fn fifo(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+/// Returns the path if it is used.
+fn fifo(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Report) -> Option<At<Arc<str>>> {
     let Some((first, user)) = args.split_first() else {
         report.error(keyword.at, format!("`{}` needs a path", keyword.text));
-        return;
+        return None;
     };
-    let Some(path) = absolute(keyword, first, report) else { return };
+    let path = absolute(keyword, first, report)?;
     if draft.path.is_some() {
         report.warning(keyword.at, format!("`{}` is written already; this one is ignored", keyword.text));
-        return;
+        return None;
     }
     draft.user = if user.is_empty() { None } else { globals::user(keyword, user, report) };
-    draft.path = Some(path);
+    draft.path = Some(path.clone());
+    Some(path)
 }
 
 fn script(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Report) {
@@ -149,24 +144,19 @@ fn script(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Rep
     draft.script = command.map(|value| At { value, at: keyword.at });
 }
 
-fn file(
-    dumps: &mut DumpSettings,
+fn dump(
+    globals: &mut GlobalsDraft,
+    keyword: &'static str,
     slot: fn(&mut DumpSettings) -> &mut Option<Arc<str>>,
-    keyword: &Word,
     args: &[Word],
+    word: &Word,
     report: &mut Report,
 ) {
-    let word = value::read_only_word(&keyword.text, keyword.at, args, report);
-    let path = word.and_then(|word| absolute(keyword, word, report));
-    *slot(dumps) = None;
-    if let Some(At { value: path, at }) = path {
-        if dumps.paths().any(|other| *other == path) {
-            let message =
-                format!("`{path}` is already the file of another dump: one would replace the other");
-            report.error(at, message).help("give each its own path");
-        }
-        *slot(dumps) = Some(path);
-    }
+    let path = value::read_only_word(keyword, word.at, args, report);
+    let path = path.and_then(|path| absolute(word, path, report));
+    *slot(&mut globals.dumps) = path.as_ref().map(|path| Arc::clone(&path.value));
+    globals.written.retain(|it| it.keyword != keyword);
+    globals.written.extend(path.map(|path| Written { keyword, path }));
 }
 
 fn absolute(keyword: &Word, word: &Word, report: &mut Report) -> Option<At<Arc<str>>> {
