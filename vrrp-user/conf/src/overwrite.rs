@@ -21,7 +21,7 @@ pub(super) struct Written {
 
 pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     let read: Vec<PathBuf> =
-        sources.names().iter().filter_map(|name| std::path::absolute(name).ok()).collect();
+        sources.names().iter().filter_map(|name| std::path::absolute(&**name).ok()).collect();
     let written = &draft.globals.written;
     for (index, Written { keyword, path: At { value: path, at } }) in written.iter().enumerate() {
         let is_it = |other: &Path| other == Path::new(&**path);

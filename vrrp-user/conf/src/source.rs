@@ -85,6 +85,11 @@ impl Sources {
         }
     }
 
+    /// The files read, in their order.
+    pub(super) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
     pub(super) fn add(&mut self, name: Arc<str>) -> FileId {
         let id = FileId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
         self.names.push(name);
