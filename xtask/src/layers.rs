@@ -147,7 +147,10 @@ pub(crate) fn check() -> Result<()> {
     }
     println!("layers: all dependencies point one way");
     let services = format!("--features={}", SERVICES.join(","));
-    let crates: BTreeSet<_> = tree(DAEMON, &["--no-default-features", &services])?.into_iter().map(|it| (it.name, it.version)).collect();
+    let crates: BTreeSet<_> = tree(DAEMON, &["--no-default-features", &services])?
+        .into_iter()
+        .map(|it| (it.name, it.version))
+        .collect();
     let count = crates.len();
     ensure!(
         count <= CRATES_MAX,

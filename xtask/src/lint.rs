@@ -29,8 +29,12 @@ pub(crate) fn checks() -> Result<Vec<(&'static str, Command)>> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH));
     let none = with_features(&[])?;
-    let named =
-        [("formatting", format), ("clippy", host), ("clippy for bpf", bpf), ("clippy without features", none)];
+    let named = [
+        ("formatting", format),
+        ("clippy", host),
+        ("clippy for bpf", bpf),
+        ("clippy without features", none),
+    ];
     Ok(named.into())
 }
 

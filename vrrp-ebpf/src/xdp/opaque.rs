@@ -26,9 +26,7 @@ pub(super) fn read_before() {
 #[inline(always)]
 pub(super) fn launder(mut value: usize, unknown: u64) -> usize {
     // SAFETY: arithmetic on a register.
-    unsafe {
-        asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(nomem, nostack))
-    };
+    unsafe { asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(nomem, nostack)) };
     value
 }
 
