@@ -57,7 +57,8 @@ pub trait Maps {
     /// The same number, unknown to the verifier: the code behind it is walked once, not once for each value.
     fn launder(&self, value: usize) -> usize;
 
-    /// The one's complement sum of these bytes, in the machine's byte order, not folded; `None` if they are out of reach.
+    /// The one's complement sum of these bytes, in the machine's byte order, not folded; `None` if they are out of
+    /// reach.
     fn sum(&self, at: usize, length: usize) -> Option<u64>;
 
     /// [`Self::sum`] of an IP header.

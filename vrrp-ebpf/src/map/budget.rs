@@ -61,8 +61,8 @@ impl Budget {
         unsafe { Self::spend_at(self, class, has_room, now) }
     }
 
-    /// [`Self::spend`] for a budget in a map, where another CPU may write to it at the same time: then a few more events
-    /// pass.
+    /// [`Self::spend`] for a budget in a map, where another CPU may write to it at the same time: then a few more
+    /// events pass.
     ///
     /// # Safety
     /// `this` must point to a budget, aligned and for as long as the call lasts.

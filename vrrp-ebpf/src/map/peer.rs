@@ -105,8 +105,8 @@ impl Peer {
         unsafe { Self::describe_at(self, info, checksum) }
     }
 
-    /// [`Self::describe`] for a record in a map, where another CPU may write to it at the same time: that can garble what
-    /// it shows to people, and nothing else.
+    /// [`Self::describe`] for a record in a map, where another CPU may write to it at the same time: that can garble
+    /// what it shows to people, and nothing else.
     ///
     /// # Safety
     /// `this` must point to a record, aligned and for as long as the call lasts.

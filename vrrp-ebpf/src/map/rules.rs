@@ -3,8 +3,8 @@
 use super::InstanceRules;
 
 /// The rules of an instance: two copies, of which one is in force. The daemon writes the other copy and then puts it in
-/// force, so that the program never reads a copy that is being written. Only a second change during the judgement of one
-/// advert writes to the copy in use; `generation` shows it, and that advert passes unjudged.
+/// force, so that the program never reads a copy that is being written. Only a second change during the judgement of
+/// one advert writes to the copy in use; `generation` shows it, and that advert passes unjudged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct RulesPair {

@@ -62,8 +62,8 @@ impl UnknownRouter {
         unsafe { Self::note_at(self, header, octets, frame, now) }
     }
 
-    /// [`Self::note`] for a record in a map, where another CPU may write to it at the same time: that can garble what it
-    /// shows to people.
+    /// [`Self::note`] for a record in a map, where another CPU may write to it at the same time: that can garble what
+    /// it shows to people.
     ///
     /// # Safety
     /// `this` must point to a record, aligned and for as long as the call lasts.

@@ -1,7 +1,7 @@
 //! Rules of an instance for the form of adverts.
 
-/// The form that the adverts of one instance must have. The daemon writes it before the slot's key; a reload, or another
-/// source address, puts another copy in force, see [`crate::map::RulesPair`].
+/// The form that the adverts of one instance must have. The daemon writes it before the slot's key; a reload, or
+/// another source address, puts another copy in force, see [`crate::map::RulesPair`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct InstanceRules {

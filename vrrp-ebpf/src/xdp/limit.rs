@@ -12,9 +12,9 @@ pub(super) fn is_watched(slot: u32, source: &[u8; 16]) -> bool {
     maps::watch(slot).is_some_and(|watch| unsafe { (*watch).source == *source })
 }
 
-/// Spends one event of the slot's budget for a [`vrrp_ebpf::map::SenderClass`], as a number; false if none is left in the
-/// current window. The larger budget of signed adverts applies only while the ring, which all instances share, is less
-/// than half full. `unknown` is as in [`launder`].
+/// Spends one event of the slot's budget for a [`vrrp_ebpf::map::SenderClass`], as a number; false if none is left in
+/// the current window. The larger budget of signed adverts applies only while the ring, which all instances share, is
+/// less than half full. `unknown` is as in [`launder`].
 #[inline(always)]
 pub(super) fn spend(slot: u32, class: usize, is_signed: bool, unknown: u64, now: u64) -> bool {
     let Some(budget) = maps::budget(slot) else {

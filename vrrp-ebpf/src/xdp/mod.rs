@@ -1,8 +1,8 @@
 //! The BPF program: one decision for the XDP and the tcx entry.
 //!
 //! Enters: a frame. Leaves: a verdict, and updates of the maps and the ring. Absent: the order of the checks, which
-//! [`vrrp_ebpf::path`] has; the meaning of an advert: states and timers of the protocol are the daemon's, and a priority
-//! counts only for budget and lease.
+//! [`vrrp_ebpf::path`] has; the meaning of an advert: states and timers of the protocol are the daemon's, and a
+//! priority counts only for budget and lease.
 //!
 //! ```text
 //! dissect ─► not VRRP ─► pass

@@ -240,8 +240,9 @@ impl Report {
         self.more.keys().any(|severity| *severity >= Severity::Error)
     }
 
-    /// Causes of others first, then findings that may change the master, then the rest, each in the order of files and lines; last, a note if
-    /// there are more. A line read several times, by a sequence or a definition, is reported once.
+    /// Causes of others first, then findings that may change the master, then the rest, each in the order of files and
+    /// lines; last, a note if there are more. A line read several times, by a sequence or a definition, is reported
+    /// once.
     pub(super) fn into_diagnostics(mut self, sources: &Sources) -> Vec<Diagnostic> {
         self.findings.sort_by_key(|finding| (!finding.is_first, !finding.elects, finding.at));
         let more = self.more.into_iter().rev().map(|(severity, at)| Finding {

@@ -1,8 +1,8 @@
 //! Files that the daemon writes, makes or removes, and that have another purpose in the same configuration; and
 //! addresses that are virtual and static.
 //!
-//! Enters: the drafts, and the names of the files that were read. Leaves: errors and warnings. Absent: the file system; two paths are
-//! one file if they are written alike.
+//! Enters: the drafts, and the names of the files that were read. Leaves: errors and warnings. Absent: the file system;
+//! two paths are one file if they are written alike.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The mapped arrays, shared with the program or, on the socket path, private memory of the same layout.
 //!
-//! Words are read and written atomically, while program and threads write at the same time; a value of several words can
-//! be torn. Therefore the watch is disarmed while written, and rules are in two copies. A torn record of a peer is shown
-//! once; an advert that is recovered from it may mix two.
+//! Words are read and written atomically, while program and threads write at the same time; a value of several words
+//! can be torn. Therefore the watch is disarmed while written, and rules are in two copies. A torn record of a peer is
+//! shown once; an advert that is recovered from it may mix two.
 
 mod lease;
 mod mapped;

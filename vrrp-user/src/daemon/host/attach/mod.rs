@@ -448,8 +448,8 @@ impl Attachments {
         self.hidden.remove(&ifindex);
     }
 
-    /// Changes the rules after new senders are allowed and before others no longer are, so that the program never judges
-    /// by the new rules and the old list.
+    /// Changes the rules after new senders are allowed and before others no longer are, so that the program never
+    /// judges by the new rules and the old list.
     fn write_slot(&mut self, instance: InstanceId) {
         let Some(settings) = self.instances.get(&instance) else { return };
         let source = self.places.get(&instance).and_then(|place| place.source);
