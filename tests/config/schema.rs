@@ -5,7 +5,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use vrrp_user::daemon::status::SCHEMA;
 
-const SOURCE: &str = include_str!("../../vrrp-user/src/daemon/status/mod.rs");
+/// The files with structures of the status.
+const SOURCES: [&str; 2] = [
+    include_str!("../../vrrp-user/src/daemon/status/mod.rs"),
+    include_str!("../../vrrp-user/src/daemon/status/statics.rs"),
+];
 const PATH: &str = "../vrrp-user/dist/status.schema.json";
 
 #[test]
@@ -14,6 +18,10 @@ fn the_schema_is_that_of_the_types() {
     let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::write(&path, &made).unwrap();
+    }
+    for reference in made.split("#/$defs/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schema()["$defs"].get(name).is_some(), "{name} is in none of the files");
     }
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(written == made, "status.schema.json is behind the types; run with UPDATE_EXPECTED=1");
@@ -39,7 +47,7 @@ fn structures() -> Map<String, Value> {
     let (mut about, mut is_shown) = (String::new(), false);
     // Name, description and fields of the structure that is being read.
     let mut open: Option<(String, String, Map<String, Value>)> = None;
-    for line in SOURCE.lines().map(str::trim) {
+    for line in SOURCES.iter().flat_map(|source| source.lines()).map(str::trim) {
         if let Some(text) = line.strip_prefix("/// ") {
             about = format!("{about} {text}").trim().replace("`None`", "null").replace('`', "");
             continue;
