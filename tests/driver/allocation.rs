@@ -2,12 +2,21 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use vrrp_ebpf::map::InstanceRules;
+use vrrp_tests::netns::Namespace;
+use vrrp_user::daemon::engine::{Engine, Parts};
+use vrrp_user::daemon::live::LiveState;
+use vrrp_user::daemon::queue::{Input, Queue};
 use vrrp_user::driver::clock;
+use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::socket::{AdvertSender, Listener, Outgoing};
 use vrrp_user::driver::wait::{TIMER, Wait};
-use vrrp_user::protocol::{InstanceId, Priority};
+use vrrp_user::protocol::{Event, InstanceId, InstanceSettings, Interval, Priority, State, Version};
 
 use crate::cable::{Cable, ifindex, settings};
 use vrrp_tests::needs;
@@ -49,11 +58,88 @@ fn allocations(work: impl FnOnce()) -> u64 {
     COUNT.get() - before
 }
 
+/// Two instances, one of each family, with adverts each 10 ms.
+fn pair(priority: u8) -> Vec<InstanceSettings> {
+    let instance = |address: &str| InstanceSettings {
+        priority: Priority(priority),
+        advert_interval: Interval::new(Duration::from_millis(10), Version::V3).unwrap(),
+        ..settings(&[address])
+    };
+    vec![instance("192.0.2.100"), instance("fe80::100")]
+}
+
+/// The engine of a daemon in this namespace, without program and effect thread.
+struct Node {
+    engine: Engine,
+    maps: Arc<Maps>,
+    live: Arc<LiveState>,
+}
+
+impl Node {
+    fn new(namespace: &Namespace, priority: u8, sources: [IpAddr; 2], hears: bool) -> Self {
+        let (maps, live) = (Arc::new(Maps::anonymous(2).unwrap()), Arc::new(LiveState::new(2)));
+        let inputs = Queue::new(64).unwrap();
+        let open = || {
+            let parts = Parts {
+                instances: pair(priority),
+                groups: Vec::new(),
+                maps: Arc::clone(&maps),
+                live: Arc::clone(&live),
+                ring: None,
+                inputs: inputs.clone(),
+                commands: Queue::new(4096)?,
+                reports: Queue::new(4096)?,
+            };
+            let (ifindex, engine) = (ifindex()?, Engine::new(parts)?);
+            if hears {
+                let listener = Box::new(Listener::open(ifindex)?);
+                inputs.push(Input::Listen { ifindex, listener });
+            }
+            Ok((ifindex, engine))
+        };
+        let (ifindex, engine) = namespace.enter(open).unwrap();
+        for (id, source) in (0..).map(InstanceId).zip(sources) {
+            maps.set_slot(id.0, &InstanceRules { version: 3, ..InstanceRules::UNUSED });
+            inputs.push(Input::Interface { instance: id, ifindex: Some(ifindex) });
+            inputs.push(Input::Event(Event::Link(id, true)));
+            inputs.push(Input::Event(Event::Source(id, Some(source))));
+        }
+        inputs.push(Input::Event(Event::Startup));
+        Self { engine, maps, live }
+    }
+
+    fn states(&self) -> Vec<State> {
+        self.live.instances.iter().map(|it| it.state()).collect()
+    }
+}
+
 #[test]
 #[needs("root", "ip")]
 fn a_turn_allocates_nothing_once_it_is_warm() {
     assert_ne!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 0);
     let cable = Cable::new();
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    cable.right.ip("addr add 192.0.2.2/24 dev eth0").unwrap();
+    let addresses = |last: u8| [[192, 0, 2, last].into(), format!("fe80::ff:fe00:{last}").parse().unwrap()];
+    let mut master = Node::new(&cable.left, 255, addresses(1), false);
+    let mut backup = Node::new(&cable.right, 100, addresses(2), true);
+    let mut turns = |count: usize| {
+        (0..count).fold((0, 0), |(sends, hears), _| {
+            let sends = sends + allocations(|| master.engine.step().unwrap());
+            (sends, hears + allocations(|| backup.engine.step().unwrap()))
+        })
+    };
+    turns(100);
+    assert_eq!(turns(200), (0, 0));
+    assert_eq!((master.states(), backup.states()), (vec![State::Master; 2], vec![State::Backup; 2]));
+    let sent = master.live.instances.iter().map(|it| it.adverts_sent.load(Relaxed));
+    assert!(sent.clone().all(|sent| sent >= 100), "{:?}", sent.collect::<Vec<_>>());
+    assert!((0..2).all(|slot| backup.maps.watch_hits(slot) >= 50), "the backup has watched its masters");
+}
+
+#[test]
+fn batches_allocate_nothing_once_they_are_warm() {
+    let Some(cable) = Cable::new() else { return };
     cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let send = || {

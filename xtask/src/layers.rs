@@ -78,6 +78,14 @@ const LAYERS: [Layer; 10] = [
         shared: SHARED,
         never: &[],
     },
+    // A room of the daemon: a real-time thread waits for nothing, and decisions are the protocol's.
+    Layer {
+        name: "engine",
+        sources: "vrrp-user/src/daemon/engine",
+        own: &["protocol", "driver", "daemon"],
+        shared: SHARED,
+        never: &["std::fs::", "std::process::", "tokio::", "tracing::"],
+    },
     Layer {
         name: "cli",
         sources: "vrrp-user/src/cli",
@@ -349,6 +357,17 @@ mod tests {
         assert_eq!(faults("protocol", "use core::time::Duration;"), 0);
         assert_eq!(faults("protocol", "let now = std::time::Instant::now();"), 1);
         assert_eq!(faults("protocol", "use vrrp_ebpf::map::Peer;"), 1);
+    }
+
+    #[test]
+    fn the_engine_neither_logs_nor_touches_files_nor_starts_processes() {
+        assert_eq!(
+            faults("engine", "use crate::protocol::{Ports, Turn};\nuse crate::daemon::live::LiveState;"),
+            0
+        );
+        assert_eq!(faults("engine", "use tracing::warn;"), 1);
+        assert_eq!(faults("engine", "let text = std::fs::read(path);"), 1);
+        assert_eq!(faults("engine", "std::process::Command::new(\"ip\")"), 1);
     }
 
     #[test]

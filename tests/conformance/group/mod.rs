@@ -2,7 +2,5 @@
 
 mod bench;
 mod lan;
-mod node;
 mod reload;
 mod rows;
-mod world;

@@ -1,19 +1,16 @@
 //! Several nodes on a simulated LAN: latency, loss, a split, frozen and starved nodes, death, stop and return. A
 //! failing run prints its seed.
 
-mod node;
+mod faults;
 mod paused;
 mod priorities;
-pub(crate) mod random;
-mod world;
 
 use std::time::Duration;
 
 use vrrp_user::protocol::{Reason, State};
 
-use self::node::node;
-use self::world::World;
-use crate::setup::ID;
+use crate::world::World;
+use crate::world::node::node;
 
 const MASTER: usize = 0;
 const BACKUP: usize = 1;
@@ -59,8 +56,7 @@ fn a_dead_master_is_followed_exactly_after_master_down_interval() {
         // Frames in transit still count.
         world.run(Duration::from_millis(1));
         let last = world.nodes[BACKUP].last_seen();
-        let patience =
-            world.nodes[BACKUP].router.as_ref().unwrap().instance(ID).unwrap().master_down_interval();
+        let patience = world.nodes[BACKUP].instance().master_down_interval();
         world.run(Duration::from_secs(2));
         assert_eq!(moves(&world), [(BACKUP, State::Master, Reason::MasterSilent)], "seed {seed}");
         let waited = world.log[0].1.at.since(last);
@@ -96,13 +92,13 @@ fn a_stopped_master_is_followed_within_skew() {
 fn a_handover_under_loss_ends_with_one_master_that_alone_has_the_addresses() {
     for seed in 0..200 {
         let mut world = World::settled(seed, vec![node(10, 200, 10), node(20, 150, 10), node(30, 100, 10)]);
-        world.loss = 300;
+        world.loss.fill(300);
         world.stop(0);
         world.run(Duration::from_secs(10));
-        world.loss = 0;
+        world.loss.fill(0);
         world.run(Duration::from_secs(1));
         assert_eq!(world.masters(), [1], "seed {seed}");
-        let having: Vec<_> = (0..3).filter(|&node| world.nodes[node].has_addresses).collect();
+        let having: Vec<_> = (0..3).filter(|&node| world.nodes[node].has_addresses()).collect();
         assert_eq!(having, [1], "seed {seed}");
         // The higher backup's Master_Down_Interval ends up to an interval after that of the departed master.
         assert!(world.orphaned <= ms(100) + HEARING + WAKE, "seed {seed}: {:?}", world.orphaned);
@@ -115,10 +111,7 @@ fn a_better_master_returns_by_one_transition_each() {
         let mut world = pair(seed, 1);
         world.kill(MASTER);
         world.run(Duration::from_secs(1));
-        world.log.clear();
-        world.shared = Duration::ZERO;
-        world.overlap = Duration::ZERO;
-        world.orphaned = Duration::ZERO;
+        world.forget();
         world.start(MASTER);
         world.run(Duration::from_secs(1));
         let expected = [
@@ -140,7 +133,7 @@ fn without_preemption_the_better_one_returns_as_backup() {
         world.kill(MASTER);
         world.run(Duration::from_secs(1));
         world.log.clear();
-        world.nodes[MASTER].settings.preempt = false;
+        world.nodes[MASTER].settings().preempt = false;
         world.start(MASTER);
         world.run(Duration::from_secs(5));
         assert_eq!(moves(&world), [(MASTER, State::Backup, Reason::Startup)], "seed {seed}");
@@ -216,8 +209,7 @@ fn a_short_suspension_in_a_silence_delays_the_takeover_by_its_length() {
         world.kill(MASTER);
         world.run(ms(1));
         let last = world.nodes[BACKUP].last_seen();
-        let patience =
-            world.nodes[BACKUP].router.as_ref().unwrap().instance(ID).unwrap().master_down_interval();
+        let patience = world.nodes[BACKUP].instance().master_down_interval();
         let before = world.random.below(34_000);
         world.run(Duration::from_micros(before));
         world.freeze(BACKUP, ms(3));
@@ -277,7 +269,7 @@ fn a_frozen_master_is_followed_and_returns_when_it_has_listened() {
 fn a_starved_master_without_preemption_finds_its_heir_and_never_speaks() {
     for seed in 0..100 {
         let mut world = World::new(seed, vec![node(10, 150, 1), node(20, 100, 1)]);
-        world.nodes[MASTER].settings.preempt = false;
+        world.nodes[MASTER].settings().preempt = false;
         world.start(MASTER);
         world.run(Duration::from_secs(1));
         world.start(BACKUP);
@@ -331,12 +323,12 @@ fn of_three_the_next_best_follows_and_only_one_is_master() {
 fn loss_leaves_no_lasting_confusion() {
     for seed in 0..30 {
         let mut world = World::settled(seed, vec![node(10, 200, 10), node(20, 150, 10), node(30, 100, 10)]);
-        world.loss = 300;
+        world.loss.fill(300);
         world.run(Duration::from_secs(60));
         // A false takeover lasts until one advert of the higher master arrives.
         assert!(world.shared < Duration::from_secs(3), "seed {seed}: {:?}", world.shared);
         assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
-        world.loss = 0;
+        world.loss.fill(0);
         world.run(Duration::from_secs(1));
         world.log.clear();
         world.run(Duration::from_secs(10));

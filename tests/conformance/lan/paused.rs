@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use vrrp_user::protocol::State;
 
-use super::node::{Node, node};
-use super::world::World;
 use super::{MASTER, ms};
+use crate::world::World;
+use crate::world::node::{Node, node};
 
 const PERIOD: Duration = Duration::from_millis(2);
 
 /// A settled world with the first node as master, and with the product's announcements.
 fn world(seed: u64, mut nodes: Vec<Node>) -> World {
     for node in &mut nodes {
-        node.settings.announce.lower_prio_repeat = 1;
+        node.settings().announce.lower_prio_repeat = 1;
     }
     let mut world = World::new(seed, nodes);
     for node in 0..world.nodes.len() {
@@ -40,7 +40,7 @@ fn scenes(seed: u64) -> Vec<(&'static str, World)> {
                 let of = |(number, &priority): (u8, &u8)| node(10 * number, priority, interval);
                 let mut nodes: Vec<Node> = (1..).zip(&priorities).map(of).collect();
                 for node in nodes.iter_mut().filter(|_| what == "worse") {
-                    node.settings.preempt = false;
+                    node.settings().preempt = false;
                 }
                 let mut world = world(seed, nodes);
                 world.queue = queue;
@@ -55,7 +55,7 @@ fn scenes(seed: u64) -> Vec<(&'static str, World)> {
 fn a_paused_master_answers_one_request_beside_its_heir_on_return() {
     for seed in 0..20 {
         for (what, mut world) in scenes(seed) {
-            let interval = world.nodes[0].settings.advert_interval;
+            let interval = world.nodes[0].settings().advert_interval;
             let span = 4 * interval.duration() + Duration::from_nanos(world.random.below(6_000_000_000));
             world.pause(MASTER, span);
             world.run(span - ms(30));
@@ -89,7 +89,7 @@ fn a_paused_master_answers_one_request_beside_its_heir_on_return() {
 fn each_client_with_the_wrong_node_in_its_cache_is_corrected() {
     for seed in 0..20 {
         for (what, mut world) in scenes(seed) {
-            let interval = world.nodes[0].settings.advert_interval;
+            let interval = world.nodes[0].settings().advert_interval;
             let span = 4 * interval.duration() + Duration::from_nanos(world.random.below(2_000_000_000));
             world.pause(MASTER, span);
             world.run(span - ms(50));
@@ -108,7 +108,7 @@ fn each_client_with_the_wrong_node_in_its_cache_is_corrected() {
 fn a_pause_shorter_than_master_down_interval_changes_nothing() {
     for seed in 0..20 {
         for (what, mut world) in scenes(seed) {
-            let patience = 2 * world.nodes[0].settings.advert_interval.duration();
+            let patience = 2 * world.nodes[0].settings().advert_interval.duration();
             world.log.clear();
             let span = Duration::from_nanos(world.random.below(u64::try_from(patience.as_nanos()).unwrap()));
             world.pause(MASTER, span);

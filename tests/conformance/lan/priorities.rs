@@ -7,16 +7,16 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{State, TrackId};
 
-use super::node::{Node, node};
-use super::world::World;
 use super::{MASTER, WAKE, ms};
-use crate::setup::{ID, tracked};
+use crate::setup::tracked;
+use crate::world::World;
+use crate::world::node::{Node, node};
 
 const TRACK: TrackId = TrackId(1);
 const INTERVAL: u16 = 20;
 
 fn with_weight(mut node: Node, weight: i16) -> Node {
-    node.settings.tracks = vec![tracked(TRACK.0, weight)];
+    node.settings().tracks = vec![tracked(TRACK.0, weight)];
     node
 }
 
@@ -30,7 +30,7 @@ fn settle(world: &mut World) {
 /// Time at which `node` became master, and its Master_Down_Interval then.
 fn takeover(world: &World, node: usize) -> Option<(Timestamp, Duration)> {
     let entry = world.log.iter().find(|(who, change)| *who == node && change.to == State::Master);
-    let patience = world.nodes[node].router.as_ref()?.instance(ID)?.master_down_interval();
+    let patience = world.nodes[node].instance().master_down_interval();
     entry.map(|(_, change)| (change.at, patience))
 }
 
@@ -41,7 +41,7 @@ fn ensure_due(world: &World, seed: u64, node: usize, last: Timestamp) {
 }
 
 fn arrival(world: &World, node: usize, of: IpAddr, priority: u8) -> Timestamp {
-    world.nodes[node].arrivals[&(of, priority)]
+    world.nodes[node].kernel.members[0].side.arrivals[&(of, priority)]
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_master_that_falls_below_is_followed_by_the_highest_after_master_down_interv
         settle(&mut world);
         world.track(MASTER, TRACK, false);
         world.run(Duration::from_secs(3));
-        let of = world.nodes[MASTER].source;
+        let of = world.nodes[MASTER].source();
         ensure_due(&world, seed, 1, arrival(&world, 1, of, 200));
         assert!(takeover(&world, 2).is_none(), "seed {seed}: the lower backup was master");
         assert_eq!(world.masters(), [1], "seed {seed}");
@@ -72,7 +72,7 @@ fn a_backup_that_rises_above_takes_over_after_master_down_interval() {
         settle(&mut world);
         // Frames in transit would no longer be obeyed.
         world.run(ms(1));
-        let of = world.nodes[MASTER].source;
+        let of = world.nodes[MASTER].source();
         let last = arrival(&world, 1, of, 200);
         world.track(1, TRACK, true);
         world.run(Duration::from_secs(3));
@@ -94,10 +94,10 @@ fn a_release_after_steady_adverts_is_followed_within_the_skew() {
         }
         world.stop(MASTER);
         world.run(Duration::from_secs(3));
-        let of = world.nodes[MASTER].source;
+        let of = world.nodes[MASTER].source();
         let released = arrival(&world, 1, of, 0);
         let (at, _) = takeover(&world, 1).unwrap();
-        let skew = world.nodes[1].router.as_ref().unwrap().instance(ID).unwrap().skew();
+        let skew = world.nodes[1].instance().skew();
         let waited = at.since(released);
         assert!(waited <= skew + WAKE, "seed {seed}: {waited:?} of {skew:?}");
         assert!(takeover(&world, 2).is_none(), "seed {seed}: the lower backup was master");

@@ -10,6 +10,9 @@
 //! ```
 //! Drain the actions after every input. Calling early or twice is harmless.
 //!
+//! A daemon runs a [`Turn`], which makes these calls in their order, and decides on leases, lost events and doubtful
+//! silence besides.
+//!
 //! # Example
 //! Two routers, and a LAN that carries every advert at once. The better one is master, until it dies.
 //! ```
@@ -84,6 +87,8 @@ mod event;
 mod group;
 mod handover;
 mod instance;
+mod lease;
+mod reception;
 mod regroup;
 mod removals;
 mod route;
@@ -96,6 +101,7 @@ mod steering;
 mod timers;
 mod timing;
 mod track;
+mod turn;
 mod units;
 mod vmac;
 
@@ -104,6 +110,8 @@ pub use event::{Event, Loss, PeerAdvert, TrackId};
 pub use group::Group;
 pub use handover::{Handover, Order};
 pub use instance::{Instance, Stats};
+pub use lease::SendError;
+pub use reception::HOLD_MAX;
 pub use removals::{RemovalCounter, RemovalResponse};
 pub use route::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 pub use router::Router;
@@ -118,5 +126,8 @@ pub use steering::{NoHeir, Standing, Steering, SteeringOrder, known_heir, may_le
 pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;
+pub use turn::{APPROACH, 
+    Changes, Configured, Next, Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally, Turn,
+};
 pub use units::{Epoch, GroupId, InstanceId, Interval, Priority, Version, Vrid, Weight};
 pub use vmac::{Name, Vmac, VmacSettings};

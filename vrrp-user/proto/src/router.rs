@@ -2,7 +2,6 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::iter;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -183,23 +182,9 @@ impl Router {
         self.deadlines.earliest()
     }
 
-    /// Backups with a timer not after `until` whose master is watched: it may have been seen since, which
-    /// [`Event::Seen`] must report before that timer is handled. A time well ahead lets one wake-up serve many
-    /// instances.
-    pub fn silence_due(&self, until: Timestamp) -> impl Iterator<Item = InstanceId> + '_ {
-        let mut from = 0;
-        iter::from_fn(move || {
-            let index = self.deadlines.due_from(from, until)?;
-            from = index + 1;
-            Some(index)
-        })
-        .filter_map(|index| self.instances.get(index))
-        .filter(|instance| instance.state() == State::Backup && instance.watches())
-        .map(Instance::id)
-    }
-
-    /// The first Backup not below `from` with a timer not after `until`, watched or not. For callers that handle events
-    /// between two calls.
+    /// The first Backup not below `from` with a timer not after `until`: its master may have been heard since, which
+    /// [`Event::Seen`] or [`Event::Advert`] must report before that timer is handled. A time well ahead lets one
+    /// wake-up serve many instances. For callers that handle events between two calls.
     pub fn silent_from(&self, from: InstanceId, until: Timestamp) -> Option<InstanceId> {
         let mut from = from.index();
         loop {

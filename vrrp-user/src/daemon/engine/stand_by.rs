@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::{APPROACH, Engine};
+use super::Engine;
 use crate::daemon::queue::Command;
 use crate::driver::clock;
-use crate::protocol::InstanceId;
+use crate::protocol::{APPROACH, InstanceId};
 
 /// How long before a takeover the effect thread is woken: a processor leaves its deepest sleep, and the state of an
 /// interface is read.
@@ -35,18 +35,19 @@ impl StandBy {
 }
 
 impl Engine {
-    /// Commands what is due before a takeover, and returns when to wake next for it.
-    pub(super) fn have_stand_by(&mut self, due: Timestamp) -> Timestamp {
+    /// Commands what is due before the next takeover, if there is one, and returns when to wake next for it.
+    pub(super) fn have_stand_by(&mut self) -> Option<Timestamp> {
+        let due = self.turn.router().next_takeover().filter(|_| !self.turn.is_paused())?;
         let (is_due, wake) = self.stand_by.next(due, clock::now());
         let mut from = InstanceId(0);
         while is_due
-            && self.commands.len() < WAITING_MAX
-            && let Some(id) = self.router.silent_from(from, due)
+            && self.ports.commands.len() < WAITING_MAX
+            && let Some(id) = self.turn.router().silent_from(from, due)
         {
-            let _ = self.commands.offer(Command::StandBy(id, due));
+            let _ = self.ports.commands.offer(Command::StandBy(id, due));
             from = InstanceId(id.0 + 1);
         }
-        wake
+        Some(wake)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::history::RxPathNote;
 use crate::daemon::queue::{Input, Queue};
-use crate::daemon::reload::change::Changes;
+use crate::daemon::reload::change;
 use crate::daemon::run;
 use crate::daemon::status::DaemonContext;
 use crate::driver::RxPath;
@@ -270,7 +270,7 @@ impl Interfaces<'_> {
         }
         self.firewall.adopt(&config);
         let steerings = self.context.history.read().steerings.clone();
-        let changes = Changes::between(&self.config, &config, self.results(), &steerings);
+        let changes = change::between(&self.config, &config, self.results(), &steerings);
         for configured in &changes.configured {
             if self.config.instance(configured.id).is_none() {
                 self.context.live.clear(configured.id);

@@ -26,7 +26,7 @@ use crate::driver::ownership;
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
 use crate::driver::socket::{AdvertSender, Announcer, Outgoing};
 use crate::driver::xdp::{Program, Ring};
-use crate::protocol::{Event, Router};
+use crate::protocol::{Event, Router, Turn};
 
 /// Entries of the queues to and from the engine, for each slot: all instances may change state at once.
 const QUEUE_PER_SLOT: usize = 2;
@@ -153,11 +153,13 @@ async fn release_start() {
 }
 
 /// Functions of all that real-time threads run; what is between them stays in memory from the start.
-fn real_time_code() -> [*const (); 10] {
+fn real_time_code() -> [*const (); 12] {
     [
         Engine::new as *const (),
         Engine::spawn as *const (),
+        Engine::step as *const (),
         Effect::spawn as *const (),
+        Turn::next as *const (),
         Router::handle as *const (),
         Router::handle_timeout as *const (),
         Router::poll_action as *const (),

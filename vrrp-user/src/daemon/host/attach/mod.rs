@@ -27,7 +27,7 @@ use crate::daemon::history::{History, RxPathNote};
 use crate::daemon::live::LiveState;
 use crate::daemon::process::options::XdpMode;
 use crate::daemon::queue::{Input, Queue};
-use crate::daemon::reload::change::{Changes, Configured};
+use crate::daemon::reload::change::Changes;
 use crate::driver::RxPath;
 use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
@@ -35,7 +35,7 @@ use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program, remove_filters};
-use crate::protocol::{InstanceId, InstanceSettings};
+use crate::protocol::{Configured, InstanceId, InstanceSettings};
 
 #[derive(Debug)]
 pub struct Attachments {

@@ -1,14 +1,23 @@
-//! Nodes on a LAN under one virtual clock. Every run is reproducible from its seed.
+//! Nodes under one virtual clock, with a LAN for each instance. Every run is reproducible from its seed.
+//!
+//! [`node`] runs the turn of the daemon over [`kernel`], the simulated ports. Latency, loss, splits, frozen, starved and
+//! paused nodes, death, stop and return are here; lost ring entries, sends that fail and programs that do not receive
+//! are the kernel's.
+
+pub(crate) mod kernel;
+pub(crate) mod node;
+pub(crate) mod random;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::protocol::{State, TrackId, Transition};
+use vrrp_user::protocol::{InstanceId, Next, State, TrackId};
 
-use super::node::{Frame, Node, Outcome};
-use super::random::Random;
+use self::kernel::{Frame, Move, Outcome};
+use self::node::Node;
+use self::random::Random;
 
 const fn micros(from: u64, to: u64) -> Range<Duration> {
     Duration::from_micros(from)..Duration::from_micros(to)
@@ -43,11 +52,12 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) nodes: Vec<Node>,
     pub(crate) random: Random,
-    /// Adverts lost on the way to one receiver, in permille.
-    pub(crate) loss: u64,
+    /// By LAN: adverts lost on the way to one receiver, in permille, and transit time.
+    pub(crate) loss: Vec<u64>,
+    pub(crate) latency: Vec<Range<Duration>>,
     /// Whether all frames are blocked.
     pub(crate) is_split: bool,
-    pub(crate) log: Vec<(usize, Transition)>,
+    pub(crate) log: Vec<(usize, Move)>,
     pub(crate) sent: Vec<u64>,
     pub(crate) contests: usize,
     /// Time with more than one node answering for the addresses, time with more than one holding them, time with none.
@@ -61,11 +71,10 @@ pub(crate) struct World {
     /// Frames queued for paused nodes, and the size of the queue.
     backlog: BTreeMap<usize, Vec<Happening>>,
     pub(crate) queue: usize,
-    latency: Range<Duration>,
     /// Time from a new master's advert to its announcement.
     announcing: Range<Duration>,
-    /// Arrival of the latest frame from one node to another: none overtakes it.
-    latest: BTreeMap<(usize, usize), Timestamp>,
+    /// Arrival of the latest frame from one node to another on a LAN: none overtakes it.
+    latest: BTreeMap<(usize, usize, usize), Timestamp>,
     /// Time from a timeout or an advert to the engine's turn.
     pub(crate) wake: Range<Duration>,
     /// Time from the end of a freeze to the first turn, and to the first frame from the NIC, in any order.
@@ -76,12 +85,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, nodes: Vec<Node>) -> Self {
+        let lans = nodes[0].kernel.members.len();
         Self {
             now: Timestamp::from_nanos(1_000_000_000_000),
             sent: vec![0; nodes.len()],
             nodes,
             random: Random::new(seed),
-            loss: 0,
+            loss: vec![0; lans],
+            latency: vec![micros(20, 200); lans],
             is_split: false,
             log: Vec::new(),
             contests: 0,
@@ -93,7 +104,6 @@ impl World {
             believed: None,
             backlog: BTreeMap::new(),
             queue: 1000,
-            latency: micros(20, 200),
             announcing: micros(100, 2_000),
             latest: BTreeMap::new(),
             wake: micros(5, 80),
@@ -110,11 +120,16 @@ impl World {
             world.start(node);
         }
         world.run(Duration::from_secs(10));
-        world.log.clear();
-        world.shared = Duration::ZERO;
-        world.overlap = Duration::ZERO;
-        world.orphaned = Duration::ZERO;
+        world.forget();
         world
+    }
+
+    /// Forgets moves and times so far.
+    pub(crate) fn forget(&mut self) {
+        self.log.clear();
+        self.shared = Duration::ZERO;
+        self.overlap = Duration::ZERO;
+        self.orphaned = Duration::ZERO;
     }
 
     pub(crate) fn run(&mut self, span: Duration) {
@@ -146,6 +161,18 @@ impl World {
     pub(crate) fn track(&mut self, node: usize, track: TrackId, up: bool) {
         let local = self.local(node);
         let outcome = self.nodes[node].track(track, up, local);
+        self.follow(node, outcome);
+    }
+
+    pub(crate) fn reload(&mut self, node: usize, present: &[bool]) {
+        let local = self.local(node);
+        let outcome = self.nodes[node].reload(present, local);
+        self.follow(node, outcome);
+    }
+
+    pub(crate) fn set_link(&mut self, node: usize, member: usize, up: bool) {
+        let local = self.local(node);
+        let outcome = self.nodes[node].set_link(member, up, local);
         self.follow(node, outcome);
     }
 
@@ -187,16 +214,17 @@ impl World {
 
     fn pass(&mut self, to: Timestamp) {
         let span = to.since(self.now);
-        let count = |is_so: fn(&Node) -> bool| self.nodes.iter().filter(|node| is_so(node)).count();
-        let (having, answering) = (count(|node| node.has_addresses), count(|node| node.answers));
-        if having == 0 {
-            self.orphaned += span;
+        match self.nodes.iter().filter(|node| node.has_addresses()).count() {
+            0 => self.orphaned += span,
+            1 => {}
+            _ => self.overlap += span,
         }
-        if having > 1 {
-            self.overlap += span;
-        }
-        if answering > 1 {
-            self.shared += span;
+        let until = |node: &Node| Some(to.min(node.kernel.answers_until()? + node.behind));
+        let mut answering: Vec<Timestamp> = self.nodes.iter().filter_map(until).collect();
+        answering.sort_unstable();
+        // Until the second last of them stops.
+        if let [.., second, _] = answering[..] {
+            self.shared += second.since(self.now);
         }
         self.now = to;
     }
@@ -218,7 +246,7 @@ impl World {
                 let number = self.answered.len();
                 self.answered.push(0);
                 for to in 0..self.nodes.len() {
-                    let at = self.arrival(self.nodes.len(), to);
+                    let at = self.arrival(self.nodes.len(), to, 0);
                     self.schedule(at, Happening::Question { to, number });
                 }
                 if let Some(period) = self.asking {
@@ -263,9 +291,13 @@ impl World {
         }
         let local = self.local(to);
         let wakes = match happening {
-            Happening::Delivery { frame, .. } => self.nodes[to].receive(frame, local),
+            Happening::Delivery { .. } | Happening::Question { .. } if !self.nodes[to].is_running() => false,
+            Happening::Delivery { frame, .. } => {
+                let lost = self.random.permille(self.nodes[to].ring_loss);
+                self.nodes[to].kernel.receive(frame, lost, local)
+            }
             Happening::Question { number, .. } => {
-                let (answers, wakes) = self.nodes[to].ask(local);
+                let (answers, wakes) = self.nodes[to].kernel.ask(InstanceId(0), local);
                 if answers {
                     self.answered[number] += 1;
                     self.tell(to, Duration::ZERO);
@@ -286,37 +318,55 @@ impl World {
             let after = self.random.span(&self.announcing);
             self.tell(node, after);
         }
-        self.log.extend(outcome.transitions.into_iter().map(|transition| (node, transition)));
+        self.log.extend(outcome.moves.into_iter().map(|it| (node, it)));
         for frame in outcome.sent {
             self.sent[node] += 1;
+            let lan = frame.id.index();
             for to in (0..self.nodes.len()).filter(|&to| to != node) {
-                if !self.is_split && !self.random.permille(self.loss) {
-                    let at = self.arrival(node, to);
-                    self.schedule(at, Happening::Delivery { to, frame });
+                if !self.is_split && !self.random.permille(self.loss[lan]) {
+                    let at = self.arrival(node, to, lan);
+                    self.schedule(at, Happening::Delivery { to, frame: frame.clone() });
                 }
             }
         }
-        if let Some(due) = self.nodes[node].router.as_ref().and_then(|router| router.poll_timeout()) {
-            let at = (due + self.nodes[node].behind).max(self.now) + self.random.span(&self.wake);
-            self.wake(node, at);
+        if !self.nodes[node].is_running() {
+            return;
+        }
+        let behind = self.nodes[node].behind;
+        match self.nodes[node].next {
+            Next::Spin(due) => {
+                let at = (due + behind).max(self.now);
+                self.nodes[node].next_turn = Some(at);
+                self.schedule(at, Happening::Turn { node });
+            }
+            Next::Sleep(due) => {
+                let is_due = self.nodes[node].kernel.has_work().then_some(self.now);
+                let due = due.map(|due| (due + behind).max(self.now)).into_iter().chain(is_due).min();
+                if let Some(due) = due {
+                    let at = due + self.random.span(&self.wake);
+                    self.wake(node, at);
+                }
+            }
         }
     }
 
     /// Arrival of a frame sent now: none overtakes another. The client's number follows the nodes'.
-    fn arrival(&mut self, from: usize, to: usize) -> Timestamp {
-        let latest = self.latest.entry((from, to)).or_default();
-        *latest = (self.now + self.random.span(&self.latency)).max(*latest);
+    fn arrival(&mut self, from: usize, to: usize, lan: usize) -> Timestamp {
+        let latest = self.latest.entry((from, to, lan)).or_default();
+        *latest = (self.now + self.random.span(&self.latency[lan])).max(*latest);
         *latest
     }
 
     /// Schedules an answer or announcement of a node for the client.
     fn tell(&mut self, node: usize, after: Duration) {
-        let at = self.arrival(node, self.nodes.len()).max(self.now + after);
+        let at = self.arrival(node, self.nodes.len(), 0).max(self.now + after);
         self.schedule(at, Happening::Word { of: node });
     }
 
+    /// A node that spins is awake.
     fn wake(&mut self, node: usize, at: Timestamp) {
-        if self.nodes[node].next_turn.is_none_or(|planned| at < planned) {
+        let spins = matches!(self.nodes[node].next, Next::Spin(_)) && self.nodes[node].next_turn.is_some();
+        if !spins && self.nodes[node].next_turn.is_none_or(|planned| at < planned) {
             self.nodes[node].next_turn = Some(at);
             self.schedule(at, Happening::Turn { node });
         }

@@ -1,0 +1,151 @@
+//! The lease of an instance: how long its adverts entitle it to its addresses.
+//!
+//! Enters: the beginning and the end of a mastership, and the outcome of each send. Leaves: the end of the lease, for
+//! the fence; a lease that has lapsed; the knowledge that this host refuses the adverts. A master whose adverts do not
+//! leave stops owning its addresses.
+
+use core::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+/// Why an advert has not left.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SendError {
+    /// This host refuses to send it: a firewall, or no memory.
+    Refused,
+    /// No route, or a failed neighbour: the peer may be dead.
+    Unreachable,
+}
+
+/// Sends of an instance, and the lease that they give.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lease {
+    until: Option<Timestamp>,
+    /// The instance holds its addresses.
+    is_serving: bool,
+    /// The latest advert renews the lease: it was not a release.
+    is_renewing: bool,
+    /// The latest advert left after the lease had run out.
+    has_lapsed: bool,
+    /// This host has refused the latest advert, or a part of it.
+    is_refused: bool,
+    /// Since when this host has refused each advert.
+    refused_since: Option<Timestamp>,
+}
+
+impl Lease {
+    /// Starts the lease, before the first advert has left and whether or not it does; with `None` it ends.
+    pub(crate) fn serve(&mut self, until: Option<Timestamp>) {
+        (self.until, self.is_serving) = (until, until.is_some());
+    }
+
+    /// Continues a lease from the latest advert, which another process has sent.
+    pub(crate) fn hold(&mut self, until: Option<Timestamp>) {
+        (self.until, self.is_serving, self.is_renewing) = (until, true, true);
+    }
+
+    /// An advert is about to be sent.
+    pub(crate) fn advertise(&mut self, is_release: bool) {
+        if !core::mem::take(&mut self.is_refused) {
+            self.refused_since = None;
+        }
+        self.is_renewing = !is_release;
+    }
+
+    /// The advert has left. Returns the end of the lease that it gives for `span`. The lease runs from before the send:
+    /// peers cannot have heard the advert earlier.
+    pub(crate) fn sent(&mut self, span: Duration, now: Timestamp) -> Option<Timestamp> {
+        if !(self.is_serving && self.is_renewing) {
+            return None;
+        }
+        self.has_lapsed = self.until.is_none_or(|until| until <= now);
+        if self.has_lapsed {
+            return None;
+        }
+        self.until = Some(now + span);
+        self.until
+    }
+
+    /// The advert has not left.
+    pub(crate) fn failed(&mut self, error: SendError, now: Timestamp) {
+        if error == SendError::Refused {
+            self.is_refused = true;
+            self.refused_since.get_or_insert(now);
+        }
+    }
+
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.has_lapsed
+    }
+
+    /// Whether the lease had lapsed before the latest advert was sent; true once.
+    pub(crate) fn take_lapsed(&mut self) -> bool {
+        core::mem::take(&mut self.has_lapsed)
+    }
+
+    /// Adverts have been refused for a whole lease of `span`: a router that should have heard this instance may have
+    /// timed it out.
+    pub(crate) fn is_refused(&self, span: Duration, now: Timestamp) -> bool {
+        self.is_refused && self.refused_since.is_some_and(|since| now.since(since) >= span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_millis(30);
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_nanos(ms * 1_000_000)
+    }
+
+    fn serving(until: u64) -> Lease {
+        let mut lease = Lease::default();
+        lease.advertise(false);
+        lease.serve(Some(at(until)));
+        lease
+    }
+
+    #[test]
+    fn an_advert_in_time_renews_the_lease_and_a_late_one_does_not() {
+        let mut lease = serving(130);
+        assert_eq!(lease.sent(SPAN, at(129)), Some(at(159)));
+        assert!(!lease.take_lapsed());
+        assert_eq!(lease.sent(SPAN, at(159)), None);
+        assert!(lease.take_lapsed() && !lease.take_lapsed());
+        // It has lapsed until the next mastership.
+        assert_eq!(lease.sent(SPAN, at(160)), None);
+        lease.serve(Some(at(190)));
+        assert_eq!(lease.sent(SPAN, at(170)), Some(at(200)));
+    }
+
+    #[test]
+    fn a_release_and_an_advert_without_addresses_renew_nothing() {
+        let mut lease = serving(130);
+        lease.advertise(true);
+        assert_eq!(lease.sent(SPAN, at(110)), None);
+        lease.advertise(false);
+        lease.serve(None);
+        assert_eq!(lease.sent(SPAN, at(120)), None);
+        assert!(!lease.has_lapsed());
+    }
+
+    #[test]
+    fn refusals_count_from_the_first_of_an_unbroken_row() {
+        let mut lease = serving(130);
+        let mut refuse = |lease: &mut Lease, ms, error| {
+            lease.advertise(false);
+            lease.failed(error, at(ms));
+        };
+        refuse(&mut lease, 100, SendError::Refused);
+        assert!(!lease.is_refused(SPAN, at(129)) && lease.is_refused(SPAN, at(130)));
+        refuse(&mut lease, 110, SendError::Refused);
+        assert!(lease.is_refused(SPAN, at(130)));
+        // One that left, or that found no peer, ends the row.
+        refuse(&mut lease, 130, SendError::Unreachable);
+        assert!(!lease.is_refused(SPAN, at(200)));
+        refuse(&mut lease, 140, SendError::Refused);
+        assert!(!lease.is_refused(SPAN, at(169)) && lease.is_refused(SPAN, at(170)));
+    }
+}

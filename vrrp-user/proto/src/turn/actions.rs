@@ -1,0 +1,136 @@
+//! Actions of the router, carried out: adverts and leases at once, everything else by the ports.
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::address::narrow;
+
+use super::{Ports, ReceivedAdvert, Turn};
+use crate::action::{Action, State};
+use crate::event::Event;
+use crate::instance::Instance;
+use crate::units::{InstanceId, Priority};
+
+/// The advert that was handled last, for the program to compare with.
+pub(super) type Cause<'a> = Option<(InstanceId, ReceivedAdvert<'a>)>;
+
+impl Turn {
+    /// Carries out the router's actions.
+    pub(super) fn act<P: Ports>(&mut self, ports: &mut P, cause: Cause<'_>, now: Timestamp) {
+        self.carry_out(ports, cause, now);
+        while self.has_lapsed
+            && let Some(id) = self.take_lapsed()
+        {
+            self.router.handle(&Event::Lapsed(id), now);
+            self.carry_out(ports, None, now);
+        }
+        self.watch_known(ports, cause);
+        ports.publish(&self.router, cause.map(|(id, _)| id));
+    }
+
+    fn carry_out<P: Ports>(&mut self, ports: &mut P, cause: Cause<'_>, now: Timestamp) {
+        while let Some(action) = self.router.poll_action() {
+            match action {
+                Action::Advertise(id, priority) => self.advertise(ports, id, priority),
+                Action::Watch(id) => watch(ports, id, cause),
+                Action::Unwatch(id) => ports.unwatch(id),
+                Action::AddAddresses(id, _) => {
+                    self.serve(ports, id, true, now);
+                    self.flush(ports, now);
+                    ports.carry_out(action, &self.router);
+                }
+                Action::RemoveAddresses(id, _) => {
+                    self.flush(ports, now);
+                    self.serve(ports, id, false, now);
+                    ports.carry_out(action, &self.router);
+                }
+                Action::HoldAddresses(id, _) => {
+                    ports.carry_out(action, &self.router);
+                    self.hold(ports, id);
+                }
+                Action::StopAnswering(id, epoch) => {
+                    self.serve(ports, id, false, now);
+                    let is_fenced = ports.is_fenced(id);
+                    let action = if is_fenced { action } else { Action::RemoveAddresses(id, epoch) };
+                    ports.carry_out(action, &self.router);
+                }
+                Action::Announce(..)
+                | Action::Heed(..)
+                | Action::PutBack(..)
+                | Action::ReportAbandoned(..)
+                | Action::Report(..)
+                | Action::ReportPriority(..)
+                | Action::ReportContest(..)
+                | Action::ReportGroup(..) => ports.carry_out(action, &self.router),
+            }
+        }
+        self.flush(ports, now);
+    }
+
+    fn advertise<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority) {
+        if let Some(watcher) = self.watchers.get_mut(id.index())
+            && ports.advertise(id, priority)
+        {
+            watcher.lease.advertise(priority == Priority::RELEASE);
+        }
+    }
+
+    fn flush<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
+        let Self { router, watchers, has_lapsed, .. } = self;
+        ports.flush(now, |id, outcome| {
+            let watcher = watchers.get_mut(id.index())?;
+            if let Err(error) = outcome {
+                watcher.lease.failed(error, now);
+                return None;
+            }
+            let until = watcher.lease.sent(router.instance(id)?.settings().lease(), now);
+            *has_lapsed |= watcher.lease.has_lapsed();
+            until
+        });
+    }
+
+    /// Takes an instance whose lease had run out before its latest advert was sent.
+    fn take_lapsed(&mut self) -> Option<InstanceId> {
+        let mut watchers = self.watchers.iter_mut().zip(0..);
+        let found = watchers.find_map(|(watcher, id)| watcher.lease.take_lapsed().then_some(InstanceId(id)));
+        self.has_lapsed &= found.is_some();
+        found
+    }
+
+    /// Starts the lease, before the first advert has left and whether or not it does, or ends it.
+    pub(super) fn serve<P: Ports>(&mut self, ports: &mut P, id: InstanceId, serves: bool, now: Timestamp) {
+        let until = serves.then(|| now + self.span(id));
+        if let Some(watcher) = self.watchers.get_mut(id.index()) {
+            watcher.lease.serve(until);
+            ports.set_lease(id, until);
+        }
+    }
+
+    /// The lease continues from the latest advert, which another process has sent.
+    fn hold<P: Ports>(&mut self, ports: &mut P, id: InstanceId) {
+        let until = self.view(id).and_then(Instance::entitled_until);
+        if let Some(watcher) = self.watchers.get_mut(id.index()) {
+            watcher.lease.hold(until);
+            ports.set_lease(id, until);
+        }
+    }
+
+    /// Watches a master whose advert came as an event although nothing about it changed: it was not watched yet.
+    fn watch_known<P: Ports>(&self, ports: &mut P, cause: Cause<'_>) {
+        let Some((id, received)) = cause else { return };
+        let Some(view) = self.view(id) else { return };
+        let master = view.remote_master().filter(|_| view.state() == State::Backup);
+        let is_master = master.is_some_and(|master| {
+            let source = narrow(view.settings().family, received.source);
+            master.heard.source == source && master.heard.stamp == received.stamp
+        });
+        if is_master && received.record.is_some() && ports.last_seen(id).is_none() {
+            watch(ports, id, cause);
+        }
+    }
+}
+
+/// A master that was found in its record has no message at hand: its next advert is an event again, and is watched from
+/// then on.
+fn watch<P: Ports>(ports: &mut P, id: InstanceId, cause: Cause<'_>) {
+    let received = cause.filter(|(cause, _)| *cause == id).map(|(_, received)| received);
+    ports.watch(id, received.as_ref());
+}

@@ -1,0 +1,148 @@
+//! Other configurations, and the change from one process to the next.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::{Ports, Turn, Watcher};
+use crate::event::{Event, TrackId};
+use crate::instance::Instance;
+use crate::settings::{GroupSettings, InstanceSettings};
+use crate::snapshot::InstanceSnapshot;
+use crate::steering::SteeringOrder;
+use crate::units::{Epoch, GroupId, InstanceId};
+
+/// Difference between two configurations.
+#[derive(Debug)]
+pub struct Changes<E> {
+    pub removed: Vec<InstanceId>,
+    /// New instances come in the order of their numbers, so that none leaves a gap.
+    pub configured: Vec<Configured<E>>,
+    /// All sync groups, if any of them differs.
+    pub groups: Option<Vec<GroupSettings>>,
+    /// Latest results of everything that is tracked.
+    pub known: Vec<(TrackId, i32)>,
+    /// Orders of an operator, for every instance that remains or comes.
+    pub steering: Box<[SteeringOrder]>,
+}
+
+/// An instance that is new or has other settings, with their effects outside the protocol.
+#[derive(Debug)]
+pub struct Configured<E> {
+    pub id: InstanceId,
+    pub settings: InstanceSettings,
+    pub effects: E,
+}
+
+impl<E> Default for Changes<E> {
+    fn default() -> Self {
+        Self {
+            removed: Vec::new(),
+            configured: Vec::new(),
+            groups: None,
+            known: Vec::new(),
+            steering: Box::default(),
+        }
+    }
+}
+
+impl<E> Changes<E> {
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.configured.is_empty() && self.groups.is_none()
+    }
+}
+
+impl Turn {
+    /// Applies another configuration. Removed instances go first: others may get their addresses.
+    pub fn reconfigure<P: Ports>(&mut self, ports: &mut P, changes: Changes<P::Effects>, now: Timestamp) {
+        self.catch_all_up(ports, now);
+        for id in changes.removed {
+            self.router.remove(id, now);
+            self.act(ports, None, now);
+            if let Some(watcher) = self.watchers.get_mut(id.index()) {
+                *watcher = Watcher::default();
+            }
+            ports.forget(id);
+        }
+        // New instances exist before their groups do, and groups before a member that changes.
+        let is_new =
+            |change: &Configured<_>| self.router.instance(change.id).is_none_or(Instance::is_removed);
+        let (new, changed): (Vec<_>, Vec<_>) = changes.configured.into_iter().partition(is_new);
+        self.configure(ports, new, &changes.known, now);
+        // Before new instances take part.
+        self.router.handle(&Event::Steer(changes.steering), now);
+        self.act(ports, None, now);
+        if let Some(groups) = changes.groups {
+            ports.regroup(&self.router.regroup(groups));
+        }
+        self.configure(ports, changed, &changes.known, now);
+        let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
+        self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
+        ports.reconfigured();
+        self.router.agree(now);
+        self.act(ports, None, now);
+        self.router.renew(now);
+        self.act(ports, None, now);
+    }
+
+    fn configure<P: Ports>(
+        &mut self,
+        ports: &mut P,
+        configured: Vec<Configured<P::Effects>>,
+        known: &[(TrackId, i32)],
+        now: Timestamp,
+    ) {
+        for Configured { id, settings, effects } in configured {
+            if id.index() == self.watchers.len() {
+                self.watchers.push(Watcher::default());
+            }
+            ports.prepare(id, &settings, effects);
+            self.router.configure(id, settings, known, now);
+            self.act(ports, None, now);
+        }
+    }
+
+    /// Takes the state of all instances, after which nothing more is sent. `None`: a handover is in progress, and the
+    /// turn goes on.
+    pub fn pause<P: Ports>(
+        &mut self,
+        ports: &mut P,
+        now: Timestamp,
+    ) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
+        self.catch_all_up(ports, now);
+        let instances = self.router.snapshot()?;
+        self.is_paused = true;
+        Some(instances)
+    }
+
+    /// No other process has replaced this one.
+    pub fn go_on(&mut self) {
+        self.is_paused = false;
+    }
+
+    /// Ends without sending anything: the addresses and the mastership are now another process's.
+    pub fn leave(&mut self) {
+        (self.is_ending, self.is_paused) = (true, true);
+    }
+
+    /// Resumes from the state of the process that has paused. [`Self::settle_restored`] must follow.
+    pub fn restore<P: Ports>(
+        &mut self,
+        ports: &mut P,
+        instances: &[(InstanceId, InstanceSnapshot)],
+        groups: &[(GroupId, Epoch)],
+        now: Timestamp,
+    ) {
+        self.router.restore(instances, groups, now);
+        for (_, id) in (0..self.watchers.len()).zip(0..) {
+            self.serve(ports, InstanceId(id), false, now);
+        }
+    }
+
+    /// Takes over the addresses that the other process has set.
+    pub fn settle_restored<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
+        self.act(ports, None, now);
+    }
+}

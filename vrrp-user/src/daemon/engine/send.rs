@@ -1,0 +1,139 @@
+//! Sending parts of an instance: interface, source, checksum form, signature.
+//!
+//! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all adverts
+//! that are due together, with its outcomes, and the leases that they give.
+
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::ChecksumForm;
+
+use super::ports::KernelPorts;
+use crate::daemon::auth::Gate;
+use crate::daemon::live::LiveState;
+use crate::daemon::queue::Report;
+use crate::driver::socket::Outgoing;
+use crate::protocol::{InstanceId, InstanceSettings, Priority, Router, SendError};
+
+/// Between two reports of the same instance's send failures.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Sending parts of an instance.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    pub(super) ifindex: Option<u32>,
+    /// Index of the interface with the virtual MAC address that adverts leave from.
+    pub(super) sender: Option<u32>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) outgoing: Option<Outgoing>,
+    /// Form of the checksum that was heard last.
+    pub(super) heard_form: Option<ChecksumForm>,
+    pub(super) failure_reported: Option<Timestamp>,
+    /// The signature's gate, if its adverts are signed.
+    pub(super) gate: Option<Gate>,
+}
+
+impl Link {
+    pub(super) fn build(&mut self, settings: &InstanceSettings) {
+        let ifindex = if settings.vmacs.sender().is_some() { self.sender } else { self.ifindex };
+        self.outgoing = match (ifindex, self.source) {
+            // Fails only for settings that the configuration refuses.
+            (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
+            _ => None,
+        };
+        self.answer_checksum(settings);
+    }
+
+    pub(super) fn answer_checksum(&mut self, settings: &InstanceSettings) {
+        if let (true, Some(form), Some(outgoing)) =
+            (settings.answers_checksum, self.heard_form, &mut self.outgoing)
+        {
+            outgoing.set_checksum(form);
+        }
+    }
+}
+
+impl KernelPorts {
+    /// Queues an advert. False without an interface or a source to send from.
+    pub(super) fn queue_advert(&mut self, id: InstanceId, priority: Priority) -> bool {
+        let Some(Link { outgoing: Some(outgoing), gate, .. }) = self.links.get_mut(id.index()) else {
+            return false;
+        };
+        match gate {
+            Some(gate) => gate.send(&mut self.sender, outgoing, id, priority),
+            None => self.sender.queue(outgoing, id, priority),
+        }
+        if let Some(live) = self.live(id) {
+            live.adverts_sent.fetch_add(1, Relaxed);
+            if priority == Priority::RELEASE {
+                live.release_sent.fetch_add(1, Relaxed);
+            }
+        }
+        true
+    }
+
+    /// Sends the queued adverts. Writes the leases that `settled` returns, and reports failures.
+    pub(super) fn send(
+        &mut self,
+        now: Timestamp,
+        mut settled: impl FnMut(InstanceId, Result<(), SendError>) -> Option<Timestamp>,
+    ) {
+        let Self { sender, live, links, reports, maps, .. } = self;
+        sender.flush(|id, outcome| {
+            let Err(errno) = outcome else {
+                if let Some(until) = settled(id, Ok(())) {
+                    maps.set_lease(id.0, Some(until));
+                }
+                return;
+            };
+            settled(id, Err(error_of(errno)));
+            if let Some(live) = live.instances.get(id.index()) {
+                live.send_errors.fetch_add(1, Relaxed);
+            }
+            let Some(link) = links.get_mut(id.index()) else { return };
+            if link.failure_reported.is_none_or(|last| now.since(last) >= FAILURE_PAUSE) {
+                link.failure_reported = Some(now);
+                reports.push(Report::SendFailed(id, errno));
+            }
+        });
+    }
+
+    pub(super) fn set_interface(&mut self, router: &Router, id: InstanceId, ifindex: Option<u32>) {
+        if let Some(link) = self.links.get_mut(id.index()) {
+            link.ifindex = ifindex;
+        }
+        if let Some(live) = self.live(id) {
+            live.ifindex.store(ifindex.unwrap_or(0), Relaxed);
+        }
+        self.rebuild(router, id);
+    }
+
+    pub(super) fn set_sender(&mut self, router: &Router, id: InstanceId, ifindex: Option<u32>) {
+        if let Some(link) = self.links.get_mut(id.index()) {
+            link.sender = ifindex;
+        }
+        self.rebuild(router, id);
+    }
+
+    pub(super) fn rebuild(&mut self, router: &Router, id: InstanceId) {
+        if let (Some(link), Some(view)) = (self.links.get_mut(id.index()), router.instance(id)) {
+            link.build(view.settings());
+        }
+    }
+}
+
+pub(super) fn gate(live: &LiveState, index: usize, settings: &InstanceSettings) -> Option<Gate> {
+    Gate::open(settings, live.ledgers.get(index).and_then(OnceLock::get))
+}
+
+/// Refused by this host, as opposed to unreachable: a peer without a route, or whose neighbour entry has failed, may be
+/// dead.
+fn error_of(errno: i32) -> SendError {
+    match errno {
+        libc::EPERM | libc::EACCES | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN => SendError::Refused,
+        _ => SendError::Unreachable,
+    }
+}
