@@ -126,8 +126,8 @@ pub use steering::{NoHeir, Standing, Steering, SteeringOrder, known_heir, may_le
 pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;
-pub use turn::{APPROACH, 
-    Changes, Configured, Next, Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally, Turn,
+pub use turn::{
+    APPROACH, Changes, Configured, Next, Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally, Turn,
 };
 pub use units::{Epoch, GroupId, InstanceId, Interval, Priority, Version, Vrid, Weight};
 pub use vmac::{Name, Vmac, VmacSettings};
