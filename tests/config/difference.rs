@@ -100,16 +100,9 @@ fn each_change_is_told_with_its_place() {
         ),
         ("hidden1", "hidden2", "vrrpx.conf:20: web  authentication differs; its value is not shown"),
         ("interval 2", "interval 5", "vrrpx.conf:7: check chk  interval 2 → 5"),
-        (
-            "        chk\n",
-            "        chk weight -9\n",
-            "vrrpx.conf:33: web  track_script chk weight 0 → weight -9",
-        ),
-        (
-            "        api\n",
-            "        api weight -9\n",
-            "vrrpx.conf:34: web  track_check api weight 0 → weight -9",
-        ),
+        // A sync group ignores the weight of a member: it is no longer tracked.
+        ("        chk\n", "        chk weight -9\n", "web  - track_script chk weight 0"),
+        ("        api\n", "        api weight -9\n", "web  - track_check api weight 0"),
         ("secret-one", "secret-two", "vrrpx.conf:12: check api  header differs; its value is not shown"),
         (
             "router_id web1",

@@ -272,10 +272,13 @@ impl Account {
         self.enter(router, ACTIONS_OF_AN_EVENT)
     }
 
-    /// Members are in the state of their group, and ready ones are in a group with others that are not ready.
+    /// Members that are not apart are in the state of their group, and ready ones are in a group with others that are
+    /// not ready.
     fn agree(&self, router: &Router) -> Result<(), TestCaseError> {
         for group in (0..).map(GroupId).map_while(|id| router.group(id)) {
-            let has_joined = |member: &&Instance| group.state() == State::Init || member.reason().is_some();
+            let has_joined = |member: &&Instance| {
+                !member.is_apart() && (group.state() == State::Init || member.reason().is_some())
+            };
             let members = || {
                 let members = router.instances().iter().filter(|it| it.group() == Some(group.id()));
                 members.filter(has_joined)

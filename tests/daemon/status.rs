@@ -223,7 +223,7 @@ fn a_disabled_script_is_a_problem() {
     context.history.disabled(vec![Disabled { script: "vrrp_script web".to_owned(), why }]);
     let status = Status { instances: vec![], groups: vec![], checks: vec![], ..context.status() };
     assert_eq!(status.verdict(), Verdict::Look);
-    let expected = "! vrrp_script web: disabled: /opt/c.sh: No such file or directory (os error\n    2)\n";
+    let expected = "! vrrp_script web: disabled: /opt/c.sh: No such file or directory (os error 2)\n";
     let screen = overview(&status, View::default());
     assert!(screen.ends_with(expected), "{screen}");
     let tables = table(&status);

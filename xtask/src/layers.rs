@@ -32,7 +32,7 @@ struct Layer {
 
 const SHARED: &[&str] = &["time", "wire", "map", "path"];
 
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 11] = [
     Layer { name: "time", sources: "vrrp-ebpf/src/time.rs", own: &[], shared: &[], never: &[] },
     Layer { name: "wire", sources: "vrrp-ebpf/src/wire", own: &["time"], shared: &[], never: &["std::"] },
     Layer {

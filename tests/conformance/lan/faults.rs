@@ -50,7 +50,7 @@ fn a_master_whose_lease_has_lapsed_takes_over_again_before_it_answers() {
     }
 }
 
-/// Without an heir, nobody else answers for the addresses, and the master goes on after it has listened.
+/// Without an heir, no other node answers for the addresses, and the master goes on after it has listened.
 #[test]
 fn a_lapsed_master_without_an_heir_resumes() {
     for seed in 0..100 {

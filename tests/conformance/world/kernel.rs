@@ -167,7 +167,7 @@ impl Side {
 }
 
 impl Kernel {
-    /// The daemon starts anew, with maps of its own.
+    /// The daemon starts, with maps of its own.
     pub(crate) fn reset(&mut self) {
         self.ring.clear();
         self.inputs.clear();

@@ -1,8 +1,8 @@
 //! Nodes under one virtual clock, with a LAN for each instance. Every run is reproducible from its seed.
 //!
-//! [`node`] runs the turn of the daemon over [`kernel`], the simulated ports. Latency, loss, splits, frozen, starved and
-//! paused nodes, death, stop and return are here; lost ring entries, sends that fail and programs that do not receive
-//! are the kernel's.
+//! [`node`] runs the turn of the daemon over [`kernel`], the simulated ports. Latency, loss, splits, frozen, starved
+//! and paused nodes, death, stop and return are here; lost ring entries, sends that fail and programs that do not
+//! receive are the kernel's.
 
 pub(crate) mod kernel;
 pub(crate) mod node;

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn refusals_count_from_the_first_of_an_unbroken_row() {
         let mut lease = serving(130);
-        let mut refuse = |lease: &mut Lease, ms, error| {
+        let refuse = |lease: &mut Lease, ms, error| {
             lease.advertise(false);
             lease.failed(error, at(ms));
         };

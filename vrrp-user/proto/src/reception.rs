@@ -1,8 +1,8 @@
 //! Doubts about a master's silence: whether its adverts can have reached us.
 //!
-//! Enters: a master whose time is up, and what counts adverts beside the program: sockets of this host, and the times at
-//! which signed adverts were dropped unjudged. Leaves: whether the silence proves nothing. Then the backup listens, and
-//! not for ever: [`HOLD_MAX`]. Absent: remedies.
+//! Enters: a master whose time is up, counts of adverts that sockets of this host have received, and the times at which
+//! signed adverts were dropped unjudged. Leaves: whether the silence proves nothing. Then the backup listens, and not
+//! for ever: [`HOLD_MAX`]. Absent: remedies.
 
 use core::time::Duration;
 

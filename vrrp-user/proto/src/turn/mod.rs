@@ -1,7 +1,8 @@
 //! The turn: everything that a daemon decides between two sleeps, sans-IO.
 //!
-//! Enters: the [`Ports`], through which the time, inputs, adverts and records come. Leaves: adverts, leases and actions,
-//! through the same ports, and the time of the next turn. Absent: descriptors and threads, which belong to the ports.
+//! Enters: the [`Ports`], through which the time, inputs, adverts and records come. Leaves: adverts, leases and
+//! actions, through the same ports, and the time of the next turn. Absent: descriptors and threads, which belong to the
+//! ports.
 //!
 //! One turn has a fixed order: clock → inputs → adverts → peers of due instances → timeouts → actions → the timer.
 //! Actions are carried out after every input, so that each input finds the actions of the one before done. In the
@@ -121,7 +122,8 @@ impl Turn {
         self.next()
     }
 
-    /// When to take the first turn, and every later one. A turn before a takeover is early, and spins until the instant.
+    /// When to take the first turn, and every later one. A turn before a takeover is early, and ends with a spin until
+    /// that instant.
     pub fn next(&self) -> Next {
         if self.is_paused {
             return Next::Sleep(None);

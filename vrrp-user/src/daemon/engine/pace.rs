@@ -1,8 +1,8 @@
 //! Pace at which the queues of adverts are read: by wake-up, or by polling in a flood.
 //!
-//! Enters: adverts that claim a signature and have a wrong or an old one, and queues that were left with more than a turn
-//! takes. Leaves: a timer that polls the queues, in place of a wake-up for each advert. Absent: the source of the flood;
-//! refused adverts are counted and recorded by source elsewhere.
+//! Enters: adverts that claim a signature and have a wrong or an old one, and queues that were left with more than a
+//! turn takes. Leaves: a timer that polls the queues, in place of a wake-up for each advert. Absent: the source of the
+//! flood; refused adverts are counted and recorded by source elsewhere.
 
 use std::time::Duration;
 

@@ -69,6 +69,8 @@ pub struct Program {
     maps: Arc<Maps>,
     /// Entries that are loaded later refer to these descriptors.
     _arrays: [MapData; 5],
+    /// As above: that of the ring, whose reader has one of its own.
+    events: Option<MapData>,
     /// All maps by name, for pinning.
     pub(super) all: Vec<(String, MapData)>,
     pins: Option<Pins>,
@@ -156,6 +158,7 @@ impl Program {
             locals,
             maps: Arc::new(maps),
             _arrays: arrays,
+            events: None,
             all,
             pins: None,
             owner: Name::of(Path::new("")),
@@ -183,8 +186,12 @@ impl Program {
     /// # Errors
     /// It was already taken, or could not be mapped.
     pub fn ring(&mut self) -> Result<Ring, LoadError> {
-        let map = take(&mut self.ebpf, "EVENTS")?;
-        RingBuf::try_from(map).map(Ring::new).map_err(|error| LoadError::from_map(&error))
+        let Map::RingBuf(data) = take(&mut self.ebpf, "EVENTS")? else {
+            return Err(LoadError::Object { reason: "map EVENTS is no ring".to_owned() });
+        };
+        let own = Map::RingBuf(second(&data)?);
+        self.events = Some(data);
+        RingBuf::try_from(own).map(Ring::new).map_err(|error| LoadError::from_map(&error))
     }
 
     /// Attaches the program to an interface, on the best receive path that `mode` allows. Removes an earlier attachment
