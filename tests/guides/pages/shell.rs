@@ -60,7 +60,11 @@ impl Shell {
             if line.trim_end() == END {
                 return Ok(text);
             }
-            text.push_str(&line);
+            // What a shell that is not interactive says of a background process that was killed.
+            let is_of_job = line.starts_with("bash: line ") && line.contains(" Killed ");
+            if !is_of_job {
+                text.push_str(&line);
+            }
         }
     }
 }

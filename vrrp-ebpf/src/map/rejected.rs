@@ -29,7 +29,9 @@ impl Rejected {
 
     /// The senders and the times of their latest adverts, the latest first.
     pub fn senders(&self) -> impl Iterator<Item = ([u8; 16], u64)> + use<> {
-        let both = [(self.source, self.last_seen), (self.previous, self.previous_seen)];
+        // Two CPUs at the same time can write one sender to both places.
+        let previous_seen = if self.previous == self.source { 0 } else { self.previous_seen };
+        let both = [(self.source, self.last_seen), (self.previous, previous_seen)];
         both.into_iter().filter(|(_, seen)| *seen != 0)
     }
 

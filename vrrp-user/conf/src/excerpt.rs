@@ -9,7 +9,7 @@ const MOST: usize = 100;
 const TAB: usize = 4;
 
 /// Keywords whose values may be secret: a screen may be seen by others than the reader of the file.
-const SECRET: &[&str] = &["auth_pass", "header", "key", "password"];
+const SECRET: &[&str] = &["auth_pass", "header", "http", "key", "notify_webhook", "password", "url"];
 
 impl Diagnostic {
     /// Two lines: that of the file, and below it a mark under the word where the finding is. `None` if the text, which
@@ -17,8 +17,10 @@ impl Diagnostic {
     pub fn excerpt(&self, text: &str) -> Option<String> {
         let line = text.lines().nth(usize::try_from(self.line).ok()?.checked_sub(1)?)?;
         let column = usize::try_from(self.column).ok()?.checked_sub(1)?;
-        let first = line.split_whitespace().next()?;
-        if SECRET.contains(&first) || line.chars().count() > MOST {
+        let mut words = line.split(|it: char| it.is_whitespace() || matches!(it, '{' | '}'));
+        // A definition may hold anything.
+        let is_secret = line.trim_start().starts_with('$') || words.any(|word| SECRET.contains(&word));
+        if is_secret || line.trim().is_empty() || line.chars().count() > MOST {
             return None;
         }
         let mut shown = String::new();
@@ -34,6 +36,8 @@ impl Diagnostic {
                 blanks += width;
             }
         }
+        // The end of a file may be behind its last line.
+        blanks += column.saturating_sub(line.chars().count());
         let marks = "^".repeat(word(line.chars().skip(column)).max(1));
         let number = self.line;
         let gutter = " ".repeat(number.to_string().len());
@@ -90,6 +94,11 @@ mod tests {
         assert_eq!(excerpt("a", 0, 1), None);
         assert_eq!(excerpt("    auth_pass secret\n", 1, 5), None);
         assert_eq!(excerpt(&"x".repeat(1000), 1, 1), None);
+        for line in
+            ["notify_webhook https://a.b/secret {", "authentication { auth_pass secret }", "$P=secret"]
+        {
+            assert_eq!(excerpt(line, 1, 1), None, "{line}");
+        }
         assert_eq!(excerpt("\u{1b}[2J", 1, 9).unwrap(), "  1 | ?[2J\n    |         ^");
     }
 }

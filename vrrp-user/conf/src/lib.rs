@@ -218,14 +218,20 @@ impl Reader {
         let Some(braces) = Braces::examine(&lines) else { return tree::build(lines, report) };
         let corrected = braces.correct(&lines);
         let mut trial = Report::new(self.tolerance.clone());
-        let counted = tree::build(lines, &mut trial);
+        let counted = tree::build(lines.clone(), &mut trial);
+        // Faults that are no missing or surplus brace.
+        let has_others = trial.has_errors();
         schema::read(&counted, &mut trial);
         if trial.is_clean() {
             return counted;
         }
         let errors = report.errors();
         braces.report(report);
-        if report.errors() > errors { tree::build(corrected, report) } else { counted }
+        match (report.errors() > errors, has_others) {
+            (true, _) => tree::build(corrected, report),
+            (false, true) => tree::build(lines, report),
+            (false, false) => counted,
+        }
     }
 
     /// Gives statements their meaning.

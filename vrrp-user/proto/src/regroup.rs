@@ -9,7 +9,8 @@
 //! because the node that is master of the other members is to be master of this one.
 //!
 //! A new member with a cause of Fault is *apart*: the others continue without it until the cause is gone, as they did
-//! before the reload. The members that a group begins with are never apart.
+//! before the reload. At a start no member is apart. Of existing instances that a reload makes a group, those in Fault
+//! are, unless all are.
 //!
 //! An instance that no longer has a group keeps its state.
 

@@ -7,6 +7,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::control;
 use super::process::runtime_dir;
@@ -25,7 +26,8 @@ pub fn find(own: &Path) -> Vec<PathBuf> {
     let name = runtime_dir::socket(Path::new(""));
     let folders = listening(&sockets).filter(|path| path.file_name() == name.file_name());
     let folders = folders.filter_map(|path| Some(path.parent()?.to_owned()));
-    folders.filter(|folder| is_other(folder)).collect()
+    // Any user may listen under this name, but no daemon starts in a folder that another user may change.
+    folders.filter(|folder| is_other(folder) && runtime_dir::trust(folder).is_ok()).collect()
 }
 
 /// Paths of sockets that listen, of a table as in `/proc/net/unix`.
@@ -39,11 +41,16 @@ fn listening(table: &str) -> impl Iterator<Item = PathBuf> {
 /// For each virtual router and each address of `config` that another daemon has on the same interface, a line for
 /// people. Asks the others, which answer within seconds, or not at all if they hang.
 pub fn clashes(config: &Config, own: &Path) -> Vec<String> {
-    let answers = find(own).into_iter().filter_map(|folder| {
+    let ask = |folder: PathBuf| {
         let status = control::status(&folder).ok().filter(|status| !status.node.is_bridge)?;
         Some((folder, status))
+    };
+    // All at once: one that hangs takes five seconds, and a reload has ten.
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asked: Vec<_> = find(own).into_iter().map(|folder| scope.spawn(move || ask(folder))).collect();
+        asked.into_iter().filter_map(|it| it.join().ok().flatten()).collect()
     });
-    answers.flat_map(|(folder, status)| shared(config, &status, &folder)).collect()
+    answers.iter().flat_map(|(folder, status)| shared(config, status, folder)).collect()
 }
 
 fn shared(config: &Config, theirs: &Status, folder: &Path) -> Vec<String> {
@@ -94,5 +101,19 @@ mod tests {
             0000000000000000: 00000003 00000000 00000000 0001 03 37107\n";
         let found: Vec<PathBuf> = listening(table).collect();
         assert_eq!(found, [PathBuf::from("/run/a b/control.sock")]);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_change_is_no_neighbour() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = std::env::temp_dir().join(format!("vrrpx-neighbour-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(folder.join("control.sock")).unwrap();
+        for (mode, is_found) in [(0o755, true), (0o777, false)] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(find(Path::new("/nowhere")).contains(&folder), is_found, "{mode:o}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

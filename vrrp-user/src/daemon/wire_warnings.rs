@@ -29,6 +29,11 @@ const UNKNOWN_ROUTERS_LOGGED: usize = 64;
 const REJECTIONS_TOLD: u32 = 8;
 const WINDOW: Duration = Duration::from_mins(1);
 
+/// Senders on record for each reason: a further one displaces the earlier, whose adverts may be refused still.
+const ON_RECORD: usize = 2;
+/// Most refused peers that are remembered for each reason.
+const REMEMBERED: usize = 8;
+
 /// Most reports that wait for the notifier; only a forger causes more.
 const WAITING: usize = 256;
 
@@ -182,7 +187,13 @@ impl Rejections {
             });
             self.known.insert(key, is_told);
         }
-        for ([instance, reason, peer], is_told) in before {
+        for (key, is_told) in before {
+            let [instance, reason, peer] = &key;
+            let same = |[other, why, _]: &&[String; 3]| other == instance && why == reason;
+            if is_told && (ON_RECORD..REMEMBERED).contains(&self.known.keys().filter(same).count()) {
+                self.known.insert(key, is_told);
+                continue;
+            }
             if is_told {
                 info!(
                     instance,
@@ -194,6 +205,7 @@ impl Rejections {
                     reason: reason.clone(),
                     detail: None,
                 });
+                let [instance, reason, peer] = key;
                 events.push(What::PeerRejectionOver { instance, peer, reason });
             }
         }

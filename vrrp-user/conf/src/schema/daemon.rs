@@ -273,6 +273,7 @@ fn reload_file(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report
         report.error(word.at, format!("`reload_file` takes an absolute path, not `{}`", word.text));
     }
     let at = args.first().map_or(keyword.at, |word| word.at);
+    globals.written.retain(|it| it.keyword != "reload_file");
     globals.written.push(Written { keyword: "reload_file", path: At { value: path.into(), at } });
     globals.daemon.reload_file = Some(path.into());
 }

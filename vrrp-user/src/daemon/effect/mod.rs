@@ -18,6 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -43,6 +44,9 @@ use crate::protocol::{
 };
 
 const COMMANDS: u64 = 0;
+
+/// A takeover that is nearer is not prepared: the takeover itself reads the interfaces, and no other one waits for it.
+const TIME_TO_PREPARE: Duration = Duration::from_micros(150);
 
 /// Addresses, routes and rules of an instance, and how to announce them.
 #[derive(Clone, Debug)]
@@ -158,6 +162,7 @@ impl Effect {
         self.stand_by = StandBy::new();
         while self.obey() {
             let next = self.repeat();
+            self.stand_by.rest();
             if self.wait.arm(next).is_err() || self.wait.wait().is_err() {
                 // Both fail only for descriptors that are not ours any more.
                 return;
@@ -191,7 +196,9 @@ impl Effect {
     fn stand_by(&mut self, id: InstanceId, due: Timestamp) {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held.is_none() {
-            instance.prepare(&mut self.netlink);
+            if clock::now() + TIME_TO_PREPARE <= due {
+                instance.prepare(&mut self.netlink);
+            }
             self.stand_by.expect(due);
         }
     }

@@ -19,8 +19,9 @@ use crate::driver::netlink::socket::{Encoded, RouteSocket};
 /// do not wait for the last.
 const CHUNK: usize = 32;
 
-/// For how long interfaces count as they were read.
-const FRESH: Duration = Duration::from_millis(2);
+/// For how long interfaces count as they were read: from the second command to the latest takeover that the thread is
+/// awake for.
+const FRESH: Duration = Duration::from_micros(700);
 
 /// Interfaces by name; `None` for one that is gone.
 #[derive(Debug, Default, PartialEq)]

@@ -26,6 +26,13 @@ pub struct Firewall {
     table: Option<Arc<str>>,
 }
 
+/// The runtime directory of another living daemon that has this table.
+fn holder(folder: &Path, table: &str) -> Option<PathBuf> {
+    let is_theirs =
+        |other: &PathBuf| fs::read_to_string(file(other)).is_ok_and(|theirs| theirs.trim() == table);
+    neighbours::find(folder).into_iter().find(is_theirs)
+}
+
 impl Firewall {
     /// Sets the rules for `config`; `folder` is the runtime directory.
     pub fn new(folder: &Path, config: &Config) -> Self {
@@ -34,7 +41,11 @@ impl Firewall {
         if ownership::is_ours()
             && let Ok(table) = fs::read_to_string(&this.file)
         {
-            this.remove(table.trim());
+            match holder(folder, table.trim()) {
+                // It has taken the name since the run that was killed.
+                Some(_) => drop(fs::remove_file(&this.file)),
+                None => this.remove(table.trim()),
+            }
         }
         this.adopt(config);
         this
@@ -87,9 +98,7 @@ impl Firewall {
             return known.into();
         }
         let folder = self.file.parent().unwrap_or(Path::new("/"));
-        let is_theirs =
-            |other: &PathBuf| fs::read_to_string(file(other)).is_ok_and(|theirs| theirs.trim() == &**table);
-        match neighbours::find(folder).iter().find(|other| is_theirs(other)) {
+        match holder(folder, table) {
             Some(other) => {
                 let other = other.display();
                 info!(

@@ -210,22 +210,28 @@ fn hooks(
     notify: &mut Arc<NotifySettings>,
     verdict: &mut impl FnMut(String, &ScriptCommand, Option<&ScriptUser>) -> bool,
 ) {
+    let hooks: [(&str, &Option<NotifyCommand>); 7] = [
+        ("notify_master", &notify.master),
+        ("notify_backup", &notify.backup),
+        ("notify_fault", &notify.fault),
+        ("notify_stop", &notify.stop),
+        ("notify_deleted", &notify.deleted),
+        ("notify_master_rx_lower_pri", &notify.lower),
+        ("notify", &notify.any),
+    ];
+    let refused = hooks.map(|(keyword, hook)| {
+        let passes =
+            |hook: &NotifyCommand| verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref());
+        !hook.as_ref().is_none_or(passes)
+    });
     // Other instances may share them.
-    if !notify.has_hooks() {
+    if !refused.contains(&true) {
         return;
     }
-    let notify = Arc::make_mut(notify);
-    let hooks: [(&str, &mut Option<NotifyCommand>); 7] = [
-        ("notify_master", &mut notify.master),
-        ("notify_backup", &mut notify.backup),
-        ("notify_fault", &mut notify.fault),
-        ("notify_stop", &mut notify.stop),
-        ("notify_deleted", &mut notify.deleted),
-        ("notify_master_rx_lower_pri", &mut notify.lower),
-        ("notify", &mut notify.any),
-    ];
-    for (keyword, hook) in hooks {
-        hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
+    let NotifySettings { master, backup, fault, stop, deleted, lower, any, .. } = Arc::make_mut(notify);
+    let hooks = [master, backup, fault, stop, deleted, lower, any];
+    for (hook, _) in hooks.into_iter().zip(refused).filter(|(_, refused)| *refused) {
+        *hook = None;
     }
 }
 

@@ -62,12 +62,13 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let offset = settle_clock();
     let started = clock::now();
     let First { usable: Usable { mut config, loaded }, stale } = prepare::load_first(options)?;
-    let (mode, slots) = (options.mode, slots(config.instances.len()));
+    let (mode, instances) = (options.mode, config.instances.len());
+    let slots = slots(instances);
     let interfaces = prepare::interfaces(&config);
     // Beside the rest: the kernel verifies the program for some 50 ms.
     let loading = thread::Builder::new()
         .name("loader".to_owned())
-        .spawn(move || load_program(mode, slots, &interfaces, offset))?;
+        .spawn(move || load_program(mode, instances, slots, &interfaces, offset))?;
     if stale.is_none() {
         prepare::warn_of(&loaded, options);
     }
@@ -102,7 +103,6 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // They are removed at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let (program, ring, maps) = loading.join().map_err(|_| io::Error::other("the loader has panicked"))??;
-    maps.reach(config.instances.len())?;
     if predecessor.is_some() {
         // The other daemon's fence decides until it leaves.
         maps.open_fence();
@@ -171,6 +171,7 @@ fn settle_clock() -> Result<(), UnknownOffset> {
 /// is unknown, the program's stamps mean nothing here.
 fn load_program(
     mode: XdpMode,
+    instances: usize,
     slots: u32,
     interfaces: &[Arc<str>],
     offset: Result<(), UnknownOffset>,
@@ -179,8 +180,10 @@ fn load_program(
     let Some(mode) = mode.of_program() else {
         return private("the socket was requested".to_owned());
     };
-    let loaded =
-        Program::load_for(slots, interfaces, mode).and_then(|mut program| Ok((program.ring()?, program)));
+    let loaded = Program::load_for(slots, interfaces, mode).and_then(|mut program| {
+        program.reach(instances)?;
+        Ok((program.ring()?, program))
+    });
     match loaded {
         Ok(_) if let Err(unknown) = &offset => private(unknown.to_string()),
         Ok((ring, program)) => {

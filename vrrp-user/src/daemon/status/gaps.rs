@@ -48,10 +48,10 @@ impl Peer {
         let before =
             |below| earlier.gaps.iter().find(|it| it.below_seconds == below).map_or(0, |it| it.count);
         let new = self.gaps.iter().filter(|it| it.count > before(it.below_seconds));
-        let longest = new.map(|it| it.below_seconds.unwrap_or(f64::MAX)).fold(0.0, f64::max);
+        let longest = new.clone().map(|it| it.below_seconds.unwrap_or(f64::MAX)).fold(0.0, f64::max);
         let mean = seconds / f64::from(u32::try_from(adverts).unwrap_or(u32::MAX));
-        // Where the longest ones are as long as all, their mean says more than the bound.
-        let gap = if mean >= longest / 2.0 { mean } else { longest };
+        // Where all are about equally long, their mean says more than the bound.
+        let gap = if new.count() <= 1 && mean >= longest / 2.0 { mean } else { longest };
         Some(gap.min(self.gap_max_seconds.max(mean)).max(silence))
     }
 }

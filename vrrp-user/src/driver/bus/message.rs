@@ -5,8 +5,11 @@
 
 use thiserror::Error;
 
-/// Longest message that is read; the bus itself allows 128 MiB.
-const LONGEST: usize = 1 << 20;
+/// Longest message that is read; longer ones are left out.
+pub(super) const LONGEST: usize = 1 << 20;
+
+/// Longest message of the bus itself.
+const LONGEST_OF_BUS: usize = 128 << 20;
 
 /// Length of the fixed part, with that of the fields.
 const HEAD: usize = 16;
@@ -152,7 +155,12 @@ pub(super) fn length(arrived: &[u8]) -> Result<Option<usize>, MalformedError> {
     head.at = 12;
     let fields = head.length()?.checked_next_multiple_of(8).ok_or(MalformedError)?;
     let whole = HEAD.checked_add(fields).and_then(|head| head.checked_add(body));
-    whole.filter(|whole| *whole <= LONGEST).map(Some).ok_or(MalformedError)
+    whole.filter(|whole| *whole <= LONGEST_OF_BUS).map(Some).ok_or(MalformedError)
+}
+
+/// Whether the message that begins here is a signal, which any client may send.
+pub(super) fn is_signal(arrived: &[u8]) -> bool {
+    arrived.get(1) == Some(&4)
 }
 
 /// A call, in the order of bytes of little-endian machines, which every client reads.

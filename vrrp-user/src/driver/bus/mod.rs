@@ -6,9 +6,9 @@
 mod message;
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream as Connected};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use nix::unistd::geteuid;
@@ -55,6 +55,8 @@ pub struct Bus {
     stream: UnixStream,
     /// What has arrived of the next messages.
     arrived: Vec<u8>,
+    /// How much of a message that is left out has still to arrive.
+    surplus: usize,
     serial: u32,
     /// Whether a signal came while a call waited for its result.
     is_signalled: bool,
@@ -67,8 +69,8 @@ impl Bus {
     /// There is none, or it refuses this user.
     pub async fn system() -> Result<Self, BusError> {
         let addresses = env::var(VARIABLE).unwrap_or_else(|_| USUAL.to_owned());
-        let stream = connect(&addresses)?;
-        let mut bus = Self { stream, arrived: Vec::new(), serial: 0, is_signalled: false };
+        let stream = connect(&addresses).await?;
+        let mut bus = Self { stream, arrived: Vec::new(), surplus: 0, serial: 0, is_signalled: false };
         bus.authenticate().await?;
         bus.ask("Hello", &[]).await?;
         Ok(bus)
@@ -161,34 +163,43 @@ impl Bus {
 
     async fn next(&mut self) -> Result<Message, BusError> {
         loop {
-            if let Some(length) = message::length(&self.arrived)?
-                && length <= self.arrived.len()
-            {
-                let whole: Vec<u8> = self.arrived.drain(..length).collect();
-                return Ok(Message::read(whole)?);
+            let is_signal = message::is_signal(&self.arrived);
+            match message::length(&self.arrived)? {
+                // Any client may send us a signal: it must not end the connection.
+                Some(length) if length > message::LONGEST && is_signal => {
+                    self.surplus = length.saturating_sub(self.arrived.len());
+                    self.arrived.drain(..length.min(self.arrived.len()));
+                }
+                Some(length) if length > message::LONGEST => return Err(MalformedError.into()),
+                Some(length) if length <= self.arrived.len() => {
+                    let whole: Vec<u8> = self.arrived.drain(..length).collect();
+                    match Message::read(whole) {
+                        Err(_) if is_signal => {}
+                        read => return Ok(read?),
+                    }
+                }
+                _ => self.read().await?,
             }
-            self.read().await?;
         }
     }
 
     async fn read(&mut self) -> Result<(), BusError> {
-        match self.stream.read_buf(&mut self.arrived).await? {
-            0 => Err(BusError::Ended),
-            _ => Ok(()),
+        if self.stream.read_buf(&mut self.arrived).await? == 0 {
+            return Err(BusError::Ended);
         }
+        let left_out = self.surplus.min(self.arrived.len());
+        self.surplus = self.surplus.saturating_sub(left_out);
+        self.arrived.drain(..left_out);
+        Ok(())
     }
 }
 
 /// Connects to the first address that works, of those separated by semicolons.
-fn connect(addresses: &str) -> Result<UnixStream, BusError> {
+async fn connect(addresses: &str) -> Result<UnixStream, BusError> {
     let mut outcome = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
-    for address in addresses.split(';').filter_map(address) {
-        outcome = address.and_then(|address| {
-            // A local socket connects at once, or its queue is full.
-            let stream = Connected::connect_addr(&address)?;
-            stream.set_nonblocking(true)?;
-            UnixStream::from_std(stream)
-        });
+    for place in addresses.split(';').filter_map(address) {
+        // It fails while the queue of a hanging bus is full; the standard library's would wait, and all with it.
+        outcome = UnixStream::connect(place).await;
         if outcome.is_ok() {
             break;
         }
@@ -196,34 +207,49 @@ fn connect(addresses: &str) -> Result<UnixStream, BusError> {
     outcome.map_err(|error| BusError::Connect(addresses.to_owned(), error))
 }
 
-/// `None` for an address that is no socket of this host.
-fn address(text: &str) -> Option<io::Result<SocketAddr>> {
+/// `None` for an address that is no socket of this host. The name of an abstract one begins with a zero.
+fn address(text: &str) -> Option<PathBuf> {
     let pairs = text.trim().strip_prefix("unix:")?.split(',');
     pairs.filter_map(|pair| pair.split_once('=')).find_map(|(key, value)| {
-        let value: Vec<u8> = percent_decode_str(value).collect();
-        match key {
-            "path" => {
-                use std::os::unix::ffi::OsStringExt;
-                Some(SocketAddr::from_pathname(PathBuf::from(std::ffi::OsString::from_vec(value))))
-            }
-            "abstract" => Some(SocketAddr::from_abstract_name(value)),
-            _ => None,
-        }
+        let mut name = match key {
+            "path" => Vec::new(),
+            "abstract" => vec![0],
+            _ => return None,
+        };
+        name.extend(percent_decode_str(value));
+        Some(PathBuf::from(OsString::from_vec(name)))
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+
     use super::*;
 
     #[test]
     fn addresses_are_sockets_of_this_host() {
-        let path = |text: &str| address(text)?.ok()?.as_pathname().map(|it| it.display().to_string());
+        let path = |text: &str| address(text).map(|it| it.display().to_string());
         assert_eq!(path("unix:path=/run/bus").as_deref(), Some("/run/bus"));
         assert_eq!(path(" unix:guid=1,path=/run/a%20b").as_deref(), Some("/run/a b"));
-        let hidden = address("unix:abstract=/tmp/x").unwrap().unwrap();
-        assert_eq!(hidden.as_abstract_name(), Some(&b"/tmp/x"[..]));
+        assert_eq!(path("unix:abstract=/tmp/x").as_deref(), Some("\0/tmp/x"));
         assert!(address("tcp:host=localhost,port=1").is_none());
         assert!(address("unix:tmpdir=/tmp").is_none());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_bus_with_a_full_queue_delays_nothing() {
+        let path = std::env::temp_dir().join(format!("vrrpx-bus-{}", std::process::id()));
+        let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap();
+        bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let address = format!("unix:path={}", path.display());
+        let second = tokio::time::timeout(std::time::Duration::from_secs(5), connect(&address));
+        let outcome = second.await;
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(outcome, Ok(Err(BusError::Connect(..)))), "{outcome:?}");
     }
 }

@@ -115,6 +115,10 @@ pub(super) fn query(id: u16, name: &str, record: Record) -> Option<Vec<u8>> {
 
 /// What `message` says to `query`.
 pub(super) fn reply(message: &[u8], query: &[u8], record: Record) -> Result<Reply, MessageError> {
+    // Only what has our id and question may be judged: anyone can send the rest.
+    if message.len() < HEAD {
+        return Ok(Reply::Other);
+    }
     let mut rest = Reader { message, at: 0 };
     let (id, flags) = (rest.word()?, rest.word()?);
     let [questions, answers, _, _] = [rest.word()?, rest.word()?, rest.word()?, rest.word()?];

@@ -15,6 +15,10 @@ use super::{LookupError, Servers};
 /// Longest datagram without extensions (RFC 1035 §2.3.4), and room for servers that send more.
 const DATAGRAM: usize = 4096;
 
+/// Until a query is sent again, and then twice as long each time: a datagram may be lost, and a check has one second in
+/// all by default.
+const AGAIN: Duration = Duration::from_millis(250);
+
 /// `None` if there is no such name.
 pub(super) async fn ask(
     name: &str,
@@ -26,8 +30,7 @@ pub(super) async fn ask(
     let io = |error| LookupError::Io(server, error);
     let socket = connect(server).await.map_err(io)?;
     for _ in 0..servers.attempts {
-        socket.send(&query).await.map_err(io)?;
-        let Ok(reply) = timeout(servers.patience, receive(&socket, &query, record)).await else { continue };
+        let Ok(reply) = timeout(servers.patience, exchange(&socket, &query, record)).await else { continue };
         let reply = match reply.map_err(io)? {
             Ok(Reply::Truncated) => match timeout(servers.patience, by_tcp(server, &query)).await {
                 Ok(message) => message::reply(&message.map_err(io)?, &query, record),
@@ -56,6 +59,22 @@ async fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     Ok(socket)
+}
+
+/// Sends the query until the answer has come.
+async fn exchange(
+    socket: &UdpSocket,
+    query: &[u8],
+    record: Record,
+) -> io::Result<Result<Reply, message::MessageError>> {
+    let mut pause = AGAIN;
+    loop {
+        socket.send(query).await?;
+        if let Ok(reply) = timeout(pause, receive(socket, query, record)).await {
+            return reply;
+        }
+        pause = pause.saturating_mul(2);
+    }
 }
 
 /// Waits for the answer; other datagrams do not count.

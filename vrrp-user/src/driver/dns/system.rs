@@ -22,7 +22,7 @@ pub struct Servers {
     pub(super) search: Vec<String>,
     /// From this number of dots on, a name is looked up as it is before it is searched.
     pub(super) ndots: usize,
-    /// Until the query is sent again.
+    /// Time limit of an attempt, in which the query is sent several times.
     pub(super) patience: Duration,
     pub(super) attempts: u32,
 }
@@ -30,7 +30,7 @@ pub struct Servers {
 impl Servers {
     /// Those of `resolv.conf`; without the file, or any in it, the one on this host.
     pub fn of_system() -> Self {
-        let mut servers = Self::parse(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+        let mut servers = Self::parse(&read("/etc/resolv.conf"));
         if servers.addresses.is_empty() {
             servers.addresses.push((Ipv4Addr::LOCALHOST, PORT).into());
         }
@@ -109,12 +109,17 @@ fn server(word: &str) -> Option<SocketAddr> {
 /// Addresses of a name in `/etc/hosts`; `localhost` always has some (RFC 6761 §6.3).
 pub fn hosts(name: &str) -> Vec<IpAddr> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let found = in_hosts(name, &fs::read_to_string("/etc/hosts").unwrap_or_default());
+    let found = in_hosts(name, &read("/etc/hosts"));
     let last = name.rsplit('.').next().unwrap_or_default();
     if found.is_empty() && last.eq_ignore_ascii_case("localhost") {
         return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     }
     found
+}
+
+/// Empty without the file. Its comments may be in any character set.
+fn read(path: &str) -> String {
+    fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
 }
 
 fn in_hosts(name: &str, text: &str) -> Vec<IpAddr> {

@@ -8,7 +8,7 @@ use std::mem::{MaybeUninit, align_of, size_of};
 use std::num::NonZeroUsize;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use vrrp_ebpf::map::{Budget, Lease, Peer, Rejected, RulesPair, Watch};
@@ -45,6 +45,8 @@ pub(super) struct Mapped<T> {
     bytes: NonZeroUsize,
     /// Entries that are mapped; there is no other.
     ready: AtomicUsize,
+    /// A refused mapping may have given reserved pages away (Linux before 6.12): what is beyond `ready` is not ours.
+    is_torn: AtomicBool,
     /// The map; `None` for private memory, which is all mapped.
     map: Option<OwnedFd>,
 }
@@ -64,7 +66,14 @@ impl<T: Record> Mapped<T> {
     pub(super) fn anonymous(len: u32) -> io::Result<Self> {
         let (len, bytes) = extent::<T>(len)?;
         let base = reserve(bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
-        Ok(Self { base: base.cast(), len, bytes, ready: AtomicUsize::new(len), map: None })
+        Ok(Self {
+            base: base.cast(),
+            len,
+            bytes,
+            ready: AtomicUsize::new(len),
+            is_torn: AtomicBool::new(false),
+            map: None,
+        })
     }
 
     /// The array of a map, of which no entry is mapped yet.
@@ -72,7 +81,14 @@ impl<T: Record> Mapped<T> {
         let (len, bytes) = extent::<T>(len)?;
         let map = Some(map.try_clone_to_owned()?);
         let base = reserve(bytes, ProtFlags::PROT_NONE)?;
-        Ok(Self { base: base.cast(), len, bytes, ready: AtomicUsize::new(0), map })
+        Ok(Self {
+            base: base.cast(),
+            len,
+            bytes,
+            ready: AtomicUsize::new(0),
+            is_torn: AtomicBool::new(false),
+            map,
+        })
     }
 
     /// Maps the first `entries` entries, or all if there are fewer. Only one thread may call it.
@@ -80,6 +96,9 @@ impl<T: Record> Mapped<T> {
         let entries = entries.min(self.len);
         let ready = self.ready.load(Ordering::Relaxed);
         let (Some(map), true) = (&self.map, entries > ready) else { return Ok(()) };
+        if self.is_torn.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let page = page_size();
         let [from, to] = [ready, entries].map(|it| (it * size_of::<T>()).next_multiple_of(page));
         if let Some(length) = NonZeroUsize::new(to - from) {
@@ -87,7 +106,7 @@ impl<T: Record> Mapped<T> {
             let at = NonZeroUsize::new(self.base.as_ptr().addr() + from);
             // SAFETY: it replaces reserved pages, to which nothing points: no entry in them is ready. The kernel keeps
             // the array alive as long as it is mapped.
-            unsafe {
+            let mapped = unsafe {
                 mmap(
                     at,
                     length,
@@ -95,8 +114,9 @@ impl<T: Record> Mapped<T> {
                     MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
                     map,
                     offset,
-                )?;
-            }
+                )
+            };
+            mapped.inspect_err(|_| self.is_torn.store(true, Ordering::Relaxed))?;
         }
         self.ready.store(entries, Ordering::Release);
         Ok(())
@@ -171,6 +191,10 @@ pub(super) fn store_bytes(to: &[AtomicU64], bytes: &[u8]) {
 
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
+        // Its addresses stay taken: some may belong to others.
+        if *self.is_torn.get_mut() {
+            return;
+        }
         // SAFETY: mapped by us with exactly this extent, and no pointer into it outlives self.
         let _ = unsafe { munmap(self.base.cast(), self.bytes.get()) };
     }

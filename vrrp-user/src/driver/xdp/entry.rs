@@ -69,6 +69,10 @@ impl Entries {
     /// The kernel refuses every entry: the reason for the last one.
     pub(super) fn load(ebpf: &mut Ebpf, wanted: &[Entry]) -> Result<Self, LoadError> {
         let mut entries = Self(at_once(ebpf, wanted));
+        // Those for which there was no thread.
+        for entry in wanted {
+            let _ = entries.ensure(ebpf, *entry);
+        }
         if !entries.0.values().any(Result::is_ok) {
             for entry in Entry::ALL {
                 let _ = entries.ensure(ebpf, entry);

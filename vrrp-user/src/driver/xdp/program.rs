@@ -181,6 +181,14 @@ impl Program {
         Arc::clone(&self.maps)
     }
 
+    /// Lets the first `slots` slots be used, see [`Maps::reach`].
+    ///
+    /// # Errors
+    /// An array could not be mapped; the caller may continue with sockets.
+    pub fn reach(&self, slots: usize) -> Result<(), LoadError> {
+        self.maps.reach(slots).map_err(|error| not_mapped(&error))
+    }
+
     /// The event ring; only one reader can take it.
     ///
     /// # Errors
@@ -482,6 +490,10 @@ fn every_map(ebpf: &Ebpf) -> Result<Vec<(String, MapData)>, LoadError> {
     Ok(all)
 }
 
+fn not_mapped(error: &io::Error) -> LoadError {
+    LoadError::Kernel { doing: "map the arrays".to_owned(), errno: error.raw_os_error().unwrap_or(0) }
+}
+
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
     ebpf.take_map(name)
         .ok_or_else(|| LoadError::Object { reason: format!("map {name} is missing or already taken") })
@@ -523,10 +535,7 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<(Maps, [MapData; 5]), LoadError>
         arrays.each_ref().map(|array| array.fd().as_fd()),
         Box::new(Unmapped { counters, zeroed, unknown_routers }),
     )
-    .map_err(|error| LoadError::Kernel {
-        doing: "map the arrays".to_owned(),
-        errno: error.raw_os_error().unwrap_or(0),
-    })?;
+    .map_err(|error| not_mapped(&error))?;
     Ok((maps, arrays))
 }
 

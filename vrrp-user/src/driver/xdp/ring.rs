@@ -5,7 +5,7 @@ use std::mem::{align_of, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use aya::maps::{MapData, RingBuf};
-use vrrp_ebpf::map::Event;
+use vrrp_ebpf::map::{Event, SLOTS_MAX};
 
 /// The daemon's end of `EVENTS`. Readable for epoll while it holds entries.
 pub struct Ring {
@@ -62,17 +62,26 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Room for an event per instance, of which there are half as many as slots, within 256 KiB and 8 MiB; the kernel
-/// requires a power of two. All of it is memory of the daemon, twice mapped.
+/// Room for an event per instance of the start, within 256 KiB and 8 MiB; the kernel requires a power of two. All of it
+/// is memory of the daemon, twice mapped. There are half as many instances as slots, unless there are all the slots
+/// that there can be.
 pub(super) fn bytes(slots: u32) -> u32 {
     const EVENT: u32 = 1528;
     const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
-    slots.div_ceil(2).saturating_mul(EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
+    let instances = if slots < SLOTS_MAX { slots.div_ceil(2) } else { slots };
+    instances.saturating_mul(EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_instance_has_room_for_an_event() {
+        for (instances, slots) in [(1, 64), (1000, 2000), (2047, 4094), (2048, 4096), (4096, 4096)] {
+            assert!(bytes(slots) / 1528 >= instances, "{instances}");
+        }
+    }
 
     #[test]
     fn an_entry_of_another_size_is_no_event() {

@@ -112,7 +112,9 @@ fn remedy(advert: &Advert<'_>, found: &Dropped) -> String {
         return format!("{program} -I {chain} -p {protocol} -j ACCEPT");
     }
     if table.ends_with(" firewalld") {
-        return format!("firewall-cmd --permanent --add-protocol={protocol} && firewall-cmd --reload");
+        // A reload would drop adverts while it loads.
+        let add = format!("--add-protocol={protocol}");
+        return format!("firewall-cmd --permanent {add} && firewall-cmd {add}");
     }
     let field = match (table.starts_with("ip6 "), advert.family) {
         (true, _) => "meta l4proto",

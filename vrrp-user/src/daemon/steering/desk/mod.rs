@@ -132,7 +132,10 @@ impl Desk {
         let scope = scope(&context.config, Some(name))?;
         refuse_in_maintenance(&context, &scope)?;
         refuse_owners(&scope, "cannot compete with a lower priority; maintenance takes it out")?;
-        let others = scope.iter().filter_map(|it| Some((&it.settings.name, state(&context, it)?)));
+        // A group hands over without a member that it goes on without.
+        let takes_part = |it: &&&Instance| *it.settings.name == *name || !is_apart(&context, it);
+        let others = scope.iter().filter(takes_part);
+        let others = others.filter_map(|it| Some((&it.settings.name, state(&context, it)?)));
         if let Some((name, state)) = others.into_iter().find(|(_, state)| *state != State::Master) {
             let text = format!("{name} is {} here; only the master can hand over", state.as_str());
             return Err(No::Refused(vec![text]));
@@ -427,6 +430,16 @@ fn live<'a>(context: &'a DaemonContext, instance: &Instance) -> Option<&'a LiveI
 
 fn state(context: &DaemonContext, instance: &Instance) -> Option<State> {
     live(context, instance).map(LiveInstance::state)
+}
+
+/// Whether the sync group of an instance in Fault goes on without it.
+fn is_apart(context: &DaemonContext, instance: &Instance) -> bool {
+    let mut groups = context.config.groups.iter().zip(context.live.groups.iter());
+    state(context, instance) == Some(State::Fault)
+        && groups.any(|(group, live)| {
+            group.settings.members.contains(&instance.id)
+                && !matches!(live.state(), State::Fault | State::Init)
+        })
 }
 
 fn until(order: &Order) -> String {

@@ -15,6 +15,8 @@ use crate::driver::http_client::Client;
 pub struct Http {
     client: Client,
     url: Url,
+    /// Without name and password, for display.
+    shown: Url,
     method: Method,
     target: HttpTarget,
 }
@@ -28,17 +30,20 @@ impl Http {
         let method = Method::from_bytes(target.method.as_bytes())
             .map_err(|_| Failure::new(format_args!("`{}` is not an HTTP method", target.method)))?;
         let client = Client::new(headers(&target.headers)?, target.verify_tls, names);
-        Ok(Self { client, url, method, target: target.clone() })
+        let mut shown = url.clone();
+        // Refused only for a URL without a host, which has neither.
+        let _ = (shown.set_username(""), shown.set_password(None));
+        Ok(Self { client, url, shown, method, target: target.clone() })
     }
 
     /// # Errors
     /// No answer, or an unwanted one.
     pub async fn attempt(&self) -> Result<(), Failure> {
         let answer = self.client.send(self.method.clone(), &self.url, "").await;
-        let answer = answer.map_err(|error| Failure::of(&self.url, &error))?;
+        let answer = answer.map_err(|error| Failure::of(&self.shown, &error))?;
         let status = answer.status();
         if !self.target.status.contains(&status.as_u16()) {
-            return Err(Failure::new(format_args!("{}: {status}", self.url)));
+            return Err(Failure::new(format_args!("{}: {status}", self.shown)));
         }
         match &self.target.body {
             Some(text) => self.look_for(text, answer).await,
@@ -51,14 +56,14 @@ impl Http {
         let mut body = Vec::new();
         while body.len() < BODY {
             let Some(frame) = frames.frame().await else { break };
-            let frame = frame.map_err(|error| Failure::of(&self.url, &error))?;
+            let frame = frame.map_err(|error| Failure::of(&self.shown, &error))?;
             let room = BODY.saturating_sub(body.len());
             body.extend(frame.data_ref().into_iter().flatten().take(room));
         }
         if memmem(&body, text.as_bytes()) {
             Ok(())
         } else {
-            Err(Failure::new(format_args!("{}: the body does not hold `{text}`", self.url)))
+            Err(Failure::new(format_args!("{}: the body does not hold `{text}`", self.shown)))
         }
     }
 }

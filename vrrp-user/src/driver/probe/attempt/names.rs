@@ -44,6 +44,9 @@ mod of_names {
     /// Longest time for which addresses are kept, however long they hold.
     const KEPT: Duration = Duration::from_secs(3600);
 
+    /// Most addresses of a family that are used: all are tried at the same time, and a server could name thousands.
+    const ADDRESSES_MAX: usize = 8;
+
     /// Cheap to clone. Keeps addresses for as long as they hold.
     #[derive(Clone, Debug, Default)]
     pub struct Resolver(Arc<Mutex<Kept>>);
@@ -62,7 +65,8 @@ mod of_names {
             }
             let asked = clock::now();
             let found = lookup(name, &Servers::of_system()).await;
-            let found = found.map_err(|error| Failure::of(name, &error))?;
+            let Found { addresses, holds } = found.map_err(|error| Failure::of(name, &error))?;
+            let found = Found { addresses: some(addresses), holds };
             let addresses = found.addresses.clone();
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), (asked, found));
             Ok(addresses)
@@ -74,6 +78,14 @@ mod of_names {
             kept.retain(|_, (since, found)| now.since(*since) < found.holds.min(KEPT));
             kept.get(name).map(|(_, found)| found.addresses.clone())
         }
+    }
+
+    fn some(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let (mut four, mut six): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+        four.truncate(ADDRESSES_MAX);
+        six.truncate(ADDRESSES_MAX);
+        four.extend(six);
+        four
     }
 
     #[cfg(test)]
