@@ -332,10 +332,14 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
         router.handle(&Event::Link(id, true), now);
         router.handle(&Event::Source(id, Some(address.address(100))), now);
     }
+    let mut is_shut_down = false;
     for (pause, input) in inputs {
         now = now + Duration::from_micros(pause);
         match input {
-            Input::Event(event) => router.handle(&event, now),
+            Input::Event(event) => {
+                is_shut_down |= event == Event::Shutdown;
+                router.handle(&event, now);
+            }
             Input::Timeout => router.handle_timeout(now),
             Input::Advert { id, from, priority, interval, age } => {
                 let heard = PeerAdvert {
@@ -347,6 +351,8 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
                 };
                 router.handle(&Event::Advert(InstanceId(id), heard), now);
             }
+            // A daemon that ends takes no reload any more.
+            Input::Reload(_) if is_shut_down => {}
             Input::Reload(reload) => {
                 account.reload(&mut router, &reload, now)?;
             }
