@@ -104,7 +104,12 @@ fn a_runtime_directory_serves_one_daemon() -> Result<()> {
 fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
-    let start = |mode, vrid| Daemon::Vrrpx(mode).start(node, &Config::of(Instance::v3(100).vrid(vrid)));
+    // Two daemons may not share an address.
+    let start = |mode, vrid: u8| {
+        let address = format!("10.77.0.{}/24", 100 + vrid);
+        let instance = Instance::v3(100).vrid(vrid).addresses(&[&address]);
+        Daemon::Vrrpx(mode).start(node, &Config::of(instance))
+    };
     let first = start(Mode::Native, 1)?;
     ensure!(rx_path(&first)? == "native", "{}", first.log());
     let second = start(Mode::Native, 2)?;
