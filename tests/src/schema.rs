@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vrrp-user/dist/status.schema.json");
+const PATH: &str = "vrrp-user/dist/status.schema.json";
+/// Within the program, as a virtual machine has no sources.
+const TEXT: &str = include_str!("../../vrrp-user/dist/status.schema.json");
 
 /// Words that only people read.
 const DESCRIBING: [&str; 4] = ["$schema", "$defs", "description", "title"];
@@ -22,8 +24,7 @@ pub fn validate(status: &Value) -> Result<()> {
     let parsed = match SCHEMA.get() {
         Some(parsed) => parsed,
         None => {
-            let text = std::fs::read_to_string(PATH).context(PATH)?;
-            let parsed = serde_json::from_str(&text).context(PATH)?;
+            let parsed = serde_json::from_str(TEXT).context(PATH)?;
             SCHEMA.get_or_init(|| parsed)
         }
     };
