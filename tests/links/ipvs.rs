@@ -11,7 +11,6 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running};
 use vrrp_tests::lab::{Lab, Node, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::process::{Directory, Process};
-use vrrp_tests::require;
 
 use crate::{INTERVAL, SETTLE, wait_for};
 

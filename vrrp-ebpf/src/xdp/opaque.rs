@@ -62,7 +62,7 @@ pub(super) fn masked<const MASK: usize>(mut value: usize) -> usize {
 pub(super) fn place<const MASK: usize>(start: usize, mut at: usize) -> usize {
     // SAFETY: arithmetic on a register. Not pure, so that LLVM does not merge two places.
     unsafe {
-        asm!("{0} &= {1}", "{0} += {2}", inout(reg) at, const MASK, in(reg) start, options(nomem, nostack))
+        asm!("{0} &= {1}", "{0} += {2}", inout(reg) at, const MASK, in(reg) start, options(nomem, nostack));
     };
     at
 }
