@@ -82,8 +82,8 @@ pub fn steer(runtime_dir: &Path, request: &Request) -> Result<Vec<String>, Contr
     }
 }
 
-/// Passes each event after `since`, or all that are kept, to `told`, and with `follows` also new ones; each with its
-/// line as received. Ends after the last event, or when `told` returns false.
+/// Passes each event after `since`, or all that are kept, to `each`, and with `follows` also new ones; each with its
+/// line as received. Ends after the last event, or when `each` returns false.
 ///
 /// # Errors
 /// As for [`status`]; or the daemon has disconnected us.
@@ -91,7 +91,7 @@ pub fn events(
     runtime_dir: &Path,
     since: Option<u64>,
     follows: bool,
-    mut told: impl FnMut(&Line, &str) -> bool,
+    mut each: impl FnMut(&Line, &str) -> bool,
 ) -> Result<(), ControlError> {
     let mut path = runtime_dir::socket(runtime_dir);
     let patience = if follows { None } else { Some(PATIENCE) };
@@ -107,7 +107,7 @@ pub fn events(
         let text = text.map_err(failed)?;
         let line = serde_json::from_str(&text)
             .map_err(|error| ControlError::Garbled { path: path.clone(), error })?;
-        let goes_on = told(&line, &text);
+        let goes_on = each(&line, &text);
         match line {
             Line::End { .. } => return Ok(()),
             Line::Dropped(why) | Line::Error(why) => return Err(ControlError::Refused(why)),
