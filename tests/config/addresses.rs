@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use vrrp_user::config::parse;
-use vrrp_user::protocol::VirtualAddress;
+use vrrp_user::config::{VirtualAddress, parse};
 
 fn file(line: &str) -> String {
     format!(

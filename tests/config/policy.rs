@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use vrrp_ebpf::wire::ChecksumForm;
-use vrrp_user::config::{Loaded, parse};
-use vrrp_user::protocol::{Auth, InstanceSettings, Order};
+use vrrp_user::config::{InstanceSettings, Loaded, parse};
+use vrrp_user::protocol::{Auth, Order};
 
 /// One instance with these lines, which begin on line 3, after these global ones.
 fn read(globals: &str, lines: &str) -> Result<Loaded, Vec<String>> {

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use vrrp_user::config::parse;
-use vrrp_user::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
+use vrrp_user::config::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference, parse};
 
 fn file(line: &str) -> String {
     format!(

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use vrrp_ebpf::wire::Family;
-use vrrp_user::config::parse;
-use vrrp_user::protocol::{Lookup, Rule, RuleAction};
+use vrrp_user::config::{Lookup, Rule, RuleAction, parse};
 
 fn file(lines: &str) -> String {
     format!(

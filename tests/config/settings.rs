@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_ebpf::wire::{ChecksumForm, Family};
-use vrrp_user::config::{CheckTarget, Config, Loaded, NotifyCommand, ScriptCommand, ScriptUser, parse};
+use vrrp_user::config::{
+    AnnouncePauses, CheckTarget, Config, Loaded, NotifyCommand, ScriptCommand, ScriptUser, VirtualAddress,
+    parse,
+};
 use vrrp_user::protocol::{
-    AnnounceSettings, Auth, Priority, Track, TrackId, TrackSettings, UnicastPeer, Version, VirtualAddress,
-    Vrid, Weight,
+    AnnounceSettings, Auth, Priority, Track, TrackId, TrackSettings, UnicastPeer, Version, Vrid, Weight,
 };
 
 #[test]
@@ -63,11 +65,10 @@ fn every_keyword_that_works_reaches_its_setting() {
             refresh_repeat: 1,
             lower_prio_delay: Duration::from_secs(1),
             lower_prio_repeat: 2,
-            garp_interval: Duration::from_millis(1),
-            gna_interval: Duration::from_micros(1),
-            extra_announce: None,
         }
     );
+    let pauses = AnnouncePauses { garp: Duration::from_millis(1), gna: Duration::from_micros(1) };
+    assert_eq!((one.announce_pauses, one.extra_announce), (pauses, None));
     assert_eq!(
         one.tracks,
         [
@@ -163,7 +164,7 @@ fn traps_are_read_as_keepalived_reads_them() {
     assert_eq!(config.checks[0].interval, Duration::from_secs(1));
     assert_eq!(config.checks.len(), 1, "an untracked script is not run");
     assert_eq!(hint.announce.repeat, 1);
-    assert_eq!(hint.announce.garp_interval, Duration::from_secs(2));
+    assert_eq!(hint.announce_pauses.garp, Duration::from_secs(2));
 
     let six = settings[1];
     assert_eq!((six.version, &six.auth, six.tracks.len()), (Version::V3, &Auth::None, 0));

@@ -1,7 +1,6 @@
 //! Virtual MAC addresses: interface names, MAC addresses and placement of addresses from a configuration.
 
-use vrrp_user::config::{Loaded, parse};
-use vrrp_user::protocol::{InstanceSettings, VmacSettings};
+use vrrp_user::config::{InstanceSettings, Loaded, VmacSettings, parse};
 
 fn instance(name: &str, vrid: u8, lines: &str, addresses: &str) -> String {
     format!(
@@ -135,7 +134,7 @@ fn garp_extra_if_selects_addresses_that_adverts_do_not_cover() {
     let extra_announce = |globals: &str, lines: &str| {
         let text = format!("global_defs {{\n{globals}\n}}\n") + &instance("a", 1, lines, "192.0.2.1/24");
         let settings = settings(&text).0.remove(0);
-        settings.announce.extra_announce.map(|it| (it.period.as_secs(), it.all))
+        settings.extra_announce.map(|it| (it.period.as_secs(), it.all))
     };
     assert_eq!(extra_announce("", ""), None);
     assert_eq!(extra_announce("vrrp_garp_extra_if all 100", ""), Some((100, true)));
@@ -145,7 +144,7 @@ fn garp_extra_if_selects_addresses_that_adverts_do_not_cover() {
     let addresses = "192.0.2.1/24\n192.0.2.2/24 dev eth1\n192.0.2.3/24 dev eth2 use_vmac";
     let chosen = |lines: &str| {
         let settings = settings(&instance("a", 1, lines, addresses)).0.remove(0);
-        let extra_announce = settings.announce.extra_announce.unwrap();
+        let extra_announce = settings.extra_announce.unwrap();
         let is_chosen = |address| settings.is_elsewhere(address, extra_announce);
         settings.addresses.advertised.iter().map(is_chosen).collect::<Vec<_>>()
     };

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Group, GroupId, GroupSettings, Handover, Instance, InstanceId, InstanceSettings,
+    Action, ElectionSettings, Epoch, Event, Group, GroupId, GroupSettings, Handover, Instance, InstanceId,
     Interval, Loss, Order, PeerAdvert, Priority, Router, State, Steering, SteeringOrder, Timer, TrackId,
     Version,
 };
@@ -90,7 +90,7 @@ fn pause() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), 0..5_000_u64, 0..1_500_000_u64, 0..60_000_000_u64]
 }
 
-fn settings() -> Vec<InstanceSettings> {
+fn settings() -> Vec<ElectionSettings> {
     let mut plain = Variant::V3Ipv4.settings();
     plain.tracks = vec![tracked(0, -20), tracked(1, 0)];
     plain.announce.repeat = 5;
@@ -238,13 +238,13 @@ impl Account {
         let configured = |(id, priority): (InstanceId, &Option<u8>)| {
             Some((
                 id,
-                InstanceSettings { priority: Priority((*priority)?), ..settings()[id.index()].clone() },
+                ElectionSettings { priority: Priority((*priority)?), ..settings()[id.index()].clone() },
             ))
         };
         let (known, new): (Vec<_>, Vec<_>) =
             ids().filter_map(configured).partition(|(id, _)| is_there(router, *id));
         for (id, settings) in new.iter().cloned() {
-            router.configure(id, settings, &[], now);
+            router.configure(id, settings, false, &[], now);
         }
         let member_of = |number: usize| {
             let all = reload.groups.iter().zip(ids());
@@ -261,7 +261,7 @@ impl Account {
             self.groups.extend(old.and_then(|old| before.get(&old)).map(|told| (id, *told)));
         }
         for (id, settings) in known {
-            router.configure(id, settings, &[], now);
+            router.configure(id, settings, false, &[], now);
         }
         router.agree(now);
         router.renew(now);

@@ -16,18 +16,17 @@
 //! P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers with `ns`,
 //! `us`, `ms`, `cs` or `s`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_user::protocol::{
-    Event, InstanceId, InstanceSettings, Interval, Loss, Priority, Steering, SteeringOrder, TrackId,
-    TrackSettings, Version, VirtualAddress,
+    ElectionSettings, Event, InstanceId, Interval, Loss, Priority, Steering, SteeringOrder, TrackId,
+    TrackSettings, Version,
 };
 
 use super::setup::{Bench, ID, Variant, centiseconds, tracked};
 
 /// Runs the script; panics at the first line with other actions.
-pub(crate) fn run(what: &str, variant: Variant, settings: InstanceSettings, script: &str) {
+pub(crate) fn run(what: &str, variant: Variant, settings: ElectionSettings, script: &str) {
     let mut bench = Bench::new(variant, settings);
     for (number, line) in (1..).zip(script.lines()) {
         let (input, expected) = line.split_once("->").unwrap_or((line, ""));
@@ -145,9 +144,7 @@ fn configure(bench: &mut Bench, change: &[&str]) -> Vec<String> {
         }
         ["tracks", "off"] => settings.tracks.clear(),
         ["one", "address", "more"] => {
-            Arc::make_mut(&mut settings.addresses)
-                .advertised
-                .push(VirtualAddress::new(bench.variant.address(77), 24));
+            settings.advertised.push(bench.variant.address(77));
         }
         _ => panic!("not a change: {change:?}"),
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_user::protocol::{
-    Action, AnnounceSettings, Event, Instance, InstanceId, InstanceSettings, Interval, Missing, Order,
-    PeerAdvert, Priority, Router, State, Track, TrackId, TrackSettings, Version, Vrid, Weight,
+    Action, AnnounceSettings, ElectionSettings, Event, Instance, InstanceId, Interval, Missing, Order,
+    PeerAdvert, Priority, Router, State, Track, TrackId, TrackSettings, Version, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);
@@ -41,8 +41,8 @@ impl Variant {
     }
 
     /// Priority 100, one second, first announcements only, addresses removed without handover.
-    pub(crate) fn settings(self) -> InstanceSettings {
-        InstanceSettings {
+    pub(crate) fn settings(self) -> ElectionSettings {
+        ElectionSettings {
             version: self.version(),
             announce: AnnounceSettings {
                 delay: Duration::ZERO,
@@ -51,7 +51,7 @@ impl Variant {
                 ..Default::default()
             },
             handover: Order::Strict,
-            ..InstanceSettings::new("test", "eth0", Vrid::new(1).unwrap(), self.family())
+            ..ElectionSettings::new(self.family())
         }
     }
 }
@@ -86,7 +86,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Our address is that of number 100. Link and source are known, the daemon is not ready yet.
-    pub(crate) fn new(variant: Variant, settings: InstanceSettings) -> Self {
+    pub(crate) fn new(variant: Variant, settings: ElectionSettings) -> Self {
         let mut router = Router::new(vec![settings]);
         let now = Timestamp::from_nanos(1_000_000_000_000);
         router.handle(&Event::Link(ID, true), now);
@@ -94,7 +94,7 @@ impl Bench {
         Self { router, variant, now, heed: None }
     }
 
-    pub(crate) fn started(variant: Variant, settings: InstanceSettings) -> Self {
+    pub(crate) fn started(variant: Variant, settings: ElectionSettings) -> Self {
         let mut bench = Self::new(variant, settings);
         bench.handle(&Event::Startup);
         bench
@@ -109,8 +109,9 @@ impl Bench {
     }
 
     /// Applies other settings.
-    pub(crate) fn configure(&mut self, settings: InstanceSettings) -> Vec<String> {
-        self.router.configure(ID, settings, &[], self.now);
+    pub(crate) fn configure(&mut self, settings: ElectionSettings) -> Vec<String> {
+        let has_new_addresses = settings.advertised != self.instance().settings().advertised;
+        self.router.configure(ID, settings, has_new_addresses, &[], self.now);
         self.router.handle_timeout(self.now);
         self.drain()
     }

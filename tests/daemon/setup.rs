@@ -12,8 +12,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family, Reject};
 use vrrp_user::config::{
-    CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, NotifyCommand,
-    NotifySettings, ScriptCommand,
+    Addresses, CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, InstanceSettings,
+    NotifyCommand, NotifySettings, ScriptCommand, VirtualAddress,
 };
 use vrrp_user::daemon::history::{History, Realtime, RxPathNote};
 use vrrp_user::daemon::live::LiveState;
@@ -21,9 +21,8 @@ use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::{RxPath, clock};
 use vrrp_user::protocol::{
-    Addresses, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId, InstanceSettings, Interval,
-    Priority, Reason, State, Track, TrackId, TrackSettings, Transition, Version, VirtualAddress, Vrid,
-    Weight,
+    Epoch, GroupId, GroupSettings, GroupTransition, InstanceId, Interval, Priority, Reason, State, Track,
+    TrackId, TrackSettings, Transition, Version, Vrid, Weight,
 };
 
 /// A folder for one test, removed when dropped.

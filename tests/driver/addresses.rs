@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
+use vrrp_user::config::{Addresses, VirtualAddress};
 use vrrp_user::driver::netlink::address::{self, Placed};
 use vrrp_user::driver::netlink::leftovers;
 use vrrp_user::driver::netlink::refusal::NetlinkError;
 use vrrp_user::driver::netlink::socket::RouteSocket;
 use vrrp_user::driver::netlink::table::Address;
-use vrrp_user::protocol::{Addresses, Priority, VirtualAddress};
+use vrrp_user::protocol::Priority;
 
 use crate::cable::{Cable, settings, virtual_address};
 use vrrp_tests::needs;

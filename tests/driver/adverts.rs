@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use anyhow::Result;
 use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
+use vrrp_user::config::InstanceSettings;
 use vrrp_user::driver::socket::{AdvertSender, Outgoing};
-use vrrp_user::protocol::{Auth, InstanceId, InstanceSettings, Priority, Unicast, UnicastPeer, Version};
+use vrrp_user::protocol::{Auth, InstanceId, Priority, Unicast, UnicastPeer, Version};
 
 use crate::cable::{Cable, SILENCE, Tap, ifindex, settings};
 

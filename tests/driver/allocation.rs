@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::map::InstanceRules;
 use vrrp_tests::netns::Namespace;
+use vrrp_user::config::InstanceSettings;
 use vrrp_user::daemon::engine::{Engine, Parts};
 use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Input, Queue};
@@ -16,7 +17,7 @@ use vrrp_user::driver::clock;
 use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::socket::{AdvertSender, Listener, Outgoing};
 use vrrp_user::driver::wait::{TIMER, Wait};
-use vrrp_user::protocol::{Event, InstanceId, InstanceSettings, Interval, Priority, State, Version};
+use vrrp_user::protocol::{Event, InstanceId, Interval, Priority, State, Version};
 
 use crate::cable::{Cable, ifindex, settings};
 use vrrp_tests::needs;

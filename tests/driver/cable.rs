@@ -11,7 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 use vrrp_ebpf::wire::Family;
 use vrrp_tests::netns::Namespace;
-use vrrp_user::protocol::{Addresses, InstanceSettings, VirtualAddress, Vrid};
+use vrrp_user::config::{Addresses, InstanceSettings, VirtualAddress};
+use vrrp_user::protocol::Vrid;
 
 pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// Longer than any step here takes, also on a busy machine.

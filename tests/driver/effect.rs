@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use vrrp_user::config::{ExtraAnnounce, InstanceSettings, VirtualAddress};
 use vrrp_user::daemon::effect::{Effect, InstanceEffects};
 use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Command, Lack, Object, Queue, Report};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::realtime::EFFECT_PRIORITY;
-use vrrp_user::protocol::{Announcement, Epoch, ExtraAnnounce, InstanceId, InstanceSettings, VirtualAddress};
+use vrrp_user::protocol::{Announcement, Epoch, InstanceId};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
 use vrrp_tests::needs;
@@ -100,7 +101,7 @@ fn removal_voids_outstanding_repeats() {
     let cable = Cable::new();
     let tap = Tap::new(&cable.right);
     let mut instance = settings(&["192.0.2.100"]);
-    instance.announce.garp_interval = Duration::from_millis(20);
+    instance.announce_pauses.garp = Duration::from_millis(20);
     let running = Running::start(&cable, &[instance], &[]);
     running.push(Command::Add(ZERO, Epoch(1)));
     running.push(Command::Announce(ZERO, announce(1, 1000)));
@@ -237,7 +238,7 @@ fn addresses_where_no_adverts_are_sent_are_announced_periodically() {
     let tap = Tap::new(&cable.right);
     let mut instance = settings(&["192.0.2.100"]);
     instance.interface = "lo".into();
-    instance.announce.extra_announce = Some(ExtraAnnounce { period: Duration::from_millis(50), all: true });
+    instance.extra_announce = Some(ExtraAnnounce { period: Duration::from_millis(50), all: true });
     Arc::make_mut(&mut instance.addresses).advertised[0].device = Some("eth0".into());
     let running = Running::start(&cable, &[instance], &[Command::Add(ZERO, Epoch(1))]);
     for _ in 0..5 {

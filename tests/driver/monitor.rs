@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use nix::net::if_::if_nametoindex;
 use tokio::sync::oneshot;
+use vrrp_user::config::InstanceSettings;
 use vrrp_user::daemon::queue::{Input, Queue};
 use vrrp_user::driver::netlink::monitor::Monitor;
 use vrrp_user::driver::netlink::tracker::{Change, Tracker};
-use vrrp_user::protocol::{Event, InstanceId, InstanceSettings, TrackId};
+use vrrp_user::protocol::{Event, InstanceId, TrackId};
 
 use crate::cable::{Cable, PATIENCE, SILENCE, readable, settings};
 use vrrp_tests::needs;

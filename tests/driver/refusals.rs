@@ -1,11 +1,11 @@
 //! Reasons of refusals, in the kernel's own words.
 
 use vrrp_ebpf::wire::Family;
+use vrrp_user::config::{Rule, RuleAction};
 use vrrp_user::driver::netlink::address::{self, Placed};
 use vrrp_user::driver::netlink::refusal::NetlinkError;
 use vrrp_user::driver::netlink::rule;
 use vrrp_user::driver::netlink::socket::RouteSocket;
-use vrrp_user::protocol::{Rule, RuleAction};
 
 use crate::cable::{Cable, virtual_address};
 use vrrp_tests::needs;

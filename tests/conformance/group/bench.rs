@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Event, GroupSettings, GroupTransition, Instance, InstanceId, InstanceSettings, Interval, Loss,
+    Action, ElectionSettings, Event, GroupSettings, GroupTransition, Instance, InstanceId, Interval, Loss,
     PeerAdvert, Priority, Router, TrackId, Unicast, UnicastPeer, Version,
 };
 
@@ -21,7 +21,7 @@ const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// Runs the script; panics at the first line with other actions, or with members of a group in other states than the
 /// group's.
-pub(super) fn run<const COUNT: usize>(what: &str, settings: [InstanceSettings; COUNT], script: &str) {
+pub(super) fn run<const COUNT: usize>(what: &str, settings: [ElectionSettings; COUNT], script: &str) {
     let mut bench = Bench::new(settings);
     for (number, line) in (1..).zip(script.lines()) {
         let (input, expected) = line.split_once("->").unwrap_or((line, ""));
@@ -43,7 +43,7 @@ pub(super) struct Bench {
 
 impl Bench {
     /// All instances in one group, with links and sources.
-    pub(super) fn new<const COUNT: usize>(settings: [InstanceSettings; COUNT]) -> Self {
+    pub(super) fn new<const COUNT: usize>(settings: [ElectionSettings; COUNT]) -> Self {
         let ids: Vec<InstanceId> = (0..).map(InstanceId).take(COUNT).collect();
         let group = GroupSettings { name: "G".into(), members: ids.clone() };
         let router = Router::with_groups(settings.into(), vec![group]);
@@ -78,7 +78,7 @@ impl Bench {
             match **item {
                 ["remove", name] => self.router.remove(named(name), self.now),
                 ["add", name] => {
-                    self.router.configure(named(name), Variant::V3Ipv4.settings(), &[], self.now);
+                    self.router.configure(named(name), Variant::V3Ipv4.settings(), false, &[], self.now);
                 }
                 ["group", name, ref members @ ..] => {
                     let members = members.iter().map(|name| named(name)).collect();
@@ -100,7 +100,7 @@ impl Bench {
                 }
                 _ => panic!("not a setting: {what:?}"),
             }
-            self.router.configure(named(name), settings, &[], self.now);
+            self.router.configure(named(name), settings, false, &[], self.now);
         }
         self.router.agree(self.now);
         self.router.handle_timeout(self.now);

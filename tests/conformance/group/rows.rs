@@ -1,19 +1,19 @@
 //! A node with two members, `a` and `b`, in the form of [`super::bench`].
 
-use vrrp_user::protocol::{Event, InstanceId, InstanceSettings, Order, Priority, State};
+use vrrp_user::protocol::{ElectionSettings, Event, InstanceId, Order, Priority, State};
 
 use super::bench::{Bench, run};
 use crate::setup::{Variant, tracked};
 
 struct Row {
     what: &'static str,
-    settings: fn(&mut [InstanceSettings; 2]),
+    settings: fn(&mut [ElectionSettings; 2]),
     script: &'static str,
 }
 
-fn plain(_: &mut [InstanceSettings; 2]) {}
+fn plain(_: &mut [ElectionSettings; 2]) {}
 
-fn overlap(members: &mut [InstanceSettings; 2]) {
+fn overlap(members: &mut [ElectionSettings; 2]) {
     for member in members {
         member.handover = Order::Overlap;
     }

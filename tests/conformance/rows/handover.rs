@@ -1,34 +1,27 @@
 //! Planned handover: the addresses stay until the heir has them.
 
-use vrrp_user::protocol::{InstanceSettings, Name, Order, Vmac};
+use vrrp_user::protocol::{ElectionSettings, Order};
 
 use super::{ALL, Row, V3};
 use crate::setup::tracked;
 
-fn overlap(settings: &mut InstanceSettings) {
+fn overlap(settings: &mut ElectionSettings) {
     settings.handover = Order::Overlap;
 }
 
-fn checked(settings: &mut InstanceSettings) {
+fn checked(settings: &mut ElectionSettings) {
     overlap(settings);
     settings.tracks = vec![tracked(1, 0)];
 }
 
-fn weighed(settings: &mut InstanceSettings) {
+fn weighed(settings: &mut ElectionSettings) {
     overlap(settings);
     settings.tracks = vec![tracked(1, -20)];
 }
 
-fn virtual_mac(settings: &mut InstanceSettings) {
+fn virtual_mac(settings: &mut ElectionSettings) {
     overlap(settings);
-    settings.vmacs.own = Some(Vmac {
-        name: Name::Written("vrrp.1".into()),
-        parent: "eth0".into(),
-        mac: [0, 0, 0x5e, 0, 1, 1],
-        family: settings.family,
-        group: 0,
-        notify: false,
-    });
+    settings.has_virtual_mac = true;
 }
 
 pub(super) const ROWS: &[Row] = &[

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use vrrp_user::protocol::InstanceSettings;
+use vrrp_user::protocol::ElectionSettings;
 
 use super::{ALL, Row, V3, plain};
 use crate::setup::tracked;
 
-fn refreshed(settings: &mut InstanceSettings) {
+fn refreshed(settings: &mut ElectionSettings) {
     settings.announce.refresh = Duration::from_secs(1);
 }
 
-fn announced_again(settings: &mut InstanceSettings) {
+fn announced_again(settings: &mut ElectionSettings) {
     (settings.announce.repeat, settings.announce.delay) = (5, Duration::from_millis(900));
 }
 
-fn checked(settings: &mut InstanceSettings) {
+fn checked(settings: &mut ElectionSettings) {
     settings.tracks = vec![tracked(1, 0), tracked(2, -20)];
     settings.tracks.iter_mut().for_each(|track| track.initial = None);
 }

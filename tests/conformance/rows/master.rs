@@ -174,7 +174,7 @@ pub(super) const ROWS: &[Row] = &[
         number: "own",
         what: "a master yields without an advert if configured",
         variants: ALL,
-        settings: |settings| settings.higher_prio_send_advert = Some(false),
+        settings: |settings| settings.higher_prio_send_advert = false,
         script: "
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent

@@ -13,7 +13,7 @@ mod steering;
 mod suspended;
 mod track;
 
-use vrrp_user::protocol::{InstanceSettings, Priority};
+use vrrp_user::protocol::{ElectionSettings, Priority};
 
 use super::script;
 use super::setup::Variant;
@@ -22,7 +22,7 @@ struct Row {
     number: &'static str,
     what: &'static str,
     variants: &'static [Variant],
-    settings: fn(&mut InstanceSettings),
+    settings: fn(&mut ElectionSettings),
     script: &'static str,
 }
 
@@ -30,13 +30,13 @@ const ALL: &[Variant] = &Variant::ALL;
 const V3: &[Variant] = &[Variant::V3Ipv4, Variant::V3Ipv6];
 const V2: &[Variant] = &[Variant::V2];
 
-fn plain(_: &mut InstanceSettings) {}
+fn plain(_: &mut ElectionSettings) {}
 
-fn owner(settings: &mut InstanceSettings) {
+fn owner(settings: &mut ElectionSettings) {
     settings.priority = Priority::OWNER;
 }
 
-fn no_preempt(settings: &mut InstanceSettings) {
+fn no_preempt(settings: &mut ElectionSettings) {
     settings.preempt = false;
 }
 

@@ -1,19 +1,19 @@
 //! Orders of an operator: maintenance, failover, another base priority, announcements.
 
-use vrrp_user::protocol::{InstanceSettings, Order};
+use vrrp_user::protocol::{ElectionSettings, Order};
 
 use super::{ALL, Row, owner, plain};
 use crate::setup::tracked;
 
-fn overlap(settings: &mut InstanceSettings) {
+fn overlap(settings: &mut ElectionSettings) {
     settings.handover = Order::Overlap;
 }
 
-fn weighed(settings: &mut InstanceSettings) {
+fn weighed(settings: &mut ElectionSettings) {
     settings.tracks = vec![tracked(1, -20)];
 }
 
-fn no_preempt(settings: &mut InstanceSettings) {
+fn no_preempt(settings: &mut ElectionSettings) {
     overlap(settings);
     settings.preempt = false;
 }

@@ -249,7 +249,7 @@ pub(super) const ROWS: &[Row] = &[
         number: "own",
         what: "a returning master obeys a higher one, without an advert before",
         variants: ALL,
-        settings: |settings| settings.higher_prio_send_advert = Some(true),
+        settings: |settings| settings.higher_prio_send_advert = true,
         script: "
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent

@@ -13,7 +13,7 @@ use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::advert::{Advert, AdvertRepr, Dialect};
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
-    Action, Changes, Event, GroupId, InstanceId, InstanceSettings, Interval, PeerAdvert, Ports, Priority,
+    Action, Changes, ElectionSettings, Event, GroupId, InstanceId, Interval, PeerAdvert, Ports, Priority,
     RECORDS_MAX, Reason, ReceivedAdvert, Record, Router, SendError, SocketCount, State, Tally, Turn, Version,
 };
 
@@ -61,7 +61,7 @@ pub(super) enum Waiting {
 /// An instance's interface.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) settings: InstanceSettings,
+    pub(crate) settings: ElectionSettings,
     /// Whether it is in the configuration.
     pub(crate) present: bool,
     pub(crate) source: IpAddr,
@@ -113,7 +113,7 @@ pub(crate) struct Kernel {
 
 impl Member {
     /// Sends adverts every `interval` centiseconds.
-    pub(crate) fn new(settings: InstanceSettings, source: IpAddr) -> Self {
+    pub(crate) fn new(settings: ElectionSettings, source: IpAddr) -> Self {
         Self {
             settings,
             present: true,
@@ -131,7 +131,7 @@ impl Member {
         let family = self.settings.family;
         let centiseconds = self.settings.advert_interval.to_wire(Version::V3);
         let dialect = Dialect::V3 { family, centiseconds };
-        let advert = AdvertRepr::new(self.settings.vrid.number(), priority.0, dialect, &[]).unwrap();
+        let advert = AdvertRepr::new(1, priority.0, dialect, &[]).unwrap();
         let mut message = vec![0; advert.buffer_len()];
         advert.emit(&mut message).unwrap();
         Frame { id, source: self.source, priority, message }
@@ -365,12 +365,7 @@ impl Ports for Kernel {
         self.members[id.index()].is_detached
     }
 
-    fn socket_count(
-        &mut self,
-        id: InstanceId,
-        _settings: &InstanceSettings,
-        _now: Timestamp,
-    ) -> Option<SocketCount> {
+    fn socket_count(&mut self, id: InstanceId, _now: Timestamp) -> Option<SocketCount> {
         let side = self.side_mut(id);
         let opened = *side.opened.get_or_insert(side.received);
         Some(SocketCount { adverts: side.received - opened, is_current: true })
@@ -430,7 +425,7 @@ impl Ports for Kernel {
         true
     }
 
-    fn answer_form(&mut self, _id: InstanceId, _form: ChecksumForm, _settings: &InstanceSettings) {}
+    fn answer_form(&mut self, _id: InstanceId, _form: ChecksumForm) {}
 
     fn carry_out(&mut self, action: Action, _router: &Router) {
         let is_grouped = self.is_grouped;
@@ -472,11 +467,11 @@ impl Ports for Kernel {
         }
     }
 
-    fn set_source(&mut self, id: InstanceId, source: Option<IpAddr>, _router: &Router) {
+    fn set_source(&mut self, id: InstanceId, source: Option<IpAddr>) {
         self.side_mut(id).sends_from = source;
     }
 
-    fn prepare(&mut self, _id: InstanceId, _settings: &InstanceSettings, _effects: ()) {}
+    fn prepare(&mut self, _id: InstanceId, _effects: ()) {}
 
     fn forget(&mut self, id: InstanceId) {
         let side = self.side_mut(id);

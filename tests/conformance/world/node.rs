@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Changes, Configured, Event, GroupId, GroupSettings, Instance, InstanceId, InstanceSettings, Next, Order,
+    Changes, Configured, ElectionSettings, Event, GroupId, GroupSettings, Instance, InstanceId, Next, Order,
     Priority, SendError, State, TrackId, Turn,
 };
 
@@ -55,7 +55,7 @@ impl Node {
     }
 
     /// Settings of the only instance, for the next start.
-    pub(crate) fn settings(&mut self) -> &mut InstanceSettings {
+    pub(crate) fn settings(&mut self) -> &mut ElectionSettings {
         &mut self.kernel.members[0].settings
     }
 
@@ -124,7 +124,7 @@ impl Node {
         let new: Vec<InstanceId> = after.iter().copied().filter(|id| !before.contains(id)).collect();
         let configured = |&id: &InstanceId| {
             let settings = self.member(id).settings.clone();
-            Configured { id, settings, effects: () }
+            Configured { id, settings, has_new_addresses: false, effects: () }
         };
         let changes = Changes {
             removed: before.into_iter().filter(|id| !after.contains(id)).collect(),

@@ -16,7 +16,7 @@ use super::model::{Config, Group, Instance};
 use super::outline::{Place, Written};
 use super::schema::is_start_only;
 use super::{Loaded, succeed};
-use vrrp_proto::InstanceSettings;
+use crate::InstanceSettings;
 
 /// One change.
 ///

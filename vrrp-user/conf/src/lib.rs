@@ -22,14 +22,18 @@ mod model;
 mod outline;
 mod overwrite;
 mod resolve;
+mod route;
+mod rule;
 mod schema;
 mod secret;
+mod settings;
 mod source;
 mod succession;
 mod template;
 mod text;
 mod tolerance;
 mod tree;
+mod vmac;
 mod webhook;
 
 use std::path::Path;
@@ -51,10 +55,14 @@ pub use model::{
     LifecycleScript, LinkDelays, MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand,
     ScriptUser, Statics,
 };
+pub use route::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
+pub use rule::{Lookup, Rule, RuleAction};
 pub use schema::{Keyword, KeywordTable, keywords, mask as umask};
+pub use settings::{Addresses, AnnouncePauses, ExtraAnnounce, InstanceSettings, VirtualAddress};
 pub use source::Progress;
 pub use succession::{NoRoom, succeed};
 pub use tolerance::{KEEPALIVED_CONF, Tolerance};
+pub use vmac::{Name, Vmac, VmacSettings};
 pub use webhook::{Occurrence, Template, TemplateError, WebhookPayload, WebhookSettings, WebhookUrl};
 
 use braces::Braces;

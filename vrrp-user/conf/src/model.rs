@@ -7,7 +7,8 @@ use lettre::message::Mailbox;
 
 use super::check::{CheckTarget, Endpoint, HoldSettings};
 use super::webhook::WebhookSettings;
-use vrrp_proto::{GroupSettings, InstanceId, InstanceSettings, Route, Rule, TrackId, VirtualAddress, Weight};
+use crate::{InstanceSettings, Route, Rule, VirtualAddress};
+use vrrp_proto::{GroupSettings, InstanceId, TrackId, Weight};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {

@@ -11,7 +11,8 @@ use thiserror::Error;
 use vrrp_ebpf::wire::Family;
 
 use super::model::{Config, Instance};
-use vrrp_proto::{InstanceId, InstanceSettings, Track, TrackId, Vmac, Vrid};
+use crate::{InstanceSettings, Vmac};
+use vrrp_proto::{InstanceId, Track, TrackId, Vrid};
 
 /// The running daemon has room for fewer instances.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]

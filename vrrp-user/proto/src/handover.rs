@@ -24,7 +24,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::action::{Action, Reason, State};
 use super::event::PeerAdvert;
 use super::instance::Instance;
-use super::settings::InstanceSettings;
+use super::settings::ElectionSettings;
 use super::state::Cx;
 use super::timers::Timer;
 use super::units::Priority;
@@ -180,11 +180,11 @@ fn settle(instance: &mut Instance, cx: &mut Cx<'_>) {
 
 /// How long the addresses stay once the heir is heard. Zero with a virtual MAC address, which the heir's advert moves
 /// to it at once: frames no longer arrive here, and a frame sent from here would move it back.
-fn settling_time(settings: &InstanceSettings) -> Duration {
-    if settings.vmacs.all().next().is_some() {
+fn settling_time(settings: &ElectionSettings) -> Duration {
+    if settings.has_virtual_mac {
         return Duration::ZERO;
     }
-    let count = u32::try_from(settings.addresses.all().count()).unwrap_or(u32::MAX);
+    let count = u32::try_from(settings.advertised.len() + settings.excluded).unwrap_or(u32::MAX);
     SETTLE.saturating_add(SETTLE_EACH.saturating_mul(count))
 }
 

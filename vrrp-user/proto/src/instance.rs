@@ -10,7 +10,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::action::{Action, Reason, State};
 use super::event::{Loss, PeerAdvert, TrackId};
 use super::handover::{self, Handover, Serving};
-use super::settings::{InstanceSettings, TrackSettings};
+use super::settings::{ElectionSettings, TrackSettings};
 use super::state::{self, Backup, Cx, Master, RemoteMaster};
 use super::steering::Steering;
 use super::timers::{Timer, Timers};
@@ -22,7 +22,7 @@ use super::units::{Epoch, GroupId, InstanceId, Interval, Priority, Version};
 #[derive(Debug)]
 pub struct Instance {
     id: InstanceId,
-    settings: InstanceSettings,
+    settings: ElectionSettings,
     pub(super) group: Option<GroupId>,
     /// Its group continues without it: a reload has brought it there, and it has not been able to take part since.
     pub(super) apart: bool,
@@ -61,7 +61,7 @@ pub struct Stats {
 
 impl Instance {
     /// `epoch` is the highest of earlier instances: transitions from here on have a higher one.
-    pub(super) fn new(id: InstanceId, settings: InstanceSettings, epoch: Epoch) -> Self {
+    pub(super) fn new(id: InstanceId, settings: ElectionSettings, epoch: Epoch) -> Self {
         let tracking = Tracking::new(&settings);
         Self {
             id,
@@ -89,7 +89,7 @@ impl Instance {
         self.id
     }
 
-    pub fn settings(&self) -> &InstanceSettings {
+    pub fn settings(&self) -> &ElectionSettings {
         &self.settings
     }
 
@@ -237,7 +237,8 @@ impl Instance {
     /// is obeyed, the mastership. In a group, the group handles a Fault that begins or ends.
     pub(super) fn reconfigure(
         &mut self,
-        settings: InstanceSettings,
+        settings: ElectionSettings,
+        has_new_addresses: bool,
         known: impl Fn(TrackId) -> Option<i32>,
         cx: &mut Cx<'_>,
     ) {
@@ -249,7 +250,7 @@ impl Instance {
         match self.state {
             _ if self.epoch != epoch => {}
             State::Backup => state::backup::reconfigured(self, &old, priority, cx),
-            State::Master => state::master::reconfigured(self, &old, priority, cx),
+            State::Master => state::master::reconfigured(self, &old, has_new_addresses, priority, cx),
             State::Init | State::Fault => {}
         }
         if self.priority != priority {

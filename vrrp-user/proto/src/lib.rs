@@ -20,16 +20,16 @@
 //!
 //! use vrrp_ebpf::{time::Timestamp, wire::Family};
 //! use vrrp_proto::{
-//!     Action, Event, InstanceId, InstanceSettings, Interval, PeerAdvert, Priority, Router, State, Version, Vrid,
+//!     Action, ElectionSettings, Event, InstanceId, Interval, PeerAdvert, Priority, Router, State, Version,
 //! };
 //!
 //! const ID: InstanceId = InstanceId(0);
 //! const SOURCES: [[u8; 4]; 2] = [[192, 0, 2, 1], [192, 0, 2, 2]];
 //!
 //! let mut now = Timestamp::ZERO;
-//! let settings = InstanceSettings::new("gateway", "eth0", Vrid::new(51).unwrap(), Family::V4);
+//! let settings = ElectionSettings::new(Family::V4);
 //! let mut routers = [150, 100].map(|priority| {
-//!     Router::new(vec![InstanceSettings { priority: Priority(priority), ..settings.clone() }])
+//!     Router::new(vec![ElectionSettings { priority: Priority(priority), ..settings.clone() }])
 //! });
 //! for (router, source) in routers.iter_mut().zip(SOURCES) {
 //!     router.handle(&Event::Link(ID, true), now);
@@ -91,9 +91,7 @@ mod lease;
 mod reception;
 mod regroup;
 mod removals;
-mod route;
 mod router;
-mod rule;
 mod settings;
 mod snapshot;
 mod state;
@@ -103,7 +101,6 @@ mod timing;
 mod track;
 mod turn;
 mod units;
-mod vmac;
 
 pub use action::{Action, Announcement, GroupTransition, Missing, Reason, State, Transition};
 pub use event::{Event, Loss, PeerAdvert, TrackId};
@@ -113,21 +110,17 @@ pub use instance::{Instance, Stats};
 pub use lease::SendError;
 pub use reception::HOLD_MAX;
 pub use removals::{RemovalCounter, RemovalResponse};
-pub use route::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 pub use router::Router;
-pub use rule::{Lookup, Rule, RuleAction};
 pub use settings::{
-    Addresses, AnnounceSettings, Auth, ExtraAnnounce, GroupSettings, InstanceSettings, Track, TrackSettings,
-    Unicast, UnicastPeer, VirtualAddress,
+    AnnounceSettings, Auth, ElectionSettings, GroupSettings, Track, TrackSettings, Unicast, UnicastPeer,
 };
 pub use snapshot::InstanceSnapshot;
 pub use state::RemoteMaster;
 pub use steering::{NoHeir, Standing, Steering, SteeringOrder, known_heir, may_leave};
 pub use timers::Timer;
-pub use timing::{master_down_interval, skew};
+pub use timing::{lease, master_down_interval, skew};
 pub use track::Faults;
 pub use turn::{
     APPROACH, Changes, Configured, Next, Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally, Turn,
 };
 pub use units::{Epoch, GroupId, InstanceId, Interval, Priority, Version, Vrid, Weight};
-pub use vmac::{Name, Vmac, VmacSettings};

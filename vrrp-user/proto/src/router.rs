@@ -11,7 +11,7 @@ use super::event::{Event, TrackId};
 use super::group::{Before, Group};
 use super::handover::Handover;
 use super::instance::Instance;
-use super::settings::{GroupSettings, InstanceSettings};
+use super::settings::{ElectionSettings, GroupSettings};
 use super::snapshot::InstanceSnapshot;
 use super::state::Cx;
 use super::steering::SteeringOrder;
@@ -40,12 +40,12 @@ pub struct Router {
 
 impl Router {
     /// Instances are numbered in the given order, all in Init, without groups.
-    pub fn new(instances: Vec<InstanceSettings>) -> Self {
+    pub fn new(instances: Vec<ElectionSettings>) -> Self {
         Self::with_groups(instances, Vec::new())
     }
 
     /// As [`new`](Self::new), with sync groups, which are numbered in the given order too.
-    pub fn with_groups(instances: Vec<InstanceSettings>, groups: Vec<GroupSettings>) -> Self {
+    pub fn with_groups(instances: Vec<ElectionSettings>, groups: Vec<GroupSettings>) -> Self {
         let latest = Epoch::default();
         let instances = (0..).map(InstanceId).zip(instances);
         let mut instances: Vec<_> =
@@ -69,19 +69,21 @@ impl Router {
     }
 
     /// Changes the settings of an instance, which keeps its state; or adds an instance, in Init, under a free number or
-    /// the next one: it takes part from the next [`Event::Startup`] on. `known` are the latest results of tracked
-    /// objects. [`Self::agree`] must follow; it applies the change to groups.
+    /// the next one: it takes part from the next [`Event::Startup`] on. `has_new_addresses`: an address
+    /// is new, or has other options, so that it is set once more. `known` are the latest results of tracked objects.
+    /// [`Self::agree`] must follow; it applies the change to groups.
     pub fn configure(
         &mut self,
         id: InstanceId,
-        settings: InstanceSettings,
+        settings: ElectionSettings,
+        has_new_addresses: bool,
         known: &[(TrackId, i32)],
         now: Timestamp,
     ) {
         let is_live = self.instance(id).is_some_and(|instance| !instance.is_removed());
         let known = |id| known.iter().find(|(known, _)| *known == id).map(|(_, value)| *value);
         if is_live {
-            self.alone(id, now, |instance, cx| instance.reconfigure(settings, known, cx));
+            self.alone(id, now, |instance, cx| instance.reconfigure(settings, has_new_addresses, known, cx));
         } else if id.index() <= self.instances.len() {
             let mut instance = Instance::new(id, settings, self.note_epochs());
             instance.carry_results(known);

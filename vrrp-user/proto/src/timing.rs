@@ -28,7 +28,7 @@ pub fn master_down_interval(
 
 /// The lease that an advert gives its sender: a peer's master_down_interval without its skew, which no priority makes
 /// 0, less the drift of two clocks that are slewed by 500 ppm each, the kernel's maximum.
-pub(super) fn lease(interval: Interval, adverts: u8) -> Duration {
+pub fn lease(interval: Interval, adverts: u8) -> Duration {
     let patience = interval.duration().saturating_mul(u32::from(adverts));
     patience - patience / 1000
 }

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use super::action::Reason;
 use super::event::TrackId;
-use super::settings::{InstanceSettings, Track, TrackSettings};
+use super::settings::{ElectionSettings, Track, TrackSettings};
 use super::steering::Steering;
 use super::units::Priority;
 
@@ -114,7 +114,7 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn new(settings: &InstanceSettings) -> Self {
+    pub(super) fn new(settings: &ElectionSettings) -> Self {
         let results = settings.tracks.iter().map(|track| track.initial.map(i32::from)).collect();
         Self {
             link: false,
@@ -160,7 +160,7 @@ impl Tracking {
         self.results.iter().all(Option::is_some)
     }
 
-    pub(super) fn faults(&self, settings: &InstanceSettings) -> Faults {
+    pub(super) fn faults(&self, settings: &ElectionSettings) -> Faults {
         Faults {
             link_down: !self.link && !settings.ignore_own_link,
             no_source: self.source.is_none(),
@@ -172,7 +172,7 @@ impl Tracking {
         }
     }
 
-    pub(super) fn priority(&self, settings: &InstanceSettings) -> Priority {
+    pub(super) fn priority(&self, settings: &ElectionSettings) -> Priority {
         let adds = self.known(&settings.tracks).map(|(track, value)| track.adds(value));
         self.steering.priority(settings.priority, adds.fold(0, i32::saturating_add))
     }

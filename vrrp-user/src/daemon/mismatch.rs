@@ -11,7 +11,8 @@ use vrrp_ebpf::map::Peer;
 use vrrp_ebpf::wire::advert::Advert;
 
 use super::status::interval;
-use crate::protocol::{InstanceSettings, Priority};
+use crate::config::InstanceSettings;
+use crate::protocol::Priority;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Difference {

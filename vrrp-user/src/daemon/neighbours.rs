@@ -12,8 +12,7 @@ use std::thread;
 use super::control;
 use super::process::runtime_dir;
 use super::status::Status;
-use crate::config::Config;
-use crate::protocol::InstanceSettings;
+use crate::config::{Config, InstanceSettings};
 
 /// `__SO_ACCEPTCON`: the socket listens.
 const LISTENS: &str = "00010000";

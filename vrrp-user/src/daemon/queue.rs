@@ -13,7 +13,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::effect::InstanceEffects;
 use super::hot_restart::RouterSnapshot;
-use super::reload::change::Changes;
+use crate::config::InstanceSettings;
 use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::socket::Listener;
 use crate::driver::xdp::Hook;
@@ -23,6 +23,18 @@ use crate::protocol::{
 
 /// RT_TABLE_MAIN: the table of routes that name none.
 const MAIN: u32 = 254;
+
+/// Difference between two configurations, as the engine receives it.
+pub type Changes = crate::protocol::Changes<AppliedSettings>;
+
+/// Settings of a new or changed instance outside the protocol.
+#[derive(Debug)]
+pub struct AppliedSettings {
+    /// For the engine, which sends the adverts.
+    pub settings: Arc<InstanceSettings>,
+    /// For the effect thread.
+    pub effects: Box<InstanceEffects>,
+}
 
 /// To the engine, from any thread.
 #[derive(Debug)]

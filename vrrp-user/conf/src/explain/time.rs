@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::track::{Effect, Tracked};
-use vrrp_proto::{InstanceSettings, master_down_interval, skew};
+use crate::InstanceSettings;
+use vrrp_proto::{master_down_interval, skew};
 
 /// Computed with the advert interval of the file; in version 3 a backup uses the master's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

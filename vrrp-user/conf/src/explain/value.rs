@@ -10,8 +10,9 @@ use super::super::{
     WebhookSettings,
 };
 use super::{Finding, Origin, Value};
+use crate::{InstanceSettings, VirtualAddress};
 use vrrp_proto::auth::AntiReplay;
-use vrrp_proto::{Auth, InstanceSettings, Order, Version, VirtualAddress};
+use vrrp_proto::{Auth, Order, Version};
 
 /// A value of one block.
 struct Row<T> {
@@ -155,8 +156,8 @@ const INSTANCE: &[Row<Instance>] = &[
         &["vrrp_garp_lower_prio_repeat", "vrrp_garp_master_repeat", "vrrp_min_garp"],
         |it| Some(it.settings.announce.lower_prio_repeat.to_string()),
     ),
-    row(&["garp_interval"], &["vrrp_garp_interval"], |it| Some(span(it.settings.announce.garp_interval))),
-    row(&["gna_interval"], &["vrrp_gna_interval"], |it| Some(span(it.settings.announce.gna_interval))),
+    row(&["garp_interval"], &["vrrp_garp_interval"], |it| Some(span(it.settings.announce_pauses.garp))),
+    row(&["gna_interval"], &["vrrp_gna_interval"], |it| Some(span(it.settings.announce_pauses.gna))),
 ];
 
 /// Rows of both instances and sync groups.

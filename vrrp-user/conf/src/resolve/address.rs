@@ -10,7 +10,7 @@ use super::super::diagnostic::Report;
 use super::super::schema::{AddressDraft, Broadcast, InstanceDraft};
 use super::super::source::At;
 use super::instance::interface_name;
-use vrrp_proto::{Addresses, VirtualAddress};
+use crate::{Addresses, VirtualAddress};
 
 /// Bytes of an interface name or a label, without the closing zero (IFNAMSIZ).
 pub(super) const NAME_MAX: usize = 15;

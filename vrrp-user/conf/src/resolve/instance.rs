@@ -10,12 +10,10 @@ use super::super::diagnostic::Report;
 use super::super::schema::{AuthDraft, AuthType, Checksum, GlobalsDraft, InstanceDraft};
 use super::super::source::At;
 use super::address::{self, NAME_MAX};
-use super::hmac;
 use super::policy::Policy;
-use vrrp_proto::{
-    AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
-    Version, VmacSettings, Vrid, Weight,
-};
+use super::{Announcing, hmac};
+use crate::{InstanceSettings, VmacSettings};
+use vrrp_proto::{Auth, Interval, Priority, TrackSettings, Unicast, UnicastPeer, Version, Vrid, Weight};
 
 /// Longest interval of the VRRP version 3 field (RFC 9568 §5.2.7).
 const V3_MAX: Duration = Duration::from_millis(40_950);
@@ -44,7 +42,7 @@ pub(super) fn settings(
     policy: Policy,
     tracks: Vec<TrackSettings>,
     globals: &GlobalsDraft,
-    announce: &AnnounceSettings,
+    announce: &Announcing,
     report: &mut Report,
 ) -> Option<InstanceSettings> {
     let family = family(&draft);
@@ -113,7 +111,9 @@ pub(super) fn settings(
         source,
         unicast,
         group,
-        announce,
+        announce: announce.settings,
+        announce_pauses: announce.pauses,
+        extra_announce: announce.extra,
         tracks,
         vmacs: VmacSettings::default(),
     })

@@ -27,6 +27,7 @@ use super::model::{CheckSettings, Config, Globals, Instance, Statics};
 use super::schema::{
     AnnounceDraft, Class, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets,
 };
+use super::settings::{AnnouncePauses, ExtraAnnounce};
 use super::source::At;
 use super::template;
 use vrrp_proto::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
@@ -324,7 +325,7 @@ fn ignored_by_owner(name: &At<Arc<str>>, report: &mut Report) {
 }
 
 /// Defaults for instances that set nothing themselves.
-fn announce_defaults(globals: &GlobalsDraft, report: &mut Report) -> AnnounceSettings {
+fn announce_defaults(globals: &GlobalsDraft, report: &mut Report) -> Announcing {
     let standard = AnnounceSettings::default();
     let base = if globals.min_garp {
         AnnounceSettings { delay: Duration::ZERO, repeat: 1, ..standard }
@@ -333,19 +334,27 @@ fn announce_defaults(globals: &GlobalsDraft, report: &mut Report) -> AnnounceSet
     };
     let delay = globals.announce.delay.map_or(base.delay, |span| span.value);
     let repeat = globals.announce.repeat.map_or(base.repeat, |count| clamped_u32(count.value).max(1));
-    let base = AnnounceSettings {
-        garp_interval: globals.garp_interval.map_or(base.garp_interval, |span| span.value),
-        gna_interval: globals.gna_interval.map_or(base.gna_interval, |span| span.value),
-        lower_prio_delay: delay,
-        lower_prio_repeat: repeat,
-        ..base
+    let span = |span: Option<At<Duration>>| span.map_or(Duration::ZERO, |span| span.value);
+    let base = Announcing {
+        settings: AnnounceSettings { lower_prio_delay: delay, lower_prio_repeat: repeat, ..base },
+        pauses: AnnouncePauses { garp: span(globals.garp_interval), gna: span(globals.gna_interval) },
+        extra: None,
     };
     announce(&globals.announce, &base, report)
 }
 
-fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report) -> AnnounceSettings {
+/// Announcements, as instances inherit them.
+#[derive(Clone, Copy, Debug)]
+struct Announcing {
+    settings: AnnounceSettings,
+    pauses: AnnouncePauses,
+    extra: Option<ExtraAnnounce>,
+}
+
+fn announce(draft: &AnnounceDraft, inherited: &Announcing, report: &mut Report) -> Announcing {
     let span = |span: Option<At<Duration>>, base| span.map_or(base, |span| span.value);
-    AnnounceSettings {
+    let base = &inherited.settings;
+    let settings = AnnounceSettings {
         delay: span(draft.delay, base.delay),
         repeat: draft.repeat.map_or(base.repeat, |count| at_least_one(count, report)),
         refresh: span(draft.refresh, base.refresh),
@@ -354,11 +363,9 @@ fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report)
         lower_prio_repeat: draft
             .lower_prio_repeat
             .map_or(base.lower_prio_repeat, |count| clamped_u32(count.value)),
-        extra_announce: draft
-            .extra_announce
-            .map_or(base.extra_announce, |it| Some(it).filter(|it| !it.period.is_zero())),
-        ..*base
-    }
+    };
+    let extra = draft.extra_announce.map_or(inherited.extra, |it| Some(it).filter(|it| !it.period.is_zero()));
+    Announcing { settings, extra, ..*inherited }
 }
 
 fn at_least_one(count: At<i64>, report: &mut Report) -> u32 {

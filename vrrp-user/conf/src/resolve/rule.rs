@@ -4,7 +4,7 @@ use vrrp_ebpf::wire::Family;
 
 use super::super::diagnostic::Report;
 use super::super::schema::{Draft, RuleDraft};
-use vrrp_proto::Rule;
+use crate::Rule;
 
 /// Preference of the first rule without one; each further rule gets one less, as with keepalived. The families count
 /// separately.

@@ -11,7 +11,8 @@ use super::super::diagnostic::Report;
 use super::super::schema::{AddressDraft, Draft, InstanceDraft, VmacDraft};
 use super::super::source::At;
 use super::instance::interface_name;
-use vrrp_proto::{Addresses, InstanceSettings, Name, Vmac, VmacSettings, Vrid};
+use crate::{Addresses, InstanceSettings, Name, Vmac, VmacSettings};
+use vrrp_proto::Vrid;
 
 /// Interface names used so far by the instances of one file.
 pub(super) struct Names {

@@ -20,7 +20,7 @@ use super::value;
 use super::vmac::{self, VmacsDraft};
 use super::webhook::{self, WebhookDraft};
 use super::{Kind, Row, Tables, ignored, mail, notify};
-use vrrp_proto::{ExtraAnnounce, Route};
+use crate::{ExtraAnnounce, Route};
 
 #[derive(Debug, Default)]
 pub(crate) struct InstanceDraft {

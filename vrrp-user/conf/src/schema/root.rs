@@ -14,7 +14,7 @@ use super::{
     AddressDraft, Kind, Row, Tables, address, check, daemon, delay, hmac, ignored, mail, policy, process,
     route, rule, vmac, watch, webhook,
 };
-use vrrp_proto::Route;
+use crate::Route;
 
 /// A whole configuration, as written.
 #[derive(Debug, Default)]

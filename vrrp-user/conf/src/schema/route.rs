@@ -9,7 +9,7 @@ use super::super::source::Position;
 use super::super::tree::Statement;
 use super::names::{KEEPALIVED, MAIN, PROTOCOLS, REALMS, TABLES, TOS, number};
 use super::{address, value};
-use vrrp_proto::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
+use crate::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
 /// Words of keepalived without effect here, with their number of values.
 const MISSING: [(&str, usize); 3] = [("expires", 1), ("ttl-propagate", 1), ("track_group", 1)];

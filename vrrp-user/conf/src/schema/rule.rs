@@ -11,7 +11,7 @@ use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::names::{self, GROUPS, IP_PROTOCOLS, KEEPALIVED, PROTOCOLS, TABLES, TOS};
 use super::{route, value};
-use vrrp_proto::{Lookup, Rule, RuleAction};
+use crate::{Lookup, Rule, RuleAction};
 
 /// A rule and its position.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
-use vrrp_proto::ExtraAnnounce;
+use crate::ExtraAnnounce;
 
 /// Virtual MAC keywords of one instance.
 #[derive(Debug, Default)]

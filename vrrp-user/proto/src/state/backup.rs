@@ -16,7 +16,7 @@ use crate::action::{Action, Reason, State};
 use crate::event::PeerAdvert;
 use crate::handover;
 use crate::instance::Instance;
-use crate::settings::InstanceSettings;
+use crate::settings::ElectionSettings;
 use crate::snapshot::InstanceSnapshot;
 use crate::timers::Timer;
 use crate::timing;
@@ -185,13 +185,13 @@ pub(crate) fn reprioritised(instance: &mut Instance, old: Priority, cx: &mut Cx<
 /// both master_down_intervals.
 pub(crate) fn reconfigured(
     instance: &mut Instance,
-    old: &InstanceSettings,
+    old: &ElectionSettings,
     priority: Priority,
     cx: &mut Cx<'_>,
 ) {
     let new = instance.settings();
-    let interval = |it: &InstanceSettings| (it.version == Version::V2).then_some(it.advert_interval);
-    let patience = |it: &InstanceSettings| (it.down_timer_adverts, interval(it));
+    let interval = |it: &ElectionSettings| (it.version == Version::V2).then_some(it.advert_interval);
+    let patience = |it: &ElectionSettings| (it.down_timer_adverts, interval(it));
     let is_patient_alike = patience(new) == patience(old);
     let is_preempting_alike = (new.preempt, new.preempt_delay) == (old.preempt, old.preempt_delay);
     if !new.judges_like(old) {

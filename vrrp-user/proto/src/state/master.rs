@@ -12,7 +12,7 @@ use crate::event::{Loss, PeerAdvert};
 use crate::handover;
 use crate::instance::Instance;
 use crate::removals::{RemovalCounter, RemovalResponse};
-use crate::settings::InstanceSettings;
+use crate::settings::ElectionSettings;
 use crate::timers::Timer;
 use crate::timing;
 use crate::units::Priority;
@@ -92,7 +92,7 @@ pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>
         answer(instance, cx);
     } else if let Some(reason) = election::yields_to(instance.priority(), instance.source(), heard) {
         // Clients may have got answers of this one while the other was master: this advert makes it announce again.
-        if instance.settings().yields_with_advert() {
+        if instance.settings().higher_prio_send_advert {
             advertise(instance, cx);
         }
         go(instance, State::Backup, reason, Some(heard), cx);
@@ -149,7 +149,8 @@ pub(crate) fn reprioritised(instance: &mut Instance, old: Priority, cx: &mut Cx<
 /// and again after the delay.
 pub(crate) fn reconfigured(
     instance: &mut Instance,
-    old: &InstanceSettings,
+    old: &ElectionSettings,
+    has_new_addresses: bool,
     priority: Priority,
     cx: &mut Cx<'_>,
 ) {
@@ -157,7 +158,6 @@ pub(crate) fn reconfigured(
     (instance.master.addresses_lost, instance.master.paths_lost) = Default::default();
     let new = instance.settings();
     let (announce, speaks_alike) = (new.announce, new.speaks_like(old));
-    let has_new_addresses = !new.addresses.all().all(|address| old.addresses.all().any(|it| it == address));
     if !speaks_alike || instance.priority() != priority {
         advertise(instance, cx);
     }

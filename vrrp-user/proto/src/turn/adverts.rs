@@ -3,7 +3,6 @@
 use core::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::ChecksumForm;
 use vrrp_ebpf::wire::address::narrow;
 
 use super::{APPROACH, Ports, RECORDS_MAX, ReceivedAdvert, Record, Tally, Turn};
@@ -33,7 +32,7 @@ impl Turn {
         if is_release {
             ports.tally(id, Tally::ReleaseHeard);
         }
-        self.answer_form(ports, id, received.checksum);
+        ports.answer_form(id, received.checksum);
         let span = self.span(id);
         let is_refused = self.watchers.get(id.index()).is_some_and(|it| it.lease.is_refused(span, now));
         if is_refused && !is_release && Some(heard.source) != own {
@@ -71,13 +70,6 @@ impl Turn {
         ReceivedAdvert { record, ..received }
     }
 
-    /// Adverts sent from now on use the checksum form that was heard last.
-    fn answer_form<P: Ports>(&self, ports: &mut P, id: InstanceId, form: ChecksumForm) {
-        if let Some(view) = self.view(id) {
-            ports.answer_form(id, form, view.settings());
-        }
-    }
-
     /// The program may have heard overdue masters meanwhile. Looks at every master that would be due within an advert
     /// interval, so that many instances cost one wake-up.
     pub(super) fn hear_silent<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
@@ -108,7 +100,7 @@ impl Turn {
         if latest.is_none_or(|latest| latest < seen)
             && let Some(form) = ports.watched_form(id)
         {
-            self.answer_form(ports, id, form);
+            ports.answer_form(id, form);
         }
         if latest.is_some_and(|latest| latest < seen) {
             self.note_near_miss(ports, id, None, seen);
@@ -167,7 +159,7 @@ impl Turn {
         // In the order in which they were sent.
         found.sort_unstable_by_key(|found| found.map(|record| record.heard.stamp));
         for Record { heard, checksum } in found.into_iter().flatten() {
-            self.answer_form(ports, id, checksum);
+            ports.answer_form(id, checksum);
             self.router.handle(&Event::Advert(id, heard), now);
         }
     }
@@ -187,8 +179,7 @@ impl Turn {
     }
 
     fn is_outheard<P: Ports>(&mut self, ports: &mut P, id: InstanceId, now: Timestamp) -> bool {
-        let Some(settings) = self.router.instance(id).map(Instance::settings) else { return false };
-        let Some(count) = ports.socket_count(id, settings, now) else { return false };
+        let Some(count) = ports.socket_count(id, now) else { return false };
         self.checks_silence = true;
         let Some(watcher) = self.watchers.get_mut(id.index()) else { return false };
         // After the socket: the program has already counted whatever has reached the socket.

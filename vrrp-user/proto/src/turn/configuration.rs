@@ -9,7 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::{Ports, Turn, Watcher};
 use crate::event::{Event, TrackId};
 use crate::instance::Instance;
-use crate::settings::{GroupSettings, InstanceSettings};
+use crate::settings::{ElectionSettings, GroupSettings};
 use crate::snapshot::InstanceSnapshot;
 use crate::steering::SteeringOrder;
 use crate::units::{Epoch, GroupId, InstanceId};
@@ -32,7 +32,9 @@ pub struct Changes<E> {
 #[derive(Debug)]
 pub struct Configured<E> {
     pub id: InstanceId,
-    pub settings: InstanceSettings,
+    pub settings: ElectionSettings,
+    /// An address is new, or has other options, so that it is set once more.
+    pub has_new_addresses: bool,
     pub effects: E,
 }
 
@@ -94,12 +96,12 @@ impl Turn {
         known: &[(TrackId, i32)],
         now: Timestamp,
     ) {
-        for Configured { id, settings, effects } in configured {
+        for Configured { id, settings, has_new_addresses, effects } in configured {
             if id.index() == self.watchers.len() {
                 self.watchers.push(Watcher::default());
             }
-            ports.prepare(id, &settings, effects);
-            self.router.configure(id, settings, known, now);
+            ports.prepare(id, effects);
+            self.router.configure(id, settings, has_new_addresses, known, now);
             self.act(ports, None, now);
         }
     }

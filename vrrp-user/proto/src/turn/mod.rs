@@ -32,7 +32,7 @@ use super::instance::Instance;
 use super::lease::Lease;
 use super::reception::{Flooded, SilenceCheck};
 use super::router::Router;
-use super::settings::{GroupSettings, InstanceSettings};
+use super::settings::{ElectionSettings, GroupSettings};
 use super::units::InstanceId;
 
 /// How long before a takeover a turn is due, to spin until the instant itself. A timer alone is 50–100 µs late.
@@ -78,7 +78,7 @@ struct Watcher {
 
 impl Turn {
     /// Instances and groups are numbered in the given order, as in [`Router::with_groups`].
-    pub fn new(instances: Vec<InstanceSettings>, groups: Vec<GroupSettings>) -> Self {
+    pub fn new(instances: Vec<ElectionSettings>, groups: Vec<GroupSettings>) -> Self {
         let coalesce = instances.iter().map(|settings| settings.advert_interval.duration()).min();
         Self {
             watchers: instances.iter().map(|_| Watcher::default()).collect(),
@@ -151,12 +151,12 @@ impl Turn {
         }
         // A new source is set before the router may send from it; a lost one is kept for the release.
         if let Event::Source(id, Some(source)) = *event {
-            ports.set_source(id, Some(source), &self.router);
+            ports.set_source(id, Some(source));
         }
         self.router.handle(event, now);
         self.act(ports, None, now);
         if let Event::Source(id, None) = *event {
-            ports.set_source(id, None, &self.router);
+            ports.set_source(id, None);
         }
         self.is_ending |= *event == Event::Shutdown;
     }

@@ -13,7 +13,6 @@ use crate::action::Action;
 use crate::event::PeerAdvert;
 use crate::lease::SendError;
 use crate::router::Router;
-use crate::settings::InstanceSettings;
 use crate::units::{GroupId, InstanceId, Interval, Priority, Version};
 
 /// Most senders of an instance that have a record.
@@ -73,7 +72,7 @@ impl ReceivedAdvert<'_> {
 /// The surroundings of a [`Turn`]. A port moves data and decides nothing: each decision is one of the turn, which a
 /// simulation runs as the daemon does.
 pub trait Ports {
-    /// Effects of an instance's settings outside the protocol. The turn passes them on.
+    /// Settings of an instance outside the protocol. The turn passes them on.
     type Effects;
 
     // The clock and the queues.
@@ -138,12 +137,7 @@ pub trait Ports {
 
     /// Adverts that an ordinary socket on the instance's interface has received. `None` if the program does not hear
     /// for it, or sockets cannot be compared with it.
-    fn socket_count(
-        &mut self,
-        id: InstanceId,
-        settings: &InstanceSettings,
-        now: Timestamp,
-    ) -> Option<SocketCount>;
+    fn socket_count(&mut self, id: InstanceId, now: Timestamp) -> Option<SocketCount>;
 
     /// Adverts that the program has counted.
     fn program_count(&self, id: InstanceId) -> u64;
@@ -180,7 +174,7 @@ pub trait Ports {
     fn is_fenced(&self, id: InstanceId) -> bool;
 
     /// Sets the checksum form of adverts to the one that was heard last.
-    fn answer_form(&mut self, id: InstanceId, form: ChecksumForm, settings: &InstanceSettings);
+    fn answer_form(&mut self, id: InstanceId, form: ChecksumForm);
 
     // Actions and counters.
 
@@ -195,11 +189,11 @@ pub trait Ports {
     // Sources and settings.
 
     /// The address that adverts are sent from.
-    fn set_source(&mut self, id: InstanceId, source: Option<IpAddr>, router: &Router);
+    fn set_source(&mut self, id: InstanceId, source: Option<IpAddr>);
 
     /// Applies the settings of a new or changed instance, before the router gets them: the first advert under them is
     /// already theirs.
-    fn prepare(&mut self, id: InstanceId, settings: &InstanceSettings, effects: Self::Effects);
+    fn prepare(&mut self, id: InstanceId, effects: Self::Effects);
 
     /// The instance was removed.
     fn forget(&mut self, id: InstanceId);

@@ -8,10 +8,11 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::ledger::{Ledger, Note};
+use crate::config::InstanceSettings;
 use crate::driver::clock;
 use crate::driver::socket::{AdvertSender, Outgoing};
 use crate::protocol::auth::{Admitted, AhGuard, GROUP_SENDERS, Mark, Proof, Verifier};
-use crate::protocol::{Auth, InstanceId, InstanceSettings, Priority};
+use crate::protocol::{Auth, InstanceId, Priority};
 
 #[derive(Debug)]
 pub struct Gate {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference, Rule, RuleAction};
+use crate::config::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference, Rule, RuleAction};
 
 /// RT_TABLE_MAIN, which is left out.
 const MAIN: u32 = 254;

@@ -9,11 +9,13 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
-use crate::config::{CheckSettings, CheckTarget, Group, Instance, NotifyCommand, ScriptCommand};
+use crate::config::{
+    CheckSettings, CheckTarget, Group, Instance, NotifyCommand, ScriptCommand, VirtualAddress,
+};
 use crate::daemon::history::Inner;
 use crate::daemon::status::{DaemonContext, down_interval, master, master_interval};
 use crate::driver::clock;
-use crate::protocol::{Interval, Priority, State, VirtualAddress};
+use crate::protocol::{Interval, Priority, State};
 
 pub(super) struct View<'a> {
     pub(super) instance: &'a Instance,

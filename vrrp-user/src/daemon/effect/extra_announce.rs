@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use crate::protocol::InstanceSettings;
+use crate::config::InstanceSettings;
 
 #[derive(Clone, Debug)]
 pub(super) struct Refresh {
@@ -20,7 +20,7 @@ pub(super) struct Refresh {
 impl Refresh {
     /// `None` if no address needs periodic announcements.
     pub(super) fn of(settings: &InstanceSettings) -> Option<Self> {
-        let extra_announce = settings.announce.extra_announce?;
+        let extra_announce = settings.extra_announce?;
         let addresses = settings.addresses.advertised.iter().chain(&settings.addresses.excluded);
         let chosen: Vec<_> =
             addresses.map(|address| settings.is_elsewhere(address, extra_announce)).collect();

@@ -33,15 +33,13 @@ use self::repeat::{Repeats, Target};
 use self::stand_by::StandBy;
 use super::live::LiveState;
 use super::queue::{Command, Object, Queue, Report};
+use crate::config::{Addresses, AnnouncePauses, InstanceSettings, VirtualAddress};
 use crate::driver::clock;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::socket::Announcer;
 use crate::driver::wait::Wait;
-use crate::protocol::{
-    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, Loss, Missing,
-    VirtualAddress,
-};
+use crate::protocol::{AnnounceSettings, Announcement, Epoch, InstanceId, Loss, Missing};
 
 const COMMANDS: u64 = 0;
 
@@ -55,6 +53,7 @@ pub struct InstanceEffects {
     addresses: Arc<Addresses>,
     paths: Paths,
     announce: AnnounceSettings,
+    pauses: AnnouncePauses,
     refresh: Option<Refresh>,
 }
 
@@ -65,6 +64,7 @@ impl From<&InstanceSettings> for InstanceEffects {
             addresses: Arc::clone(&settings.addresses),
             paths: Paths::of(settings),
             announce: settings.announce,
+            pauses: settings.announce_pauses,
             refresh: Refresh::of(settings),
         }
     }
@@ -230,7 +230,7 @@ impl Effect {
         // Routes and rules may be needed to answer the clients that an announcement brings.
         let at_once = effects.paths.is_empty();
         prepared.perform(&places, netlink, &mut attempt, |present| {
-            for target in present.filter_map(|place| place.target(&effects.announce)) {
+            for target in present.filter_map(|place| place.target(effects.pauses)) {
                 announcer.queue(id, target.station, target.address);
             }
             if at_once {
@@ -304,7 +304,7 @@ impl Effect {
             _ => false,
         };
         let set = places.iter().zip(errnos).filter(|(place, errno)| is_new(place, *errno));
-        let targets: Vec<Target> = set.filter_map(|(place, _)| place.target(&new.announce)).collect();
+        let targets: Vec<Target> = set.filter_map(|(place, _)| place.target(new.pauses)).collect();
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
         }
@@ -346,7 +346,7 @@ impl Effect {
         instance.last_interfaces.note(&places);
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
         let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);
-        let targets: Vec<Target> = set.filter_map(|place| place.target(&effects.announce)).collect();
+        let targets: Vec<Target> = set.filter_map(|place| place.target(effects.pauses)).collect();
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
         }
@@ -390,7 +390,7 @@ impl Effect {
             return;
         }
         let places = instance.effects.places(&mut self.netlink);
-        let targets = places.iter().filter_map(|place| place.target(&instance.effects.announce)).collect();
+        let targets = places.iter().filter_map(|place| place.target(instance.effects.pauses)).collect();
         self.repeats.push(id, targets, announcement.repeat);
     }
 
@@ -415,7 +415,7 @@ impl Effect {
             let Some(refresh) = &mut effects.refresh else { continue };
             if refresh.take_due(now) {
                 let places = effects.places(&mut self.netlink);
-                let targets = effects.chosen(&places).filter_map(|place| place.target(&effects.announce));
+                let targets = effects.chosen(&places).filter_map(|place| place.target(effects.pauses));
                 self.repeats.push(InstanceId(id), targets.collect(), 1);
             }
             let due = effects.refresh.as_ref().map(Refresh::due);

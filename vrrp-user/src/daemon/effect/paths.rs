@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::failures::Failures;
 use super::lacks::{Attempt, Lacks};
+use crate::config::{InstanceSettings, Route, Rule};
 use crate::daemon::queue::Object;
 use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{route, rule};
-use crate::protocol::{InstanceId, InstanceSettings, Route, Rule};
+use crate::protocol::InstanceId;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Paths {

@@ -11,6 +11,7 @@ use super::failures::Failures;
 use super::lacks::Attempt;
 use super::last_interfaces::LastInterfaces;
 use super::repeat::Target;
+use crate::config::{AnnouncePauses, VirtualAddress};
 use crate::daemon::queue::Object;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::link::Link;
@@ -18,7 +19,7 @@ use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::socket::Station;
 use crate::driver::sysctl;
-use crate::protocol::{AnnounceSettings, InstanceId, VirtualAddress};
+use crate::protocol::InstanceId;
 
 /// A virtual address and its interface.
 #[derive(Clone, Debug)]
@@ -39,14 +40,14 @@ impl AddressPlace<'_> {
     }
 
     /// `None` where an announcement makes no sense: on an interface without Ethernet, or without ARP.
-    pub(super) fn target(&self, announce: &AnnounceSettings) -> Option<Target> {
+    pub(super) fn target(&self, pauses: AnnouncePauses) -> Option<Target> {
         let device = self.device.as_ref()?;
         let address = self.address.address;
         // An interface that is set down sends nothing.
         if !device.link.set_up {
             return None;
         }
-        let pause = if address.is_ipv4() { announce.garp_interval } else { announce.gna_interval };
+        let pause = if address.is_ipv4() { pauses.garp } else { pauses.gna };
         let station = Station { ifindex: device.link.ifindex, mac: device.link.mac?, router: device.router };
         Some(Target { address, station, pause })
     }

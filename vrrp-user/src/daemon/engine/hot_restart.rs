@@ -46,8 +46,10 @@ impl KernelPorts {
     pub(super) fn restore(&mut self, turn: &mut Turn, snapshot: &RouterSnapshot, now: Timestamp) {
         for (id, _) in &snapshot.instances {
             // Its ledger has come with the rest of the state.
-            if let (Some(link), Some(view)) = (self.links.get_mut(id.index()), turn.router().instance(*id)) {
-                link.gate = gate(&self.live, id.index(), view.settings());
+            if let Some(link) = self.links.get_mut(id.index())
+                && let Some(settings) = &link.settings
+            {
+                link.gate = gate(&self.live, id.index(), settings);
             }
         }
         turn.restore(self, &snapshot.instances, &snapshot.groups, now);

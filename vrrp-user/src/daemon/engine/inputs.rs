@@ -22,8 +22,8 @@ impl KernelPorts {
 
     fn take_input(&mut self, turn: &mut Turn, input: Input, now: Timestamp) {
         match input {
-            Input::Interface { instance, ifindex } => self.set_interface(turn.router(), instance, ifindex),
-            Input::Sender { instance, ifindex } => self.set_sender(turn.router(), instance, ifindex),
+            Input::Interface { instance, ifindex } => self.set_interface(instance, ifindex),
+            Input::Sender { instance, ifindex } => self.set_sender(instance, ifindex),
             Input::Listen { ifindex, listener } => {
                 if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
                     self.listeners.push((ifindex, *listener));

@@ -24,11 +24,12 @@ use self::ports::KernelPorts;
 use self::stand_by::StandBy;
 use super::live::LiveState;
 use super::queue::{Command, Input, Queue, Report};
+use crate::config::InstanceSettings;
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::realtime::{RealtimeError, STACK, become_realtime};
 use crate::driver::xdp::Ring;
-use crate::protocol::{GroupSettings, InstanceSettings, Next, Turn};
+use crate::protocol::{ElectionSettings, GroupSettings, Next, Turn};
 
 /// Everything an engine is made of.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Engine {
     /// No raw socket (CAP_NET_RAW), or no descriptor for the timer.
     pub fn new(parts: Parts) -> io::Result<Self> {
         let ports = KernelPorts::new(
-            &parts.instances,
+            parts.instances.clone(),
             parts.maps,
             parts.live,
             parts.ring,
@@ -72,7 +73,7 @@ impl Engine {
             parts.commands,
             parts.reports,
         )?;
-        let turn = Turn::new(parts.instances, parts.groups);
+        let turn = Turn::new(parts.instances.iter().map(ElectionSettings::from).collect(), parts.groups);
         Ok(Self { next: turn.next(), turn, ports, stand_by: StandBy::default() })
     }
 

@@ -18,17 +18,17 @@ use vrrp_ebpf::wire::{ChecksumForm, Family};
 use super::pace::Pace;
 use super::send::{Link, gate};
 use super::silence_socket::SilenceSocket;
-use crate::daemon::effect::InstanceEffects;
+use crate::config::InstanceSettings;
 use crate::daemon::live::{LiveGroup, LiveInstance, LiveState};
-use crate::daemon::queue::{Command, Input, Queue, Report};
+use crate::daemon::queue::{AppliedSettings, Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{AdvertSender, Listener};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::{Hook, Ring};
 use crate::protocol::{
-    Action, GroupId, InstanceId, InstanceSettings, Ports, Priority, RECORDS_MAX, Reason, ReceivedAdvert,
-    Record, Router, SendError, SocketCount, Tally, Turn,
+    Action, GroupId, InstanceId, Ports, Priority, RECORDS_MAX, Reason, ReceivedAdvert, Record, Router,
+    SendError, SocketCount, Tally, Turn,
 };
 
 /// Inputs, and adverts per source, taken in one turn: the rest waits for the next turn, behind due timers.
@@ -68,7 +68,7 @@ pub(super) struct KernelPorts {
 
 impl KernelPorts {
     pub(super) fn new(
-        instances: &[InstanceSettings],
+        instances: Vec<InstanceSettings>,
         maps: Arc<Maps>,
         live: Arc<LiveState>,
         ring: Option<Ring>,
@@ -81,9 +81,13 @@ impl KernelPorts {
         if let Some(ring) = &ring {
             wait.add(ring, TOKEN_RING)?;
         }
-        let gates = instances.iter().enumerate().map(|(index, settings)| gate(&live, index, settings));
+        let links = instances.into_iter().enumerate().map(|(index, settings)| Link {
+            gate: gate(&live, index, &settings),
+            settings: Some(Arc::new(settings)),
+            ..Link::default()
+        });
         Ok(Self {
-            links: gates.map(|gate| Link { gate, ..Link::default() }).collect(),
+            links: links.collect(),
             maps,
             live,
             ring,
@@ -146,7 +150,7 @@ impl KernelPorts {
 }
 
 impl Ports for KernelPorts {
-    type Effects = InstanceEffects;
+    type Effects = AppliedSettings;
 
     fn now(&mut self) -> Timestamp {
         let now = clock::now();
@@ -230,13 +234,8 @@ impl Ports for KernelPorts {
         hook.is_some_and(|(_, hook)| !hook.is_attached())
     }
 
-    fn socket_count(
-        &mut self,
-        id: InstanceId,
-        settings: &InstanceSettings,
-        now: Timestamp,
-    ) -> Option<SocketCount> {
-        self.count_by_socket(id, settings, now)
+    fn socket_count(&mut self, id: InstanceId, now: Timestamp) -> Option<SocketCount> {
+        self.count_by_socket(id, now)
     }
 
     fn program_count(&self, id: InstanceId) -> u64 {
@@ -279,10 +278,10 @@ impl Ports for KernelPorts {
         self.live(id).is_some_and(|live| live.fenced.load(Relaxed))
     }
 
-    fn answer_form(&mut self, id: InstanceId, form: ChecksumForm, settings: &InstanceSettings) {
+    fn answer_form(&mut self, id: InstanceId, form: ChecksumForm) {
         if let Some(link) = self.links.get_mut(id.index()) {
             link.heard_form = Some(form);
-            link.answer_checksum(settings);
+            link.answer_checksum();
         }
     }
 
@@ -341,21 +340,22 @@ impl Ports for KernelPorts {
         self.count(router, handled);
     }
 
-    fn set_source(&mut self, id: InstanceId, source: Option<IpAddr>, router: &Router) {
+    fn set_source(&mut self, id: InstanceId, source: Option<IpAddr>) {
         if let Some(link) = self.links.get_mut(id.index()) {
             link.source = source;
+            link.build();
         }
-        self.rebuild(router, id);
     }
 
-    fn prepare(&mut self, id: InstanceId, settings: &InstanceSettings, effects: InstanceEffects) {
-        self.command(Command::SetEffects(id, Box::new(effects)));
+    fn prepare(&mut self, id: InstanceId, AppliedSettings { settings, effects }: AppliedSettings) {
+        self.command(Command::SetEffects(id, effects));
         if id.index() == self.links.len() {
             self.links.push(Link::default());
         }
         if let Some(link) = self.links.get_mut(id.index()) {
-            link.gate = gate(&self.live, id.index(), settings);
-            link.build(settings);
+            link.gate = gate(&self.live, id.index(), &settings);
+            link.settings = Some(settings);
+            link.build();
         }
     }
 

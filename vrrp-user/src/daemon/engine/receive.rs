@@ -13,9 +13,7 @@ use super::send::Link;
 use crate::daemon::auth::Gate;
 use crate::driver::socket;
 use crate::protocol::auth::Proof;
-use crate::protocol::{
-    InstanceId, Interval, PeerAdvert, Priority, ReceivedAdvert, Record, Router, Turn, Version,
-};
+use crate::protocol::{InstanceId, Interval, PeerAdvert, Priority, ReceivedAdvert, Record, Turn, Version};
 
 impl KernelPorts {
     pub(super) fn take_ring(&mut self, turn: &mut Turn, now: Timestamp) {
@@ -47,7 +45,7 @@ impl KernelPorts {
         let mut listeners = std::mem::take(&mut self.listeners);
         for (ifindex, listener) in &mut listeners {
             let taken = listener.drain(DRAIN_MAX, |frame, stamp| {
-                let slot_of = |key| slot_of(&self.links, turn.router(), key);
+                let slot_of = |key| slot_of(&self.links, key);
                 let classify = socket::classify(frame, *ifindex, stamp, &self.maps, slot_of);
                 if let Some(socket::ReceivedAdvert { slot, peer, message, info, checksum, stamp }) = classify
                 {
@@ -139,10 +137,10 @@ fn index_of(peer: u32) -> Option<u32> {
     (peer != NO_PEER).then_some(peer)
 }
 
-fn slot_of(links: &[Link], router: &Router, key: InstanceKey) -> Option<u32> {
+fn slot_of(links: &[Link], key: InstanceKey) -> Option<u32> {
     let matches = |(slot, link): (usize, &Link)| {
         let slot = u32::try_from(slot).ok()?;
-        let settings = router.instance(InstanceId(slot))?.settings();
+        let settings = link.settings.as_ref()?;
         let same = link.ifindex == Some(key.ifindex)
             && settings.vrid.number() == key.vrid
             && settings.family as u8 == key.family

@@ -4,19 +4,20 @@
 //! that are due together, with its outcomes, and the leases that they give.
 
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::ChecksumForm;
 
 use super::ports::KernelPorts;
+use crate::config::InstanceSettings;
 use crate::daemon::auth::Gate;
 use crate::daemon::live::LiveState;
 use crate::daemon::queue::Report;
 use crate::driver::socket::Outgoing;
-use crate::protocol::{InstanceId, InstanceSettings, Priority, Router, SendError};
+use crate::protocol::{InstanceId, Priority, SendError};
 
 /// Between two reports of the same instance's send failures.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +25,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// Sending parts of an instance.
 #[derive(Debug, Default)]
 pub(super) struct Link {
+    /// `None` once the instance is removed.
+    pub(super) settings: Option<Arc<InstanceSettings>>,
     pub(super) ifindex: Option<u32>,
     /// Index of the interface with the virtual MAC address that adverts leave from.
     pub(super) sender: Option<u32>,
@@ -37,20 +40,21 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn build(&mut self, settings: &InstanceSettings) {
+    /// Builds the adverts of the present settings.
+    pub(super) fn build(&mut self) {
+        let Some(settings) = &self.settings else { return };
         let ifindex = if settings.vmacs.sender().is_some() { self.sender } else { self.ifindex };
         self.outgoing = match (ifindex, self.source) {
             // Fails only for settings that the configuration refuses.
             (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
             _ => None,
         };
-        self.answer_checksum(settings);
+        self.answer_checksum();
     }
 
-    pub(super) fn answer_checksum(&mut self, settings: &InstanceSettings) {
-        if let (true, Some(form), Some(outgoing)) =
-            (settings.answers_checksum, self.heard_form, &mut self.outgoing)
-        {
+    pub(super) fn answer_checksum(&mut self) {
+        let answers = self.settings.as_ref().is_some_and(|settings| settings.answers_checksum);
+        if let (true, Some(form), Some(outgoing)) = (answers, self.heard_form, &mut self.outgoing) {
             outgoing.set_checksum(form);
         }
     }
@@ -101,26 +105,20 @@ impl KernelPorts {
         });
     }
 
-    pub(super) fn set_interface(&mut self, router: &Router, id: InstanceId, ifindex: Option<u32>) {
+    pub(super) fn set_interface(&mut self, id: InstanceId, ifindex: Option<u32>) {
         if let Some(link) = self.links.get_mut(id.index()) {
             link.ifindex = ifindex;
+            link.build();
         }
         if let Some(live) = self.live(id) {
             live.ifindex.store(ifindex.unwrap_or(0), Relaxed);
         }
-        self.rebuild(router, id);
     }
 
-    pub(super) fn set_sender(&mut self, router: &Router, id: InstanceId, ifindex: Option<u32>) {
+    pub(super) fn set_sender(&mut self, id: InstanceId, ifindex: Option<u32>) {
         if let Some(link) = self.links.get_mut(id.index()) {
             link.sender = ifindex;
-        }
-        self.rebuild(router, id);
-    }
-
-    pub(super) fn rebuild(&mut self, router: &Router, id: InstanceId) {
-        if let (Some(link), Some(view)) = (self.links.get_mut(id.index()), router.instance(id)) {
-            link.build(view.settings());
+            link.build();
         }
     }
 }

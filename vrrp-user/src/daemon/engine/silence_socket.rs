@@ -6,13 +6,16 @@
 //! From the first suspicion until the master is heard or replaced, an ordinary raw socket is open on the interface. A
 //! steady master costs nothing here.
 
+use std::sync::Arc;
+
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use super::ports::KernelPorts;
+use super::send::Link;
 use crate::driver::locals::Locals;
 use crate::driver::socket::{HeardVrid, ReferenceSocket};
-use crate::protocol::{InstanceId, InstanceSettings, SocketCount};
+use crate::protocol::{InstanceId, SocketCount};
 
 /// The reference socket of an interface and what it has received.
 #[derive(Debug)]
@@ -28,13 +31,12 @@ pub(super) struct SilenceSocket {
 
 impl KernelPorts {
     /// Adverts that sockets have received; `None` if the interface has no program, or the comparison cannot be made.
-    pub(super) fn count_by_socket(
-        &mut self,
-        id: InstanceId,
-        settings: &InstanceSettings,
-        now: Timestamp,
-    ) -> Option<SocketCount> {
-        let ifindex = self.link(id)?.ifindex?;
+    pub(super) fn count_by_socket(&mut self, id: InstanceId, now: Timestamp) -> Option<SocketCount> {
+        let Link { ifindex: Some(ifindex), settings: Some(settings), .. } = self.links.get(id.index())?
+        else {
+            return None;
+        };
+        let (ifindex, settings) = (*ifindex, Arc::clone(settings));
         let Self { listeners, silence_sockets, maps, .. } = self;
         let has_program = listeners.iter().all(|(known, _)| *known != ifindex);
         if !has_program || !settings.reaches_sockets() {

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, InstanceSettings};
 use crate::driver::cleanup_plan::Stage;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::filter::{self, Filter};
 use crate::driver::netlink::socket::{Request, RouteSocket};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::{route, rule, vmac};
-use crate::protocol::{InstanceId, InstanceSettings, Priority, skew};
+use crate::protocol::{InstanceId, Priority, lease, skew};
 
 /// Time for the new master to set and announce its addresses.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -47,11 +47,12 @@ pub(super) fn stages(
 
 /// How long after the daemon's death, which does not precede its last advert.
 fn moment(settings: &InstanceSettings, is_fenced: bool) -> Duration {
+    let lease = lease(settings.advert_interval, settings.down_timer_adverts);
     if !is_fenced {
-        return settings.lease();
+        return lease;
     }
     let slowest = skew(settings.version, Priority(1), settings.advert_interval);
-    settings.lease().saturating_add(slowest).saturating_add(SETTLE)
+    lease.saturating_add(slowest).saturating_add(SETTLE)
 }
 
 fn addresses(settings: &InstanceSettings, table: &Table) -> Vec<Request> {

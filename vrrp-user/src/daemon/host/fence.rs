@@ -13,8 +13,9 @@ use vrrp_ebpf::map::LeaseKey;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::widen;
 
+use crate::config::InstanceSettings;
 use crate::driver::xdp::Program;
-use crate::protocol::{InstanceId, InstanceSettings};
+use crate::protocol::InstanceId;
 
 /// The present content of the program's map.
 #[derive(Debug, Default)]

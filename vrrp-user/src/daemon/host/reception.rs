@@ -11,10 +11,11 @@ use std::net::IpAddr;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use crate::config::InstanceSettings;
 use crate::driver::locals::Locals;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{HeardVrids, ReferenceSocket, is_member};
-use crate::protocol::{InstanceId, InstanceSettings};
+use crate::protocol::InstanceId;
 
 /// Looks until a difference counts. At one look an advert may still be on its way from the program to the socket.
 const PROGRAM_MISSES_LOOKS: u8 = 2;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::config;
+use crate::config::{Route, Rule, VirtualAddress};
 use crate::daemon::events::What;
 use crate::daemon::history::{History, StaticRecord};
 use crate::daemon::queue::{Lack, Object};
@@ -21,7 +22,7 @@ use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::{route, rule};
 use crate::driver::{clock, ownership};
-use crate::protocol::{RemovalCounter, RemovalResponse, Route, Rule, VirtualAddress};
+use crate::protocol::{RemovalCounter, RemovalResponse};
 
 #[derive(Debug)]
 pub struct Statics {

@@ -15,13 +15,12 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use super::sysctls::{HostSysctl, PARENT, SILENT_IGMP, Sysctls};
-use crate::config::{Config, Instance};
+use crate::config::{Addresses, Config, Instance, InstanceSettings, Name, Vmac};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::vmac::{self, Origin, VmacError};
 use crate::driver::{clock, ownership};
-use crate::protocol::{Addresses, InstanceSettings, Name, Vmac};
 
 /// Between two attempts to make one interface: an attempt that fails half-way is itself a change of links.
 const RETRY: Duration = Duration::from_secs(1);

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
 use super::{HotRestartError, PATIENCE, RouterSnapshot};
-use crate::config::{Config, Instance};
+use crate::config::{Config, Instance, Name, VirtualAddress, Vmac};
 use crate::daemon::status::family;
 use crate::protocol::{
-    Epoch, GroupId, InstanceId, InstanceSnapshot, Interval, Name, PeerAdvert, Priority, Reason, State, Track,
-    TrackId, Version, VirtualAddress, Vmac,
+    Epoch, GroupId, InstanceId, InstanceSnapshot, Interval, PeerAdvert, Priority, Reason, State, Track,
+    TrackId, Version,
 };
 
 /// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.

@@ -14,7 +14,7 @@ use vrrp_ebpf::wire::frame::{self, Frame};
 use vrrp_ebpf::wire::{Family, Reject, advert, checksum, judge_sender};
 
 use super::sighting::{Content, Seen, Sighting, message};
-use crate::config::Config;
+use crate::config::{Config, InstanceSettings};
 use crate::daemon::host::attach::rules::{allowed_peers, expected};
 use crate::daemon::process::fit::Host;
 use crate::daemon::status::detail;
@@ -22,7 +22,7 @@ use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
 use crate::driver::socket::Caught;
 use crate::protocol::auth::{AhGuard, GROUP_SENDERS, Verifier};
-use crate::protocol::{Auth, InstanceId, InstanceSettings, Unicast};
+use crate::protocol::{Auth, InstanceId, Unicast};
 
 /// Columns of a line.
 const WIDTH: usize = 80;

@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use super::exposition::Exposition;
 use super::family::{Labels, counter, gauge};
-use crate::config::CheckTarget;
+use crate::config::{CheckTarget, VirtualAddress};
 use crate::daemon::dump::{InstanceTally, Tally, check_status, tallies};
 use crate::daemon::status::DaemonContext;
-use crate::protocol::VirtualAddress;
 
 #[derive(Debug)]
 pub(super) struct Exporter {
@@ -68,7 +67,7 @@ impl Exporter {
         out: &mut Exposition,
         name: &str,
         help: &str,
-        addresses: fn(&crate::protocol::Addresses) -> &Vec<VirtualAddress>,
+        addresses: fn(&crate::config::Addresses) -> &Vec<VirtualAddress>,
     ) -> fmt::Result {
         gauge(out, name, help, |row| {
             for (instance, live) in self.context.instances() {

@@ -36,8 +36,9 @@ use super::live::LiveInstance;
 use super::status::{DaemonContext, down_interval, master, source};
 use super::steering::Steered;
 use crate::config;
+use crate::config::InstanceSettings;
 use crate::driver::{addresses, clock};
-use crate::protocol::{InstanceId, InstanceSettings, Priority, State};
+use crate::protocol::{InstanceId, Priority, State};
 
 /// Prometheus calls the scraped host `instance`, and would give ours another name.
 const INSTANCE: &str = "vrrp_instance";

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
-use crate::config::Config;
+use crate::config::{Config, InstanceSettings, VirtualAddress};
 use crate::driver::netlink::address;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Address;
-use crate::protocol::{InstanceSettings, Priority, VirtualAddress};
+use crate::protocol::Priority;
 
 /// Interfaces and addresses of this host.
 #[derive(Debug, Default)]

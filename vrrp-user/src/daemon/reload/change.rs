@@ -4,13 +4,13 @@
 //! instances that are new or have other settings, each with its effects for the effect thread. Absent: the meaning of a
 //! setting to a running instance; see [`crate::protocol`] and [`crate::daemon::effect`].
 
+use std::sync::Arc;
+
 use crate::config::Config;
 use crate::daemon::effect::InstanceEffects;
+use crate::daemon::queue::{AppliedSettings, Changes};
 use crate::daemon::steering::Steerings;
-use crate::protocol::{Configured, GroupSettings, TrackId};
-
-/// The engine's form of it.
-pub type Changes = crate::protocol::Changes<InstanceEffects>;
+use crate::protocol::{Configured, ElectionSettings, GroupSettings, TrackId};
 
 pub fn between(
     before: &Config,
@@ -24,11 +24,17 @@ pub fn between(
         .instances
         .iter()
         .filter(|instance| before.instance(instance.id).is_none_or(|old| old.settings != instance.settings));
-    let mut configured: Vec<Configured<InstanceEffects>> = changed
+    let mut configured: Vec<Configured<AppliedSettings>> = changed
         .map(|instance| Configured {
             id: instance.id,
-            settings: instance.settings.clone(),
-            effects: InstanceEffects::from(&instance.settings),
+            settings: ElectionSettings::from(&instance.settings),
+            has_new_addresses: before
+                .instance(instance.id)
+                .is_some_and(|old| instance.settings.has_new_addresses(&old.settings)),
+            effects: AppliedSettings {
+                settings: Arc::new(instance.settings.clone()),
+                effects: Box::new(InstanceEffects::from(&instance.settings)),
+            },
         })
         .collect();
     configured.sort_unstable_by_key(|change| change.id);

@@ -3,9 +3,9 @@
 //! Enters: the state of the daemon, and a configuration that is not in use. Leaves: lines for people. A master hears no
 //! backups, so a peer is known by the last advert that it has sent, and may be gone.
 
-use crate::config::{Config, Instance};
+use crate::config::{Config, Instance, InstanceSettings};
 use crate::daemon::status::{self, DaemonContext};
-use crate::protocol::{InstanceSettings, Priority};
+use crate::protocol::Priority;
 
 /// One line for each instance that would change hands.
 pub(super) fn handovers(context: &DaemonContext, after: &Config) -> Vec<String> {

@@ -8,12 +8,11 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
-use crate::config::{Config, Instance};
+use crate::config::{Config, Instance, InstanceSettings};
 use crate::daemon::neighbours;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{leftovers, route, rule};
 use crate::driver::xdp::{PinError, Pins, Program, remove_filters};
-use crate::protocol::InstanceSettings;
 
 /// Removes what an earlier run has left, before anything may be announced. Addresses of a configuration in use are not
 /// touched. Nor are routes and rules while another daemon runs in this network namespace: they may be that one's.

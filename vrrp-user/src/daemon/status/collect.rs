@@ -19,6 +19,7 @@ use super::{
     PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, Vmac, Webhook,
 };
 use crate::config;
+use crate::config::InstanceSettings;
 use crate::daemon::auth::Ledger;
 use crate::daemon::events::What;
 use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Posts};
@@ -28,8 +29,7 @@ use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
 use crate::driver::{addresses, clock};
 use crate::protocol::{
-    self, Auth, GroupId, InstanceId, InstanceSettings, Interval, Priority, State, Track, TrackSettings,
-    Version, master_down_interval,
+    Auth, GroupId, InstanceId, Interval, Priority, State, Track, TrackSettings, Version, master_down_interval,
 };
 
 /// A peer that was silent for this many of its intervals is no longer master.
@@ -356,7 +356,7 @@ pub(super) fn lacking(lack: &Lack) -> Lacking {
     Lacking { object: lack.object.to_string(), error: lack.refusal.plain() }
 }
 
-fn vmac(vmac: &protocol::Vmac, history: &Inner) -> Vmac {
+fn vmac(vmac: &config::Vmac, history: &Inner) -> Vmac {
     let interface = vmac.name.as_arc();
     Vmac {
         interface: interface.to_string(),
@@ -368,7 +368,7 @@ fn vmac(vmac: &protocol::Vmac, history: &Inner) -> Vmac {
 
 fn addresses(config: &config::Instance, present: Option<&Present>) -> Vec<Address> {
     let addresses = &config.settings.addresses;
-    let address = |entry: &protocol::VirtualAddress| {
+    let address = |entry: &config::VirtualAddress| {
         // The same address on another interface is no virtual one: on `lo` a real server has it.
         let place = (entry.address, config.settings.device_of(entry).to_string());
         let set = present.map(|present| present.contains(&place));

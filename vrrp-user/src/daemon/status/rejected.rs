@@ -16,9 +16,9 @@ use super::collect::lasts;
 use super::oddity::UnknownRouters;
 use super::{DaemonContext, Rejected};
 use crate::config;
+use crate::config::InstanceSettings;
 use crate::daemon::live::LiveInstance;
 use crate::driver::clock;
-use crate::protocol::InstanceSettings;
 
 /// The reason if an address of the instance is advertised under another VRID.
 const OTHER_VRID: &str = "other_vrid";

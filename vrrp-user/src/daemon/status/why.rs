@@ -14,9 +14,10 @@ use vrrp_ebpf::wire::Family;
 
 use super::{DaemonContext, collect};
 use crate::config;
+use crate::config::InstanceSettings;
 use crate::daemon::history::{Inner, InstanceRecord};
 use crate::daemon::live::LiveInstance;
-use crate::protocol::{Faults, InstanceSettings, Reason, State, Track, TrackSettings};
+use crate::protocol::{Faults, Reason, State, Track, TrackSettings};
 
 /// What is known of one instance.
 pub(super) struct Facts<'a> {

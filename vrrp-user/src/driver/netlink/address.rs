@@ -15,7 +15,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::refusal::NetlinkError;
 use super::socket::{Encoded, Request, RouteSocket};
 use super::table::Address;
-use crate::protocol::VirtualAddress;
+use crate::config::VirtualAddress;
 
 /// Marks addresses set by VRRP (IFA_PROTO, Linux 5.18). The number is keepalived's, so that each daemon recognises
 /// addresses that the other has left behind.

@@ -9,7 +9,8 @@ use super::link::Link;
 use super::refusal::NetlinkError;
 use super::socket::RouteSocket;
 use super::table::Address;
-use crate::protocol::{InstanceSettings, Priority};
+use crate::config::InstanceSettings;
+use crate::protocol::Priority;
 
 /// A leftover address and what was done with it.
 #[derive(Clone, Debug, Eq, PartialEq)]

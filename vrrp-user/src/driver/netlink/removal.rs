@@ -17,7 +17,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::socket::{self, RouteSocket};
 use super::table::{Address, Gone, Removed, Stir, Table};
-use crate::protocol::{Hop, InstanceId, InstanceSettings, Loss, Route, Rule};
+use crate::config::{Hop, InstanceSettings, Route, Rule};
+use crate::protocol::{InstanceId, Loss};
 
 /// RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE, and the bit of RTNLGRP_IPV6_RULE.
 const GROUPS: u32 = 0x40 | 0x80 | 0x400 | 1 << 18;

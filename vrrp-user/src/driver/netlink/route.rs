@@ -16,7 +16,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::link::Link;
 use super::refusal::NetlinkError;
 use super::socket::{Request, RouteSocket};
-use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
+use crate::config::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
 const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;

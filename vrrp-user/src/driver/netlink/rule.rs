@@ -16,7 +16,7 @@ use vrrp_ebpf::wire::Family;
 use super::refusal::NetlinkError;
 use super::route::realm;
 use super::socket::{Request, RouteSocket};
-use crate::protocol::{Rule, RuleAction};
+use crate::config::{Rule, RuleAction};
 
 /// Adds the rules, in this order. An existing one counts as added.
 ///

@@ -13,9 +13,9 @@ use vrrp_ebpf::wire::Family;
 
 use super::debounce::Debounce;
 use super::table::{Address, Table};
-use crate::config::LinkDelays;
+use crate::config::{InstanceSettings, LinkDelays};
 use crate::driver::clock;
-use crate::protocol::{Event, InstanceId, InstanceSettings, Priority, TrackId};
+use crate::protocol::{Event, InstanceId, Priority, TrackId};
 
 /// A change for an instance or a tracked interface.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -21,8 +21,8 @@ use super::devconf::{self, Setting};
 use super::link::Link;
 use super::refusal::NetlinkError;
 use super::socket::{Request, RouteSocket};
+use crate::config::Vmac;
 use crate::driver::sysctl;
-use crate::protocol::Vmac;
 
 /// Why the interface could not be provided.
 #[derive(Debug, Error)]

@@ -17,7 +17,8 @@ use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, TRAILER_LEN};
 
 use super::batch::{Batch, Control};
 use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
-use crate::protocol::{self, InstanceId, InstanceSettings, Priority, Version, Vrid};
+use crate::config::InstanceSettings;
+use crate::protocol::{self, InstanceId, Priority, Version, Vrid};
 
 /// TTL and hop limit of multicast adverts (RFC 9568 §5.1.1.3, §5.1.2.3).
 const TTL: u8 = 255;

@@ -23,11 +23,12 @@ use self::rules::{allowed_peers, expected};
 use super::fence::Fence;
 use super::reception::ReceptionMonitor;
 use super::vmacs::Carrier;
+use crate::config::InstanceSettings;
 use crate::daemon::history::{History, RxPathNote};
 use crate::daemon::live::LiveState;
 use crate::daemon::process::options::XdpMode;
+use crate::daemon::queue::Changes;
 use crate::daemon::queue::{Input, Queue};
-use crate::daemon::reload::change::Changes;
 use crate::driver::RxPath;
 use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
@@ -35,7 +36,7 @@ use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program, remove_filters};
-use crate::protocol::{Configured, InstanceId, InstanceSettings};
+use crate::protocol::{Configured, InstanceId};
 
 #[derive(Debug)]
 pub struct Attachments {
@@ -132,7 +133,8 @@ impl Attachments {
             self.instances.remove(&instance);
             self.retain_allowed_peers(instance, &[]);
         }
-        for Configured { id, settings, .. } in &changes.configured {
+        for Configured { id, effects, .. } in &changes.configured {
+            let settings = &*effects.settings;
             let old = self.instances.insert(*id, settings.clone());
             if old.is_none() {
                 self.maps.forget(id.0);

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, InstanceRules};
 use vrrp_ebpf::wire::address::widen;
 
-use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
+use crate::config::InstanceSettings;
+
+use crate::protocol::{Auth, InstanceId, UnicastPeer, Version};
 
 /// The form that adverts of an instance must have.
 pub(in crate::daemon) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> InstanceRules {

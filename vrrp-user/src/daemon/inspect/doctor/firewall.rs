@@ -8,8 +8,8 @@ use vrrp_ebpf::wire::{Family, PROTOCOL, ah};
 use super::interfaces::here;
 use super::rules::{Advert, Chain, Direction, Dropped, dropped};
 use super::{Facts, Findings, iptables, nftables};
-use crate::config::Config;
-use crate::protocol::{Auth, InstanceSettings};
+use crate::config::{Config, InstanceSettings};
+use crate::protocol::Auth;
 
 pub(super) fn firewall(config: &Config, facts: &Facts, findings: &mut Findings) {
     let mut chains = Vec::new();

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use vrrp_ebpf::wire::Family;
 
 use super::{Facts, Findings};
-use crate::config::Config;
+use crate::config::{Config, InstanceSettings};
 use crate::driver::RxPath;
 use crate::driver::netlink::table::Address;
 use crate::driver::xdp::Forecast;
-use crate::protocol::InstanceSettings;
 
 /// Interfaces that adverts arrive on.
 pub(super) fn used(config: &Config) -> BTreeSet<&str> {

@@ -1,8 +1,7 @@
 //! Routes of an instance, set and removed with its addresses.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::net::IpAddr;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A route.
 #[derive(Clone, Debug, Eq, PartialEq)]

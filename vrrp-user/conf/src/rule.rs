@@ -1,7 +1,7 @@
 //! Routing policy rules of an instance, set and removed with its addresses.
 
-use alloc::sync::Arc;
-use core::net::IpAddr;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
 

@@ -1,12 +1,9 @@
 //! Virtual MAC addresses (RFC 9568 §7.3) and the interfaces that carry them.
 
-use alloc::format;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
-
-use super::units::Vrid;
+use vrrp_proto::Vrid;
 
 /// A macvlan interface with the virtual MAC address of an instance.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -79,7 +76,7 @@ impl Name {
         let second = (family == Family::V6).then_some(6);
         let numbers = second.into_iter().chain((1..=255).filter(|number| Some(*number) != second));
         let plain = format!("{prefix}.{}", vrid.number());
-        let names = core::iter::once(plain)
+        let names = std::iter::once(plain)
             .chain(numbers.map(|number: u16| format!("{prefix}{number}.{}", vrid.number())));
         let free = names.take_while(|name| name.len() <= NAME_MAX).find(|name| !is_taken(name))?;
         Some(Self::Chosen { name: free.into(), prefix: Arc::clone(prefix), vrid })
