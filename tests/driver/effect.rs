@@ -163,8 +163,8 @@ fn a_prepared_takeover_follows_its_interface_and_settings() {
     eventually(|| !cable.has("eth0", "192.0.2.100"));
 
     prepare();
-    let other = InstanceEffects::from(&settings(&["192.0.2.101"]));
-    running.push(Command::SetEffects(ZERO, Box::new(other)));
+    let other = settings(&["192.0.2.101"]);
+    running.push(Command::SetEffects(ZERO, Arc::new(other)));
     running.push(Command::Add(ZERO, Epoch(3)));
     eventually(|| cable.has("eth0", "192.0.2.101"));
     assert!(!cable.has("eth0", "192.0.2.100"));

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnostic::Printable;
 use super::explain::{Explained, Origin, Surroundings, Tracked, Value};
+use super::loaded::Loaded;
 use super::model::{Config, Group, Instance};
 use super::outline::{Place, Written};
 use super::schema::is_start_only;
-use super::{Loaded, succeed};
+use super::succession::succeed;
 use crate::InstanceSettings;
 
 /// One change.

@@ -18,6 +18,7 @@ mod explain;
 mod file;
 mod lexer;
 mod lint;
+mod loaded;
 mod model;
 mod outline;
 mod overwrite;
@@ -50,6 +51,7 @@ pub use explain::{
     Tracked, Value, Within, text as explain_text,
 };
 pub use file::{FileError, open as open_file};
+pub use loaded::Loaded;
 pub use model::{
     CheckSettings, Config, DumpSettings, FifoSettings, FirewallSettings, Globals, Group, Instance,
     LifecycleScript, LinkDelays, MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand,
@@ -72,27 +74,6 @@ use lexer::Line;
 use outline::Outline;
 use source::{FileId, Position, Sources};
 use tree::Statement;
-
-/// A configuration that can be used.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Loaded {
-    pub config: Config,
-    /// Warnings, and lines that are left out.
-    pub diagnostics: Vec<Diagnostic>,
-    /// Lines that a later reading leaves out.
-    pub tolerance: Tolerance,
-    file: Arc<str>,
-    outline: Outline,
-    /// The reader makes copies.
-    copies: bool,
-}
-
-impl Loaded {
-    /// A copy with everything that was included, for [`Reader::restore`]; `None` unless the reader makes copies.
-    pub fn copy(&self) -> Option<String> {
-        self.copies.then(|| copy::write(&self.outline)).flatten()
-    }
-}
 
 /// Reads a file and its includes, for the node with the host's name.
 ///

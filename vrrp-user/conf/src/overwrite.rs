@@ -5,19 +5,11 @@
 //! two paths are one file if they are written alike.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::check::CheckTarget;
 use super::diagnostic::Report;
-use super::schema::Draft;
+use super::schema::{Draft, Written};
 use super::source::{At, Sources};
-
-/// A file of the daemon's: by which keyword, and its path.
-#[derive(Clone, Debug)]
-pub(super) struct Written {
-    pub(super) keyword: &'static str,
-    pub(super) path: At<Arc<str>>,
-}
 
 pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     let read: Vec<PathBuf> =

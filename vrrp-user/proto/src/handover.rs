@@ -24,20 +24,10 @@ use vrrp_ebpf::time::Timestamp;
 use super::action::{Action, Reason, State};
 use super::event::PeerAdvert;
 use super::instance::Instance;
-use super::settings::ElectionSettings;
+use super::settings::{ElectionSettings, Order};
 use super::state::Cx;
 use super::timers::Timer;
 use super::units::Priority;
-
-/// The order of steps when a master leaves.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Order {
-    /// The heir takes the addresses, then they are removed.
-    #[default]
-    Overlap,
-    /// The addresses are removed, then the heir takes them.
-    Strict,
-}
 
 /// Progress of an instance's handover.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

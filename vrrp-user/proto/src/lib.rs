@@ -105,14 +105,15 @@ mod units;
 pub use action::{Action, Announcement, GroupTransition, Missing, Reason, State, Transition};
 pub use event::{Event, Loss, PeerAdvert, TrackId};
 pub use group::Group;
-pub use handover::{Handover, Order};
+pub use handover::Handover;
 pub use instance::{Instance, Stats};
 pub use lease::SendError;
 pub use reception::HOLD_MAX;
 pub use removals::{RemovalCounter, RemovalResponse};
 pub use router::Router;
 pub use settings::{
-    AnnounceSettings, Auth, ElectionSettings, GroupSettings, Track, TrackSettings, Unicast, UnicastPeer,
+    AnnounceSettings, Auth, ElectionSettings, GroupSettings, Order, Track, TrackSettings, Unicast,
+    UnicastPeer,
 };
 pub use snapshot::InstanceSnapshot;
 pub use state::RemoteMaster;

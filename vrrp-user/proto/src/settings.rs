@@ -9,7 +9,6 @@ use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::auth::HmacSettings;
 use super::event::TrackId;
-use super::handover::Order;
 use super::timing;
 use super::units::{InstanceId, Interval, Priority, Version, Weight};
 
@@ -109,6 +108,16 @@ impl ElectionSettings {
     pub fn lease(&self) -> Duration {
         timing::lease(self.advert_interval, self.down_timer_adverts)
     }
+}
+
+/// The order of steps when a master leaves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Order {
+    /// The heir takes the addresses, then they are removed.
+    #[default]
+    Overlap,
+    /// The addresses are removed, then the heir takes them.
+    Strict,
 }
 
 /// A sync group: instances that are masters together or not at all.

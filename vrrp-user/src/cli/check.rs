@@ -11,8 +11,8 @@ use clap::Args;
 use super::run::{UNREADABLE, file_or_default};
 use super::{complain, print, tell};
 use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
+use crate::daemon::load::config_exit_code;
 use crate::daemon::process::{features, fit, preflight};
-use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {

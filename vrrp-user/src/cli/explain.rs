@@ -9,7 +9,7 @@ use clap::Args;
 use super::run::{UNREADABLE, file_or_default};
 use super::{complain, print};
 use crate::config::{Explanation, Reader, Surroundings, Tolerance, explain_text};
-use crate::daemon::run::config_exit_code;
+use crate::daemon::load::config_exit_code;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {

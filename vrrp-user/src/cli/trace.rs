@@ -12,8 +12,8 @@ use super::{UNKNOWN_NAME, complain, print, tell};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::capture::{capture, groups, index};
 use crate::daemon::inspect::trace::Tracer;
+use crate::daemon::load::config_exit_code;
 use crate::daemon::process::fit::Host;
-use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {

@@ -26,6 +26,7 @@ pub mod http;
 pub mod inspect;
 pub mod last_good;
 pub mod live;
+pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod mismatch;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::control;
+use super::control::client;
 use super::process::runtime_dir;
 use super::status::Status;
 use crate::config::{Config, InstanceSettings};
@@ -41,7 +41,7 @@ fn listening(table: &str) -> impl Iterator<Item = PathBuf> {
 /// people. Asks the others, which answer within seconds, or not at all if they hang.
 pub fn clashes(config: &Config, own: &Path) -> Vec<String> {
     let ask = |folder: PathBuf| {
-        let status = control::status(&folder).ok().filter(|status| !status.node.is_bridge)?;
+        let status = client::status(&folder).ok().filter(|status| !status.node.is_bridge)?;
         Some((folder, status))
     };
     // All at once: one that hangs takes five seconds, and a reload has ten.

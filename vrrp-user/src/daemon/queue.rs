@@ -11,7 +11,6 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 use vrrp_ebpf::time::Timestamp;
 
-use super::effect::InstanceEffects;
 use super::hot_restart::RouterSnapshot;
 use crate::config::InstanceSettings;
 use crate::driver::netlink::refusal::NetlinkError;
@@ -25,16 +24,7 @@ use crate::protocol::{
 const MAIN: u32 = 254;
 
 /// Difference between two configurations, as the engine receives it.
-pub type Changes = crate::protocol::Changes<AppliedSettings>;
-
-/// Settings of a new or changed instance outside the protocol.
-#[derive(Debug)]
-pub struct AppliedSettings {
-    /// For the engine, which sends the adverts.
-    pub settings: Arc<InstanceSettings>,
-    /// For the effect thread.
-    pub effects: Box<InstanceEffects>,
-}
+pub type Changes = crate::protocol::Changes<Arc<InstanceSettings>>;
 
 /// To the engine, from any thread.
 #[derive(Debug)]
@@ -79,8 +69,8 @@ pub enum Input {
 pub enum Command {
     /// The instance may become master at this time: prepare for it, and be awake then if it is near.
     StandBy(InstanceId, Timestamp),
-    /// The instance's effects from now on. While its addresses are set, new ones are set and others removed at once.
-    SetEffects(InstanceId, Box<InstanceEffects>),
+    /// The instance's settings from now on. While its addresses are set, new ones are set and others removed at once.
+    SetEffects(InstanceId, Arc<InstanceSettings>),
     /// The addresses of the instance are set and announced already.
     Hold(InstanceId, Epoch),
     /// Set the addresses of the instance, then announce each once.

@@ -20,8 +20,9 @@ pub use time::{Takeover, Timers, Within};
 pub use track::{Effect, Rhythm, Tracked};
 
 use super::diagnostic::{Diagnostic, Severity};
+use super::loaded::Loaded;
+use super::model::{Group, Instance};
 use super::outline::{Place, Written};
-use super::{Group, Instance, Loaded};
 
 /// Most warnings about traps.
 const TRAPS: usize = 100;

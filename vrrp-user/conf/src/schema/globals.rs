@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{DumpSettings, ScriptUser};
-use super::super::overwrite::Written;
 use super::super::source::At;
 use super::daemon::DaemonDraft;
 use super::instance::{AnnounceDraft, REFRESH_MAX};
@@ -18,6 +17,13 @@ use super::value;
 use super::vmac::PrefixesDraft;
 use super::webhook::WebhookDraft;
 use super::{Kind, Row};
+
+/// A file of the daemon's: by which keyword, and its path.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) keyword: &'static str,
+    pub(crate) path: At<Arc<str>>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct GlobalsDraft {

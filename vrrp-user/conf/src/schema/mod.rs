@@ -40,7 +40,7 @@ pub(super) use adverts::Checksum;
 pub(super) use check::targets;
 pub(super) use daemon::is_start_only;
 pub use daemon::mask;
-pub(super) use globals::GlobalsDraft;
+pub(super) use globals::{GlobalsDraft, Written};
 pub(super) use group::GroupDraft;
 pub(super) use hmac::{HmacDraft, KeyDraft, Secret, not_hex};
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{ORDER_PATIENCE, PATIENCE, RELOAD_PATIENCE, Request, Response};
+use super::message::{ORDER_PATIENCE, PATIENCE, RELOAD_PATIENCE, Request, Response};
 use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
 use crate::daemon::process::runtime_dir;

@@ -13,7 +13,8 @@
 //! clients in number and in time: if no place is left, the client that has been idle for longest is disconnected.
 //! Readers that wait for a status share one, see [`shelf`], so that a crowd of them delays no order.
 
-mod client;
+pub(super) mod client;
+mod message;
 mod shelf;
 
 use std::convert::Infallible;
@@ -26,7 +27,6 @@ use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
@@ -34,12 +34,14 @@ use tokio::time::timeout;
 use tracing::debug;
 
 pub use client::{ControlError, Reader, Reading, events, request_reload, status, steer};
+pub use message::{Request, Response};
 
+use self::message::PATIENCE;
 use super::clients::{self, Activity};
 use super::events::follow;
 use super::process::runtime_dir::RuntimeDir;
-use super::reload::{self, Applied, Ask};
-use super::status::{SharedContext, Status};
+use super::reload::{self, Ask};
+use super::status::SharedContext;
 use super::steering::{Call, who};
 use shelf::Shelf;
 
@@ -51,110 +53,6 @@ const CLIENTS_MAX: usize = 128;
 
 /// Followers of events among them; further followers are refused.
 const FOLLOWERS_MAX: usize = 16;
-
-/// A client that sends nothing for this long, or takes no response, is disconnected.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A reload makes interfaces and reads files before it is answered.
-const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
-
-/// A handover waits for the heir, and an order may wait for another one.
-const ORDER_PATIENCE: Duration = Duration::from_secs(40);
-
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-pub enum Request {
-    Status,
-    /// Read the configuration again.
-    Reload {
-        /// Say what would change, and change nothing.
-        #[serde(default)]
-        dry_run: bool,
-        /// Go back after so many seconds unless it is kept.
-        #[serde(default)]
-        confirm: Option<u64>,
-        /// Keep the reload that awaits it, and read nothing.
-        #[serde(default)]
-        keep: bool,
-    },
-    /// Let a new daemon replace this one; for the rest of the connection see [`super::hot_restart`].
-    HotRestart,
-    /// The daemon's events.
-    Events {
-        /// Number of the last known event; without it, all that are kept.
-        #[serde(default)]
-        since: Option<u64>,
-        /// Stay connected and receive new events.
-        #[serde(default)]
-        follow: bool,
-    },
-    /// Keep instances out of the election, or let them take part again; without a name, all.
-    Maintenance {
-        name: Option<String>,
-        on: bool,
-        /// For how long.
-        #[serde(default)]
-        seconds: Option<u64>,
-        #[serde(default)]
-        reason: Option<String>,
-        /// Even if no router is known that would serve the addresses.
-        #[serde(default)]
-        force: bool,
-    },
-    /// Hand over, and compete with priority 1 after it.
-    Failover {
-        name: String,
-        #[serde(default)]
-        seconds: Option<u64>,
-        #[serde(default)]
-        reason: Option<String>,
-        #[serde(default)]
-        force: bool,
-    },
-    /// Another base priority; without a number, that of the configuration.
-    Priority {
-        name: String,
-        #[serde(default)]
-        priority: Option<u8>,
-        #[serde(default)]
-        seconds: Option<u64>,
-        #[serde(default)]
-        reason: Option<String>,
-    },
-    /// Announce the addresses again; without a name, those of every master.
-    Announce {
-        #[serde(default)]
-        name: Option<String>,
-    },
-    /// Another log level or filter; without one, that of the start.
-    Log {
-        #[serde(default)]
-        level: Option<String>,
-        #[serde(default)]
-        seconds: Option<u64>,
-    },
-}
-
-impl Request {
-    /// Whether it is for the desk.
-    fn is_order(&self) -> bool {
-        !matches!(self, Self::Status | Self::Reload { .. } | Self::HotRestart | Self::Events { .. })
-    }
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Response {
-    Status(Box<Status>),
-    Reloaded(Applied),
-    /// Orders are carried out; what came of them, one line each.
-    Steered(Vec<String>),
-    /// The configuration is not in use, with its findings, or an order is not carried out, with the reasons; one each.
-    Refused(Vec<String>),
-    /// No instance or sync group has this name.
-    Unknown(String),
-    Error(String),
-}
 
 /// The daemon's end.
 #[derive(Debug)]

@@ -177,7 +177,9 @@ impl Effect {
             while let Some(command) = self.commands.pop() {
                 match command {
                     Command::StandBy(instance, due) => self.stand_by(instance, due),
-                    Command::SetEffects(instance, effects) => self.set_effects(instance, *effects),
+                    Command::SetEffects(instance, settings) => {
+                        self.set_effects(instance, InstanceEffects::from(&*settings));
+                    }
                     Command::Hold(instance, epoch) => self.hold(instance, epoch),
                     Command::Add(instance, epoch) => self.add(instance, epoch),
                     Command::Remove(instance, _) => self.remove(instance),

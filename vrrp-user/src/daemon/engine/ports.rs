@@ -20,7 +20,7 @@ use super::send::{Link, gate};
 use super::silence_socket::SilenceSocket;
 use crate::config::InstanceSettings;
 use crate::daemon::live::{LiveGroup, LiveInstance, LiveState};
-use crate::daemon::queue::{AppliedSettings, Command, Input, Queue, Report};
+use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{AdvertSender, Listener};
@@ -150,7 +150,7 @@ impl KernelPorts {
 }
 
 impl Ports for KernelPorts {
-    type Effects = AppliedSettings;
+    type Effects = Arc<InstanceSettings>;
 
     fn now(&mut self) -> Timestamp {
         let now = clock::now();
@@ -347,8 +347,8 @@ impl Ports for KernelPorts {
         }
     }
 
-    fn prepare(&mut self, id: InstanceId, AppliedSettings { settings, effects }: AppliedSettings) {
-        self.command(Command::SetEffects(id, effects));
+    fn prepare(&mut self, id: InstanceId, settings: Arc<InstanceSettings>) {
+        self.command(Command::SetEffects(id, Arc::clone(&settings)));
         if id.index() == self.links.len() {
             self.links.push(Link::default());
         }

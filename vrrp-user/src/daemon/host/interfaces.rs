@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::attach::Attachments;
 use super::firewall::Firewall;
+use super::leftovers;
 use super::mending::Mending;
 use super::secondaries::Secondaries;
 use super::statics::Statics;
@@ -30,7 +31,6 @@ use crate::daemon::guard::Guard;
 use crate::daemon::history::RxPathNote;
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::reload::change;
-use crate::daemon::run;
 use crate::daemon::status::DaemonContext;
 use crate::driver::RxPath;
 use crate::driver::clock;
@@ -295,7 +295,7 @@ impl Interfaces<'_> {
         succeed(&self.config, config, self.context.live.instances.len())?;
         let slots = config.instances.iter().map(|instance| instance.id.index() + 1).max();
         self.context.maps.reach(slots.unwrap_or(0)).map_err(AdoptError::Maps)?;
-        run::remove_residue(config, Some(&self.config), &self.runtime_dir).map_err(AdoptError::Residue)
+        leftovers::remove_residue(config, Some(&self.config), &self.runtime_dir).map_err(AdoptError::Residue)
     }
 
     /// Latest results of everything that is tracked.

@@ -6,6 +6,7 @@ pub mod attach;
 pub mod fence;
 pub mod firewall;
 pub mod interfaces;
+pub(super) mod leftovers;
 mod mending;
 pub mod places;
 pub mod reception;

@@ -24,6 +24,7 @@ mod arrive;
 pub(crate) mod bridge;
 mod leave;
 mod message;
+mod snapshot;
 
 use std::io;
 use std::path::PathBuf;
@@ -34,22 +35,10 @@ use thiserror::Error;
 pub use arrive::{Predecessor, await_end, meet};
 pub(super) use leave::serve_successor;
 pub use message::{FORMAT, InstanceIdentity, Offer, SnapshotMessage};
-
-use crate::protocol::{Epoch, GroupId, InstanceId, InstanceSnapshot};
+pub use snapshot::RouterSnapshot;
 
 /// How long the old daemon is silent at most before it goes on by itself.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// State of all instances and groups, by the numbers of one daemon.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RouterSnapshot {
-    pub instances: Vec<(InstanceId, InstanceSnapshot)>,
-    pub groups: Vec<(GroupId, Epoch)>,
-    /// Rows of metrics that have been served, see [`InstanceRecord::kept_rows`]. The engine does not know them.
-    ///
-    /// [`InstanceRecord::kept_rows`]: super::history::InstanceRecord::kept_rows
-    pub rows: Vec<(InstanceId, Vec<String>)>,
-}
 
 /// Why the old daemon goes on undisturbed.
 #[derive(Debug, Error)]

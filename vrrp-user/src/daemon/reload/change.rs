@@ -1,14 +1,13 @@
 //! Difference between two configurations, as the engine receives it.
 //!
 //! Enters: two configurations whose numbers agree ([`crate::config::succeed`]). Leaves: removed instances, and
-//! instances that are new or have other settings, each with its effects for the effect thread. Absent: the meaning of a
+//! instances that are new or have other settings, each with its settings outside the protocol. Absent: the meaning of a
 //! setting to a running instance; see [`crate::protocol`] and [`crate::daemon::effect`].
 
 use std::sync::Arc;
 
-use crate::config::Config;
-use crate::daemon::effect::InstanceEffects;
-use crate::daemon::queue::{AppliedSettings, Changes};
+use crate::config::{Config, InstanceSettings};
+use crate::daemon::queue::Changes;
 use crate::daemon::steering::Steerings;
 use crate::protocol::{Configured, ElectionSettings, GroupSettings, TrackId};
 
@@ -24,17 +23,14 @@ pub fn between(
         .instances
         .iter()
         .filter(|instance| before.instance(instance.id).is_none_or(|old| old.settings != instance.settings));
-    let mut configured: Vec<Configured<AppliedSettings>> = changed
+    let mut configured: Vec<Configured<Arc<InstanceSettings>>> = changed
         .map(|instance| Configured {
             id: instance.id,
             settings: ElectionSettings::from(&instance.settings),
             has_new_addresses: before
                 .instance(instance.id)
                 .is_some_and(|old| instance.settings.has_new_addresses(&old.settings)),
-            effects: AppliedSettings {
-                settings: Arc::new(instance.settings.clone()),
-                effects: Box::new(InstanceEffects::from(&instance.settings)),
-            },
+            effects: Arc::new(instance.settings.clone()),
         })
         .collect();
     configured.sort_unstable_by_key(|change| change.id);

@@ -8,14 +8,17 @@
 pub mod change;
 mod outlook;
 mod reading;
+mod request;
+mod stale;
 
 pub use reading::{Ended, Outcome, Purpose, Readings};
+pub use request::{Answer, Applied, Ask, Request};
+pub use stale::{Cause, Stale};
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
@@ -32,7 +35,7 @@ use super::process::{preflight, systemd};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
 use super::steering;
-use crate::config::{Change, Config, Loaded, ProcessSettings};
+use crate::config::{Config, Loaded, ProcessSettings};
 
 /// Longest time that the engine may take to change over.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
@@ -45,68 +48,6 @@ const CONFIRM_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Changes that are logged one by one, and findings that are passed to clients.
 const LISTED: usize = 100;
-
-/// Why the configuration in use is not that of the file.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stale {
-    pub since: SystemTime,
-    pub cause: Cause,
-    /// One finding each.
-    pub findings: Vec<String>,
-}
-
-/// What made the configuration stale.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Cause {
-    /// A reload was refused.
-    Refused,
-    /// A reload was not confirmed in time.
-    NotKept,
-    /// The file was refused at the start; the last good one is in use.
-    AtStart,
-}
-
-impl Cause {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::NotKept => "not_kept",
-            Self::AtStart => "refused_at_start",
-        }
-    }
-}
-
-/// A request to reload.
-#[derive(Debug)]
-pub struct Request {
-    pub ask: Ask,
-    pub answer: oneshot::Sender<Answer>,
-}
-
-/// What a client wants.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ask {
-    /// With a time: go back unless it is kept by then.
-    Apply { confirm: Option<Duration> },
-    /// Say what would change.
-    Try,
-    /// Keep the reload that awaits it.
-    Keep,
-}
-
-/// Findings, one each, if the daemon goes on as it was.
-pub type Answer = Result<Applied, Vec<String>>;
-
-/// What a reload has changed, or would change.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Applied {
-    pub changes: Vec<Change>,
-    /// One finding each.
-    pub warnings: Vec<String>,
-    /// Who would hand over to whom, as far as is known; of a dry run only.
-    #[serde(default)]
-    pub handovers: Vec<String>,
-}
 
 /// A reload that was applied and awaits a confirmation.
 #[derive(Debug)]

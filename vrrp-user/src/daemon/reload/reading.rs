@@ -17,11 +17,11 @@ use tracing::warn;
 
 use super::{Ask, LISTED, Request};
 use crate::config::{Change, Config, Diagnostic, Loaded, Progress, Reader};
+use crate::daemon::load::{self, LoadError, Usable};
 use crate::daemon::neighbours;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::Notice;
 use crate::daemon::process::{fit, preflight};
-use crate::daemon::run::{self, RunError, Usable};
 
 /// Time limit for the files. The largest configuration is read in a few seconds; a mount whose server is gone never
 /// answers.
@@ -200,8 +200,8 @@ fn prepare(
     back: Option<Arc<Loaded>>,
     current: Option<&Loaded>,
 ) -> Outcome {
-    let usable = back.map_or_else(|| run::load(reader, options), run::usable);
-    let Usable { mut config, loaded } = usable.map_err(|error: RunError| error.findings())?;
+    let usable = back.map_or_else(|| load::load(reader, options), load::usable);
+    let Usable { mut config, loaded } = usable.map_err(|error: LoadError| error.findings())?;
     let clashes = neighbours::clashes(&config, &options.runtime_dir);
     if !clashes.is_empty() {
         return Err(clashes);

@@ -1,7 +1,6 @@
 //! Start of the daemon, from its options to its threads, in order.
 
 mod error;
-mod leftovers;
 mod prepare;
 mod serve;
 mod threads;
@@ -17,10 +16,9 @@ use tokio::runtime;
 use tracing::{info, warn};
 use vrrp_ebpf::map::SLOTS_MAX;
 
-pub use error::{RunError, config_exit_code};
-pub(super) use leftovers::remove_residue;
+pub use error::RunError;
+
 use prepare::First;
-pub(super) use prepare::{Usable, load, usable};
 use serve::Prepared;
 use threads::Queues;
 
@@ -30,6 +28,7 @@ use super::history::History;
 use super::host::vmacs::Vmacs;
 use super::hot_restart;
 use super::live::LiveState;
+use super::load::Usable;
 use super::neighbours;
 use super::notify::lifecycle_script;
 use super::process::options::{RunOptions, XdpMode};

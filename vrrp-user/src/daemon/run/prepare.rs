@@ -12,36 +12,15 @@ use nix::sys::prctl::{get_name, set_name};
 use nix::sys::stat::{Mode, umask};
 use tracing::{error, info, warn};
 
-use super::error::{ERRORS, RunError, config_exit_code};
-use crate::config::{Config, Loaded, ProcessSettings, Reader, Severity};
+use super::error::RunError;
+use crate::config::{Config, Loaded, ProcessSettings, Severity};
 use crate::daemon::control;
-use crate::daemon::host::places;
 use crate::daemon::last_good::LastGood;
+use crate::daemon::load::{ERRORS, LoadError, Usable, config_exit_code, load, usable};
+use crate::daemon::process::fit;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, Disabled, MissingCapabilities};
-use crate::daemon::process::{features, fit};
 use crate::daemon::reload::{Cause, Stale};
-
-/// A configuration that can be used here, and the file's, from which it follows.
-#[derive(Debug)]
-pub(in crate::daemon) struct Usable {
-    pub(in crate::daemon) config: Config,
-    pub(in crate::daemon) loaded: Arc<Loaded>,
-}
-
-pub(in crate::daemon) fn load(reader: &Reader, options: &RunOptions) -> Result<Usable, RunError> {
-    usable(Arc::new(reader.load(&options.config).map_err(RunError::Config)?))
-}
-
-pub(in crate::daemon) fn usable(loaded: Arc<Loaded>) -> Result<Usable, RunError> {
-    let lacking = features::lacking(&loaded.config, features::BUILT);
-    if !lacking.is_empty() {
-        return Err(RunError::Features(lacking));
-    }
-    let mut config = loaded.config.clone();
-    places::find(&mut config)?;
-    Ok(Usable { config, loaded })
-}
 
 /// The configuration of a start.
 #[derive(Debug)]
@@ -65,10 +44,10 @@ pub(super) fn load_first(options: &RunOptions) -> Result<First, RunError> {
         });
     }
     match read_first(options) {
-        Err(RunError::Config(diagnostics))
+        Err(RunError::Load(LoadError::Config(diagnostics)))
             if !options.strict_start && config_exit_code(&diagnostics) == ERRORS && !is_beside(options) =>
         {
-            let error = RunError::Config(diagnostics);
+            let error = RunError::Load(LoadError::Config(diagnostics));
             restore(&last_good, options, Cause::AtStart, error.findings()).map_err(|why| {
                 info!("no last good configuration takes its place: {why}");
                 error

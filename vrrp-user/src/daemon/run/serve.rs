@@ -20,7 +20,6 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::error::RunError;
-use super::leftovers::{outlive, remove_residue};
 use super::threads::{Queues, start_threads};
 use crate::config::{Globals, Loaded};
 use crate::daemon::auth::Store;
@@ -28,6 +27,7 @@ use crate::daemon::guard::Guard;
 use crate::daemon::host::attach::Attachments;
 use crate::daemon::host::firewall::Firewall;
 use crate::daemon::host::interfaces::{Interfaces, Order};
+use crate::daemon::host::leftovers::{outlive, remove_residue};
 use crate::daemon::host::secondaries::Secondaries;
 use crate::daemon::host::statics::Statics;
 use crate::daemon::host::vmacs::Vmacs;

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::address::narrow;
-use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
+use vrrp_ebpf::wire::{ChecksumForm, Reject};
 
 use super::oddity::{UnknownRouters, named};
+use super::peer::{family, interval, lasts, master, received, skew, skew_seconds, source};
 use super::why::{self, Facts};
 use super::{
     Address, Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence,
@@ -20,7 +20,6 @@ use super::{
 };
 use crate::config;
 use crate::config::InstanceSettings;
-use crate::daemon::auth::Ledger;
 use crate::daemon::events::What;
 use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
@@ -28,15 +27,7 @@ use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
 use crate::driver::{addresses, clock};
-use crate::protocol::{
-    Auth, GroupId, InstanceId, Interval, Priority, State, Track, TrackSettings, Version, master_down_interval,
-};
-
-/// A peer that was silent for this many of its intervals is no longer master.
-pub(super) const PATIENCE: u32 = 4;
-
-/// Shortest time for which findings about adverts last: the interval of others may be longer than ours.
-const LASTS: Duration = Duration::from_secs(10);
+use crate::protocol::{Auth, GroupId, InstanceId, State, Track, TrackSettings};
 
 /// Addresses of this host, each with its interface.
 type Present = HashSet<(IpAddr, String)>;
@@ -214,108 +205,6 @@ impl DaemonContext {
     }
 }
 
-/// The word of a family in status and metrics.
-pub(crate) fn family(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "ipv4",
-        Family::V6 => "ipv6",
-    }
-}
-
-/// A peer's address as text.
-pub(crate) fn source(peer: &PeerEntry, family: Family) -> String {
-    let [a, b, c, d, ..] = peer.source;
-    match family {
-        Family::V4 => std::net::Ipv4Addr::new(a, b, c, d).to_string(),
-        Family::V6 => std::net::Ipv6Addr::from(peer.source).to_string(),
-    }
-}
-
-/// Valid adverts of others, including those that were lost afterwards.
-pub(crate) fn received(counters: &Counters) -> u64 {
-    let heard = [Counter::Steady, Counter::Event, Counter::RingFull].map(|word| counters.counter(word));
-    // The daemon refuses these after the program has let them through.
-    let refused =
-        [Reject::AuthMalformed, Reject::AuthKey, Reject::AuthHmac, Reject::AuthStale, Reject::AuthReplay];
-    let refused = refused.map(|word| counters.reject(word));
-    heard.iter().sum::<u64>().saturating_sub(refused.iter().sum())
-}
-
-/// Upper bound of a bucket of gaps, in ns; `None` for the last one.
-fn gap_bound(bucket: usize) -> Option<u64> {
-    (bucket + 1 < GAP_BUCKETS).then(|| 1024_u64 << (bucket + 1))
-}
-
-fn some_text(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn lateness(lateness: &live::Lateness) -> Lateness {
-    let buckets: Vec<u64> = lateness.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
-    let count: u64 = buckets.iter().sum();
-    // The bound below which the given share of samples lies.
-    let quantile = |percent: u64| {
-        let wanted = (count * percent).div_ceil(100);
-        let mut below = 0;
-        let bucket = buckets.iter().position(|samples| {
-            below += samples;
-            count > 0 && below >= wanted
-        })?;
-        (bucket + 1 < buckets.len()).then(|| 1 << bucket)
-    };
-    Lateness {
-        count,
-        p50_microseconds: quantile(50),
-        p99_microseconds: quantile(99),
-        max_microseconds: lateness.max_nanos.load(Relaxed) / 1000,
-    }
-}
-
-pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
-    let version = if peer.version == 2 { Version::V2 } else { Version::V3 };
-    Interval::from_wire(peer.interval, version).map(Interval::duration)
-}
-
-/// The interval that master_down_interval is made of: the master's in version 3, else its own.
-pub(crate) fn master_interval(settings: &InstanceSettings, master: Option<&PeerEntry>) -> Interval {
-    let learned = master.filter(|_| settings.version == Version::V3);
-    let learned = learned.and_then(interval).and_then(|it| Interval::new(it, settings.version).ok());
-    learned.unwrap_or(settings.advert_interval)
-}
-
-/// master_down_interval of an instance with this effective priority and master.
-pub(crate) fn down_interval(
-    settings: &InstanceSettings,
-    priority: Priority,
-    master: Option<&PeerEntry>,
-) -> Duration {
-    let interval = master_interval(settings, master);
-    master_down_interval(settings.version, priority, interval, settings.down_timer_adverts)
-}
-
-/// The best of the heard peers: the one that a backup obeys once an election has settled.
-pub(crate) fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
-    peers.iter().filter(|peer| is_heard(peer, now)).max_by_key(|peer| (peer.priority, peer.source))
-}
-
-/// Whether the peer is still master, as only masters send adverts.
-pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
-    let silence = now.since(Timestamp::from_nanos(peer.last_seen));
-    peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
-}
-
-/// How far the clock of a peer whose adverts are signed is ahead of ours, in µs.
-pub(crate) fn skew(settings: &InstanceSettings, ledger: Option<&Ledger>, peer: &PeerEntry) -> Option<i64> {
-    let source = narrow(settings.family, peer.source);
-    let ledger = ledger.filter(|_| matches!(settings.auth, Auth::Hmac(_)))?;
-    ledger.notes().find(|note| note.mark.source == source)?.skew
-}
-
-/// Skew in seconds, for display.
-pub(crate) fn skew_seconds(micros: i64) -> f64 {
-    Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
-}
-
 fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: Timestamp) -> Peer {
     let seconds = |nanos| Duration::from_nanos(nanos).as_secs_f64();
     Peer {
@@ -347,9 +236,34 @@ fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: T
     }
 }
 
-/// For how long a finding about adverts lasts: a refusal, or a failure to send.
-pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
-    (settings.advert_interval.duration() * PATIENCE).max(LASTS)
+/// Upper bound of a bucket of gaps, in ns; `None` for the last one.
+fn gap_bound(bucket: usize) -> Option<u64> {
+    (bucket + 1 < GAP_BUCKETS).then(|| 1024_u64 << (bucket + 1))
+}
+
+fn some_text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn lateness(lateness: &live::Lateness) -> Lateness {
+    let buckets: Vec<u64> = lateness.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
+    let count: u64 = buckets.iter().sum();
+    // The bound below which the given share of samples lies.
+    let quantile = |percent: u64| {
+        let wanted = (count * percent).div_ceil(100);
+        let mut below = 0;
+        let bucket = buckets.iter().position(|samples| {
+            below += samples;
+            count > 0 && below >= wanted
+        })?;
+        (bucket + 1 < buckets.len()).then(|| 1 << bucket)
+    };
+    Lateness {
+        count,
+        p50_microseconds: quantile(50),
+        p99_microseconds: quantile(99),
+        max_microseconds: lateness.max_nanos.load(Relaxed) / 1000,
+    }
 }
 
 pub(super) fn lacking(lack: &Lack) -> Lacking {
@@ -525,19 +439,5 @@ mod tests {
         assert_eq!(shown.max_microseconds, 100);
         kept.record(Duration::from_secs(60));
         assert_eq!(lateness(&kept).p99_microseconds, None);
-    }
-
-    #[test]
-    fn the_master_is_the_best_peer_that_is_heard() {
-        let peer = |source, priority, last_seen| {
-            let mut peer = PeerEntry { priority, last_seen, interval: 100, version: 3, ..PeerEntry::FREE };
-            peer.source[0] = source;
-            peer
-        };
-        let second = 1_000_000_000;
-        let now = Timestamp::from_nanos(100 * second);
-        let peers = [peer(1, 200, 95 * second), peer(2, 100, 99 * second), peer(3, 100, 99 * second)];
-        assert_eq!(master(&peers, now).map(|peer| peer.source[0]), Some(3));
-        assert!(master(&[peer(1, 0, 100 * second)], now).is_none());
     }
 }

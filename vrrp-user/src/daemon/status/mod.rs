@@ -1,13 +1,15 @@
 //! Status of the daemon, as JSON and as text.
 //!
-//! Enters: configuration, [`LiveState`], [`Maps`], [`History`], and the addresses of this host. Leaves: a [`Status`],
+//! Enters: configuration, live state, maps, history, and the addresses of this host. Leaves: a [`Status`],
 //! which is the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it as text. Absent: the engine, which
 //! is not involved.
 
 mod collect;
+mod context;
 mod gaps;
 mod oddity;
 mod overview;
+mod peer;
 mod problem;
 mod rejected;
 mod select;
@@ -18,15 +20,13 @@ mod steering;
 mod table;
 mod why;
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
-use vrrp_ebpf::time::Timestamp;
 
-pub(crate) use collect::{
+pub use context::DaemonContext;
+pub use overview::{View, overview, served, wrapped, wrapped_at};
+pub(crate) use peer::{
     down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
 };
-pub use overview::{View, overview, served, wrapped, wrapped_at};
 pub use problem::Verdict;
 pub(in crate::daemon) use rejected::detail;
 pub use shared::SharedContext;
@@ -35,32 +35,6 @@ pub(crate) use span::span;
 pub use statics::StaticSettings;
 pub(in crate::daemon) use table::columns;
 pub use table::table;
-
-use super::history::History;
-use super::live::{LiveInstance, LiveState};
-use crate::config::{self, Config};
-use crate::driver::maps::Maps;
-
-/// Everything that status and metrics are read from.
-#[derive(Clone, Debug)]
-pub struct DaemonContext {
-    pub config: Arc<Config>,
-    pub live: Arc<LiveState>,
-    pub maps: Arc<Maps>,
-    pub history: Arc<History>,
-    /// Name of this node: `router_id`, or the host's name.
-    pub router_id: Arc<str>,
-    /// When the daemon started.
-    pub started: Timestamp,
-}
-
-impl DaemonContext {
-    /// The instances in the order of the file, each with its live state.
-    pub fn instances(&self) -> impl Iterator<Item = (&config::Instance, &LiveInstance)> {
-        let live = |instance: &config::Instance| self.live.instances.get(instance.id.index());
-        self.config.instances.iter().filter_map(move |instance| Some((instance, live(instance)?)))
-    }
-}
 
 /// Version of the schema, `vrrp-user/dist/status.schema.json`.
 pub const SCHEMA: u32 = 1;

@@ -9,7 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
-use super::collect::is_heard;
+use super::peer::is_heard;
 use super::{DaemonContext, Differing, UnknownRouter, family};
 use crate::config;
 use crate::daemon::live::LiveInstance;

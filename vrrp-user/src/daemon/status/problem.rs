@@ -1,6 +1,6 @@
 //! Problems in a [`Status`], for the screen and for the exit code of `vrrpx status`.
 
-use super::collect::PATIENCE;
+use super::peer::PATIENCE;
 use super::{
     Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Lacking, Peer, ReceptionFault,
     Rejected, Status, Tracked, span,

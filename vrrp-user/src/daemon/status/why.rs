@@ -12,7 +12,7 @@ use vrrp_ebpf::map::Peer as PeerEntry;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
-use super::{DaemonContext, collect};
+use super::{DaemonContext, collect, peer};
 use crate::config;
 use crate::config::InstanceSettings;
 use crate::daemon::history::{Inner, InstanceRecord};
@@ -102,7 +102,7 @@ impl Facts<'_> {
     fn obeys(&self) -> String {
         let settings = self.settings();
         let Some(master) = self.master else { return "no master is heard".to_owned() };
-        let source = collect::source(master, settings.family);
+        let source = peer::source(master, settings.family);
         let (its, ours) = (master.priority, self.live.priority().0);
         let left = self.live.preempts_at().filter(|at| *at > self.now).map(|at| at.since(self.now));
         match (its.cmp(&ours), left) {

@@ -9,165 +9,25 @@
 
 mod desk;
 mod file;
+mod order;
 mod text;
 pub(super) mod who;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
-use nix::time::{ClockId, clock_gettime};
-use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 pub use desk::{Call, Desk};
+pub use order::{Kind, Order, Steered, Steerings};
 
+use self::order::now;
 use super::events::What;
 use super::log;
 use super::status::DaemonContext;
-use super::wall::rfc3339;
-use crate::config::Config;
-use crate::protocol::{Event, Priority, Steering, SteeringOrder};
+use crate::protocol::Event;
 
 /// The name of orders for the log in events.
 const LOG: &str = "log";
-
-/// The end of an order, its author and its reason.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Order {
-    /// Time of CLOCK_BOOTTIME in ms; `None`: until it is taken back.
-    pub until: Option<u64>,
-    pub by: String,
-    pub reason: Option<String>,
-}
-
-/// The orders of one instance.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Steered {
-    pub maintenance: Option<Order>,
-    pub failover: Option<Order>,
-    pub priority: Option<(u8, Order)>,
-}
-
-/// All orders in force.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Steerings {
-    /// By name.
-    pub instances: BTreeMap<String, Steered>,
-    /// The log level or filter.
-    pub log: Option<(String, Order)>,
-}
-
-/// The kinds of orders.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    Maintenance,
-    Failover,
-    Priority,
-}
-
-impl Kind {
-    /// The word in status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Maintenance => "maintenance",
-            Self::Failover => "failover",
-            Self::Priority => "priority",
-        }
-    }
-}
-
-impl Order {
-    /// Its end by the wall clock, RFC 3339 in UTC.
-    pub fn end(&self) -> Option<String> {
-        let left = self.left()?;
-        Some(rfc3339(SystemTime::now().checked_add(left)?))
-    }
-
-    pub fn left(&self) -> Option<Duration> {
-        Some(Duration::from_millis(self.until?.saturating_sub(now())))
-    }
-
-    fn is_over(&self, now: u64) -> bool {
-        self.until.is_some_and(|until| until <= now)
-    }
-}
-
-impl Steered {
-    /// Each order, with the priority it sets.
-    pub fn orders(&self) -> impl Iterator<Item = (Kind, Option<u8>, &Order)> {
-        let maintenance = self.maintenance.iter().map(|order| (Kind::Maintenance, None, order));
-        let failover = self.failover.iter().map(|order| (Kind::Failover, Some(1), order));
-        let priority = self.priority.iter().map(|(base, order)| (Kind::Priority, Some(*base), order));
-        maintenance.chain(failover).chain(priority)
-    }
-
-    /// The base priority in force, if it is not the configured one: that of a failover, or that which was set.
-    pub fn base(&self) -> Option<u8> {
-        self.orders().find_map(|(_, base, _)| base)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.orders().next().is_none()
-    }
-
-    fn steering(&self) -> Steering {
-        Steering {
-            maintenance: self.maintenance.is_some(),
-            steps_back: self.failover.is_some(),
-            priority: self.priority.as_ref().map(|(base, _)| Priority(*base)),
-        }
-    }
-
-    /// Takes those that are over at `now`.
-    fn take_over(&mut self, now: u64) -> Vec<(Kind, Order)> {
-        let over = |order: &mut Option<Order>| order.take_if(|order| order.is_over(now));
-        let maintenance = over(&mut self.maintenance).map(|order| (Kind::Maintenance, order));
-        let failover = over(&mut self.failover).map(|order| (Kind::Failover, order));
-        let priority = self.priority.take_if(|(_, order)| order.is_over(now));
-        let priority = priority.map(|(_, order)| (Kind::Priority, order));
-        [maintenance, failover, priority].into_iter().flatten().collect()
-    }
-}
-
-impl Steerings {
-    pub fn of(&self, name: &str) -> Option<&Steered> {
-        self.instances.get(name)
-    }
-
-    /// For the engine, the orders of every instance, steered or not.
-    pub fn orders(&self, config: &Config) -> Box<[SteeringOrder]> {
-        let order = |instance: &crate::config::Instance| SteeringOrder {
-            instance: instance.id,
-            steering: self.of(&instance.settings.name).map(Steered::steering).unwrap_or_default(),
-            hands_over: false,
-        };
-        config.instances.iter().map(order).collect()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.log.is_none()
-    }
-
-    /// Forgets instances without orders.
-    fn tidy(&mut self) {
-        self.instances.retain(|_, steered| !steered.is_empty());
-    }
-
-    /// Forgets instances that are not configured, or have no orders.
-    fn retain(&mut self, config: &Config) {
-        let is_configured =
-            |name: &String| config.instances.iter().any(|instance| *instance.settings.name == **name);
-        self.instances.retain(|name, steered| is_configured(name) && !steered.is_empty());
-    }
-
-    /// When the first order ends.
-    fn next_end(&self) -> Option<u64> {
-        let orders = self.instances.values().flat_map(|steered| steered.orders());
-        let ends = orders.filter_map(|(_, _, order)| order.until);
-        ends.chain(self.log.as_ref().and_then(|(_, order)| order.until)).min()
-    }
-}
 
 /// Reads the orders of an earlier run into the history, and sets the log level; returns what the engine is to know
 /// before its instances take part.
@@ -227,43 +87,4 @@ fn audit(context: &DaemonContext, name: &str, what: &str, order: &Order) {
         until,
         why,
     });
-}
-
-/// CLOCK_BOOTTIME in ms.
-fn now() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(until: Option<u64>) -> Order {
-        Order { until, by: "root".into(), reason: None }
-    }
-
-    #[test]
-    fn an_order_ends_at_its_time_and_leaves_the_others() {
-        let mut steered = Steered {
-            maintenance: Some(order(Some(100))),
-            failover: None,
-            priority: Some((50, order(None))),
-        };
-        assert_eq!(steered.take_over(99), []);
-        assert_eq!(steered.take_over(100), [(Kind::Maintenance, order(Some(100)))]);
-        assert_eq!(steered.steering(), Steering { priority: Some(Priority(50)), ..Steering::default() });
-    }
-
-    #[test]
-    fn the_first_end_counts() {
-        let mut steerings = Steerings::default();
-        assert_eq!(steerings.next_end(), None);
-        let one = Steered { maintenance: Some(order(Some(300))), ..Steered::default() };
-        let two = Steered { failover: Some(order(Some(200))), ..Steered::default() };
-        steerings.instances = BTreeMap::from([("a".into(), one), ("b".into(), two)]);
-        assert_eq!(steerings.next_end(), Some(200));
-        steerings.log = Some(("debug".into(), order(Some(100))));
-        assert_eq!(steerings.next_end(), Some(100));
-    }
 }

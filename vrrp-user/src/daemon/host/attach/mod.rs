@@ -134,7 +134,7 @@ impl Attachments {
             self.retain_allowed_peers(instance, &[]);
         }
         for Configured { id, effects, .. } in &changes.configured {
-            let settings = &*effects.settings;
+            let settings = &**effects;
             let old = self.instances.insert(*id, settings.clone());
             if old.is_none() {
                 self.maps.forget(id.0);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::connect::{tcp, unix};
+use super::failure::LONGEST;
 use super::haproxy::attempt as haproxy;
 use super::*;
 use crate::config::{BODY, HaproxyTarget, Host, HttpTarget};

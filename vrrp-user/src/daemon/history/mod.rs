@@ -2,7 +2,10 @@
 //!
 //! Written and read by the ordinary threads only. Nothing here decides anything.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod delivery;
+mod record;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,6 +15,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use vrrp_ebpf::time::Timestamp;
 
+pub use delivery::{HookRun, HookRuns, Mails, Posts};
+pub use record::{GroupRecord, InstanceRecord, Loads, PastTransition, Realtime, RxPathNote, StaticRecord};
+
+use self::delivery::before_now;
 use super::events::{Event, Events, What};
 use super::host::reception::ReceptionFault;
 use super::process::preflight::Disabled;
@@ -19,11 +26,9 @@ use super::queue::Lack;
 use super::reload::{Cause, Stale};
 use super::steering::Steerings;
 use crate::config::{Change, Config};
-use crate::driver::RxPath;
 use crate::driver::clock;
 use crate::driver::netlink::removed_by::RemovedBy;
 use crate::driver::probe::check::ProbeResult;
-use crate::driver::process::Run;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
 
 /// Transitions kept per instance.
@@ -71,145 +76,6 @@ pub struct Inner {
     pub hook_runs: HookRuns,
     /// Orders of operators that are in force.
     pub steerings: Steerings,
-}
-
-/// Static addresses, routes and rules.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct StaticRecord {
-    /// Objects that could not be set.
-    pub lacks: Vec<Lack>,
-    /// Another process keeps removing routes and rules, and they are not set again.
-    pub is_abandoned: bool,
-}
-
-/// Finished runs of hooks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HookRuns {
-    pub succeeded: u64,
-    pub failed: u64,
-}
-
-/// Counts of one webhook's changes.
-#[derive(Clone, Debug, Default)]
-pub struct Posts {
-    pub waiting: u64,
-    pub sent: u64,
-    /// Given up.
-    pub failed: u64,
-    /// Not sent, because a later change of the same instance or group came first.
-    pub superseded: u64,
-    /// Dropped because the queue was full.
-    pub lost: u64,
-    /// Failed attempts.
-    pub refusals: u64,
-    /// HTTP status of the latest attempt; `None` if there was no answer.
-    pub status: Option<u16>,
-    /// Time and reason of the latest failed attempt.
-    pub failure: Option<(SystemTime, String)>,
-}
-
-/// Counts of mails about changes.
-#[derive(Clone, Debug, Default)]
-pub struct Mails {
-    pub waiting: u64,
-    pub sent: u64,
-    /// Given up after the last attempt.
-    pub failed: u64,
-    /// Dropped because the queue was full.
-    pub lost: u64,
-    /// Time and reason of the latest mail that was given up.
-    pub failure: Option<(SystemTime, String)>,
-}
-
-/// Loads of the configuration file.
-#[derive(Clone, Debug, Default)]
-pub struct Loads {
-    /// When the configuration in use was read; the start of the daemon if it was not reloaded.
-    pub at: Option<SystemTime>,
-    pub reloaded: u64,
-    pub refused: u64,
-    /// Set while the file is not in use: it was refused, or its reload was undone.
-    pub stale: Option<Stale>,
-    /// When the reload is undone unless it is kept.
-    pub keep_by: Option<SystemTime>,
-}
-
-impl HookRun {
-    /// A run that has just ended.
-    pub fn ended(state: &'static str, run: Run, printed: Option<String>) -> Self {
-        Self { state, run, printed, at: before_now(run.lasted) }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct InstanceRecord {
-    /// Transitions of earlier runs, latest last.
-    pub earlier: Vec<Arc<Event>>,
-    /// Latest last.
-    pub history: VecDeque<PastTransition>,
-    /// Wall-clock time of the latest transition, that of an earlier daemon included.
-    pub since: Option<SystemTime>,
-    /// The latest run of each hook, by its keyword.
-    pub hooks: BTreeMap<&'static str, HookRun>,
-    /// Lower master heard last while master.
-    pub contest: Option<IpAddr>,
-    /// The process that last removed something of it, if known.
-    pub removed_by: Option<RemovedBy>,
-    /// Objects that it could not set, as master, and retries.
-    pub lacks: Box<[Lack]>,
-    /// Another process keeps removing routes and rules, and they are not set again.
-    pub is_abandoned: bool,
-    /// Time and errno of the latest failed send.
-    pub send_failure: Option<(Timestamp, i32)>,
-    /// Its reception fault.
-    pub reception_fault: Option<ReceptionFault>,
-    /// Rows of metrics that were once served, here or by the daemon before, and stay although they may be 0.
-    pub kept_rows: BTreeSet<String>,
-    /// Times that it became master, and that it ceased to be master.
-    pub became_master: u64,
-    pub released_master: u64,
-}
-
-/// A sync group.
-#[derive(Clone, Debug, Default)]
-pub struct GroupRecord {
-    /// Wall-clock time of the latest transition.
-    pub since: Option<SystemTime>,
-    /// The latest run of each hook, by its keyword.
-    pub hooks: BTreeMap<&'static str, HookRun>,
-}
-
-/// A transition and its wall-clock time.
-#[derive(Clone, Copy, Debug)]
-pub struct PastTransition {
-    pub transition: Transition,
-    pub at: SystemTime,
-}
-
-#[derive(Clone, Debug)]
-pub struct HookRun {
-    /// The state that the hook was run for, as keepalived writes it.
-    pub state: &'static str,
-    pub run: Run,
-    /// The end of its output, if it failed.
-    pub printed: Option<String>,
-    pub at: SystemTime,
-}
-
-/// The receive path of an interface, and why it is not a better one.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RxPathNote {
-    pub rx_path: RxPath,
-    pub why: String,
-}
-
-/// Outcome of real-time scheduling.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Realtime {
-    pub scheduled: bool,
-    pub memory_locked: bool,
-    /// What is missing, and what that costs; empty if nothing is.
-    pub why: String,
 }
 
 impl History {
@@ -489,13 +355,6 @@ impl History {
     }
 }
 
-impl HookRuns {
-    fn count(&mut self, run: &Run) {
-        let runs = if run.end.is_success() { &mut self.succeeded } else { &mut self.failed };
-        *runs += 1;
-    }
-}
-
 impl Inner {
     pub fn instance(&self, instance: InstanceId) -> Option<&InstanceRecord> {
         self.instances.get(instance.index())
@@ -507,15 +366,10 @@ impl Inner {
     }
 }
 
-fn before_now(ago: Duration) -> SystemTime {
-    let now = SystemTime::now();
-    now.checked_sub(ago).unwrap_or(now)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::process::End;
+    use crate::driver::process::{End, Run};
     use crate::protocol::{Epoch, Priority, Reason};
 
     #[test]

@@ -62,7 +62,10 @@ fn left<T: Clone + PartialEq>(
 }
 
 /// Removes the program and pins of a killed daemon, and pins ours, if there is one, so that it outlives this daemon.
-pub(super) fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path) -> Result<(), PinError> {
+pub(in crate::daemon) fn outlive(
+    program: &mut Result<Program, String>,
+    runtime_dir: &Path,
+) -> Result<(), PinError> {
     let filters = remove_filters(runtime_dir, |_| true).unwrap_or_else(|error| {
         warn!(%error, "cannot remove the tc filter of a killed daemon: remove it with tc(8)");
         0

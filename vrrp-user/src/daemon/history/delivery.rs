@@ -1,0 +1,74 @@
+//! Runs of hooks, and counts of mails and webhooks.
+
+use std::time::{Duration, SystemTime};
+
+use crate::driver::process::Run;
+
+#[derive(Clone, Debug)]
+pub struct HookRun {
+    /// The state that the hook was run for, as keepalived writes it.
+    pub state: &'static str,
+    pub run: Run,
+    /// The end of its output, if it failed.
+    pub printed: Option<String>,
+    pub at: SystemTime,
+}
+
+impl HookRun {
+    /// A run that has just ended.
+    pub fn ended(state: &'static str, run: Run, printed: Option<String>) -> Self {
+        Self { state, run, printed, at: before_now(run.lasted) }
+    }
+}
+
+/// Finished runs of hooks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HookRuns {
+    pub succeeded: u64,
+    pub failed: u64,
+}
+
+impl HookRuns {
+    pub(super) fn count(&mut self, run: &Run) {
+        let runs = if run.end.is_success() { &mut self.succeeded } else { &mut self.failed };
+        *runs += 1;
+    }
+}
+
+/// Counts of one webhook's changes.
+#[derive(Clone, Debug, Default)]
+pub struct Posts {
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Not sent, because a later change of the same instance or group came first.
+    pub superseded: u64,
+    /// Dropped because the queue was full.
+    pub lost: u64,
+    /// Failed attempts.
+    pub refusals: u64,
+    /// HTTP status of the latest attempt; `None` if there was no answer.
+    pub status: Option<u16>,
+    /// Time and reason of the latest failed attempt.
+    pub failure: Option<(SystemTime, String)>,
+}
+
+/// Counts of mails about changes.
+#[derive(Clone, Debug, Default)]
+pub struct Mails {
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up after the last attempt.
+    pub failed: u64,
+    /// Dropped because the queue was full.
+    pub lost: u64,
+    /// Time and reason of the latest mail that was given up.
+    pub failure: Option<(SystemTime, String)>,
+}
+
+/// The time by the wall clock that was so long ago.
+pub(super) fn before_now(ago: Duration) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(ago).unwrap_or(now)
+}

@@ -1,0 +1,114 @@
+//! Peers of an instance, as their records in the maps have them.
+
+use std::time::Duration;
+
+use vrrp_ebpf::map::{Counter, Counters, Peer as PeerEntry};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::address::narrow;
+use vrrp_ebpf::wire::{Family, Reject};
+
+use crate::config::InstanceSettings;
+use crate::daemon::auth::Ledger;
+use crate::protocol::{Auth, Interval, Priority, Version, master_down_interval};
+
+/// A peer that was silent for this many of its intervals is no longer master.
+pub(super) const PATIENCE: u32 = 4;
+
+/// Shortest time for which findings about adverts last: the interval of others may be longer than ours.
+const LASTS: Duration = Duration::from_secs(10);
+
+/// The word of a family in status and metrics.
+pub(crate) fn family(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    }
+}
+
+/// A peer's address as text.
+pub(crate) fn source(peer: &PeerEntry, family: Family) -> String {
+    let [a, b, c, d, ..] = peer.source;
+    match family {
+        Family::V4 => std::net::Ipv4Addr::new(a, b, c, d).to_string(),
+        Family::V6 => std::net::Ipv6Addr::from(peer.source).to_string(),
+    }
+}
+
+/// Valid adverts of others, including those that were lost afterwards.
+pub(crate) fn received(counters: &Counters) -> u64 {
+    let heard = [Counter::Steady, Counter::Event, Counter::RingFull].map(|word| counters.counter(word));
+    // The daemon refuses these after the program has let them through.
+    let refused =
+        [Reject::AuthMalformed, Reject::AuthKey, Reject::AuthHmac, Reject::AuthStale, Reject::AuthReplay];
+    let refused = refused.map(|word| counters.reject(word));
+    heard.iter().sum::<u64>().saturating_sub(refused.iter().sum())
+}
+
+pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
+    let version = if peer.version == 2 { Version::V2 } else { Version::V3 };
+    Interval::from_wire(peer.interval, version).map(Interval::duration)
+}
+
+/// The interval that master_down_interval is made of: the master's in version 3, else its own.
+pub(crate) fn master_interval(settings: &InstanceSettings, master: Option<&PeerEntry>) -> Interval {
+    let learned = master.filter(|_| settings.version == Version::V3);
+    let learned = learned.and_then(interval).and_then(|it| Interval::new(it, settings.version).ok());
+    learned.unwrap_or(settings.advert_interval)
+}
+
+/// master_down_interval of an instance with this effective priority and master.
+pub(crate) fn down_interval(
+    settings: &InstanceSettings,
+    priority: Priority,
+    master: Option<&PeerEntry>,
+) -> Duration {
+    let interval = master_interval(settings, master);
+    master_down_interval(settings.version, priority, interval, settings.down_timer_adverts)
+}
+
+/// The best of the heard peers: the one that a backup obeys once an election has settled.
+pub(crate) fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
+    peers.iter().filter(|peer| is_heard(peer, now)).max_by_key(|peer| (peer.priority, peer.source))
+}
+
+/// Whether the peer is still master, as only masters send adverts.
+pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
+    let silence = now.since(Timestamp::from_nanos(peer.last_seen));
+    peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
+}
+
+/// How far the clock of a peer whose adverts are signed is ahead of ours, in µs.
+pub(crate) fn skew(settings: &InstanceSettings, ledger: Option<&Ledger>, peer: &PeerEntry) -> Option<i64> {
+    let source = narrow(settings.family, peer.source);
+    let ledger = ledger.filter(|_| matches!(settings.auth, Auth::Hmac(_)))?;
+    ledger.notes().find(|note| note.mark.source == source)?.skew
+}
+
+/// Skew in seconds, for display.
+pub(crate) fn skew_seconds(micros: i64) -> f64 {
+    Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
+}
+
+/// For how long a finding about adverts lasts: a refusal, or a failure to send.
+pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
+    (settings.advert_interval.duration() * PATIENCE).max(LASTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_master_is_the_best_peer_that_is_heard() {
+        let peer = |source, priority, last_seen| {
+            let mut peer = PeerEntry { priority, last_seen, interval: 100, version: 3, ..PeerEntry::FREE };
+            peer.source[0] = source;
+            peer
+        };
+        let second = 1_000_000_000;
+        let now = Timestamp::from_nanos(100 * second);
+        let peers = [peer(1, 200, 95 * second), peer(2, 100, 99 * second), peer(3, 100, 99 * second)];
+        assert_eq!(master(&peers, now).map(|peer| peer.source[0]), Some(3));
+        assert!(master(&[peer(1, 0, 100 * second)], now).is_none());
+    }
+}
