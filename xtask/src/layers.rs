@@ -8,7 +8,8 @@
 //! ```
 //! The check searches the sources for paths that begin with `crate::` or `vrrp_ebpf::`; comments do not count.
 //! vrrp-user calls the packages vrrp-proto and vrrp-conf `crate::protocol` and `crate::config`. Their lists of
-//! dependencies are closed; the check compares them with cargo's tree. It also counts the crates of the daemon.
+//! dependencies are closed; the check compares them with cargo's tree. It also finds circles of imports, see
+//! [`circles`], and counts the crates of the daemon.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo::{cargo, root, show};
+use crate::circles;
 
 /// A module or package, and the modules it may use.
 struct Layer {
@@ -82,7 +84,7 @@ const LAYERS: [Layer; 11] = [
     Layer {
         name: "engine",
         sources: "vrrp-user/src/daemon/engine",
-        own: &["protocol", "driver", "daemon"],
+        own: &["protocol", "config", "driver", "daemon"],
         shared: SHARED,
         never: &["std::fs::", "std::process::", "tokio::", "tracing::"],
     },
@@ -154,6 +156,9 @@ pub(crate) fn check() -> Result<()> {
         );
     }
     println!("layers: all dependencies point one way");
+    let circles = circles::faults(&root()?)?;
+    ensure!(circles.is_empty(), "{}", circles.join("\n"));
+    println!("layers: no circle of imports goes far");
     let services = format!("--features={}", SERVICES.join(","));
     let crates: BTreeSet<_> = tree(DAEMON, &["--no-default-features", &services])?
         .into_iter()
@@ -237,7 +242,7 @@ fn tree(package: &str, more: &[&str]) -> Result<Vec<Package>> {
     Ok(packages.collect())
 }
 
-fn without_comment(line: &str) -> &str {
+pub(crate) fn without_comment(line: &str) -> &str {
     line.split("//").next().unwrap_or_default()
 }
 
@@ -263,7 +268,7 @@ fn named(code: &str, prefix: &str) -> Vec<(usize, String)> {
 }
 
 /// Parts of a brace list up to its end, split at commas that are not in inner braces.
-fn outermost(list: &str) -> Vec<&str> {
+pub(crate) fn outermost(list: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     let mut start = 0;
     let mut parts = Vec::new();
@@ -297,7 +302,7 @@ fn at_start_of_path(code: &str, at: usize) -> bool {
 }
 
 /// The file, or all sources below the directory.
-fn files(sources: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(sources: &Path) -> Result<Vec<PathBuf>> {
     if sources.is_file() {
         return Ok(vec![sources.to_owned()]);
     }

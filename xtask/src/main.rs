@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod cargo;
+mod circles;
 mod dist;
 mod docs;
 mod guests;

@@ -2,7 +2,7 @@
 //!
 //! Width: 120 characters, apart from tables, code blocks, and lines of a single long word, such as an address.
 //! Words: those of [`UNWANTED`] hide the subject of a sentence; quoted ones do not count. Heads: the first line of a
-//! source file is a noun phrase, so that an index of modules can be read.
+//! source file is a noun phrase, so that an index of modules can be read. Length: 500 lines for a source file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::root;
 
 const WIDTH: usize = 120;
+
+/// Most lines of a source file; a longer one has two subjects.
+const LENGTH: usize = 500;
 
 /// Each has a plain word that names the thing: "no router", "another process", "again", "the log reports".
 const UNWANTED: [&str; 8] =
@@ -77,6 +80,10 @@ fn source(text: &str) -> Vec<(usize, String)> {
     if let Some(word) = head.and_then(|head| head.split(' ').next()).filter(|word| CLAUSES.contains(word)) {
         found.push((1, format!("the head begins with `{word}`; write a noun phrase")));
     }
+    let length = text.lines().count();
+    if length > LENGTH {
+        found.push((LENGTH + 1, format!("{length} lines; at most {LENGTH}: split the file by subject")));
+    }
     for (line, number) in text.lines().zip(1..) {
         let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
         found.extend(words(comment).map(|what| (number, what)));
@@ -141,6 +148,12 @@ mod tests {
         let text = "Nobody answers.\nThe user `nobody` and \"is told\".\nThe log is told.\n";
         assert_eq!(places(markdown(text)), [1, 3]);
         assert_eq!(places(source("//! Maps.\nfn anew() {}\n// Set anew.\n")), [3]);
+    }
+
+    #[test]
+    fn long_files_are_found() {
+        assert!(source(&"let a = 1;\n".repeat(LENGTH)).is_empty());
+        assert_eq!(places(source(&"let a = 1;\n".repeat(LENGTH + 1))), [LENGTH + 1]);
     }
 
     #[test]

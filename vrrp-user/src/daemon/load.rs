@@ -1,6 +1,7 @@
 //! Configuration that can be used on this host.
 //!
-//! Enters: a reader and the file. Leaves: the configuration with its interfaces found, or the findings. Absent: its use.
+//! Enters: a reader and the file. Leaves: the configuration with its interfaces found, or why there is none. Absent:
+//! the use of it.
 
 use std::sync::Arc;
 

@@ -19,6 +19,7 @@ mod local;
 mod mld_rewrite;
 mod occupant;
 mod orphan;
+mod outlive;
 pub mod pin;
 mod pod;
 pub mod program;

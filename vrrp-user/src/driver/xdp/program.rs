@@ -5,15 +5,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, include_bytes_aligned};
 use nix::net::if_::if_nametoindex;
 use vrrp_ebpf::map::{
@@ -23,7 +20,7 @@ use vrrp_ebpf::map::{
 use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
 use super::capabilities::{self, Capability};
 use super::card::Card;
-use super::entry::{Entries, Entry, xdp};
+use super::entry::{Entries, Entry};
 use super::hook::Hook;
 use super::link::Link;
 use super::load_error::LoadError;
@@ -31,11 +28,10 @@ use super::loader::loader;
 use super::local::LOCALS_MAX;
 use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
-use super::pin::{self, PinError, Pins};
+use super::pin::{self, Pins};
 use super::pod::{Key, Known, Leased, Local, Place, Sender};
 use super::ring::{self, Ring};
 use super::unmapped::{Unmapped, second};
-use crate::driver::RxPath;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
@@ -73,12 +69,12 @@ pub struct Program {
     events: Option<MapData>,
     /// All maps by name, for pinning.
     pub(super) all: Vec<(String, MapData)>,
-    pins: Option<Pins>,
+    pub(super) pins: Option<Pins>,
     /// Owner of its filters.
     owner: Name,
-    keeps_pins: bool,
-    claim: Option<Claim>,
-    links: HashMap<u32, Link>,
+    pub(super) keeps_pins: bool,
+    pub(super) claim: Option<Claim>,
+    pub(super) links: HashMap<u32, Link>,
     /// See [`super::mld_rewrite`].
     pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
     pub(super) mld_rewrites: HashMap<u32, MldRewrite>,
@@ -230,7 +226,7 @@ impl Program {
         Ok(attached)
     }
 
-    fn ground(&self, ifindex: u32) -> Ground {
+    pub(super) fn ground(&self, ifindex: u32) -> Ground {
         let keeps_pins = self.keeps_pins;
         match Card::of(ifindex) {
             Ok(card) => Ground::of(&card, keeps_pins),
@@ -260,113 +256,6 @@ impl Program {
             Link::Filter(filter) => Hook::of_filter(*filter).ok(),
             Link::Xdp(_) | Link::Tcx(_) => None,
         }
-    }
-
-    /// Pins the maps now, and links when attached. No pins may exist yet; see [`Pins::clear`].
-    ///
-    /// # Errors
-    /// A map could not be pinned; nothing is pinned then.
-    pub fn pin(&mut self, pins: Pins) -> Result<(), PinError> {
-        if let Err(error) = self.all.iter().try_for_each(|(name, map)| pins.pin_map(name, map)) {
-            // The refusal is the error to report.
-            let _ = pins.clear();
-            return Err(error);
-        }
-        self.claim = Claim::on(pins.owner()).ok();
-        self.pins = Some(pins);
-        Ok(())
-    }
-
-    /// Replaces the program of another daemon that has handed over. If `mode` puts XDP first, takes its XDP links
-    /// of `wanted` interfaces in one step each. Detaches its program from all others, and pins again what it had
-    /// pinned. Returns the interfaces whose hook it has taken, with their paths, and the first failure to remove
-    /// or pin something.
-    pub fn follow(
-        &mut self,
-        pins: Pins,
-        mode: Mode,
-        wanted: impl Fn(u32) -> bool,
-    ) -> (Vec<(u32, RxPath)>, Result<(), PinError>) {
-        let mut taken = Vec::new();
-        let outcome = self.succeed(pins, mode, wanted, &mut taken);
-        (taken, outcome)
-    }
-
-    fn succeed(
-        &mut self,
-        pins: Pins,
-        mode: Mode,
-        wanted: impl Fn(u32) -> bool,
-        taken: &mut Vec<(u32, RxPath)>,
-    ) -> Result<(), PinError> {
-        for (ifindex, path) in pins.links()?.into_iter().filter(|(ifindex, _)| wanted(*ifindex)) {
-            let Some(rx_path) = self.ground(ifindex).xdp_first(mode) else { continue };
-            // A tcx link runs beside ours, and is removed with the rest.
-            let Ok(Ok(link)) = PinnedLink::from_pin(&path).map(|it| XdpLink::try_from(FdLink::from(it)))
-            else {
-                continue;
-            };
-            let Ok(loaded) = self.entries.ensure(&mut self.ebpf, Entry::Xdp) else { break };
-            let replaced = xdp(&mut self.ebpf, loaded.name)
-                .and_then(|program| program.attach_to_link(link).and_then(|id| program.take_link(id)));
-            if let Ok(link) = replaced
-                && fs::remove_file(&path).is_ok()
-            {
-                self.detach(ifindex);
-                self.links.insert(ifindex, Link::Xdp(link));
-                taken.push((ifindex, rx_path));
-            }
-        }
-        pins.clear()?;
-        self.pin(pins)?;
-        let Self { pins: Some(pins), links, .. } = self else { return Ok(()) };
-        let mut outcome = Ok(());
-        for (ifindex, link) in std::mem::take(links) {
-            match link.pin(ifindex, pins) {
-                Ok(pinned) => drop(links.insert(ifindex, pinned)),
-                Err(error) => outcome = outcome.and(Err(error)),
-            }
-        }
-        outcome
-    }
-
-    /// Whether it stays attached to the interface when the daemon is killed.
-    pub fn outlives(&self, ifindex: u32) -> bool {
-        self.links.get(&ifindex).is_some_and(Link::outlives)
-    }
-
-    /// Its tc filters, which stay until they are removed.
-    pub fn filters(&self) -> Vec<Filter> {
-        let filters = self.links.values().filter_map(|link| match link {
-            Link::Filter(filter) => Some(*filter),
-            Link::Xdp(_) | Link::Tcx(_) | Link::Pinned(_) => None,
-        });
-        let mut all: Vec<Filter> = filters.collect();
-        all.sort_unstable();
-        all
-    }
-
-    /// Whether pinned links outlive every process of the daemon.
-    pub fn keeps_pins(&self) -> bool {
-        self.keeps_pins
-    }
-
-    /// All pins, followed by their folders.
-    pub fn pinned(&self) -> Vec<PathBuf> {
-        let Some(pins) = &self.pins else { return Vec::new() };
-        let links = self.links.values().filter_map(|link| match link {
-            Link::Pinned(path) => Some(path.clone()),
-            Link::Xdp(_) | Link::Tcx(_) | Link::Filter(_) => None,
-        });
-        let maps = self.all.iter().map(|(name, _)| pins.folder().join(name));
-        let mut all: Vec<PathBuf> = links.collect();
-        all.sort_unstable();
-        all.into_iter().chain(maps).chain(pins.folder().ancestors().take(2).map(PathBuf::from)).collect()
-    }
-
-    /// Its pins, if any.
-    pub fn pins(&self) -> Option<&Pins> {
-        self.pins.as_ref()
     }
 
     /// Assigns adverts of `key` to `slot`, whose rules must already be written.
