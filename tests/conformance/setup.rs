@@ -110,7 +110,8 @@ impl Bench {
 
     /// Applies other settings.
     pub(crate) fn configure(&mut self, settings: ElectionSettings) -> Vec<String> {
-        let has_new_addresses = settings.advertised != self.instance().settings().advertised;
+        let old = &self.instance().settings().advertised;
+        let has_new_addresses = !settings.advertised.iter().all(|address| old.contains(address));
         self.router.configure(ID, settings, has_new_addresses, &[], self.now);
         self.router.handle_timeout(self.now);
         self.drain()
