@@ -82,8 +82,8 @@ fn excess_words_after_a_static_item_are_named_once() {
             .to_owned()
             + &file("");
     let loaded = parse("t", &text).unwrap();
-    let told: Vec<u32> = loaded.diagnostics.iter().map(|it| it.line).collect();
-    assert_eq!(told, [1, 8], "{:?}", loaded.diagnostics);
+    let reported: Vec<u32> = loaded.diagnostics.iter().map(|it| it.line).collect();
+    assert_eq!(reported, [1, 8], "{:?}", loaded.diagnostics);
     assert_eq!(loaded.config.statics.rules.len(), 1);
     assert_eq!(&*loaded.config.statics.addresses[0].0, "eth1");
 }

@@ -83,7 +83,7 @@ fn what_means_the_same_is_no_change() {
 }
 
 #[test]
-fn each_change_is_told_with_its_place() {
+fn each_change_is_reported_with_its_place() {
     for (from, to, expected) in [
         ("priority 110", "priority 90", "vrrpx.conf:17: web  priority 110 → 90"),
         ("    priority 110\n", "", "web  priority 110 → 100"),
@@ -116,9 +116,12 @@ fn each_change_is_told_with_its_place() {
             "vrrpx.conf:46: static_routes  + 198.51.100.0/25 via 192.0.2.1 dev eth0",
         ),
     ] {
-        let told = changes(&[(from, to)]);
-        assert!(told.contains(&expected.to_owned()), "{from} → {to}: {told:#?}");
-        assert!(!told.iter().any(|line| line.contains("secret") || line.contains("hidden")), "{told:#?}");
+        let reported = changes(&[(from, to)]);
+        assert!(reported.contains(&expected.to_owned()), "{from} → {to}: {reported:#?}");
+        assert!(
+            !reported.iter().any(|line| line.contains("secret") || line.contains("hidden")),
+            "{reported:#?}"
+        );
     }
 }
 

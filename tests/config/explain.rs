@@ -66,8 +66,11 @@ fn traps_that_cannot_be_intended_are_warnings_of_a_check() {
     let traps = |text: &str| -> Vec<String> {
         parse("t", text).unwrap().traps().iter().map(ToString::to_string).collect()
     };
-    let told = traps(&instance("track_script {\nup weight -1\n}"));
-    assert!(told.len() == 1 && told[0].contains(": warning: `up` moves the priority"), "{told:?}");
+    let reported = traps(&instance("track_script {\nup weight -1\n}"));
+    assert!(
+        reported.len() == 1 && reported[0].contains(": warning: `up` moves the priority"),
+        "{reported:?}"
+    );
     assert_eq!(traps(&instance("track_script {\nup weight -20\n}")), [""; 0]);
 }
 
@@ -81,10 +84,10 @@ fn traps_are_reported_only_where_they_are() {
         ("track_script {\nup weight 1\n}", "can never change the master", "track_script {\nup weight 3\n}"),
     ];
     for (trap, words, sound) in rows {
-        let told = findings(&instance(trap));
-        assert!(told.iter().any(|message| message.contains(words)), "{trap}: {told:?}");
-        let told = findings(&instance(sound));
-        assert!(!told.iter().any(|message| message.contains(words)), "{sound}: {told:?}");
+        let reported = findings(&instance(trap));
+        assert!(reported.iter().any(|message| message.contains(words)), "{trap}: {reported:?}");
+        let reported = findings(&instance(sound));
+        assert!(!reported.iter().any(|message| message.contains(words)), "{sound}: {reported:?}");
     }
     let pause = "global_defs {\nvrrp_garp_interval 0\n}\n";
     assert!(findings(&(pause.to_owned() + &instance(""))).iter().any(|it| it.contains("means no pause")));

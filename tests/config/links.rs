@@ -33,8 +33,8 @@ fn delays_are_limited_by_the_instances_intervals() {
         let loaded = parse("t", &file(line, more)).unwrap_or_else(|findings| panic!("{line}: {findings:?}"));
         let found: Vec<LinkDelays> = loaded.config.link_delays.iter().map(|(_, delays)| *delays).collect();
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{line} {more}");
-        let told = loaded.diagnostics.iter().any(|it| it.message.contains("is cut to"));
-        assert_eq!(told, is_cut, "{line} {more}: {:?}", loaded.diagnostics);
+        let reported = loaded.diagnostics.iter().any(|it| it.message.contains("is cut to"));
+        assert_eq!(reported, is_cut, "{line} {more}: {:?}", loaded.diagnostics);
     }
 }
 
@@ -88,7 +88,8 @@ fn unicast_may_go_without_an_interface() {
     assert_eq!(loaded.diagnostics, []);
     for lines in ["", "unicast_peer {\n192.0.2.8\n}", &format!("{unicast}\nuse_vmac")] {
         let findings = parse("t", &without(lines)).unwrap_err();
-        let is_told = findings.iter().any(|it| it.message == "vrrp_instance `a` has no usable `interface`");
-        assert!(is_told, "{lines}: {findings:?}");
+        let is_reported =
+            findings.iter().any(|it| it.message == "vrrp_instance `a` has no usable `interface`");
+        assert!(is_reported, "{lines}: {findings:?}");
     }
 }

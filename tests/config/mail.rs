@@ -87,8 +87,9 @@ fn incomplete_mail_settings_send_nothing_and_are_reported() {
     ] {
         let (findings, _) = read(globals, line);
         let mut lines = findings.iter().filter_map(|finding| finding.lines().next());
-        let told = if expected.is_empty() { findings.is_empty() } else { lines.any(|line| line == expected) };
-        assert!(told, "{globals:?} {line:?}: {findings:?}");
+        let reported =
+            if expected.is_empty() { findings.is_empty() } else { lines.any(|line| line == expected) };
+        assert!(reported, "{globals:?} {line:?}: {findings:?}");
     }
 }
 

@@ -117,11 +117,11 @@ fn rules_without_a_preference_get_one_and_a_warning() {
     let preferences = |rules: &[Rule]| -> Vec<u32> { rules.iter().map(|rule| rule.preference).collect() };
     assert_eq!(preferences(&loaded.config.statics.rules), [16384]);
     assert_eq!(preferences(&loaded.config.instances[0].settings.rules), [16383, 16384, 16382]);
-    let told: Vec<_> = loaded.diagnostics.iter().map(|it| (it.line, &*it.message)).collect();
+    let reported: Vec<_> = loaded.diagnostics.iter().map(|it| (it.line, &*it.message)).collect();
     let message = |number| format!("without `preference` the rule gets {number}, as with keepalived");
     let expected =
         [(2, 16384), (9, 16383), (10, 16384), (11, 16382)].map(|(line, number)| (line, message(number)));
-    assert!(told.into_iter().eq(expected.iter().map(|(line, text)| (*line, &**text))), "{expected:?}");
+    assert!(reported.into_iter().eq(expected.iter().map(|(line, text)| (*line, &**text))), "{expected:?}");
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn groups_and_delays_come_from_the_globals_unless_an_instance_has_its_own() {
 
 #[test]
 fn a_group_that_is_not_multicast_is_refused_with_its_place() {
-    for (text, told) in [
+    for (text, reported) in [
         (
             "global_defs {\nvrrp_mcast_group4 192.0.2.1\n}",
             "t:2:19: error: `vrrp_mcast_group4` needs a multicast address, not 192.0.2.1",
@@ -253,7 +253,7 @@ fn a_group_that_is_not_multicast_is_refused_with_its_place() {
         ),
     ] {
         let found = parse("t", text).unwrap_err();
-        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [reported]);
     }
 }
 

@@ -83,10 +83,10 @@ fn mistakes_are_reported_with_their_place_and_without_secrets() {
     }
     let Loaded { diagnostics, .. } =
         parse("t", &text("notify_webhook http://h.example/ header \"A: SECRET\"", "", "")).unwrap();
-    let told: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    let reported: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     assert!(
-        told.concat().contains("headers are sent unencrypted") && !told.concat().contains("SECRET"),
-        "{told:?}"
+        reported.concat().contains("headers are sent unencrypted") && !reported.concat().contains("SECRET"),
+        "{reported:?}"
     );
 }
 
@@ -145,10 +145,10 @@ fn a_template_is_read_with_the_configuration() {
     );
     let (_folder, loaded) = Beside::load("{\"content\":\n \"${nam}\"}");
     let findings = loaded.unwrap_err();
-    let told = findings[0].to_string();
+    let reported = findings[0].to_string();
     assert!(
-        told.contains("t.conf:2:44: error:") && told.contains("line 2: unknown field `${nam}`"),
-        "{told}"
+        reported.contains("t.conf:2:44: error:") && reported.contains("line 2: unknown field `${nam}`"),
+        "{reported}"
     );
-    assert!(told.contains("did you mean `name`?"), "{told}");
+    assert!(reported.contains("did you mean `name`?"), "{reported}");
 }

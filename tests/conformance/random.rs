@@ -258,7 +258,7 @@ impl Account {
         let groups: Vec<GroupSettings> = groups.filter(|group| !group.members.is_empty()).collect();
         let before = std::mem::take(&mut self.groups);
         for (old, id) in router.regroup(groups).into_iter().zip((0..).map(GroupId)) {
-            self.groups.extend(old.and_then(|old| before.get(&old)).map(|told| (id, *told)));
+            self.groups.extend(old.and_then(|old| before.get(&old)).map(|reported| (id, *reported)));
         }
         for (id, settings) in known {
             router.configure(id, settings, false, &[], now);
@@ -283,8 +283,8 @@ impl Account {
                 let members = router.instances().iter().filter(|it| it.group() == Some(group.id()));
                 members.filter(has_joined)
             };
-            let told = self.groups.get(&group.id()).copied().unwrap_or_default();
-            prop_assert_eq!(told.0, group.state());
+            let reported = self.groups.get(&group.id()).copied().unwrap_or_default();
+            prop_assert_eq!(reported.0, group.state());
             prop_assert!(members().all(|member| member.state() == group.state()));
             prop_assert!(members().count() == 0 || members().any(|member| !member.is_ready()));
         }

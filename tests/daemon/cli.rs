@@ -161,9 +161,9 @@ fn findings_about_this_host_count_if_asked_for() {
         "vrrp_instance a {\ninterface gone0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
     std::fs::write(&file, text).unwrap();
     let check = |options: &[&str]| vrrpx(&[&["check"], options, &[file.to_str().unwrap()]].concat());
-    let told = check(&["--host"]);
-    assert_eq!(told.status.code(), Some(0));
-    assert!(stderr(&told).contains("warning: on this host: vrrp_instance a: interface gone0 not found"));
+    let reported = check(&["--host"]);
+    assert_eq!(reported.status.code(), Some(0));
+    assert!(stderr(&reported).contains("warning: on this host: vrrp_instance a: interface gone0 not found"));
     assert_eq!(check(&["--host", "--strict"]).status.code(), Some(4));
 }
 

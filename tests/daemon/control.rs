@@ -164,7 +164,7 @@ fn vrrpx(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 /// The latest orders for the first instance that the engine would get.
-fn told(inputs: &Queue<Input>) -> Option<SteeringOrder> {
+fn reported(inputs: &Queue<Input>) -> Option<SteeringOrder> {
     let mut latest = None;
     while let Some(input) = inputs.pop() {
         if let Input::Event(Event::Steer(orders)) = input {
@@ -175,13 +175,13 @@ fn told(inputs: &Queue<Input>) -> Option<SteeringOrder> {
 }
 
 #[test]
-fn an_order_is_kept_shown_and_told_to_the_engine() {
+fn an_order_is_kept_shown_and_reported_to_the_engine() {
     let folder = Folder::new();
     with_desk(&folder, |path, inputs| {
         let output = vrrpx(path, &["priority", "VI_1", "150", "--for", "1h30m", "--reason", "new disk"]);
         let line = String::from_utf8(output.stdout).unwrap();
         assert!(line.starts_with("VI_1: priority 150 instead of 100 until 20"), "{line}");
-        assert_eq!(told(inputs).unwrap().steering.priority, Some(Priority(150)));
+        assert_eq!(reported(inputs).unwrap().steering.priority, Some(Priority(150)));
         let status = control::status(path).unwrap();
         let order = &status.instances[0].steering[0];
         let uid = Uid::current();
@@ -197,7 +197,7 @@ fn an_order_is_kept_shown_and_told_to_the_engine() {
         assert!(events.contains("VI_1: priority 150, by ") && events.contains(": new disk"), "{events}");
 
         assert!(vrrpx(path, &["priority", "VI_1", "reset"]).status.success());
-        assert_eq!(told(inputs).unwrap().steering.priority, None);
+        assert_eq!(reported(inputs).unwrap().steering.priority, None);
         assert!(!path.join("steering.json").exists(), "there are no orders any more");
     });
 }
@@ -243,7 +243,7 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
             assert!(text.contains(error), "{order:?}: {text}");
             assert!(output.stdout.is_empty(), "{order:?}");
         }
-        assert_eq!(told(inputs), None);
+        assert_eq!(reported(inputs), None);
         assert!(!path.join("steering.json").exists());
         let shown = String::from_utf8(vrrpx(path, &["maintenance", "show"]).stdout).unwrap();
         assert_eq!(shown, "no instance is in maintenance\n");
@@ -264,7 +264,7 @@ fn an_order_that_cannot_be_kept_is_not_carried_out() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(text.contains("nothing is changed, because it cannot be kept: "), "{text}");
-        assert_eq!(told(inputs), None);
+        assert_eq!(reported(inputs), None);
         assert!(control::status(path).unwrap().instances[0].steering.is_empty());
     });
 }
@@ -287,7 +287,7 @@ fn the_status_socket_shows_and_takes_no_orders() {
             let answer = ask(&mut client, format!("{order}\n").as_bytes());
             assert!(answer.contains("this socket answers only status and events"), "{order}: {answer}");
         }
-        assert_eq!(told(inputs), None);
+        assert_eq!(reported(inputs), None);
         if !Uid::effective().is_root() {
             return;
         }
@@ -310,7 +310,7 @@ fn the_status_socket_shows_and_takes_no_orders() {
         let denied = nobody(&["maintenance", "on", "--all"]).unwrap();
         let text = String::from_utf8(denied.stderr).unwrap();
         assert!(text.contains("permission denied; be root, or in the group"), "{text}");
-        assert_eq!((denied.status.code(), told(inputs)), (Some(1), None));
+        assert_eq!((denied.status.code(), reported(inputs)), (Some(1), None));
     });
     assert!(!folder.file("status.sock").exists(), "removed at the end");
 }

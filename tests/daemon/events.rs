@@ -39,7 +39,7 @@ fn happens(context: &DaemonContext, count: usize) {
 }
 
 /// All lines of an answer.
-fn told(path: &Path, since: Option<u64>) -> Vec<Line> {
+fn reported(path: &Path, since: Option<u64>) -> Vec<Line> {
     let mut lines = Vec::new();
     control::events(path, since, false, |line, _| {
         lines.push(line.clone());
@@ -65,16 +65,16 @@ fn next(client: &mut BufReader<UnixStream>) -> Option<Line> {
 fn events_after_a_number_are_replayed_and_gaps_are_reported() {
     with_daemon(|path, context| {
         let base = context.history.events.latest();
-        assert_eq!(told(path, None), [Line::Events { latest: base }, Line::End { latest: base }]);
+        assert_eq!(reported(path, None), [Line::Events { latest: base }, Line::End { latest: base }]);
         happens(context, 3);
         let latest = base + 3;
-        let lines = told(path, Some(base + 1));
+        let lines = reported(path, Some(base + 1));
         assert_eq!(lines[0], Line::Events { latest });
         assert!(matches!(&lines[1], Line::Event(event) if event.seq == base + 2), "{lines:?}");
         assert!(matches!(&lines[2], Line::Event(event) if event.seq == latest), "{lines:?}");
         assert_eq!(lines[3..], [Line::End { latest }]);
         happens(context, KEPT);
-        let lines = told(path, Some(latest - 1));
+        let lines = reported(path, Some(latest - 1));
         let Line::Gap(gap) = &lines[1] else { panic!("{:?}", &lines[..3]) };
         assert_eq!((gap.from, gap.until, gap.lost), (latest, latest + 1, Some(1)));
         assert_eq!(lines.len(), KEPT + 3);
@@ -122,7 +122,7 @@ fn a_follower_that_does_not_read_is_dropped_with_a_last_line() {
         let Some(Line::Event(last)) = lines.last() else { panic!("no event") };
         assert!(lines.len() < KEPT / 2, "all was buffered");
         assert_eq!(why, format!("the client has read nothing for 5s; continue after {}", last.seq));
-        let rest = told(path, Some(last.seq));
+        let rest = reported(path, Some(last.seq));
         assert_eq!(lines.len() + rest.len() - 2, KEPT / 2, "the rest can be requested");
     });
 }

@@ -217,9 +217,9 @@ async fn nothing_can_be_changed() {
 async fn events_come_with_their_numbers_and_go_on_after_one() {
     let context = filled();
     let events = &context.history.events;
-    let told = |name: &str| events.push(What::Abandoned { instance: name.to_owned() });
-    told("first");
-    told("second");
+    let reported = |name: &str| events.push(What::Abandoned { instance: name.to_owned() });
+    reported("first");
+    reported("second");
     let server = Server::of(Arc::clone(&context)).await;
     let mut stream = server.follow("").await;
     assert_eq!(next(&mut stream).await, "HTTP/1.1 200 OK");
@@ -233,7 +233,7 @@ async fn events_come_with_their_numbers_and_go_on_after_one() {
     assert_eq!((event["seq"].as_u64(), &event["instance"]), (Some(number), &"first".into()));
     assert_eq!(next(&mut stream).await, format!("id: {}", number + 1));
     assert_eq!(data(&next(&mut stream).await)["instance"], "second");
-    told("third");
+    reported("third");
     assert_eq!(next(&mut stream).await, format!("id: {}", number + 2));
     assert_eq!(data(&next(&mut stream).await)["instance"], "third");
 

@@ -441,7 +441,7 @@ fn the_handbook_names_every_metric() {
     let (_, text) = text.split_once("\n## Metrics\n").unwrap();
     let text = text.split("\n## ").next().unwrap();
     let cells = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     let mut latest = String::new();
     for name in cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
         // "…_sent_total" ends like the name before it begins.
@@ -450,16 +450,16 @@ fn the_handbook_names_every_metric() {
             None => name.to_owned(),
         };
         latest.clone_from(&name);
-        told.insert(name);
+        reported.insert(name);
     }
-    let told = told.into_iter().filter(|name| !name.starts_with("Vrrpx"));
+    let reported = reported.into_iter().filter(|name| !name.starts_with("Vrrpx"));
     let mut served = BTreeSet::new();
     for render in [render, render_keepalived] {
         let text = render(&filled(), Format::Text).unwrap();
         let heads = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
         served.extend(heads.map(str::to_owned));
     }
-    assert_eq!(told.collect::<BTreeSet<_>>(), served);
+    assert_eq!(reported.collect::<BTreeSet<_>>(), served);
 }
 
 #[test]

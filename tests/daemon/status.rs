@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vrrp_ebpf::wire::Reject;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_user::daemon::process::preflight::Disabled;
-use vrrp_user::daemon::status::{Instance, Status, Verdict, View, overview, table};
+use vrrp_user::daemon::status::{Instance, Status, StatusVerdict, View, overview, table};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::InstanceId;
 
@@ -100,7 +100,7 @@ fn the_overview_has_80_columns_and_says_why() {
         assert!(words.contains(expected), "{expected}:\n{text}");
     }
     assert!(!text.contains('\x1b') && !text.contains("realtime") && !text.contains("pending"), "{text}");
-    assert_eq!(status.verdict(), Verdict::Look);
+    assert_eq!(status.verdict(), StatusVerdict::Look);
     let coloured = overview(&status, View { colours: true, ..View::default() });
     assert!(coloured.contains("\x1b[33m!\x1b[0m VI_1: "), "{coloured}");
 }
@@ -123,7 +123,7 @@ fn many_instances_are_counted_and_those_with_a_problem_shown() {
     assert!(text.contains("the link of eth0 is down") && !text.contains("other7"), "{text}");
     assert!(text.contains("249 others are as they should be: vrrpx status --all"), "{text}");
     assert!(text.lines().count() < 12, "{text}");
-    assert_eq!(status.verdict(), Verdict::Bad);
+    assert_eq!(status.verdict(), StatusVerdict::Bad);
     assert!(overview(&status, View { all: true, ..View::default() }).contains("other7"));
 }
 
@@ -133,7 +133,7 @@ fn a_refused_file_and_a_cause_of_fault_are_problems() {
     let mut status = filled().status();
     status.instances.truncate(1);
     status.instances[0].rejected.clear();
-    assert_eq!(status.verdict(), Verdict::Well);
+    assert_eq!(status.verdict(), StatusVerdict::Well);
     let findings = ["a.conf:1:1: error: one\nhelp: do it", "a.conf:2:1: error: two", "three", "four", "five"];
     status.configuration.findings = findings.map(str::to_owned).to_vec();
     status.configuration.stale_since = Some("2026-11-29T07:07:01.018Z".to_owned());
@@ -149,7 +149,7 @@ fn a_refused_file_and_a_cause_of_fault_are_problems() {
             .contains("a.conf:1:1: error: one; help: do it. a.conf:2:1: error: two. three. There are 2 more"),
         "{text}"
     );
-    assert_eq!(status.verdict(), Verdict::Look);
+    assert_eq!(status.verdict(), StatusVerdict::Look);
 
     status.configuration.stale_since = None;
     status.instances[0].state = "FAULT".to_owned();
@@ -159,7 +159,7 @@ fn a_refused_file_and_a_cause_of_fault_are_problems() {
         text.contains(", 1 problem\n") && text.contains("! VI_1: in FAULT: the link of eth0 is down\n"),
         "{text}"
     );
-    assert_eq!(status.verdict(), Verdict::Bad);
+    assert_eq!(status.verdict(), StatusVerdict::Bad);
 }
 
 #[test]
@@ -218,11 +218,11 @@ fn notes_show_present_faults_only() {
 fn a_disabled_script_is_a_problem() {
     let context = filled();
     let well = Status { instances: vec![], groups: vec![], checks: vec![], ..context.status() };
-    assert_eq!(well.verdict(), Verdict::Well);
+    assert_eq!(well.verdict(), StatusVerdict::Well);
     let why = "/opt/c.sh: No such file or directory (os error 2)".to_owned();
     context.history.disabled(vec![Disabled { script: "vrrp_script web".to_owned(), why }]);
     let status = Status { instances: vec![], groups: vec![], checks: vec![], ..context.status() };
-    assert_eq!(status.verdict(), Verdict::Look);
+    assert_eq!(status.verdict(), StatusVerdict::Look);
     let expected = "! vrrp_script web: disabled: /opt/c.sh: No such file or directory (os error 2)\n";
     let screen = overview(&status, View::default());
     assert!(screen.ends_with(expected), "{screen}");

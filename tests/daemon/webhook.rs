@@ -35,7 +35,7 @@ fn settings(url: &str) -> WebhookSettings {
 }
 
 /// Two instances in a group; all of them post to `webhook`.
-fn told_of(webhook: WebhookSettings) -> (Notifier, Arc<History>) {
+fn notifier_of(webhook: WebhookSettings) -> (Notifier, Arc<History>) {
     let notify = NotifySettings { webhooks: vec![webhook], ..NotifySettings::default() };
     let instances = vec![instance("a", 51, notify.clone()), instance("b", 52, notify.clone())];
     let config =
@@ -57,7 +57,8 @@ fn posts(history: &History) -> Posts {
 async fn each_change_is_posted_in_order_with_all_that_is_known() {
     let receiver = receiver(Manner::Takes);
     let headers = vec![("x-token".parse().unwrap(), "abc".parse().unwrap())];
-    let (mut notifier, history) = told_of(WebhookSettings { headers, ..settings(&receiver.url("a?b=c")) });
+    let (mut notifier, history) =
+        notifier_of(WebhookSettings { headers, ..settings(&receiver.url("a?b=c")) });
     notifier.transition(FIRST, &backup(clock::now(), 7));
     eventually("the first post is accepted", || receiver.posted().len() == 1).await;
     notifier.transition(FIRST, &to(State::Master, 8));
@@ -78,7 +79,7 @@ async fn each_change_is_posted_in_order_with_all_that_is_known() {
         "text": "node1: a is BACKUP, was MASTER (higher_priority, peer 10.0.0.2)",
     });
     assert_eq!(first, expected);
-    assert_eq!(receiver.told("name"), ["a", "a", "both"]);
+    assert_eq!(receiver.reported("name"), ["a", "a", "both"]);
     assert_eq!(posted[2].body["text"], "node1: group both is FAULT, was BACKUP (link_down)");
     let Posts { waiting: 0, failed: 0, refusals: 0, status: Some(200), .. } = posts(&history) else {
         panic!("{:?}", posts(&history));
@@ -88,7 +89,7 @@ async fn each_change_is_posted_in_order_with_all_that_is_known() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_failing_webhook_gets_all_posts_in_order_in_the_end() {
     let receiver = receiver(Manner::BusyFor(2));
-    let (mut notifier, history) = told_of(settings(&receiver.url("")));
+    let (mut notifier, history) = notifier_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Backup, 1));
     notifier.transition(SECOND, &to(State::Backup, 1));
     eventually("both posts are accepted", || posts(&history).sent == 2).await;
@@ -106,7 +107,7 @@ async fn a_failing_webhook_gets_all_posts_in_order_in_the_end() {
 #[tokio::test(flavor = "current_thread")]
 async fn without_answers_only_the_latest_post_of_each_waits() {
     let receiver = receiver(Manner::Says(503));
-    let (mut notifier, history) = told_of(settings(&receiver.url("")));
+    let (mut notifier, history) = notifier_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Backup, 1));
     eventually("an attempt is refused", || posts(&history).refusals == 1).await;
     for epoch in 2..=20 {
@@ -116,9 +117,9 @@ async fn without_answers_only_the_latest_post_of_each_waits() {
     assert_eq!(posts(&history).waiting, 2);
     receiver.becomes(Manner::Takes);
     eventually("both posts are accepted", || posts(&history).sent == 2).await;
-    assert_eq!(receiver.told("state"), ["MASTER", "MASTER"]);
+    assert_eq!(receiver.reported("state"), ["MASTER", "MASTER"]);
     assert_eq!(
-        (receiver.told("epoch"), receiver.told("skipped")),
+        (receiver.reported("epoch"), receiver.reported("skipped")),
         (vec![json!(20); 2], vec![json!(19), json!(18)])
     );
     assert_eq!((posts(&history).superseded, posts(&history).waiting), (37, 0));
@@ -127,7 +128,7 @@ async fn without_answers_only_the_latest_post_of_each_waits() {
 #[tokio::test(flavor = "current_thread")]
 async fn permanent_refusals_are_not_retried_and_the_next_post_is_sent() {
     let receiver = receiver(Manner::Says(404));
-    let (mut notifier, history) = told_of(settings(&receiver.url("")));
+    let (mut notifier, history) = notifier_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Master, 1));
     eventually("the post is given up", || posts(&history).failed == 1).await;
     assert_eq!((receiver.clients(), posts(&history).status), (1, Some(404)));
@@ -143,7 +144,7 @@ async fn permanent_refusals_are_not_retried_and_the_next_post_is_sent() {
 async fn refused_connections_are_retried_as_often_as_configured() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (mut notifier, history) =
-        told_of(WebhookSettings { retries: 1, ..settings(&format!("http://{closed}/SECRET")) });
+        notifier_of(WebhookSettings { retries: 1, ..settings(&format!("http://{closed}/SECRET")) });
     notifier.transition(FIRST, &to(State::Master, 1));
     eventually("the post is given up", || posts(&history).failed == 1).await;
     let Posts { refusals: 2, waiting: 0, status: None, failure: Some((_, why)), .. } = posts(&history) else {
@@ -161,22 +162,22 @@ async fn a_hanging_webhook_delays_neither_others_nor_the_end() {
     let config = config(vec![instance("a", 51, notify)], vec![]);
     let mut notifier = Notifier::new(&config, &"node1".into(), &history).unwrap();
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("the other webhook has its post", || takes.told("state") == ["MASTER"]).await;
+    eventually("the other webhook has its post", || takes.reported("state") == ["MASTER"]).await;
     assert_eq!(hangs.clients(), 1);
     let stop = timeout(STOP_LIMIT + Duration::from_millis(300), notifier.stop()).await;
     assert!(stop.is_ok(), "the end waits for the hanging webhook");
-    assert_eq!(takes.told("state"), ["MASTER", "STOP"]);
+    assert_eq!(takes.reported("state"), ["MASTER", "STOP"]);
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn waiting_posts_are_tried_once_more_at_the_end() {
     let receiver = receiver(Manner::Says(503));
-    let (mut notifier, history) = told_of(WebhookSettings { retries: 20, ..settings(&receiver.url("")) });
+    let (mut notifier, history) = notifier_of(WebhookSettings { retries: 20, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
     eventually("three attempts are refused", || posts(&history).refusals == 3).await;
     receiver.becomes(Manner::Takes);
     notifier.stop().await;
-    let names = [receiver.told("name"), receiver.told("state"), receiver.told("skipped")];
+    let names = [receiver.reported("name"), receiver.reported("state"), receiver.reported("skipped")];
     assert_eq!(
         names,
         [json!(["a", "b", "both"]), json!(["STOP", "STOP", "STOP"]), json!([1, 0, 0])].map(list)
@@ -205,7 +206,7 @@ async fn a_reload_keeps_unchanged_webhooks_and_posts_what_waits_for_others() {
     notifier.settle(&after).unwrap();
     notifier.transition(FIRST, &to(State::Master, 2));
     eventually("both posts are accepted", || {
-        old.told("state") == ["BACKUP"] && new.told("state") == ["MASTER"]
+        old.reported("state") == ["BACKUP"] && new.reported("state") == ["MASTER"]
     })
     .await;
     // The post is counted when the answer has arrived.
@@ -221,14 +222,14 @@ async fn an_untrusted_certificate_is_refused_by_default() {
     let pair = certificate(folder.path(), "IP:127.0.0.1").unwrap();
     let receiver =
         Receiver::with_tls(TcpListener::bind("127.0.0.1:0").unwrap(), Manner::Takes, &pair).unwrap();
-    let (mut notifier, history) = told_of(WebhookSettings { retries: 0, ..settings(&receiver.url("")) });
+    let (mut notifier, history) = notifier_of(WebhookSettings { retries: 0, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
     eventually("the post is given up", || posts(&history).failed == 1).await;
     let why = posts(&history).failure.unwrap().1;
     assert!(why.contains("certificate"), "{why}");
     assert_eq!(receiver.posted(), []);
     let (mut notifier, history) =
-        told_of(WebhookSettings { verify_tls: false, ..settings(&receiver.url("")) });
+        notifier_of(WebhookSettings { verify_tls: false, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
     eventually("the post is accepted", || posts(&history).sent == 1).await;
 }

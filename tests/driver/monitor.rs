@@ -15,7 +15,7 @@ use crate::cable::{Cable, PATIENCE, SILENCE, readable, settings};
 use vrrp_tests::needs;
 
 /// Collects the engine's inputs while `test` runs.
-fn follow(cable: &Cable, instances: &[InstanceSettings], tracked: &[&str], test: impl FnOnce(&Told)) {
+fn follow(cable: &Cable, instances: &[InstanceSettings], tracked: &[&str], test: impl FnOnce(&Reported)) {
     follow_slowly(cable, instances, tracked, || {}, test);
 }
 
@@ -25,13 +25,13 @@ fn follow_slowly(
     instances: &[InstanceSettings],
     tracked: &[&str],
     pause: impl Fn() + Sync,
-    test: impl FnOnce(&Told),
+    test: impl FnOnce(&Reported),
 ) {
     let tracked: Vec<(TrackId, Arc<str>)> =
         tracked.iter().zip(0..).map(|(name, id)| (TrackId(id), (*name).into())).collect();
     let tracker = Tracker::new((0..).map(InstanceId).zip(instances), &tracked);
-    let told = Told(Queue::new(64).unwrap());
-    let inputs = told.0.clone();
+    let reported = Reported(Queue::new(64).unwrap());
+    let inputs = reported.0.clone();
     std::thread::scope(|scope| {
         // Ends the task when the test ends, also on panic.
         let (_running, ended) = oneshot::channel::<()>();
@@ -40,20 +40,20 @@ fn follow_slowly(
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
                     tokio::select! {
-                        end = tell(tracker, inputs, &pause) => Ok(end?),
+                        end = report(tracker, inputs, &pause) => Ok(end?),
                         _ = ended => Ok(()),
                     }
                 })
             };
             cable.left.enter(work).unwrap();
         });
-        test(&told);
-        told.nothing();
+        test(&reported);
+        reported.nothing();
     });
 }
 
 /// Delivers every change, and after the first ones the end of the start-up.
-async fn tell(mut tracker: Tracker, inputs: Queue<Input>, pause: impl Fn()) -> io::Result<()> {
+async fn report(mut tracker: Tracker, inputs: Queue<Input>, pause: impl Fn()) -> io::Result<()> {
     let mut monitor = Monitor::open()?;
     let mut started = false;
     loop {
@@ -72,9 +72,9 @@ async fn tell(mut tracker: Tracker, inputs: Queue<Input>, pause: impl Fn()) -> i
     }
 }
 
-struct Told(Queue<Input>);
+struct Reported(Queue<Input>);
 
-impl Told {
+impl Reported {
     fn next(&self) -> String {
         loop {
             if let Some(input) = self.0.pop() {
@@ -111,22 +111,22 @@ fn an_instance_gets_its_link_and_its_source() {
     let cable = Cable::new();
     let left = &cable.left;
     let index = format!("0 is Some({})", cable.ifindex());
-    follow(&cable, &[settings(&["192.0.2.100/24"])], &[], |told| {
-        told.all([&index, "0 from nowhere", "0 up true", "startup"]);
+    follow(&cable, &[settings(&["192.0.2.100/24"])], &[], |reported| {
+        reported.all([&index, "0 from nowhere", "0 up true", "startup"]);
         left.ip("addr add 192.0.2.100/24 dev eth0").unwrap();
-        told.nothing();
+        reported.nothing();
         left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
-        told.all(["0 from 192.0.2.1"]);
+        reported.all(["0 from 192.0.2.1"]);
         left.ip("link set eth0 down").unwrap();
-        told.all(["0 up false"]);
+        reported.all(["0 up false"]);
         left.ip("link set eth0 up").unwrap();
-        told.all(["0 up true"]);
+        reported.all(["0 up true"]);
         cable.right.ip("link set eth0 down").unwrap();
-        told.all(["0 up false"]);
+        reported.all(["0 up false"]);
         cable.right.ip("link set eth0 up").unwrap();
-        told.all(["0 up true"]);
+        reported.all(["0 up true"]);
         left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
-        told.all(["0 from nowhere"]);
+        reported.all(["0 from nowhere"]);
     });
 }
 
@@ -138,8 +138,8 @@ fn an_interface_may_come_late_be_renamed_and_made_again() {
     let index = |name: &'static str| left.enter(move || Ok(if_nametoindex(name)?)).unwrap();
     let mut late = settings(&["192.0.2.100"]);
     late.interface = "late0".into();
-    follow(&cable, &[late], &["late0", "eth0"], |told| {
-        told.all([
+    follow(&cable, &[late], &["late0", "eth0"], |reported| {
+        reported.all([
             "0 up false",
             "0 is None",
             "0 from nowhere",
@@ -148,15 +148,15 @@ fn an_interface_may_come_late_be_renamed_and_made_again() {
             "startup",
         ]);
         left.ip("link add late0 type veth peer name late1").unwrap();
-        told.all([&*format!("0 is Some({})", index("late0"))]);
+        reported.all([&*format!("0 is Some({})", index("late0"))]);
         left.ip("addr add 192.0.2.1/24 dev late0\nlink set late1 up\nlink set late0 up").unwrap();
-        told.all(["0 from 192.0.2.1", "0 up true", "track 0 up true"]);
+        reported.all(["0 from 192.0.2.1", "0 up true", "track 0 up true"]);
         left.ip("link set late0 down\nlink set late0 name other0").unwrap();
-        let mut gone = std::array::from_fn::<_, 4, _>(|_| told.next());
+        let mut gone = std::array::from_fn::<_, 4, _>(|_| reported.next());
         gone.sort();
         assert_eq!(gone, ["0 from nowhere", "0 is None", "0 up false", "track 0 up false"]);
         left.ip("link del other0\nlink add late0 type veth peer name late1").unwrap();
-        told.all([&*format!("0 is Some({})", index("late0"))]);
+        reported.all([&*format!("0 is Some({})", index("late0"))]);
     });
 }
 
@@ -166,10 +166,10 @@ fn ipv6_is_sent_from_the_link_local_address() {
     let cable = Cable::new();
     let index = format!("0 is Some({})", cable.ifindex());
     cable.left.ip("addr add 2001:db8::1/64 dev eth0\naddr add fe80::100/64 dev eth0").unwrap();
-    follow(&cable, &[settings(&["fe80::100", "2001:db8::100"])], &[], |told| {
-        told.all([&index, "0 from fe80::ff:fe00:1", "0 up true", "startup"]);
+    follow(&cable, &[settings(&["fe80::100", "2001:db8::100"])], &[], |reported| {
+        reported.all([&index, "0 from fe80::ff:fe00:1", "0 up true", "startup"]);
         cable.left.ip("addr del fe80::ff:fe00:1/64 dev eth0").unwrap();
-        told.all(["0 from nowhere"]);
+        reported.all(["0 from nowhere"]);
     });
 }
 
@@ -181,12 +181,12 @@ fn a_configured_source_counts_once_the_machine_has_it() {
     let index = format!("0 is Some({})", cable.ifindex());
     let mut unicast = settings(&["192.0.2.100"]);
     unicast.source = Some([198, 51, 100, 1].into());
-    follow(&cable, &[unicast], &[], |told| {
-        told.all([&index, "0 from nowhere", "0 up true", "startup"]);
+    follow(&cable, &[unicast], &[], |reported| {
+        reported.all([&index, "0 from nowhere", "0 up true", "startup"]);
         cable.left.ip("addr add 198.51.100.1/24 dev spare0").unwrap();
-        told.all(["0 from 198.51.100.1"]);
+        reported.all(["0 from 198.51.100.1"]);
         cable.left.ip("link del spare0").unwrap();
-        told.all(["0 from nowhere"]);
+        reported.all(["0 from nowhere"]);
     });
 }
 
@@ -197,8 +197,8 @@ fn lost_notifications_cause_a_new_dump() {
     let gate = Mutex::new(());
     let index = format!("0 is Some({})", cable.ifindex());
     let pause = || drop(gate.lock().unwrap());
-    follow_slowly(&cable, &[settings(&["192.0.2.100"])], &[], pause, |told| {
-        told.all([&index, "0 from nowhere", "0 up true", "startup"]);
+    follow_slowly(&cable, &[settings(&["192.0.2.100"])], &[], pause, |reported| {
+        reported.all([&index, "0 from nowhere", "0 up true", "startup"]);
         let closed = gate.lock().unwrap();
         cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
         // The monitor waits at the gate with this one in its buffer; the rest overflows the socket.
@@ -209,7 +209,7 @@ fn lost_notifications_cause_a_new_dump() {
         cable.left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
         assert!(drops(&cable) > 0, "the flood was too small");
         drop(closed);
-        told.all(["0 from 192.0.2.1", "0 from nowhere"]);
+        reported.all(["0 from 192.0.2.1", "0 from nowhere"]);
     });
 }
 

@@ -19,7 +19,8 @@ const GROUP: &str = "vrrp_sync_group both {
 #[needs("lab", "keepalived")]
 fn the_same_file_sends_the_same_mail() -> Result<()> {
     let (ours, theirs) = (Daemon::Vrrpx(Mode::Auto), Daemon::Keepalived);
-    let [ours, theirs] = [ours, theirs].map(|daemon| told_by(daemon).with_context(|| format!("{daemon:?}")));
+    let [ours, theirs] =
+        [ours, theirs].map(|daemon| reported_by(daemon).with_context(|| format!("{daemon:?}")));
     let (ours, theirs) = (ours?, theirs?);
     ensure!(theirs.len() == 20, "keepalived sent {}: {theirs:#?}", theirs.len());
     ensure!(ours == theirs, "ours:\n{ours:#?}\nkeepalived's:\n{theirs:#?}");
@@ -27,7 +28,7 @@ fn the_same_file_sends_the_same_mail() -> Result<()> {
 }
 
 /// Mails from the start over a pulled and replugged cable, without the program's name and the time.
-fn told_by(daemon: Daemon) -> Result<Vec<Letter>> {
+fn reported_by(daemon: Daemon) -> Result<Vec<Letter>> {
     let instances = vec![
         Instance::v3(200),
         Instance::v3(200).vrid(52).addresses(&["10.77.0.201/24"]),
@@ -42,18 +43,18 @@ fn told_by(daemon: Daemon) -> Result<Vec<Letter>> {
     globals.push("smtp_alert".to_owned());
     pair.check_with(|pair| {
         // Three instances and the group.
-        let told = |state: &str, times: usize| {
+        let reported = |state: &str, times: usize| {
             let end = format!("Entering {state} state");
             until(&format!("mail about {state}"), SETTLE, || {
                 receiver.subjects().iter().filter(|subject| subject.ends_with(&end)).count() == 4 * times
             })
         };
         pair.start(0)?;
-        told("MASTER", 1)?;
+        reported("MASTER", 1)?;
         pair.lab.set_cable(0, false)?;
-        told("FAULT", 1)?;
+        reported("FAULT", 1)?;
         pair.lab.set_cable(0, true)?;
-        told("MASTER", 2)?;
+        reported("MASTER", 2)?;
         pair.ensure_alive()
     })?;
     let mut letters = receiver.letters();

@@ -95,8 +95,8 @@ pub(crate) fn notice_a_death_beside_a_vlan(lab: &Lab) -> Result<()> {
     wait_for(&master, "v10", "MASTER")?;
     wait_for(&master, "plain", "MASTER")?;
     wait_for(&backup, "plain", "BACKUP")?;
-    let told = master.reload(&format!("{}", tagged(VLAN, "v10", 150)))?;
-    ensure!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let reported = master.reload(&format!("{}", tagged(VLAN, "v10", 150)))?;
+    ensure!(reported.status.success(), "{}", String::from_utf8_lossy(&reported.stderr));
     wait_for(&backup, "plain", "MASTER")?;
     wait_for(&master, "v10", "MASTER")
 }

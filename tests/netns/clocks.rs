@@ -85,8 +85,11 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
             _ => ensure_fenced(pair, &prober, since)?,
         }
         for (node, seconds) in [1, 0].into_iter().zip(seconds) {
-            let told = if seconds > 0 { "is ahead of the host's" } else { "is behind the host's" };
-            ensure!(pair.running(node)?.log().contains(told), "node {node} does not log its clock's offset");
+            let reported = if seconds > 0 { "is ahead of the host's" } else { "is behind the host's" };
+            ensure!(
+                pair.running(node)?.log().contains(reported),
+                "node {node} does not log its clock's offset"
+            );
         }
         Ok(())
     })
@@ -131,8 +134,8 @@ fn a_clock_offset_missing_in_proc_is_measured() -> Result<()> {
         command.args(["run", "--xdp-mode", "tcx", "--config"]).arg(&file);
         command.arg("--runtime-dir").arg(directory.path());
         let backup = Process::start_in(command, directory)?;
-        for told in [format!("seconds={AHEAD}.0"), "receive_path=tcx".to_owned()] {
-            until(&told, SETTLE, || backup.log().contains(&told)).with_context(|| backup.log())?;
+        for reported in [format!("seconds={AHEAD}.0"), "receive_path=tcx".to_owned()] {
+            until(&reported, SETTLE, || backup.log().contains(&reported)).with_context(|| backup.log())?;
         }
         pair.wait_for_master(0)?;
         ensure_peace(pair, PEACE).with_context(|| backup.log())?;

@@ -99,8 +99,8 @@ fn a_container_that_ends_in_any_way_leaves_no_second_owner() -> Result<()> {
     scene.wait_for_master()?;
     let status = poll("a status", START, || {
         let words = ["exec", NAME, "/bin/vrrpx", "status", "--json"];
-        let told = scene.engine.docker(&words).ok();
-        Ok(told.and_then(|told| serde_json::from_str::<serde_json::Value>(&told).ok()))
+        let reported = scene.engine.docker(&words).ok();
+        Ok(reported.and_then(|reported| serde_json::from_str::<serde_json::Value>(&reported).ok()))
     })?;
     ensure!(status["interfaces"][0]["receive_path"] == "tc", "{:#}", status["interfaces"]);
     ensure!(status["fence"]["pinned"] == true, "{:#}", status["fence"]);

@@ -33,7 +33,7 @@ fn events(running: &Running, arguments: &[&str]) -> Result<(String, String)> {
 }
 
 /// Events after number `since`, by their `event`.
-pub(crate) fn told(running: &Running, since: u64) -> Result<Vec<Value>> {
+pub(crate) fn reported(running: &Running, since: u64) -> Result<Vec<Value>> {
     let (text, _) = events(running, &["--json", "--since", &since.to_string()])?;
     let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     Ok(lines.into_iter().filter(|line| line["seq"].is_u64()).collect())
@@ -49,7 +49,7 @@ fn transitions_checks_failures_repairs_and_reloads_are_events_in_order() -> Resu
     until("a control socket", SOON, || running.status().is_ok())?;
     running.reload(&config(&directory, 100))?;
     let has = |running: &Running, wanted: &[(&str, &str, Value)]| {
-        let all = told(running, 0).unwrap_or_default();
+        let all = reported(running, 0).unwrap_or_default();
         let is =
             |it: &Value| wanted.iter().all(|(event, key, value)| it["event"] == *event && it[key] == *value);
         all.iter().any(is)
@@ -71,16 +71,16 @@ fn transitions_checks_failures_repairs_and_reloads_are_events_in_order() -> Resu
         let object = Value::from(format!("address {VIRTUAL_V4}"));
         until("a repair", SOON, || has(running, &[("put_back", "object", object.clone())]))
     };
-    check(&running).with_context(|| format!("{:#?}\n{}", told(&running, 0), running.log()))?;
+    check(&running).with_context(|| format!("{:#?}\n{}", reported(&running, 0), running.log()))?;
     running.reload("nonsense")?;
-    let all = told(&running, 0)?;
+    let all = reported(&running, 0)?;
     let last = all.last().context("no event")?;
     ensure!(last["event"] == "reload" && last["done"] == false, "{last}");
     ensure!(last["findings"][0].as_str().is_some_and(|it| it.contains("unknown keyword")), "{last}");
     let numbers: Vec<u64> = all.iter().filter_map(|it| it["seq"].as_u64()).collect();
     ensure!(numbers.iter().zip(numbers.iter().skip(1)).all(|(one, next)| one + 1 == *next), "{numbers:?}");
     let seen = numbers.first().context("no number")?;
-    ensure!(told(&running, *seen)?.len() + 1 == all.len(), "after a number");
+    ensure!(reported(&running, *seen)?.len() + 1 == all.len(), "after a number");
     let (text, gap) = events(&running, &["--since", "7"])?;
     ensure!(text.contains("VI_1: BACKUP -> MASTER (master_silent)"), "{text}");
     ensure!(gap.contains("an unknown number of events before"), "{gap}");

@@ -80,8 +80,8 @@ fn a_filter_removed_by_hand_is_attached_again_without_a_takeover() -> Result<()>
             node.namespace.run("tc", &[words, &["dev", INTERFACE, place]].concat())?;
             poll("the program to be attached again", SETTLE, || {
                 let log = pair.running(1)?.log();
-                let told = log.lines().filter(|line| line.contains("attaching it again")).count();
-                Ok((told > last).then(|| last = told))
+                let reported = log.lines().filter(|line| line.contains("attaching it again")).count();
+                Ok((reported > last).then(|| last = reported))
             })?;
             std::thread::sleep(Duration::from_millis(500));
             ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");

@@ -141,8 +141,8 @@ fn a_unicast_instance_finds_its_interface() -> Result<()> {
         let mut running = daemon.start_with(pair.node(0)?, &text("10.77.0.1"))?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         let refused = running.reload(&text("10.77.0.99"))?;
-        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-        ensure!(told.contains("no interface has its source address 10.77.0.99"), "{told}");
+        let reported = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(reported.contains("no interface has its source address 10.77.0.99"), "{reported}");
         running.stop()?;
         ensure!(!pair.node(0)?.addresses()?.iter().any(|held| held.address == VIRTUAL_V4), "left behind");
         Ok(())

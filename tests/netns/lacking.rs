@@ -10,7 +10,7 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::events::told;
+use crate::events::reported;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -99,9 +99,9 @@ fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
         sleep(Duration::from_millis(2500));
         let busy = pair.running(0)?.cpu_time()?.saturating_sub(busy);
         ensure!(busy < Duration::from_millis(250), "the attempts take {busy:?}");
-        let told =
+        let reported =
             all.iter().map(|object| lines(pair, object, "cannot be set")).collect::<Result<Vec<_>>>()?;
-        ensure!(told == [1; 4], "logged {told:?} times");
+        ensure!(reported == [1; 4], "logged {reported:?} times");
         let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
         node(pair, "address add 10.78.0.1/24 dev lan1")?;
         until("IPv4", SETTLE, || has_route(pair, ROUTE_V4) && has_route(pair, STATIC))?;
@@ -113,8 +113,9 @@ fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
         node(pair, "link add lan2 type veth peer name far2\nlink set far2 up\nlink set lan2 up")?;
         until("the address", SETTLE, || pair.lab.has_address(0, "fd79::200").unwrap_or(false))?;
         lacks_just(pair, &[])?;
-        let told = all.iter().map(|object| lines(pair, object, "is set now")).collect::<Result<Vec<_>>>()?;
-        ensure!(told == [1; 4], "logged {told:?} times");
+        let reported =
+            all.iter().map(|object| lines(pair, object, "is set now")).collect::<Result<Vec<_>>>()?;
+        ensure!(reported == [1; 4], "logged {reported:?} times");
         ensure!(lines(pair, "", "a static route is set now")? == 1, "the static route is not logged");
         ensure!(field(pair, "epoch")? == epoch, "the state has changed");
         ensure!(!pair.running(0)?.log().contains("another process"), "another process is blamed");
@@ -138,13 +139,13 @@ fn the_kernel_s_own_words_are_shown() -> Result<()> {
         let expected = REFUSED.map(|(to, _, words)| (format!("route to {to}"), words));
         lacks_just(pair, &expected.each_ref().map(|(object, _)| &**object))?;
         let shown = lacks(pair)?;
-        let events = told(pair.running(0)?, 0)?;
+        let events = reported(pair.running(0)?, 0)?;
         for ((object, words), (_, error)) in expected.iter().zip(shown) {
             ensure!(error == format!("Invalid argument: {words}"), "{object}: {error}");
             let line = format!("object=\"{object}\" error=\"EINVAL: Invalid argument: {words}\"");
             ensure!(lines(pair, &line, "cannot be set")? == 1, "{object}: not in the log");
-            let is_told = |event: &Value| event["object"] == **object && event["error"] == *error;
-            ensure!(events.iter().any(is_told), "{object}: not in the events");
+            let is_reported = |event: &Value| event["object"] == **object && event["error"] == *error;
+            ensure!(events.iter().any(is_reported), "{object}: not in the events");
         }
         Ok(())
     })
@@ -243,7 +244,7 @@ fn static_settings_are_shown_until_they_are_set() -> Result<()> {
         just(pair, &["route to 192.0.2.64/26"])?;
         node(pair, "link set lan1 up")?;
         just(pair, &[])?;
-        let events = told(pair.running(0)?, 0)?;
+        let events = reported(pair.running(0)?, 0)?;
         let count = |kind: &str, object: &str| {
             events.iter().filter(|it| it["event"] == kind && it["object"] == object).count()
         };

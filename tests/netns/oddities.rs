@@ -38,10 +38,10 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
         ];
         let expected = expected.map(|(what, detail)| (what.to_owned(), detail.to_owned()));
         until("both differences", SETTLE, || differences(pair, 1).is_ok_and(|found| found == expected))?;
-        let told = |pair: &mut Pair, text: &str| -> Result<()> {
+        let reported = |pair: &mut Pair, text: &str| -> Result<()> {
             until(text, SETTLE, || pair.running(1).is_ok_and(|it| it.log().contains(text)))
         };
-        told(pair, "its adverts have 10.77.0.201 and lack 10.77.0.202")?;
+        reported(pair, "its adverts have 10.77.0.201 and lack 10.77.0.202")?;
         pair.wait_for_master(0)?;
 
         // A reload gives the backup the master's list.
@@ -50,7 +50,7 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
         let output = pair.running(1)?.reload(&alike.to_string())?;
         ensure!(output.status.success(), "reload: {}", String::from_utf8_lossy(&output.stderr));
         until("no difference", SETTLE, || differences(pair, 1).is_ok_and(|found| found.is_empty()))?;
-        told(pair, "the difference is gone")
+        reported(pair, "the difference is gone")
     })
 }
 

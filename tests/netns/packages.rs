@@ -162,8 +162,8 @@ fn a_debian_package_is_installed_upgraded_and_purged() -> Result<()> {
         for words in [["start", "keepalived"], ["enable", "keepalived"]] {
             machine.run("systemctl", &words)?;
             std::fs::write(machine.path("/etc/keepalived/keepalived.conf"), config(200).to_string())?;
-            let told = dpkg(machine, &["--install", &first])?;
-            ensure!(told.contains("not started, as keepalived is in use here"), "{words:?}: {told}");
+            let reported = dpkg(machine, &["--install", &first])?;
+            ensure!(reported.contains("not started, as keepalived is in use here"), "{words:?}: {reported}");
             ensure!(is_enabled()? == "disabled" && is_active()? == "inactive", "{words:?}: started");
             // Configured once more, it is an upgrade.
             dpkg(machine, &["--install", &second])?;
@@ -174,8 +174,8 @@ fn a_debian_package_is_installed_upgraded_and_purged() -> Result<()> {
         machine.run("systemctl", &["disable", "--quiet", "keepalived"])?;
         machine.run("rm", &["/etc/systemd/system/keepalived.service", KEEPALIVED_CONF])?;
 
-        let told = dpkg(machine, &["--install", &first])?;
-        ensure!(told.contains("not started, as there is no configuration yet"), "{told}");
+        let reported = dpkg(machine, &["--install", &first])?;
+        ensure!(reported.contains("not started, as there is no configuration yet"), "{reported}");
         ensure!(is_enabled()? == "enabled" && is_active()? == "inactive", "without a configuration");
         dpkg(machine, &["--purge", "vrrpx"])?;
         machine.run("mkdir", &["/etc/vrrpx"])?;
@@ -191,8 +191,11 @@ fn a_debian_package_is_installed_upgraded_and_purged() -> Result<()> {
 
         let (now, pid) = (standing_in(&machine.status()?)?, machine.unit("MainPID")?);
         machine.configure(&Config::of(Instance::v3(200).line("nonsense")))?;
-        let told = dpkg(machine, &["--install", &first])?;
-        ensure!(told.contains("unknown keyword `nonsense`") && told.contains("goes on"), "{told}");
+        let reported = dpkg(machine, &["--install", &first])?;
+        ensure!(
+            reported.contains("unknown keyword `nonsense`") && reported.contains("goes on"),
+            "{reported}"
+        );
         ensure!(
             machine.unit("MainPID")? == pid && standing_in(&machine.status()?)? == now,
             "it was replaced"

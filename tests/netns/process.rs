@@ -93,7 +93,7 @@ fn engine_and_effect_thread_have_the_configured_scheduling() -> Result<()> {
 fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
     let directory = Directory::private()?;
     let held = format!("ip address show dev lan0 | grep -q {VIRTUAL_V4} && echo held || echo free");
-    let tell = |name: &str| {
+    let report = |name: &str| {
         let log = directory.path().join(name);
         script(directory.path(), &format!("{name}.sh"), &format!("({held}) > {}", log.display()))
     };
@@ -101,8 +101,8 @@ fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
     let globals = vec![
         "script_user root".to_owned(),
         "enable_script_security".to_owned(),
-        format!("startup_script {}", tell("first")?),
-        format!("shutdown_script {}", tell("last")?),
+        format!("startup_script {}", report("first")?),
+        format!("shutdown_script {}", report("last")?),
     ];
     let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap_or_default();
     node(globals.clone(), Instance::v3(200))?.check(|pair| {

@@ -114,8 +114,8 @@ fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
     ensure!(rx_path(&first)? == "native", "{}", first.log());
     let second = start(Mode::Native, 2)?;
     ensure!(rx_path(&second)? != "native", "two programs on one hook: {}", second.log());
-    let told = format!("{}{}", second.log(), second.status()?).to_lowercase();
-    ensure!(["taken", "busy", "in use", "occupied"].iter().any(|word| told.contains(word)), "{told}");
+    let reported = format!("{}{}", second.log(), second.status()?).to_lowercase();
+    ensure!(["taken", "busy", "in use", "occupied"].iter().any(|word| reported.contains(word)), "{reported}");
     Ok(())
 }
 
@@ -201,8 +201,8 @@ fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
             }
             ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
             let log = pair.running(1)?.log();
-            let told = log.lines().filter(|line| line.contains("attaching it again")).count();
-            ensure!(told == 3, "logged {told} times");
+            let reported = log.lines().filter(|line| line.contains("attaching it again")).count();
+            ensure!(reported == 3, "logged {reported} times");
             // It receives again, so it is an heir again.
             pair.die(0)?;
             pair.wait_for_master(1)

@@ -87,16 +87,16 @@ fn standings(pair: &mut Pair, node: usize) -> Result<BTreeMap<String, (String, u
     instances.iter().map(|it| standing(it).context("no epoch")).collect()
 }
 
-/// A hook that appends instance, state and epoch to `told`.
+/// A hook that appends instance, state and epoch to `reported`.
 fn hook(directory: &Path) -> Result<String> {
-    let told = directory.join("told");
-    let script = format!("echo \"$VRRPX_INSTANCE $3 $VRRPX_EPOCH\" >> {}\n", told.display());
+    let reported = directory.join("reported");
+    let script = format!("echo \"$VRRPX_INSTANCE $3 $VRRPX_EPOCH\" >> {}\n", reported.display());
     std::fs::write(directory.join("hook.sh"), script)?;
     Ok(format!("notify \"/bin/sh {}\"", directory.join("hook.sh").display()))
 }
 
-fn told(directory: &Path) -> Vec<(String, String, u64)> {
-    let text = std::fs::read_to_string(directory.join("told")).unwrap_or_default();
+fn reported(directory: &Path) -> Vec<(String, String, u64)> {
+    let text = std::fs::read_to_string(directory.join("reported")).unwrap_or_default();
     let line = |line: &str| {
         let [instance, state, epoch] = line.split(' ').collect::<Vec<_>>().try_into().ok()?;
         Some((instance.to_owned(), state.to_owned(), epoch.parse().ok()?))
@@ -105,11 +105,11 @@ fn told(directory: &Path) -> Vec<(String, String, u64)> {
 }
 
 /// The hook calls of each instance come in the order of its epochs, none twice.
-fn ensure_growing(told: &[(String, String, u64)]) -> Result<()> {
+fn ensure_growing(reported: &[(String, String, u64)]) -> Result<()> {
     let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
-    for (instance, _, epoch) in told {
+    for (instance, _, epoch) in reported {
         let before = latest.insert(instance, *epoch).unwrap_or(0);
-        ensure!(*epoch > before, "{instance}: epoch {epoch} after {before}: {told:?}");
+        ensure!(*epoch > before, "{instance}: epoch {epoch} after {before}: {reported:?}");
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
             ensure!(lost == 0, "{lost} of {} probes have no answer", settled.len());
             ensure!(settled.iter().all(|probe| probe.by == Some(0) && !probe.twice), "another node answers");
         }
-        ensure_growing(&told(directory.path()))
+        ensure_growing(&reported(directory.path()))
     })
 }
 
@@ -186,13 +186,15 @@ fn epochs_in_hooks_only_grow() -> Result<()> {
             until(&what, SETTLE, || are_masters(pair, file.instances.len()))?;
         }
         let now = standings(pair, 0)?;
-        let is_told = |name: &str, epoch: u64| {
-            told(directory.path()).iter().any(|(instance, _, told)| instance == name && *told == epoch)
+        let is_reported = |name: &str, epoch: u64| {
+            reported(directory.path())
+                .iter()
+                .any(|(instance, _, reported)| instance == name && *reported == epoch)
         };
-        until("the hooks", SETTLE, || now.iter().all(|(name, (_, epoch))| is_told(name, *epoch)))?;
-        let told = told(directory.path());
-        ensure!(told.len() > 10, "{told:?}");
-        ensure_growing(&told)
+        until("the hooks", SETTLE, || now.iter().all(|(name, (_, epoch))| is_reported(name, *epoch)))?;
+        let reported = reported(directory.path());
+        ensure!(reported.len() > 10, "{reported:?}");
+        ensure_growing(&reported)
     })
 }
 
@@ -265,7 +267,7 @@ fn a_virtual_mac_address_comes_and_goes_and_other_members_stay() -> Result<()> {
         let (unanswered, by_another, _) = lost(&moved);
         ensure!(by_another == 0, "the other node has answered {by_another} times");
         ensure!(unanswered < 1000, "{unanswered} probes of the address that moves have no answer");
-        ensure_growing(&told(directory.path()))
+        ensure_growing(&reported(directory.path()))
     })
 }
 
@@ -324,7 +326,7 @@ fn a_new_member_in_fault_costs_the_others_nothing() -> Result<()> {
         let settled = probes.get(..probes.len().saturating_sub(20)).unwrap_or_default();
         let lost = settled.iter().filter(|probe| probe.answered.is_none() || probe.by != Some(0)).count();
         ensure!(lost == 0 && settled.len() > 2000, "{lost} of {} probes have no answer of node 0", settled.len());
-        ensure_growing(&told(directory.path()))
+        ensure_growing(&reported(directory.path()))
     })
 }
 

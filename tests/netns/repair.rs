@@ -76,8 +76,8 @@ fn a_removed_address_is_set_again_without_an_election() -> Result<()> {
         ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
         let log = pair.running(0)?.log();
         for object in ["address 10.77.0.200", "address fd77::201", "route to 192.0.2.0", "rule 501"] {
-            let told = log.lines().any(|line| line.contains("is set again") && line.contains(object));
-            ensure!(told, "{object} is not reported");
+            let reported = log.lines().any(|line| line.contains("is set again") && line.contains(object));
+            ensure!(reported, "{object} is not reported");
         }
         Ok(())
     })

@@ -76,10 +76,10 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
             ensure!(!log.contains("check is down"), "{log}");
             for (name, ..) in &CHECKS {
                 let of = format!("check={name}");
-                let told =
+                let reported =
                     log.lines().filter(|line| line.contains("the check cannot run") && line.contains(&of));
-                let told = told.count();
-                ensure!(told == 1, "{name}: logged {told} times");
+                let reported = reported.count();
+                ensure!(reported == 1, "{name}: logged {reported} times");
             }
             ensure!(standing(pair, 0)? == before, "{before:?} is now {:?}", standing(pair, 0)?);
             let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();

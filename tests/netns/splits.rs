@@ -42,7 +42,7 @@ fn rejected(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
 }
 
 /// Log lines of a node about rejections: beginnings, ends.
-fn told(pair: &mut Pair, node: usize) -> [usize; 2] {
+fn reported(pair: &mut Pair, node: usize) -> [usize; 2] {
     let log = pair.running(node).map(|it| it.log()).unwrap_or_default();
     [
         "adverts of a router that should be a peer are refused",
@@ -57,7 +57,7 @@ fn begins(pair: &mut Pair, peer: &str, reason: &str) -> Result<()> {
     pair.start(1)?;
     let expected = [(peer.to_owned(), reason.to_owned())];
     until("the refused peer", SETTLE, || rejected(pair, 0).is_ok_and(|found| found == expected))?;
-    until("a line in the log", SETTLE, || told(pair, 0) == [1, 0])?;
+    until("a line in the log", SETTLE, || reported(pair, 0) == [1, 0])?;
     until("the instance to be master", SETTLE, || instance(pair, 0).is_ok_and(|it| it["state"] == "MASTER"))
 }
 
@@ -112,7 +112,7 @@ fn peers_with_different_faults_are_named_side_by_side() -> Result<()> {
             };
             let expected = named.map(|(peer, reason)| (peer.to_owned(), reason.to_owned()));
             until("all in status", SETTLE, || rejected(pair, 0).is_ok_and(|it| sorted(it) == expected))?;
-            until("all in the log", SETTLE, || told(pair, 0) == [3, 0])?;
+            until("all in the log", SETTLE, || reported(pair, 0) == [3, 0])?;
             let events = pair.running(0)?.ask(&["events", "--json"])?;
             let events = String::from_utf8_lossy(&events.stdout).into_owned();
             for (peer, reason) in named {
@@ -142,10 +142,10 @@ fn a_split_by_passwords_begins_and_ends() -> Result<()> {
             until("a time as two masters", SETTLE, || dual(pair) > 1.0)?;
             pair.die(1)?;
             until("nothing refused", OVER, || rejected(pair, 0).is_ok_and(|found| found.is_empty()))?;
-            until("its end in the log", OVER, || told(pair, 0) == [1, 1])?;
+            until("its end in the log", OVER, || reported(pair, 0) == [1, 1])?;
             let before = dual(pair);
             pair.revive(1)?;
-            until("a second beginning", SETTLE, || told(pair, 0) == [2, 1])?;
+            until("a second beginning", SETTLE, || reported(pair, 0) == [2, 1])?;
             until("more time as two masters", SETTLE, || dual(pair) > before)
         })?;
     }
@@ -191,7 +191,11 @@ fn a_split_is_posted_and_mailed() -> Result<()> {
         ensure!(posts()[1]["event"] == "peer_rejection_over" && posts()[1]["peer"] == PEER, "{:?}", posts());
         let subject = format!("[lab] VRRP Instance VI_1 - {PEER} is no longer refused");
         until("a mail of the end", SETTLE, || mail.subjects().contains(&subject))?;
-        ensure!(asks_not.told("event").iter().all(|event| event == "transition"), "{:?}", asks_not.posted());
+        ensure!(
+            asks_not.reported("event").iter().all(|event| event == "transition"),
+            "{:?}",
+            asks_not.posted()
+        );
         Ok(())
     })
 }

@@ -66,8 +66,8 @@ fn has(pair: &mut Pair, state: &str, kinds: &[&str]) -> Result<()> {
 fn a_dead_heir_is_taken_over_from_after_a_failover_but_not_in_maintenance() -> Result<()> {
     pair(OURS)?.check(|pair| {
         let own = pair.node(1)?.v4();
-        let told = steer(pair, &["failover", "VI_1", "--force", "--for", "1h", "--reason", "new disk"])?;
-        ensure!(told.contains(&format!("VI_1: {own} is master after ")), "{told}");
+        let reported = steer(pair, &["failover", "VI_1", "--force", "--for", "1h", "--reason", "new disk"])?;
+        ensure!(reported.contains(&format!("VI_1: {own} is master after ")), "{reported}");
         pair.wait_for_master(1)?;
         has(pair, "BACKUP", &["failover"])?;
         ensure!(instance(pair)?["steering"][0]["reason"] == "new disk");
@@ -81,8 +81,8 @@ fn a_dead_heir_is_taken_over_from_after_a_failover_but_not_in_maintenance() -> R
         pair.revive(1)?;
         pair.wait_for_master(1)?;
 
-        let told = steer(pair, &["maintenance", "on", "VI_1"])?;
-        ensure!(told.starts_with("VI_1: in maintenance until it is taken back"), "{told}");
+        let reported = steer(pair, &["maintenance", "on", "VI_1"])?;
+        ensure!(reported.starts_with("VI_1: in maintenance until it is taken back"), "{reported}");
         has(pair, "FAULT", &["maintenance"])?;
         pair.die(1)?;
         pair.observer.clear();
@@ -113,8 +113,8 @@ fn a_unicast_peer_is_a_known_heir() -> Result<()> {
     let master = Instance::v3(200).unicast(&first, &second);
     let heir = Instance::v3(100).unicast(&second, &first);
     Pair::settled(roles(OURS, master, heir))?.check(|pair| {
-        let told = steer(pair, &["maintenance", "on", "--all"])?;
-        ensure!(told.contains(&format!("; {second} is master after ")), "{told}");
+        let reported = steer(pair, &["maintenance", "on", "--all"])?;
+        ensure!(reported.contains(&format!("; {second} is master after ")), "{reported}");
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
@@ -219,8 +219,8 @@ fn an_order_ends_with_its_time() -> Result<()> {
 #[needs("ours")]
 fn another_priority_moves_the_address_and_the_reset_moves_it_back() -> Result<()> {
     pair(OURS)?.check(|pair| {
-        let told = steer(pair, &["priority", "VI_1", "50"])?;
-        ensure!(told == "VI_1: priority 50 instead of 200 until it is taken back\n", "{told}");
+        let reported = steer(pair, &["priority", "VI_1", "50"])?;
+        ensure!(reported == "VI_1: priority 50 instead of 200 until it is taken back\n", "{reported}");
         pair.wait_for_master(1)?;
         let shown = steer(pair, &["status"])?;
         let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -255,11 +255,11 @@ fn members_of_a_sync_group_go_together() -> Result<()> {
         steer(pair, &["failover", "VI_52", "--force"])?;
         ensure!(states(pair)? == ["BACKUP"; 2], "{:?}", states(pair)?);
         pair.wait_for_master(1)?;
-        let told = steer(pair, &["maintenance", "on", "both"])?;
-        ensure!(told.lines().count() == 2, "{told}");
+        let reported = steer(pair, &["maintenance", "on", "both"])?;
+        ensure!(reported.lines().count() == 2, "{reported}");
         ensure!(states(pair)? == ["FAULT"; 2], "{:?}", states(pair)?);
-        let told = steer(pair, &["maintenance", "off", "VI_51"])?;
-        ensure!(told.lines().count() == 2, "{told}");
+        let reported = steer(pair, &["maintenance", "off", "VI_51"])?;
+        ensure!(reported.lines().count() == 2, "{reported}");
         pair.wait_for_master(0)?;
         ensure!(states(pair)? == ["MASTER"; 2], "{:?}", states(pair)?);
         Ok(())
@@ -289,8 +289,11 @@ fn instances_in_maintenance_stay_out_whatever_others_do() -> Result<()> {
         until("the second one back", SETTLE, || {
             pair.running(0).and_then(|it| it.status()).is_ok_and(|it| it["instances"][1]["state"] == "MASTER")
         })?;
-        let told = steer(pair, &["maintenance", "on", "--all"])?;
-        ensure!(told.contains("VI_52: in maintenance") && told.contains(" is master after "), "{told}");
+        let reported = steer(pair, &["maintenance", "on", "--all"])?;
+        ensure!(
+            reported.contains("VI_52: in maintenance") && reported.contains(" is master after "),
+            "{reported}"
+        );
         ensure!(moves(pair)? == before && state(pair)? == "FAULT", "it took part again");
 
         let running = pair.running(0)?;
@@ -317,8 +320,8 @@ fn a_master_announces_again() -> Result<()> {
             pair.observer.announcers(target).is_empty()
         };
         until("the end of its announcements", SETTLE, || quiet(pair))?;
-        let told = steer(pair, &["announce"])?;
-        ensure!(told == "VI_1: 1 address announced\n", "{told}");
+        let reported = steer(pair, &["announce"])?;
+        ensure!(reported == "VI_1: 1 address announced\n", "{reported}");
         until("an announcement", SETTLE, || pair.observer.announcers(target).contains(&0))?;
         let why = String::from_utf8(pair.running(1)?.ask(&["announce", "VI_1"])?.stderr)?;
         ensure!(why.contains("VI_1 is BACKUP here; only the master announces"), "{why}");
@@ -330,8 +333,8 @@ fn a_master_announces_again() -> Result<()> {
 #[needs("ours")]
 fn the_log_level_changes_at_run_time_and_outlives_a_restart() -> Result<()> {
     pair(OURS)?.check(|pair| {
-        let told = steer(pair, &["log", "warn", "--for", "1h"])?;
-        ensure!(told.starts_with("log: level warn until "), "{told}");
+        let reported = steer(pair, &["log", "warn", "--for", "1h"])?;
+        ensure!(reported.starts_with("log: level warn until "), "{reported}");
         let lines = pair.running(0)?.log().lines().count();
         let config = Config::of(Instance::v3(200)).to_string();
         ensure!(pair.running(0)?.reload(&config)?.status.success());

@@ -100,8 +100,9 @@ fn journal_entries_have_levels_and_fields() -> Result<()> {
         ensure!(message.contains("; help: did you mean `priority`?"), "{finding}");
 
         machine.run("systemctl", &["kill", "--kill-whom=main", "--signal=KILL", "vrrpx"])?;
-        let told = || machine.journal(&["--priority=err", "--grep=the daemon has died"]).unwrap_or_default();
-        until("the guard's lines in the log", SETTLE, || !told().is_empty())?;
+        let reported =
+            || machine.journal(&["--priority=err", "--grep=the daemon has died"]).unwrap_or_default();
+        until("the guard's lines in the log", SETTLE, || !reported().is_empty())?;
         let fatal = || machine.journal(&["--priority=err", "--grep=unknown keyword"]).unwrap_or_default();
         until("the error of a start", SETTLE, || fatal().len() == 2)
     })

@@ -34,8 +34,8 @@ fn states_and_the_end_are_posted_after_two_refusals() -> Result<()> {
     pair.check(|pair| {
         pair.start(0)?;
         pair.wait_for_master(0)?;
-        until("a post", SETTLE, || !receiver.told("text").is_empty())?;
-        let text = receiver.told("text");
+        until("a post", SETTLE, || !receiver.reported("text").is_empty())?;
+        let text = receiver.reported("text");
         let texts = ["lab: VI_1 is MASTER, was BACKUP (master_silent)"];
         ensure!(text.iter().any(|it| it.as_str().is_some_and(|it| it.starts_with(texts[0]))), "{text:?}");
         let status = pair.running(0)?.status()?["webhooks"][0].clone();
@@ -44,7 +44,7 @@ fn states_and_the_end_are_posted_after_two_refusals() -> Result<()> {
         ensure!(!status.to_string().contains("SECRET"), "{status}");
         ensure!(!pair.running(0)?.log().contains("SECRET"), "the log has the path of the URL");
         pair.stop(0)?;
-        let text = receiver.told("text");
+        let text = receiver.reported("text");
         let last = text.last().and_then(|it| it.as_str()).unwrap_or_default();
         ensure!(last == "lab: VI_1 is STOP, was MASTER (shutdown)", "{text:?}");
         Ok(())

@@ -52,7 +52,7 @@ impl Drop for Server {
         self.ends.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // A panic has been printed by the thread.
-            let _told = thread.join();
+            let _outcome = thread.join();
         }
     }
 }

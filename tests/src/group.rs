@@ -16,13 +16,13 @@ pub const SECOND: &str = "lan1";
 const VIRTUAL_SECOND: &str = "10.78.0.200";
 
 /// File to which the group's hook on node 0 writes its arguments.
-const TOLD: &str = "told";
+const REPORTED: &str = "reported";
 
 /// Priorities 200 and 100, adverts each 100 ms; the group of node 0 has a hook.
 fn roles(daemons: [Daemon; 2], directory: &Path) -> [Role; 2] {
-    let told = directory.join(TOLD);
+    let reported = directory.join(REPORTED);
     let hook = format!("    notify \"/bin/sh {}\"\n", directory.join("hook.sh").display());
-    let script = format!("echo \"$*\" >> {}\n", told.display());
+    let script = format!("echo \"$*\" >> {}\n", reported.display());
     // If it cannot be written, the hook's output is missing later.
     let _unwritten = std::fs::write(directory.join("hook.sh"), script);
     let role = |daemon, priority, hook: &str| {
@@ -62,11 +62,11 @@ pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
         ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
         ensure!(!adverts.is_empty(), "node 0 is silent");
         ensure!(!pair.lab.has_address(1, VIRTUAL_SECOND)?, "one member of node 1 has taken over alone");
-        let told = || std::fs::read_to_string(directory.path().join(TOLD)).unwrap_or_default();
+        let reported = || std::fs::read_to_string(directory.path().join(REPORTED)).unwrap_or_default();
         let expected =
             ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"].map(|state| format!("GROUP both {state} 0"));
-        until("the group's hook to have all changes", SETTLE, || told().lines().eq(&expected))
-            .with_context(told)?;
+        until("the group's hook to have all changes", SETTLE, || reported().lines().eq(&expected))
+            .with_context(reported)?;
         pair.die(0)?;
         serves(pair, 1).context("the master has died")
     })

@@ -117,9 +117,9 @@ impl Scene {
 
     fn steer(&mut self, order: &[&str]) -> Result<String> {
         let output = self.pair.running(0)?.ask(order)?;
-        let (told, refused) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+        let (reported, refused) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
         ensure!(output.status.success(), "{order:?}: {refused}");
-        Ok(told)
+        Ok(reported)
     }
 
     /// Makes node 0 leave, and waits until the heir alone has the address.
@@ -146,12 +146,12 @@ impl Scene {
             Leaving::LoweredPriority => fs::write(&number, "100\n").context("the tracked file")?,
             Leaving::BetterNode => self.pair.start(1)?,
             Leaving::Maintenance => {
-                let told = self.steer(&["maintenance", "on", "VI_1"])?;
-                ensure!(told.contains(" is master after "), "{told}");
+                let reported = self.steer(&["maintenance", "on", "VI_1"])?;
+                ensure!(reported.contains(" is master after "), "{reported}");
             }
             Leaving::Failover => {
-                let told = self.steer(&["failover", "VI_1", "--force"])?;
-                ensure!(told.contains(" is master after "), "{told}");
+                let reported = self.steer(&["failover", "VI_1", "--force"])?;
+                ensure!(reported.contains(" is master after "), "{reported}");
             }
         }
         self.pair.observer.wait_for_advert(1, start, SETTLE)?;

@@ -65,7 +65,7 @@ impl Receiver {
         (certificate, key): &(PathBuf, PathBuf),
     ) -> Result<Self> {
         // The first caller installs the provider; all callers install the same.
-        let _told = rustls::crypto::ring::default_provider().install_default();
+        let _outcome = rustls::crypto::ring::default_provider().install_default();
         let chain = vec![CertificateDer::from_pem_file(certificate).context("certificate")?];
         let key = PrivateKeyDer::from_pem_file(key).context("key")?;
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
@@ -112,7 +112,7 @@ impl Receiver {
     }
 
     /// Values of one field in the accepted requests.
-    pub fn told(&self, field: &str) -> Vec<Value> {
+    pub fn reported(&self, field: &str) -> Vec<Value> {
         let posted = self.posted();
         posted.iter().filter(|it| it.status < 300).map(|it| it.body[field].clone()).collect()
     }

@@ -79,13 +79,13 @@ fn a_departed_sender_makes_room_for_a_new_one() {
             assert_eq!(stand.run(&from(host)), EVENT);
         }
         let next = from(PEERS_PER_SLOT);
-        let told = |stand: &mut Stand| {
+        let reported = |stand: &mut Stand| {
             assert_eq!(stand.run(&next), EVENT);
-            let mut told = None;
-            stand.ring.drain(usize::MAX, |event| told = Some((event.source, event.peer, event.stamp)));
-            told.unwrap()
+            let mut reported = None;
+            stand.ring.drain(usize::MAX, |event| reported = Some((event.source, event.peer, event.stamp)));
+            reported.unwrap()
         };
-        let (source, peer, stamp) = told(stand);
+        let (source, peer, stamp) = reported(stand);
         assert_eq!(peer, NO_PEER);
         let info =
             AdvertInfo { source, interval: 100, version: 3, vrid: VRID, priority: 100, address_count: 1 };
@@ -97,7 +97,7 @@ fn a_departed_sender_makes_room_for_a_new_one() {
         assert_eq!(make_room(stand, 1), NO_PEER, "all other senders are alive");
         let place = make_room(stand, 5);
         assert_ne!(place, NO_PEER);
-        assert_eq!(told(stand).1, place);
+        assert_eq!(reported(stand).1, place);
         stand.watch(&next, 34);
         assert_eq!(stand.run(&next), Outcome::Passed(Counter::Steady));
     });

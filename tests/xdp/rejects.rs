@@ -226,13 +226,13 @@ fn check(stand: &mut Stand, row: &Row, tags: &[u16]) {
         return;
     }
     let frame = tags.iter().fold(row.frame.clone(), |frame, &id| frame.vlan(id));
-    let told = format!("{:?}, {:?}, tags {tags:?}: {}", stand.entry, row.dialect, row.what);
-    assert_eq!(stand.run(&frame), Outcome::Rejected(row.reject), "{told}");
-    assert!(stand.woken().is_empty(), "{told}: the daemon is not woken");
+    let reported = format!("{:?}, {:?}, tags {tags:?}: {}", stand.entry, row.dialect, row.what);
+    assert_eq!(stand.run(&frame), Outcome::Rejected(row.reject), "{reported}");
+    assert!(stand.woken().is_empty(), "{reported}: the daemon is not woken");
     let maps = stand.program.maps();
     let noted = maps.rejected(0).find(|(reject, _)| *reject == row.reject).map(|(_, noted)| noted).unwrap();
-    assert_eq!(noted.source, widen(frame.source_address()), "{told}: its sender is noted");
-    assert_eq!(noted.adverts, maps.counters(Some(0)).reject(row.reject), "{told}");
-    assert!(clock::now() - Duration::from_secs(5) < Timestamp::from_nanos(noted.last_seen), "{told}");
-    assert!(maps.peers(0).all(|(_, peer)| peer.is_free()), "{told}: no peer is recorded");
+    assert_eq!(noted.source, widen(frame.source_address()), "{reported}: its sender is noted");
+    assert_eq!(noted.adverts, maps.counters(Some(0)).reject(row.reject), "{reported}");
+    assert!(clock::now() - Duration::from_secs(5) < Timestamp::from_nanos(noted.last_seen), "{reported}");
+    assert!(maps.peers(0).all(|(_, peer)| peer.is_free()), "{reported}: no peer is recorded");
 }

@@ -23,7 +23,7 @@ const PATHS: [(Option<&str>, &str); 6] = [
 ];
 
 /// One test program in a guest.
-struct Row {
+struct GuestRow {
     program: &'static str,
     /// Runs on each receive path, instead of once.
     on_paths: bool,
@@ -37,11 +37,11 @@ struct Row {
 /// Network cards of a guest, on one wire, for the labs of `links`.
 const CARDS: [&str; 4] = ["vmxnet3", "virtio-net-pci", "virtio-net-pci", "virtio-net-pci"];
 
-const ROWS: [Row; 4] = [
+const ROWS: [GuestRow; 4] = [
     // The gate runs a check of each kind on each entry.
-    Row { program: "xdp", on_paths: false, threads: 2, tests: &[], gate: &["fence::tags"] },
+    GuestRow { program: "xdp", on_paths: false, threads: 2, tests: &[], gate: &["fence::tags"] },
     // Written for emulation, with generous times.
-    Row {
+    GuestRow {
         program: "kernel",
         on_paths: true,
         threads: 1,
@@ -50,7 +50,7 @@ const ROWS: [Row; 4] = [
         gate: &["load::", "fence::a_killed_master_answers_no_more_when_its_heir_does"],
     },
     // Needs devices that only a guest has.
-    Row {
+    GuestRow {
         program: "links",
         on_paths: false,
         threads: 1,
@@ -59,7 +59,7 @@ const ROWS: [Row; 4] = [
     },
     // Tests without fine timing: routes, rules, and messages about missing things. Tests with adverts of 20 ms or
     // bounds in milliseconds would measure the emulation.
-    Row {
+    GuestRow {
         program: "netns",
         on_paths: false,
         threads: 1,
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn cargo_tells_where_programs_are() {
+    fn cargo_says_where_programs_are() {
         let line = r#"{"reason":"compiler-artifact","target":{"name":"xdp"},"executable":"/x/deps/xdp-1"}"#;
         assert_eq!(program(line), Some(("xdp".to_owned(), "/x/deps/xdp-1".to_owned())));
         assert_eq!(

@@ -363,7 +363,8 @@ fn all_rows_hold() {
 #[test]
 fn a_group_goes_on_in_its_epoch_under_any_name_and_with_other_members() {
     let mut bench = Bench::new([Variant::V3Ipv4.settings(), Variant::V3Ipv4.settings()]);
-    let epoch = |bench: &Bench| bench.groups.last().map(|told| (told.epoch.0, told.from, told.to));
+    let epoch =
+        |bench: &Bench| bench.groups.last().map(|reported| (reported.epoch.0, reported.from, reported.to));
     bench.handle(&Event::Startup);
     assert_eq!(epoch(&bench), Some((1, State::Init, State::Backup)));
     bench.reload("group H a b");

@@ -334,10 +334,13 @@ fn transitions_of_a_group_are_numbered_and_name_the_member_that_moved_it() {
     bench.handle(&Event::Link(InstanceId(0), false));
     bench.handle(&Event::Link(InstanceId(1), true));
     bench.handle(&Event::Link(InstanceId(0), true));
-    let told: Vec<_> =
-        bench.groups.iter().map(|told| (told.epoch.0, told.member.0, told.from, told.to)).collect();
+    let reported: Vec<_> = bench
+        .groups
+        .iter()
+        .map(|reported| (reported.epoch.0, reported.member.0, reported.from, reported.to))
+        .collect();
     assert_eq!(
-        told,
+        reported,
         [
             (1, 1, State::Init, State::Backup),
             (2, 1, State::Backup, State::Fault),

@@ -300,7 +300,7 @@ impl World {
                 let (answers, wakes) = self.nodes[to].kernel.ask(InstanceId(0), local);
                 if answers {
                     self.answered[number] += 1;
-                    self.tell(to, Duration::ZERO);
+                    self.report(to, Duration::ZERO);
                 }
                 wakes
             }
@@ -316,7 +316,7 @@ impl World {
         self.contests += outcome.contests;
         if outcome.announced {
             let after = self.random.span(&self.announcing);
-            self.tell(node, after);
+            self.report(node, after);
         }
         self.log.extend(outcome.moves.into_iter().map(|it| (node, it)));
         for frame in outcome.sent {
@@ -358,7 +358,7 @@ impl World {
     }
 
     /// Schedules an answer or announcement of a node for the client.
-    fn tell(&mut self, node: usize, after: Duration) {
+    fn report(&mut self, node: usize, after: Duration) {
         let at = self.arrival(node, self.nodes.len(), 0).max(self.now + after);
         self.schedule(at, Happening::Word { of: node });
     }

@@ -16,13 +16,13 @@ pub fn read(text: &str) {
         Err(findings) => findings,
     };
     let lines: Vec<&str> = text.split('\n').collect();
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     for finding in &findings {
         let Diagnostic { line, column, message, file, .. } = finding;
         assert_eq!(&**file, "text");
         assert!(!message.is_empty());
         let place = lines.get(*line as usize - 1).map(|line| line.chars().count() + 1);
         assert!(place.is_some_and(|end| (1..=end).contains(&(*column as usize))), "{finding}");
-        assert!(told.insert(finding), "{finding}");
+        assert!(reported.insert(finding), "{finding}");
     }
 }

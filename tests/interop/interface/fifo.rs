@@ -93,17 +93,17 @@ vrrp_script chk {{
 
 /// FIFO output of the node of higher priority from its start to its end, over a check that fails and recovers, and a
 /// cable that is pulled and plugged in. The other node is always keepalived.
-fn told_by(program: Program, grouped: bool) -> Result<String> {
+fn reported_by(program: Program, grouped: bool) -> Result<String> {
     let folder = Directory::private()?;
     let path = |name: &str| folder.path().join(name);
     let lab = Lab::new(2)?;
     let (node, peer) = (lab.nodes.first().context("no node")?, lab.nodes.get(1).context("no peer")?);
-    let mut reader = Reader::new(&path("told"))?;
+    let mut reader = Reader::new(&path("reported"))?;
     let (subject, whole) = if grouped { ("GROUP \"G1\"", 0) } else { ("INSTANCE \"VI_51\"", 200) };
     let line =
         |state: &str, priority: u8| format!("{subject} {state} {}\n", if grouped { 0 } else { priority });
     let _peer = Program::Theirs.start(peer, &config(100, &path("peer"), &path("never"), grouped))?;
-    let mut started = program.start(node, &config(200, &path("told"), &path("bad"), grouped))?;
+    let mut started = program.start(node, &config(200, &path("reported"), &path("bad"), grouped))?;
     let scenario = |reader: &mut Reader| -> Result<()> {
         reader.wait_for(&line("MASTER", whole))?;
         fs::write(path("bad"), "")?;
@@ -123,7 +123,8 @@ fn told_by(program: Program, grouped: bool) -> Result<String> {
 #[test]
 #[needs("lab", "keepalived")]
 fn an_instance_writes_the_same_bytes() -> Result<()> {
-    let [ours, theirs] = BOTH.map(|program| told_by(program, false).with_context(|| format!("{program:?}")));
+    let [ours, theirs] =
+        BOTH.map(|program| reported_by(program, false).with_context(|| format!("{program:?}")));
     let (ours, theirs) = (ours?, theirs?);
     ensure!(theirs.lines().count() == 10, "keepalived writes:\n{theirs}");
     ensure!(ours == theirs, "ours:\n{ours}\nkeepalived's:\n{theirs}");
@@ -134,7 +135,8 @@ fn an_instance_writes_the_same_bytes() -> Result<()> {
 #[test]
 #[needs("lab", "keepalived")]
 fn a_group_and_its_members_write_the_same_lines_each() -> Result<()> {
-    let [ours, theirs] = BOTH.map(|program| told_by(program, true).with_context(|| format!("{program:?}")));
+    let [ours, theirs] =
+        BOTH.map(|program| reported_by(program, true).with_context(|| format!("{program:?}")));
     let (ours, theirs) = (ours?, theirs?);
     ensure!(each(&ours) == each(&theirs), "ours:\n{ours}\nkeepalived's:\n{theirs}");
     Ok(())

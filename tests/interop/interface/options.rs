@@ -57,11 +57,11 @@ fn the_check_of_a_file_ends_as_keepalived_s_does() -> Result<()> {
         fs::write(&file, &text)?;
         let [ours, theirs] = BOTH.map(|program| -> Result<_> {
             let output = program.command(Some(namespace))?.args(["-t", "-f"]).arg(&file).output()?;
-            let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            Ok((output.status.code().context("a signal")?, told))
+            let reported = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            Ok((output.status.code().context("a signal")?, reported))
         });
-        let ((ours, told), (theirs, _)) = (ours?, theirs?);
-        ensure!(ours == expected, "{what}: ours ends with {ours}: {told}");
+        let ((ours, reported), (theirs, _)) = (ours?, theirs?);
+        ensure!(ours == expected, "{what}: ours ends with {ours}: {reported}");
         ensure!(theirs == expected, "{what}: keepalived ends with {theirs}");
     }
     Ok(())

@@ -20,7 +20,7 @@ use crate::{ours, roles, subject};
 struct Dump {
     process: Child,
     /// tcpdump writes its summary here at the end, and would fail if it were closed.
-    _told: BufReader<ChildStderr>,
+    _outcome: BufReader<ChildStderr>,
 }
 
 impl Dump {
@@ -30,12 +30,12 @@ impl Dump {
         command.arg(seconds.to_string());
         command.args(["tcpdump", "-i", port, "-Q", "in", "-nne", "--immediate-mode", filter]);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let mut told = BufReader::new(process.stderr.take().context("no output")?);
+        let mut reported = BufReader::new(process.stderr.take().context("no output")?);
         let mut text = String::new();
         while !text.contains("listening on") {
-            ensure!(told.read_line(&mut text)? > 0, "tcpdump does not listen: {text}");
+            ensure!(reported.read_line(&mut text)? > 0, "tcpdump does not listen: {text}");
         }
-        Ok(Self { process, _told: told })
+        Ok(Self { process, _outcome: reported })
     }
 
     /// Output at the end of the capture.

@@ -33,7 +33,7 @@ pub fn serve() -> Result<()> {
     let requests = BufReader::new(port.try_clone()?);
     let agent = Agent { port: Arc::new(Mutex::new(port)), running: Arc::default() };
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
-    agent.tell(&Report::Ready { release });
+    agent.report(&Report::Ready { release });
     for line in requests.lines() {
         let line = line?;
         let request = serde_json::from_str(&line).with_context(|| format!("no request: {line}"))?;
@@ -60,13 +60,13 @@ impl Agent {
             Request::Write { id, path, content } => {
                 let done = write(Path::new(&path), &content);
                 if done.is_ok() {
-                    self.tell(&Report::Ended { id, status: 0 });
+                    self.report(&Report::Ended { id, status: 0 });
                 }
                 (id, done)
             }
         };
         if let Err(error) = done {
-            self.tell(&Report::Refused { id, why: format!("{error:#}") });
+            self.report(&Report::Refused { id, why: format!("{error:#}") });
         }
     }
 
@@ -92,7 +92,7 @@ impl Agent {
         });
         let ended = child.wait();
         lock(&self.running).remove(&id);
-        self.tell(&match ended {
+        self.report(&match ended {
             Ok(ended) => {
                 let status = ended.code().or(ended.signal().map(|number| -number)).unwrap_or(i32::MIN);
                 Report::Ended { id, status }
@@ -106,12 +106,12 @@ impl Agent {
         let mut line = Vec::new();
         while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
             let text = String::from_utf8_lossy(&line).into_owned();
-            self.tell(&Report::Printed { id, error, text });
+            self.report(&Report::Printed { id, error, text });
             line.clear();
         }
     }
 
-    fn tell(&self, report: &Report) {
+    fn report(&self, report: &Report) {
         let Ok(mut line) = serde_json::to_vec(report) else { return };
         line.push(b'\n');
         // Without a host, no reader is left.

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_tell_keys_apart() {
+    fn bits_distinguish_keys() {
         let key = InstanceKey::new(7, 5, Family::V4, 51);
         for other in [
             InstanceKey::new(8, 5, Family::V4, 51),

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_are_told_from_all_else() {
+    fn reports_are_distinguished_from_all_else() {
         let report = |kind| is_report(&frame(ethernet::IPV6, HOP_BY_HOP, [ICMPV6, 0], kind)[..]);
         assert!(report(REPORT) && report(DONE) && report(REPORT_V2));
         // A query, a neighbour solicitation.

@@ -43,7 +43,7 @@ fn fence(packet: &impl Packet) -> Verdict {
     let Some((slot, lease)) = maps::lease(&key) else { return Verdict::Pass };
     let now = now();
     if !lease.holds(now) {
-        tell!(packet, "slot {}: asked for without a lease", slot);
+        log!(packet, "slot {}: asked for without a lease", slot);
         maps::count(Some(slot), Counter::Fenced as u32);
         return Verdict::Drop;
     }

@@ -18,7 +18,7 @@
 )]
 
 /// Logs at level debug in builds with the feature `log`; expands to nothing in all others.
-macro_rules! tell {
+macro_rules! log {
     ($packet:expr, $format:literal $(, $value:expr)*) => {
         #[cfg(feature = "log")]
         aya_log_ebpf::debug!($packet, $format $(, $value)*);

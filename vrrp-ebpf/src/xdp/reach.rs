@@ -78,7 +78,7 @@ impl<P: Packet> Maps for Reach<'_, P> {
     fn is_steady(&self, slot: u32, frame: &Frame) -> bool {
         let is_steady = watch::is_steady(self.view, slot, frame, now);
         if is_steady {
-            tell!(self.packet, "slot {}: the watched advert", slot);
+            log!(self.packet, "slot {}: the watched advert", slot);
         }
         is_steady
     }
@@ -95,7 +95,7 @@ impl<P: Packet> Maps for Reach<'_, P> {
 
     #[inline(always)]
     fn refuse(&self, slot: u32, reject: Reject, frame: &Frame) {
-        tell!(self.packet, "slot {}: refused by check {}", slot, reject as u32);
+        log!(self.packet, "slot {}: refused by check {}", slot, reject as u32);
         let source = u128::from_ne_bytes(frame.source);
         let reject = self.launder(reject as usize) as u32;
         record::reject(slot, reject, source as u64, (source >> 64) as u64);
@@ -108,7 +108,7 @@ impl<P: Packet> Maps for Reach<'_, P> {
 
     #[inline(always)]
     fn note_peer(&self, slot: u32, info: &AdvertInfo, checksum: ChecksumForm, now: u64) -> u32 {
-        tell!(self.packet, "slot {}: an advert of priority {}", slot, info.priority);
+        log!(self.packet, "slot {}: an advert of priority {}", slot, info.priority);
         record::peer(slot, info, checksum, now)
     }
 

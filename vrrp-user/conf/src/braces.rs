@@ -18,15 +18,15 @@ use super::source::Position;
 const LINES_MAX: usize = 100_000;
 
 /// A token, by line and place in it.
-type Place = (usize, usize);
+type BracePlace = (usize, usize);
 
 /// The faults of a file, at least one.
 #[derive(Debug)]
 pub(super) struct Braces {
     causes: Vec<Cause>,
     /// A brace is missing before these, as many as it is listed.
-    missing: Vec<Place>,
-    surplus: HashSet<Place>,
+    missing: Vec<BracePlace>,
+    surplus: HashSet<BracePlace>,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ struct Open<'a> {
 struct Reading<'a> {
     open: Vec<Open<'a>>,
     /// Blocks closed since the latest statement, and the braces that did it.
-    closed: Vec<(Open<'a>, Place, Position)>,
+    closed: Vec<(Open<'a>, BracePlace, Position)>,
     faults: Braces,
 }
 
@@ -132,7 +132,7 @@ impl<'a> Reading<'a> {
 
     /// A keyword at the start of a statement. Names may be keywords as well, so only blocks are taken for a fault of
     /// the blocks around them.
-    fn statement(&mut self, word: &Word, place: Place, has_block: bool) {
+    fn statement(&mut self, word: &Word, place: BracePlace, has_block: bool) {
         let homes = homes_of(&word.text);
         let around = self.open.last().map_or(TOP_LEVEL, |block| block.keyword);
         let is_home = |block: &str| homes.contains(&block);
@@ -166,7 +166,7 @@ impl<'a> Reading<'a> {
         self.closed.clear();
     }
 
-    fn close(&mut self, at: Position, place: Place, indent: Option<u32>) {
+    fn close(&mut self, at: Position, place: BracePlace, indent: Option<u32>) {
         let outer = indent.and_then(|indent| self.open.iter().rposition(|block| block.indent == indent));
         let is_within = |block: &Open<'_>| indent.is_some_and(|indent| block.indent > indent);
         if let Some(outer) = outer.filter(|outer| self.open.iter().skip(outer + 1).all(is_within)) {
@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn lacks_end(&mut self, block: &Open<'_>, place: Place, help: String) {
+    fn lacks_end(&mut self, block: &Open<'_>, place: BracePlace, help: String) {
         // Nothing to say about a block without a keyword: that is a fault of its own.
         if !block.keyword.is_empty() {
             let message = format!("the block of `{}` is not closed", block.keyword);
@@ -199,7 +199,7 @@ impl<'a> Reading<'a> {
 }
 
 /// Whether a brace follows the statement that begins here, on this line or at the start of the next.
-fn has_block(lines: &[Line], (number, index): Place) -> bool {
+fn has_block(lines: &[Line], (number, index): BracePlace) -> bool {
     let rest = lines.get(number).and_then(|line| line.tokens.get(index..)).unwrap_or_default();
     let next = rest.iter().find(|token| !matches!(token, Token::Word(_)));
     let below = || lines.get(number + 1).and_then(|line| line.tokens.first());

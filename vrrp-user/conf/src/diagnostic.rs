@@ -95,7 +95,7 @@ pub(super) struct Report {
     counted: HashMap<&'static str, usize>,
     errors: usize,
     /// Findings that are kept: a sequence or a definition may be read several times.
-    told: HashSet<(Severity, Position, String)>,
+    reported: HashSet<(Severity, Position, String)>,
     kept: BTreeMap<Severity, usize>,
     /// Place of the first finding beyond [`KEPT_MAX`].
     more: BTreeMap<Severity, Position>,
@@ -256,12 +256,12 @@ impl Report {
             },
             ..Finding::default()
         });
-        let mut told = HashSet::new();
+        let mut reported = HashSet::new();
         self.findings
             .into_iter()
             .chain(more)
             .map(|finding| finding.into_diagnostic(sources))
-            .filter(|diagnostic| told.insert(diagnostic.clone()))
+            .filter(|diagnostic| reported.insert(diagnostic.clone()))
             .collect()
     }
 
@@ -270,12 +270,12 @@ impl Report {
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         let kept = self.kept.entry(severity).or_default();
         if *kept >= KEPT_MAX {
-            if !self.told.contains(&(severity, at, message)) {
+            if !self.reported.contains(&(severity, at, message)) {
                 self.more.entry(severity).or_insert(at);
             }
             return &mut self.dropped;
         }
-        let is_kept = self.told.insert((severity, at, message.clone()));
+        let is_kept = self.reported.insert((severity, at, message.clone()));
         if !is_kept {
             return &mut self.dropped;
         }

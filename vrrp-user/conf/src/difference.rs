@@ -14,7 +14,7 @@ use super::diagnostic::Printable;
 use super::explain::{Explained, Origin, Surroundings, Tracked, Value};
 use super::loaded::Loaded;
 use super::model::{Config, Group, Instance};
-use super::outline::{Place, Written};
+use super::outline::{Location, Written};
 use super::schema::is_start_only;
 use super::succession::succeed;
 use crate::InstanceSettings;
@@ -62,7 +62,7 @@ const AT_RESTART: &str = ", after a restart";
 struct Entry<'a> {
     keyword: String,
     value: String,
-    place: Option<&'a Place>,
+    place: Option<&'a Location>,
 }
 
 impl Entry<'_> {
@@ -79,7 +79,7 @@ impl Entry<'_> {
 }
 
 /// A change, before its object and the name of its file are known.
-type Line<'a> = (Option<&'a Place>, String);
+type Line<'a> = (Option<&'a Location>, String);
 
 impl Loaded {
     /// What changes if `after` replaces this configuration.
@@ -123,7 +123,7 @@ struct Side<'a> {
     config: &'a Config,
     globals: Vec<Value>,
     instances: Vec<Explained>,
-    groups: Vec<(Arc<str>, Place, Vec<Value>)>,
+    groups: Vec<(Arc<str>, Location, Vec<Value>)>,
 }
 
 impl<'a> Side<'a> {
@@ -191,7 +191,7 @@ impl Changes<'_> {
     }
 
     /// `file:line`, as seen from the folder of the configuration.
-    fn shown(&self, place: &Place) -> String {
+    fn shown(&self, place: &Location) -> String {
         let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
         let file = Path::new(&*place.file);
         format!("{}:{}", file.strip_prefix(folder).unwrap_or(file).display(), place.line)
@@ -351,11 +351,11 @@ fn described(settings: &InstanceSettings) -> String {
     format!("{}, priority {}, {addresses}", identity(settings), settings.priority)
 }
 
-fn place_of(value: &Value) -> Option<&Place> {
+fn place_of(value: &Value) -> Option<&Location> {
     place_in(&value.from)
 }
 
-fn place_in(origin: &Origin) -> Option<&Place> {
+fn place_in(origin: &Origin) -> Option<&Location> {
     match origin {
         Origin::Written(place) | Origin::Globals(place) | Origin::Check(place) | Origin::Group(place) => {
             Some(place)

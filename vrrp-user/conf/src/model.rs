@@ -106,7 +106,7 @@ pub struct NotifySettings {
     /// Run with four more arguments: `INSTANCE` or `GROUP`, name, state, priority (0 for a group).
     pub any: Option<NotifyCommand>,
     /// Report an instance that a reload removes as `DELETED`, not as `FAULT`.
-    pub tell_deleted: bool,
+    pub reports_deleted: bool,
     pub deleted: Option<NotifyCommand>,
     /// Run when a master receives an advert of a master with lower priority.
     pub lower: Option<NotifyCommand>,

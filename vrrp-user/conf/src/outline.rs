@@ -14,7 +14,7 @@ use super::tree::Statement;
 
 /// Displayed and serialized as `file:line:column`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Place {
+pub struct Location {
     /// The file, as given.
     pub file: Arc<str>,
     /// From 1.
@@ -23,19 +23,19 @@ pub struct Place {
     pub column: u32,
 }
 
-impl Place {
+impl Location {
     pub(super) fn of_finding(finding: &Diagnostic) -> Self {
         Self { file: finding.file.clone(), line: finding.line, column: finding.column }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
 
-impl Serialize for Place {
+impl Serialize for Location {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -52,7 +52,7 @@ pub(super) struct Written {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Text {
     pub(super) text: Arc<str>,
-    pub(super) place: Place,
+    pub(super) place: Location,
 }
 
 /// A word of an [`Outline`].
@@ -92,7 +92,7 @@ impl Outline {
     pub(super) fn read(&self) -> Vec<Written> {
         let text = |word: Kept<'_>| Text {
             text: word.text.into(),
-            place: Place {
+            place: Location {
                 file: self.files.get(word.file as usize).cloned().unwrap_or_default(),
                 line: word.line,
                 column: word.column,
@@ -219,7 +219,7 @@ impl Written {
     }
 
     /// Place of the value, or of the keyword if it has none.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &Location {
         self.args.first().map_or(&self.keyword.place, |first| &first.place)
     }
 
@@ -228,7 +228,7 @@ impl Written {
     }
 
     /// Whether a word of the statement, or of its block, begins at `place`.
-    pub(super) fn holds(&self, place: &Place) -> bool {
+    pub(super) fn holds(&self, place: &Location) -> bool {
         std::iter::once(&self.keyword).chain(&self.args).any(|word| word.place == *place)
             || self.inner().iter().any(|inner| inner.holds(place))
     }

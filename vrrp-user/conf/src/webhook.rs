@@ -202,25 +202,25 @@ const FIELDS: [(&str, Field); 17] = [
 ];
 
 impl Field {
-    fn of(self, told: &WebhookPayload) -> String {
+    fn of(self, reported: &WebhookPayload) -> String {
         match self {
-            Self::Event => told.event.as_str().to_owned(),
-            Self::Time => told.time.clone(),
-            Self::RouterId => told.router_id.to_string(),
-            Self::Kind => told.kind.to_owned(),
-            Self::Name => told.name.to_string(),
-            Self::State => told.state.to_owned(),
-            Self::Previous => told.previous.to_owned(),
-            Self::Reason => told.reason.to_string(),
-            Self::Detail => told.detail.to_string(),
-            Self::Priority => told.priority.to_string(),
-            Self::Epoch => told.epoch.to_string(),
-            Self::Peer => told.peer.clone(),
-            Self::Interface => told.interface.to_string(),
-            Self::Vrid => told.vrid.unwrap_or_default().to_string(),
-            Self::Addresses => told.addresses.join(", "),
-            Self::Skipped => told.skipped.to_string(),
-            Self::Text => told.text(),
+            Self::Event => reported.event.as_str().to_owned(),
+            Self::Time => reported.time.clone(),
+            Self::RouterId => reported.router_id.to_string(),
+            Self::Kind => reported.kind.to_owned(),
+            Self::Name => reported.name.to_string(),
+            Self::State => reported.state.to_owned(),
+            Self::Previous => reported.previous.to_owned(),
+            Self::Reason => reported.reason.to_string(),
+            Self::Detail => reported.detail.to_string(),
+            Self::Priority => reported.priority.to_string(),
+            Self::Epoch => reported.epoch.to_string(),
+            Self::Peer => reported.peer.clone(),
+            Self::Interface => reported.interface.to_string(),
+            Self::Vrid => reported.vrid.unwrap_or_default().to_string(),
+            Self::Addresses => reported.addresses.join(", "),
+            Self::Skipped => reported.skipped.to_string(),
+            Self::Text => reported.text(),
         }
     }
 }
@@ -296,11 +296,11 @@ impl Template {
     }
 
     /// The JSON for a change.
-    pub fn fill(&self, told: &WebhookPayload) -> String {
+    pub fn fill(&self, reported: &WebhookPayload) -> String {
         match self {
-            Self::Slack => json!({ "text": escaped_for_slack(&told.text()) }).to_string(),
-            Self::Generic => generic(told),
-            Self::Own(own) => own.parts.iter().map(|part| part.fill(told)).collect(),
+            Self::Slack => json!({ "text": escaped_for_slack(&reported.text()) }).to_string(),
+            Self::Generic => generic(reported),
+            Self::Own(own) => own.parts.iter().map(|part| part.fill(reported)).collect(),
         }
     }
 }
@@ -316,12 +316,12 @@ impl fmt::Display for Template {
 }
 
 impl Part {
-    fn fill(&self, told: &WebhookPayload) -> String {
+    fn fill(&self, reported: &WebhookPayload) -> String {
         match self {
             Self::Text(text) => text.clone(),
             // A JSON string without its quotes, which are in the template.
             Self::Field(field) => {
-                let quoted = json!(field.of(told)).to_string();
+                let quoted = json!(field.of(reported)).to_string();
                 quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or_default().to_owned()
             }
         }
@@ -332,28 +332,28 @@ fn newlines(text: &str, before: usize) -> usize {
     text.bytes().take(before).filter(|byte| *byte == b'\n').count()
 }
 
-fn generic(told: &WebhookPayload) -> String {
-    let is_group = told.kind == "group";
-    let peer = Some(&told.peer).filter(|peer| !peer.is_empty());
-    let detail = Some(&told.detail).filter(|detail| !detail.is_empty());
+fn generic(reported: &WebhookPayload) -> String {
+    let is_group = reported.kind == "group";
+    let peer = Some(&reported.peer).filter(|peer| !peer.is_empty());
+    let detail = Some(&reported.detail).filter(|detail| !detail.is_empty());
     json!({
-        "event": told.event.as_str(),
-        "time": told.time,
-        "router_id": &*told.router_id,
-        "kind": told.kind,
-        "name": &*told.name,
-        "state": told.state,
-        "previous": told.previous,
-        "reason": told.reason,
+        "event": reported.event.as_str(),
+        "time": reported.time,
+        "router_id": &*reported.router_id,
+        "kind": reported.kind,
+        "name": &*reported.name,
+        "state": reported.state,
+        "previous": reported.previous,
+        "reason": reported.reason,
         "detail": detail,
-        "priority": (!is_group).then_some(told.priority),
-        "epoch": told.epoch,
+        "priority": (!is_group).then_some(reported.priority),
+        "epoch": reported.epoch,
         "peer": peer,
-        "interface": (!is_group).then_some(&*told.interface),
-        "vrid": told.vrid,
-        "addresses": told.addresses,
-        "skipped": told.skipped,
-        "text": told.text(),
+        "interface": (!is_group).then_some(&*reported.interface),
+        "vrid": reported.vrid,
+        "addresses": reported.addresses,
+        "skipped": reported.skipped,
+        "text": reported.text(),
     })
     .to_string()
 }
@@ -367,7 +367,7 @@ fn escaped_for_slack(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told() -> WebhookPayload {
+    fn reported() -> WebhookPayload {
         WebhookPayload {
             time: "2026-11-21T10:00:00.000Z".to_owned(),
             router_id: "node1".into(),
@@ -385,7 +385,7 @@ mod tests {
     }
 
     fn filled(template: &Template) -> serde_json::Value {
-        serde_json::from_str(&template.fill(&told())).unwrap()
+        serde_json::from_str(&template.fill(&reported())).unwrap()
     }
 
     #[test]
@@ -418,7 +418,7 @@ mod tests {
         }
         assert!(generic["peer"].is_null() && generic["detail"].is_null());
         assert_eq!((&generic["vrid"], &generic["priority"]), (&json!(51), &json!(100)));
-        let group = WebhookPayload { kind: "group", vrid: None, ..told() };
+        let group = WebhookPayload { kind: "group", vrid: None, ..reported() };
         let group: serde_json::Value = serde_json::from_str(&Template::Generic.fill(&group)).unwrap();
         assert!(group["priority"].is_null() && group["interface"].is_null() && group["vrid"].is_null());
     }
@@ -430,7 +430,7 @@ mod tests {
             peer: "192.0.2.2".to_owned(),
             reason: "auth_data".into(),
             detail: "it has another password".into(),
-            ..told()
+            ..reported()
         };
         let text = "node1: a \"<b>\" & c (MASTER) rejects adverts from 192.0.2.2: it has another password";
         assert_eq!(rejected.text(), text);
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(generic["detail"], json!("it has another password"));
         let over =
             WebhookPayload { event: Occurrence::PeerRejectionOver, detail: "".into(), ..rejected.clone() };
-        assert!(over.replaces(&rejected) && !over.replaces(&told()) && told().replaces(&told()));
+        assert!(over.replaces(&rejected) && !over.replaces(&reported()) && reported().replaces(&reported()));
         assert!(!over.replaces(&WebhookPayload { peer: "192.0.2.3".to_owned(), ..rejected }));
     }
 

@@ -14,8 +14,7 @@ use super::units::{InstanceId, Interval, Priority, Version, Weight};
 
 /// Settings of one instance, as far as the state machine reads them.
 ///
-/// Names, interfaces, and what is set on them are the caller's; so is the form of an advert beyond that which tells two
-/// adverts apart.
+/// Names, interfaces and what is set on them are the caller's. Of the form of adverts it has what distinguishes two.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ElectionSettings {
     pub family: Family,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::steer::{Place, steer};
+use super::steer::{DaemonPlace, steer};
 use crate::daemon::control::Request;
 
 #[derive(Args, Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Arguments {
     /// Instance or sync group [default: every instance that is MASTER on this node]
     name: Option<String>,
     #[command(flatten)]
-    place: Place,
+    place: DaemonPlace,
 }
 
 pub(super) fn announce(arguments: Arguments) -> ExitCode {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::run::{UNREADABLE, file_or_default};
-use super::{complain, print, tell};
+use super::{complain, print, report};
 use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
 use crate::daemon::load::config_exit_code;
 use crate::daemon::process::{features, fit, preflight};
@@ -75,7 +75,7 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
             }
             let misfits = host_findings(&loaded.config);
             let word = if arguments.host { "warning" } else { "note" };
-            misfits.iter().for_each(|line| tell(format_args!("{word}: on this host: {line}")));
+            misfits.iter().for_each(|line| report(format_args!("{word}: on this host: {line}")));
             let counts = arguments.host && !misfits.is_empty();
             if arguments.strict && (counts || loaded.diagnostics.iter().any(|it| !it.is_harmless)) {
                 return ExitCode::from(ERRORS);
@@ -125,10 +125,10 @@ impl Texts {
                     let text = diagnostic.to_string();
                     let (head, help) =
                         text.split_once('\n').map_or((&*text, None), |(head, help)| (head, Some(help)));
-                    tell(format_args!("{head}\n{excerpt}"));
-                    help.into_iter().for_each(tell);
+                    report(format_args!("{head}\n{excerpt}"));
+                    help.into_iter().for_each(report);
                 }
-                None => tell(diagnostic),
+                None => report(diagnostic),
             }
         }
     }

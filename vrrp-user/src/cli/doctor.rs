@@ -9,7 +9,7 @@ use super::run::default_file;
 use super::{complain, print};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::doctor::{Facts, Report, examine, place, refused, screen};
-use crate::daemon::status::Verdict;
+use crate::daemon::status::StatusVerdict;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -55,8 +55,8 @@ pub(super) fn doctor(arguments: &Arguments) -> ExitCode {
     };
     match report.verdict() {
         _ if !print(&text) => ExitCode::FAILURE,
-        Verdict::Well => ExitCode::SUCCESS,
-        Verdict::Look => ExitCode::from(10),
-        Verdict::Bad => ExitCode::from(20),
+        StatusVerdict::Well => ExitCode::SUCCESS,
+        StatusVerdict::Look => ExitCode::from(10),
+        StatusVerdict::Bad => ExitCode::from(20),
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
     };
     let mut written = Ok(());
     // Returns whether stdout still has a reader.
-    let mut told = |text: &str| {
+    let mut reported = |text: &str| {
         written = io::stdout().lock().write_all(text.as_bytes());
         written.is_ok()
     };
@@ -61,8 +61,8 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
             complain(&format!("{count} events before {} are no longer kept", gap.until));
             true
         }
-        Line::Event(event) if !json => told(&row(event)),
-        _ if *json => told(&format!("{text}\n")),
+        Line::Event(event) if !json => reported(&row(event)),
+        _ if *json => reported(&format!("{text}\n")),
         _ => true,
     });
     match outcome {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::steer::{Place, steer};
+use super::steer::{DaemonPlace, steer};
 use crate::daemon::control::Request;
 use crate::daemon::wall;
 
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    place: Place,
+    place: DaemonPlace,
 }
 
 pub(super) fn failover(arguments: Arguments) -> ExitCode {

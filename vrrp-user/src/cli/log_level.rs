@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::steer::{Place, steer};
+use super::steer::{DaemonPlace, steer};
 use crate::daemon::control::Request;
 use crate::daemon::wall;
 
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     #[arg(long = "for", value_name = "TIME", value_parser = wall::span)]
     span: Option<Duration>,
     #[command(flatten)]
-    place: Place,
+    place: DaemonPlace,
 }
 
 pub(super) fn log(arguments: Arguments) -> ExitCode {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::steer::{Place, steer};
+use super::steer::{DaemonPlace, steer};
 use super::{UNKNOWN_NAME, complain, print, unknown};
 use crate::daemon::control::{self, Request};
 use crate::daemon::wall;
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    place: Place,
+    place: DaemonPlace,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -59,7 +59,7 @@ pub(super) fn maintenance(arguments: Arguments) -> ExitCode {
     steer(&place.runtime_dir, &Request::Maintenance { name, on, seconds, reason, force })
 }
 
-fn show(name: Option<&str>, place: &Place) -> ExitCode {
+fn show(name: Option<&str>, place: &DaemonPlace) -> ExitCode {
     let status = match control::status(&place.runtime_dir) {
         Ok(status) => status,
         Err(error) => {

@@ -190,7 +190,7 @@ fn give_up(error: &RunError, sink: Sink) -> ExitCode {
 
 /// Writes a line to stderr and ignores errors, as its reader may be gone. The line is formatted first: stderr is
 /// unbuffered and would get one write for each piece.
-fn tell(line: impl Display) {
+fn report(line: impl Display) {
     write_stderr(&format!("{line}\n"));
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::steer::{Place, steer};
+use super::steer::{DaemonPlace, steer};
 use crate::daemon::control::Request;
 use crate::daemon::wall;
 
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
-    place: Place,
+    place: DaemonPlace,
 }
 
 #[derive(Clone, Copy, Debug)]

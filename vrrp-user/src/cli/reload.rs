@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, print, tell};
+use super::{RUNTIME_DIR, complain, print, report};
 use crate::daemon::control::{self, ControlError};
 use crate::daemon::log;
 use crate::daemon::reload::{Applied, Ask};
@@ -55,7 +55,7 @@ pub(super) fn reload(arguments: &Arguments) -> ExitCode {
         }
         Err(ControlError::Findings(findings)) => {
             if ask == Ask::Try || !log::stderr_is_journal() {
-                findings.iter().for_each(tell);
+                findings.iter().for_each(report);
             }
             complain(match ask {
                 Ask::Try => "the configuration would be refused",

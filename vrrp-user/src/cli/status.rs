@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, unknown};
 use crate::daemon::control;
-use crate::daemon::status::{Status, Verdict, View, overview, table};
+use crate::daemon::status::{Status, StatusVerdict, View, overview, table};
 
 /// Between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -74,9 +74,9 @@ fn look(arguments: &Arguments) -> ExitCode {
     match status.verdict() {
         _ if !print(&text) => ExitCode::FAILURE,
         _ if arguments.json => ExitCode::SUCCESS,
-        Verdict::Well => ExitCode::SUCCESS,
-        Verdict::Look => ExitCode::from(10),
-        Verdict::Bad => ExitCode::from(20),
+        StatusVerdict::Well => ExitCode::SUCCESS,
+        StatusVerdict::Look => ExitCode::from(10),
+        StatusVerdict::Bad => ExitCode::from(20),
     }
 }
 

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, tell};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, report};
 use crate::daemon::control::{self, ControlError, Request};
 
 /// Exit code for a refused order, as for a refused configuration.
 const REFUSED: u8 = 4;
 
 #[derive(Args, Debug)]
-pub(super) struct Place {
+pub(super) struct DaemonPlace {
     /// Runtime folder of the daemon
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     pub(super) runtime_dir: PathBuf,
@@ -28,7 +28,7 @@ pub(super) fn steer(runtime_dir: &Path, request: &Request) -> ExitCode {
         Err(ControlError::Findings(reasons)) => {
             if let Some((first, rest)) = reasons.split_first() {
                 complain(first);
-                rest.iter().for_each(tell);
+                rest.iter().for_each(report);
             }
             ExitCode::from(REFUSED)
         }

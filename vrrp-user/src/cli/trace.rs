@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::run::{UNREADABLE, file_or_default};
 use super::span::span;
-use super::{UNKNOWN_NAME, complain, print, tell};
+use super::{UNKNOWN_NAME, complain, print, report};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::capture::{capture, groups, index};
 use crate::daemon::inspect::trace::Tracer;
@@ -42,7 +42,7 @@ pub(super) fn trace(arguments: &Arguments) -> ExitCode {
     let config = match Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&file) {
         Ok(loaded) => loaded.config,
         Err(diagnostics) => {
-            diagnostics.iter().for_each(tell);
+            diagnostics.iter().for_each(report);
             return ExitCode::from(config_exit_code(&diagnostics));
         }
     };

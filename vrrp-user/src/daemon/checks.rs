@@ -215,7 +215,7 @@ fn deliver(
     let mut skipped = Skipped::default();
     move |round| {
         shared.now().history.check(round.clone());
-        if skipped.is_to_be_told(round.skipped.is_some(), clock::now()) {
+        if skipped.must_be_reported(round.skipped.is_some(), clock::now()) {
             warn!(
                 check = &*check,
                 why = round.skipped.as_deref(),
@@ -269,18 +269,18 @@ const QUIET: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 struct Skipped {
     lasts: bool,
-    told: Option<Timestamp>,
+    reported: Option<Timestamp>,
 }
 
 impl Skipped {
     /// True once, when skipping begins.
-    fn is_to_be_told(&mut self, lasts: bool, now: Timestamp) -> bool {
+    fn must_be_reported(&mut self, lasts: bool, now: Timestamp) -> bool {
         let lasted = std::mem::replace(&mut self.lasts, lasts);
-        let told = lasts && !lasted && self.told.is_none_or(|told| now.since(told) >= QUIET);
-        if told {
-            self.told = Some(now);
+        let reported = lasts && !lasted && self.reported.is_none_or(|reported| now.since(reported) >= QUIET);
+        if reported {
+            self.reported = Some(now);
         }
-        told
+        reported
     }
 }
 
@@ -337,10 +337,10 @@ mod tests {
     }
 
     #[test]
-    fn looks_that_cannot_be_taken_are_told_once() {
+    fn looks_that_cannot_be_taken_are_reported_once() {
         let mut skipped = Skipped::default();
-        let mut told = |second: u64, lasts| {
-            skipped.is_to_be_told(lasts, Timestamp::from_nanos((1000 + second) * 1_000_000_000))
+        let mut reported = |second: u64, lasts| {
+            skipped.must_be_reported(lasts, Timestamp::from_nanos((1000 + second) * 1_000_000_000))
         };
         let rows = [
             (0, false, false),
@@ -353,7 +353,7 @@ mod tests {
             (94, true, false),
         ];
         for (second, lasts, expected) in rows {
-            assert_eq!(told(second, lasts), expected, "{second}");
+            assert_eq!(reported(second, lasts), expected, "{second}");
         }
     }
 

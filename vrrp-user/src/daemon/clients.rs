@@ -72,7 +72,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut clients = Clients::default();
-    let mut told: Option<Timestamp> = None;
+    let mut reported: Option<Timestamp> = None;
     loop {
         match poll_fn(&mut accept).await {
             Ok(client) => {
@@ -91,8 +91,8 @@ where
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 let now = clock::now();
-                if told.is_none_or(|told| now.since(told) >= QUIET) {
-                    told = Some(now);
+                if reported.is_none_or(|reported| now.since(reported) >= QUIET) {
+                    reported = Some(now);
                     warn!(listener = what, %error, "cannot accept a client; disconnecting the one idle for longest");
                 }
                 let present = clients.count();

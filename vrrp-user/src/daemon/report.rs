@@ -104,12 +104,12 @@ impl Reporter {
         match *report {
             Report::Transition(instance, transition) => {
                 self.history.transition(instance, transition);
-                self.tell(instance, &transition);
+                self.report(instance, &transition);
                 notifier.transition(instance, &transition);
             }
             Report::Group(group, transition) => {
                 self.history.group_transition(group, &transition);
-                self.tell_group(group, &transition);
+                self.report_group(group, &transition);
                 notifier.group_transition(group, &transition);
             }
             Report::Priority(instance, priority) => {
@@ -157,7 +157,7 @@ impl Reporter {
                 let object = object.to_string();
                 self.event(instance, |instance| What::PutBack { instance, object, more });
             }
-            Report::Lacks { instance, ref lacks, is_master } => self.tell_lacks(instance, lacks, is_master),
+            Report::Lacks { instance, ref lacks, is_master } => self.report_lacks(instance, lacks, is_master),
             Report::Abandoned(instance) => {
                 let (name, by) = (self.name(instance), self.removed_by(instance));
                 self.history.abandoned(instance);
@@ -173,7 +173,7 @@ impl Reporter {
         }
     }
 
-    fn tell(&self, instance: InstanceId, transition: &Transition) {
+    fn report(&self, instance: InstanceId, transition: &Transition) {
         // In keepalived's words, which log watchers know.
         let (name, state) = (self.name(instance), transition.to.as_str());
         info!(
@@ -201,7 +201,7 @@ impl Reporter {
     }
 
     /// Logs each object once when it cannot be set, and once when it is set.
-    fn tell_lacks(&self, instance: InstanceId, lacks: &[Lack], is_master: bool) {
+    fn report_lacks(&self, instance: InstanceId, lacks: &[Lack], is_master: bool) {
         let before = self.history.lacks(instance, lacks.into());
         let name = self.name(instance);
         let among = |list: &[Lack], lack: &Lack| list.iter().any(|known| known.object == lack.object);
@@ -232,7 +232,7 @@ impl Reporter {
         removed_by.map_or_else(|| "a process that has ended".to_owned(), ToString::to_string)
     }
 
-    fn tell_group(&self, group: GroupId, transition: &GroupTransition) {
+    fn report_group(&self, group: GroupId, transition: &GroupTransition) {
         let group = self.config.groups.get(group.index()).map_or("?", |group| &*group.settings.name);
         info!(
             group,
@@ -268,22 +268,22 @@ impl Reporter {
 
 /// The objects that are logged one by one; with the last, the number of the others.
 pub(super) fn first<'a>(all: &'a [&'a Lack]) -> impl Iterator<Item = (&'a Lack, u64)> {
-    let told = all.len().min(SINGLE);
-    let more = u64::try_from(all.len() - told).unwrap_or(u64::MAX);
-    let last = move |index| if index + 1 == told { more } else { 0 };
+    let reported = all.len().min(SINGLE);
+    let more = u64::try_from(all.len() - reported).unwrap_or(u64::MAX);
+    let last = move |index| if index + 1 == reported { more } else { 0 };
     all.iter().take(SINGLE).enumerate().map(move |(index, lack)| (*lack, last(index)))
 }
 
 /// Holds back repetitions.
 #[derive(Debug, Default)]
 struct Quieting {
-    told: BTreeMap<InstanceId, (Timestamp, u64)>,
+    reported: BTreeMap<InstanceId, (Timestamp, u64)>,
 }
 
 impl Quieting {
     /// The number of repetitions held back since the last one, if it is time to report again.
     fn admit(&mut self, instance: InstanceId, now: Timestamp) -> Option<u64> {
-        match self.told.get_mut(&instance) {
+        match self.reported.get_mut(&instance) {
             Some((at, held)) if now.since(*at) < QUIET => {
                 *held += 1;
                 None
@@ -293,7 +293,7 @@ impl Quieting {
                 Some(std::mem::take(held))
             }
             None => {
-                self.told.insert(instance, (now, 0));
+                self.reported.insert(instance, (now, 0));
                 Some(0)
             }
         }

@@ -210,9 +210,9 @@ impl Service {
             (None, None) => {}
         }
         checks.settle(&shared.now().config, shared);
-        tasks.spawn(tell_systemd(shared.clone()));
+        tasks.spawn(notify_systemd(shared.clone()));
         let (news, mut peers) = wire_warnings::channel();
-        tasks.spawn(wire_warnings::tell(shared.clone(), news));
+        tasks.spawn(wire_warnings::report(shared.clone(), news));
         tasks.spawn(serve_dumps(dumps, shared.clone()));
         tasks.spawn(Arc::clone(&store).keep(shared.clone()));
         tasks.spawn(watchdog::feed(shared.now(), heartbeat));
@@ -222,7 +222,7 @@ impl Service {
             }
         }
         // systemd may know the process that this one was forked from.
-        systemd::tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
+        systemd::notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
         let (mut has_bridge, mut limit) = (false, reloader.options.bridge);
         let mut due = pin!(sleep(limit.unwrap_or_default()));
@@ -300,7 +300,7 @@ impl Service {
             notifier.leave().await;
             return Ok(());
         }
-        systemd::tell(&[NotifyState::Stopping]);
+        systemd::notify(&[NotifyState::Stopping]);
         let outcome = if matches!(end, End::ByItself) {
             Err(ServiceError::EngineStopped)
         } else {
@@ -379,7 +379,7 @@ async fn give_way(
     ownership::set_ours(false);
     // Reported by the process that systemd knows, before it ends. A restart waits for its end.
     if let Some(pid) = pid.filter(|_| !restarting) {
-        systemd::tell(&[NotifyState::MainPid(pid)]);
+        systemd::notify(&[NotifyState::MainPid(pid)]);
     }
     while !inputs.push(Input::Leave) {
         sleep(Duration::from_millis(1)).await;
@@ -428,15 +428,15 @@ async fn serve_dumps(dumps: Dumps, shared: SharedContext) {
 }
 
 /// Keeps the status line of the unit up to date.
-async fn tell_systemd(shared: SharedContext) {
+async fn notify_systemd(shared: SharedContext) {
     let mut due = interval(STATUS_EVERY);
-    let mut told = String::new();
+    let mut reported = String::new();
     loop {
         due.tick().await;
         let summary = summary(&shared.now());
-        if summary != told {
-            systemd::tell(&[NotifyState::Status(&summary)]);
-            told = summary;
+        if summary != reported {
+            systemd::notify(&[NotifyState::Status(&summary)]);
+            reported = summary;
         }
     }
 }

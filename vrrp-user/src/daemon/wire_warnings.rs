@@ -26,7 +26,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const UNKNOWN_ROUTERS_LOGGED: usize = 64;
 
 /// Most refusals of an instance that are reported within [`WINDOW`]: they can be made up as well.
-const REJECTIONS_TOLD: u32 = 8;
+const REJECTIONS_REPORTED: u32 = 8;
 const WINDOW: Duration = Duration::from_mins(1);
 
 /// Senders on record for each reason: a further one displaces the earlier, whose adverts may be refused still.
@@ -54,15 +54,15 @@ pub(super) fn channel() -> (mpsc::Sender<PeerNews>, mpsc::Receiver<PeerNews>) {
 }
 
 /// Looks and reports for ever.
-pub(super) async fn tell(shared: SharedContext, news: mpsc::Sender<PeerNews>) {
+pub(super) async fn report(shared: SharedContext, news: mpsc::Sender<PeerNews>) {
     let mut due = interval(EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut notices = Notices::default();
     loop {
         due.tick().await;
-        for told in notices.look(&shared) {
+        for reported in notices.look(&shared) {
             // If the channel is full, it is still in the log and among the events.
-            let _ = news.try_send(told);
+            let _ = news.try_send(reported);
         }
     }
 }
@@ -82,7 +82,7 @@ struct Rejections {
     /// By instance, reason and peer: whether its refusal was reported.
     known: BTreeMap<[String; 3], bool>,
     /// By instance: the start of its window, and the number of reports within it.
-    told: BTreeMap<String, (Timestamp, u32)>,
+    reported: BTreeMap<String, (Timestamp, u32)>,
     /// By instance that is master: time of the latest refused advert of a rival.
     rivals: BTreeMap<String, Timestamp>,
 }
@@ -167,10 +167,10 @@ impl Rejections {
         let mut before = std::mem::take(&mut self.known);
         for (instance, Rejected { peer, reason, detail, .. }) in found {
             let key = [instance, reason, peer];
-            let is_told = before.remove(&key).unwrap_or_else(|| {
+            let is_reported = before.remove(&key).unwrap_or_else(|| {
                 let [instance, reason, peer] = key.clone();
-                let is_told = self.admit(&instance, now);
-                if is_told {
+                let is_reported = self.admit(&instance, now);
+                if is_reported {
                     warn!(
                         instance,
                         peer, reason, "adverts of a router that should be a peer are refused: {detail}"
@@ -183,18 +183,18 @@ impl Rejections {
                     });
                     events.push(What::PeerRejected { instance, peer, reason, detail });
                 }
-                is_told
+                is_reported
             });
-            self.known.insert(key, is_told);
+            self.known.insert(key, is_reported);
         }
-        for (key, is_told) in before {
+        for (key, is_reported) in before {
             let [instance, reason, peer] = &key;
             let same = |[other, why, _]: &&[String; 3]| other == instance && why == reason;
-            if is_told && (ON_RECORD..REMEMBERED).contains(&self.known.keys().filter(same).count()) {
-                self.known.insert(key, is_told);
+            if is_reported && (ON_RECORD..REMEMBERED).contains(&self.known.keys().filter(same).count()) {
+                self.known.insert(key, is_reported);
                 continue;
             }
-            if is_told {
+            if is_reported {
                 info!(
                     instance,
                     peer, reason, "adverts of a router that should be a peer are no longer refused"
@@ -213,10 +213,10 @@ impl Rejections {
     }
 
     fn admit(&mut self, instance: &str, now: Timestamp) -> bool {
-        self.told.retain(|_, (since, _)| now.since(*since) < WINDOW);
-        let (_, told) = self.told.entry(instance.to_owned()).or_insert((now, 0));
-        *told += 1;
-        *told <= REJECTIONS_TOLD
+        self.reported.retain(|_, (since, _)| now.since(*since) < WINDOW);
+        let (_, reported) = self.reported.entry(instance.to_owned()).or_insert((now, 0));
+        *reported += 1;
+        *reported <= REJECTIONS_REPORTED
     }
 }
 
@@ -239,29 +239,29 @@ mod tests {
         Timestamp::from_nanos(second * 1_000_000_000)
     }
 
-    fn told(events: &Events) -> Vec<String> {
+    fn reported(events: &Events) -> Vec<String> {
         events.after(None, usize::MAX).events.iter().map(|event| event.what.to_string()).collect()
     }
 
     #[test]
-    fn a_refusal_is_told_when_it_begins_and_when_it_ends() {
+    fn a_refusal_is_reported_when_it_begins_and_when_it_ends() {
         let (mut rejections, events) = (Rejections::default(), Events::default());
         let news = [100, 105, 110].map(|second| {
             let found = rejections.compare([rejected("ttl")].into_iter(), &events, at(second));
             found.into_iter().map(|news| news.detail).collect::<Vec<_>>()
         });
         assert_eq!(news, [vec![Some("its TTL".to_owned())], vec![], vec![]]);
-        assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL"]);
+        assert_eq!(reported(&events), ["VI_1: 192.0.2.2 is not heard: its TTL"]);
         let over = rejections.compare([].into_iter(), &events, at(115));
         assert_eq!(over.iter().map(|news| &news.detail).collect::<Vec<_>>(), [&None]);
         rejections.compare([].into_iter(), &events, at(120));
         let ended = "VI_1: adverts of 192.0.2.2 are no longer refused (ttl)";
-        assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);
+        assert_eq!(reported(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);
     }
 
     /// Two routers with the same fault.
     #[test]
-    fn each_peer_is_told_with_its_own_beginning_and_end() {
+    fn each_peer_is_reported_with_its_own_beginning_and_end() {
         let (mut rejections, events) = (Rejections::default(), Events::default());
         let of = |peer: &str| {
             let (instance, it) = rejected("ttl");
@@ -273,12 +273,12 @@ mod tests {
         rejections.compare([of(other)].into_iter(), &events, at(110));
         let begun = |peer: &str| format!("VI_1: {peer} is not heard: its TTL");
         let ended = format!("VI_1: adverts of {one} are no longer refused (ttl)");
-        assert_eq!(told(&events), [begun(one), begun(other), ended]);
+        assert_eq!(reported(&events), [begun(one), begun(other), ended]);
     }
 
     /// A forger sends every kind of advert, repeatedly.
     #[test]
-    fn what_is_told_is_bounded_in_time() {
+    fn what_is_reported_is_bounded_in_time() {
         let (mut rejections, events) = (Rejections::default(), Events::default());
         let words = Reject::ALL.map(Reject::as_str);
         for second in (0..600).step_by(10) {
@@ -286,6 +286,6 @@ mod tests {
             rejections.compare([].into_iter(), &events, at(1005 + second));
         }
         // 10 minutes; each beginning is reported with its end.
-        assert_eq!(told(&events).len(), 10 * 2 * REJECTIONS_TOLD as usize);
+        assert_eq!(reported(&events).len(), 10 * 2 * REJECTIONS_REPORTED as usize);
     }
 }

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_are_told_once() {
+    fn differences_are_reported_once() {
         let [one, two] = [1, 2].map(|ifindex| LocalKey::of_mac(ifindex, [2, 0, 0, 0, 0, 1]));
         let locals = Locals::default();
         assert_eq!(locals.set([one].into()), (vec![one], vec![]));

@@ -33,14 +33,14 @@ const THREADS: usize = 2;
 static MEMBERS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
 /// Eventfd that the handler writes to. It is never closed: a handler that is running on another thread could write to
 /// whatever has its number then.
-static TOLD: OnceLock<EventFd> = OnceLock::new();
+static REPORTED: OnceLock<EventFd> = OnceLock::new();
 /// The limit with which the process was started.
 static INHERITED: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// Receives the news that the threads were demoted.
 #[derive(Debug)]
 pub struct Overruns {
-    told: AsyncFd<BorrowedFd<'static>>,
+    reported: AsyncFd<BorrowedFd<'static>>,
     limit: Duration,
 }
 
@@ -55,14 +55,14 @@ impl Overruns {
         let _ = INHERITED.set(inherited);
         let wanted = u64::try_from(limit.as_micros()).unwrap_or(RLIM_INFINITY);
         let limit = if hard == RLIM_INFINITY { wanted } else { wanted.min(hard / 2) };
-        let told = told()?.as_fd();
+        let reported = reported()?.as_fd();
         // SAFETY: the descriptor is never closed.
-        let told = unsafe { AsyncFd::register_with_interest(told, Interest::READABLE)? };
+        let reported = unsafe { AsyncFd::register_with_interest(reported, Interest::READABLE)? };
         only_real_time().thread_block()?;
         let action = SigAction::new(SigHandler::Handler(demote), SaFlags::SA_RESTART, SigSet::all());
         // SAFETY: the handler keeps to atomics and bare system calls.
         unsafe { sigaction(Signal::SIGXCPU, &action) }?;
-        let watched = Self { told, limit: Duration::from_micros(limit) };
+        let watched = Self { reported, limit: Duration::from_micros(limit) };
         watched.arm()?;
         Ok(watched)
     }
@@ -77,7 +77,7 @@ impl Overruns {
     /// # Errors
     /// The runtime has ended.
     pub async fn happen(&self) -> io::Result<()> {
-        self.told.readable().await?.retain_ready();
+        self.reported.readable().await?.retain_ready();
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl Overruns {
     /// # Errors
     /// The kernel refuses it; the threads after the first refused one stay ordinary.
     pub fn restore(&self) -> io::Result<()> {
-        let _ = self.told.try_io(Interest::READABLE, |_| Ok(told()?.read()?));
+        let _ = self.reported.try_io(Interest::READABLE, |_| Ok(reported()?.read()?));
         self.arm()?;
         for (thread, priority) in MEMBERS.iter().filter_map(member) {
             if !has_ended(thread) {
@@ -104,12 +104,12 @@ impl Overruns {
     }
 }
 
-fn told() -> io::Result<&'static EventFd> {
-    if let Some(told) = TOLD.get() {
-        return Ok(told);
+fn reported() -> io::Result<&'static EventFd> {
+    if let Some(reported) = REPORTED.get() {
+        return Ok(reported);
     }
     let fresh = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-    Ok(TOLD.get_or_init(|| fresh))
+    Ok(REPORTED.get_or_init(|| fresh))
 }
 
 /// Registers the calling thread, which is real-time with this priority, as subject to the limit.
@@ -156,10 +156,10 @@ extern "C" fn demote(_: i32) {
         // A thread that has ended needs nothing.
         let _ = schedule(thread, libc::SCHED_OTHER, 0);
     }
-    if let Some(told) = TOLD.get() {
+    if let Some(reported) = REPORTED.get() {
         let one = 1_u64.to_ne_bytes();
         // SAFETY: writes eight bytes of its own.
-        unsafe { libc::write(told.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        unsafe { libc::write(reported.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
     errno.set();
 }
@@ -186,35 +186,35 @@ mod tests {
     async fn a_thread_that_computes_without_a_pause_is_ordinary_until_it_is_let_back() {
         let hard = getrlimit(Resource::RLIMIT_RTTIME).unwrap().1;
         let overruns = Overruns::watch(Duration::from_millis(40)).unwrap();
-        let (tell, told) = mpsc::channel();
+        let (report, reported) = mpsc::channel();
         let (allow, allowed) = mpsc::channel();
         let worker = thread::spawn(move || {
             if become_realtime(EFFECT_PRIORITY).is_err() {
-                return tell.send(None).unwrap();
+                return report.send(None).unwrap();
             }
             for _ in 0..2 {
                 // Real-time throttling by the kernel makes this longer than the computing time.
                 let end = clock::now() + Duration::from_secs(20);
                 while policy() == libc::SCHED_FIFO && clock::now() < end {}
-                tell.send(Some(policy())).unwrap();
+                report.send(Some(policy())).unwrap();
                 allowed.recv().unwrap();
             }
         });
-        if let Some(demoted) = told.recv().unwrap() {
+        if let Some(demoted) = reported.recv().unwrap() {
             assert_eq!(demoted, libc::SCHED_OTHER);
             overruns.happen().await.unwrap();
             overruns.restore().unwrap();
             allow.send(()).unwrap();
-            assert_eq!(told.recv().unwrap(), Some(libc::SCHED_OTHER), "the limit counts again");
+            assert_eq!(reported.recv().unwrap(), Some(libc::SCHED_OTHER), "the limit counts again");
             allow.send(()).unwrap();
         }
         worker.join().unwrap();
         // A handler that began before the end of a watch writes to the same descriptor as before, and to no other file.
-        let before = TOLD.get().unwrap().as_raw_fd();
+        let before = REPORTED.get().unwrap().as_raw_fd();
         drop(overruns);
         assert_ne!(EventFd::new().unwrap().as_raw_fd(), before, "its number is not given away");
         let overruns = Overruns::watch(Duration::from_secs(3600)).unwrap();
-        assert_eq!(TOLD.get().unwrap().as_raw_fd(), before);
+        assert_eq!(REPORTED.get().unwrap().as_raw_fd(), before);
         demote(libc::SIGXCPU);
         overruns.happen().await.unwrap();
         setrlimit(Resource::RLIMIT_RTTIME, hard, hard).unwrap();

@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn tells_how_a_command_ended() {
+    async fn reports_how_a_command_ended() {
         let limit = Duration::from_secs(10);
         assert_eq!(shell("exit 3", limit).run(&[], &[]).await.end, End::Exited(3));
         assert_eq!(shell("kill -9 $$", limit).run(&[], &[]).await.end, End::Signalled(9));

@@ -20,10 +20,10 @@ const INITIAL: u64 = 0xefff_fffa;
 #[derive(Debug, Error)]
 #[error(
     "the clock of this time namespace cannot be compared with the kernel's: /proc does not show the offset \
-     ({told}), and the program's clock cannot be read ({measured}); mount /proc"
+     ({reported}), and the program's clock cannot be read ({measured}); mount /proc"
 )]
 pub struct UnknownOffset {
-    told: io::Error,
+    reported: io::Error,
     measured: io::Error,
 }
 
@@ -32,16 +32,16 @@ pub struct UnknownOffset {
 /// # Errors
 /// The offset is unknown: times of this process can only be compared with one another.
 pub fn settle() -> Result<i64, UnknownOffset> {
-    let offset = match told(Path::new("/proc/self")) {
+    let offset = match reported(Path::new("/proc/self")) {
         Ok(offset) => offset,
-        Err(told) => ktime::offset().map_err(|measured| UnknownOffset { told, measured })?,
+        Err(reported) => ktime::offset().map_err(|measured| UnknownOffset { reported, measured })?,
     };
     clock::set_offset(offset);
     Ok(offset)
 }
 
 /// Reads the offset of a process from its folder in `/proc`.
-fn told(process: &Path) -> io::Result<i64> {
+fn reported(process: &Path) -> io::Result<i64> {
     let namespace = |name: &str| fs::metadata(process.join("ns").join(name)).map(|it| it.ino());
     // Every kernel has it: without it, /proc is not mounted.
     namespace("net")?;
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn without_proc_nothing_is_told() {
-        assert_eq!(told(Path::new("/no/such")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    fn without_proc_nothing_is_reported() {
+        assert_eq!(reported(Path::new("/no/such")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -91,7 +91,7 @@ pub(super) struct Victim {
 pub(super) enum Death {
     At(u64),
     /// The engine has an event for it, not earlier than this.
-    Told(u64),
+    Reported(u64),
 }
 
 impl Victim {
@@ -137,7 +137,7 @@ impl Victim {
             }
             Kind::Container => {
                 self.engine()?.docker(&["stop", "--time", "0", CONTAINER])?;
-                return Ok(Death::Told(now));
+                return Ok(Death::Reported(now));
             }
             Kind::Unit => self.systemd()?.set("failed", "failed")?,
             Kind::Port | Kind::Page => self.nginx.take().context("no nginx")?.die(),
@@ -199,15 +199,15 @@ impl Death {
     pub(super) fn at(self, victim: &Victim) -> Result<u64> {
         let since = match self {
             Self::At(at) => return Ok(at),
-            Self::Told(since) => since,
+            Self::Reported(since) => since,
         };
         let seconds = |nanos: u64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
         let (since, until) = (seconds(since), seconds(realtime()));
         let filter = ["--filter", "event=die", "--format", "{{.TimeNano}}"];
-        let told = victim
+        let reported = victim
             .engine()?
             .docker(&[&["events", "--since", &since, "--until", &until], &filter[..]].concat())?;
-        told.lines().next().context("no event")?.parse().context("time of an event")
+        reported.lines().next().context("no event")?.parse().context("time of an event")
     }
 }
 

@@ -22,7 +22,7 @@ pub use track::{Effect, Rhythm, Tracked};
 use super::diagnostic::{Diagnostic, Severity};
 use super::loaded::Loaded;
 use super::model::{Group, Instance};
-use super::outline::{Place, Written};
+use super::outline::{Location, Written};
 
 /// Most warnings about traps.
 const TRAPS: usize = 100;
@@ -55,7 +55,7 @@ pub struct Explanation {
 pub struct Explained {
     #[serde(serialize_with = "arc")]
     pub name: Arc<str>,
-    pub place: Place,
+    pub place: Location,
     pub values: Vec<Value>,
     pub addresses: Vec<Value>,
     pub paths: Vec<Value>,
@@ -71,7 +71,7 @@ pub struct Explained {
 pub struct ExplainedGroup {
     #[serde(serialize_with = "arc")]
     pub name: Arc<str>,
-    pub place: Place,
+    pub place: Location,
     pub values: Vec<Value>,
 }
 
@@ -90,13 +90,13 @@ pub struct Value {
 #[serde(tag = "kind", content = "place", rename_all = "snake_case")]
 pub enum Origin {
     /// Written in the block itself.
-    Written(Place),
+    Written(Location),
     /// Written in `global_defs`.
-    Globals(Place),
+    Globals(Location),
     /// Written in the `vrrp_script`, or another tracked block.
-    Check(Place),
+    Check(Location),
     /// Written in the `vrrp_sync_group` of the instance.
-    Group(Place),
+    Group(Location),
     Default,
     /// Follows from another keyword of the same block.
     Follows(&'static str),
@@ -114,7 +114,7 @@ pub enum Gravity {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     pub gravity: Gravity,
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     pub message: String,
     pub help: Option<String>,
 }
@@ -153,7 +153,7 @@ impl Loaded {
             let Finding { gravity: Gravity::Warning, place: Some(place), message, help } = finding else {
                 continue;
             };
-            let Place { file, line, column } = place;
+            let Location { file, line, column } = place;
             let is_there = |it: &Diagnostic| (&it.file, it.line, it.column) == (&file, line, column);
             let is_known = self.diagnostics.iter().any(|it| is_there(it) && it.message == message);
             if traps.len() < TRAPS && !is_known && !traps.iter().any(is_there) {
@@ -225,7 +225,7 @@ impl From<&Diagnostic> for Finding {
             Severity::Error | Severity::Unreadable => Gravity::Error,
         };
         let Diagnostic { message, help, .. } = diagnostic;
-        let place = Some(Place::of_finding(diagnostic));
+        let place = Some(Location::of_finding(diagnostic));
         Self { gravity, place, message: message.clone(), help: help.clone() }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::outline::{Place, Text, Written};
+use super::super::outline::{Location, Text, Written};
 use super::super::{CheckSettings, CheckTarget, Config, Damping, HoldSettings, Instance};
 use super::time::{Within, seconds};
 use super::{Origin, arc, value};
@@ -143,7 +143,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn origin(&self, place: Place) -> Origin {
+    fn origin(&self, place: Location) -> Origin {
         if self.of_group { Origin::Group(place) } else { Origin::Written(place) }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::super::outline::{Place, Written};
+use super::super::outline::{Location, Written};
 use super::super::{Config, Instance};
 use super::track::{Effect, Tracked};
 use super::{Finding, Gravity, Origin, Surroundings};
@@ -132,6 +132,6 @@ fn off_subnet(instance: &Instance, block: &Written) -> Option<Finding> {
     })
 }
 
-fn note(place: &Place, message: String) -> Finding {
+fn note(place: &Location, message: String) -> Finding {
     Finding { gravity: Gravity::Note, place: Some(place.clone()), message, help: None }
 }

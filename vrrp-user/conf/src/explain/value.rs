@@ -15,7 +15,7 @@ use vrrp_proto::auth::AntiReplay;
 use vrrp_proto::{Auth, Order, Version};
 
 /// A value of one block.
-struct Row<T> {
+struct ValueRow<T> {
     /// The keyword shown, then its other spellings.
     keywords: &'static [&'static str],
     /// Keywords of `global_defs` that give its default; the first one written counts.
@@ -28,11 +28,11 @@ const fn row<T>(
     keywords: &'static [&'static str],
     globals: &'static [&'static str],
     show: fn(&T) -> Option<String>,
-) -> Row<T> {
-    Row { keywords, globals, show }
+) -> ValueRow<T> {
+    ValueRow { keywords, globals, show }
 }
 
-const GLOBALS: &[Row<Globals>] = &[
+const GLOBALS: &[ValueRow<Globals>] = &[
     row(&["router_id"], &[], |it| Some(it.router_id.as_deref().unwrap_or("the host's name").to_owned())),
     row(&["script_user"], &[], |it| Some(it.script_user.as_ref().map_or_else(default_user, user))),
     row(&["enable_script_security"], &[], |it| Some(switch(it.script_security))),
@@ -52,7 +52,7 @@ const GLOBALS: &[Row<Globals>] = &[
     row(&["smtp_alert_peer_rejected"], &[], |it| Some(switch(it.mail.as_ref()?.rejections))),
 ];
 
-const INSTANCE: &[Row<Instance>] = &[
+const INSTANCE: &[ValueRow<Instance>] = &[
     row(&["state"], &[], |it| Some(if it.settings.initial_master { "MASTER" } else { "BACKUP" }.to_owned())),
     row(&["interface"], &[], |it| {
         let name = Some(&it.settings.interface).filter(|name| !name.is_empty());
@@ -161,7 +161,7 @@ const INSTANCE: &[Row<Instance>] = &[
 ];
 
 /// Rows of both instances and sync groups.
-const NOTIFY: &[Row<NotifySettings>] = &[
+const NOTIFY: &[ValueRow<NotifySettings>] = &[
     row(&["notify_master"], &[], |it| it.master.as_ref().map(command)),
     row(&["notify_backup"], &[], |it| it.backup.as_ref().map(command)),
     row(&["notify_fault"], &[], |it| it.fault.as_ref().map(command)),
@@ -307,7 +307,7 @@ fn written_address(line: &Written) -> Option<std::net::IpAddr> {
 }
 
 fn rows<T>(
-    rows: &[Row<T>],
+    rows: &[ValueRow<T>],
     it: &T,
     lines: &[&Written],
     globals: &[&Written],
@@ -335,7 +335,7 @@ fn last<'a>(lines: &[&'a Written], keywords: &[&str]) -> Option<&'a Written> {
     lines.iter().rev().find(|line| keywords.contains(&&*line.keyword.text)).copied()
 }
 
-fn known<T>(rows: &[Row<T>], line: &Written) -> bool {
+fn known<T>(rows: &[ValueRow<T>], line: &Written) -> bool {
     rows.iter().any(|row| row.keywords.contains(&&*line.keyword.text))
 }
 

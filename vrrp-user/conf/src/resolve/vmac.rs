@@ -88,7 +88,7 @@ impl Names {
             other => {
                 let chosen = self.choose(&Arc::clone(&self.own), settings.vrid, settings.family);
                 if let Some(name) = other {
-                    self.tell_taken(&name, &chosen, report);
+                    self.report_taken(&name, &chosen, report);
                 }
                 chosen
             }
@@ -122,7 +122,7 @@ impl Names {
         })
     }
 
-    fn tell_taken(&self, name: &At<Arc<str>>, chosen: &Name, report: &mut Report) {
+    fn report_taken(&self, name: &At<Arc<str>>, chosen: &Name, report: &mut Report) {
         let At { value: name, at } = name;
         let holder = self.written.get(name).map_or("?", |instance| &**instance);
         let message = format!(

@@ -51,7 +51,7 @@ pub(super) fn any(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report:
 }
 
 fn deleted(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    it.notify.tell_deleted = true;
+    it.notify.reports_deleted = true;
     if !args.is_empty() {
         hook(&mut it.notify.deleted, keyword, args, report);
     }

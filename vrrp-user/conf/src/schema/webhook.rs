@@ -120,12 +120,12 @@ fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Re
     if let Some(inner) = block {
         super::read_block(&[OPTIONS], "notify_webhook", inner, &mut draft, report);
     }
-    told_in_clear(&draft, url.at, report);
+    sent_in_clear(&draft, url.at, report);
     webhooks.push(draft);
 }
 
 /// Warns of headers sent unencrypted, which may hold a secret.
-fn told_in_clear(draft: &WebhookDraft, at: Position, report: &mut Report) {
+fn sent_in_clear(draft: &WebhookDraft, at: Position, report: &mut Report) {
     let url = draft.settings.url.expose();
     let is_local = url.host_str().is_some_and(|host| {
         let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();

@@ -403,7 +403,7 @@ fn listening_ends(instance: &Instance) -> Timestamp {
 
 fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
     let interval = instance.master_interval();
-    // Early enough to tell a suspension that ends here from one in which the master's lease expired too.
+    // Early enough to distinguish a suspension that ends here from one in which the master's lease expired too.
     let margin = interval.duration() + instance.skew().saturating_sub(timing::tick(interval));
     // After a suspension look for another one from the start.
     let resumed = instance.backup.suspension.map(|suspension| suspension.resumed);

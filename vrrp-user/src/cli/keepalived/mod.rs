@@ -218,7 +218,7 @@ fn help() -> String {
 
 /// Each option as written, and its effect.
 pub(super) fn options() -> Vec<(String, String)> {
-    let option = |row: &table::Row| {
+    let option = |row: &table::OptionRow| {
         let short = row.short.map_or(String::new(), |short| format!("-{}, ", char::from(short)));
         let value = match row.takes {
             Takes::Nothing => String::new(),

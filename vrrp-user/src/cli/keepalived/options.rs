@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::table::{Meaning, ROWS, Row, Takes};
+use super::table::{Meaning, OptionRow, ROWS, Takes};
 use crate::daemon::log::syslog::Facility;
 use crate::daemon::process::options::XdpMode;
 
@@ -107,7 +107,7 @@ fn read_long(
     apply(row, value, options)
 }
 
-fn find_long(name: &[u8]) -> Result<&'static Row, OptionError> {
+fn find_long(name: &[u8]) -> Result<&'static OptionRow, OptionError> {
     if let Some(row) = ROWS.iter().find(|row| row.long.as_bytes() == name) {
         return Ok(row);
     }
@@ -144,7 +144,7 @@ fn read_short(
     Ok(())
 }
 
-fn apply(row: &Row, value: Option<OsString>, options: &mut Options) -> Result<(), OptionError> {
+fn apply(row: &OptionRow, value: Option<OsString>, options: &mut Options) -> Result<(), OptionError> {
     if row.takes == Takes::Required && value.is_none() {
         return Err(OptionError::NoValue(row.long));
     }

@@ -8,7 +8,7 @@ use crate::daemon::log::syslog::Facility;
 use crate::daemon::process::options::XdpMode;
 
 /// One option.
-pub(super) struct Row {
+pub(super) struct OptionRow {
     pub(super) short: Option<u8>,
     pub(super) long: &'static str,
     pub(super) takes: Takes,
@@ -44,7 +44,7 @@ const NO_SNMP: &str = "there is no SNMP";
 const NO_CORE: &str = "the system's settings for core files apply";
 const AS_RUN: &str = "as for `vrrpx run`";
 
-pub(super) const ROWS: &[Row] = &[
+pub(super) const ROWS: &[OptionRow] = &[
     value(
         b'f',
         "use-file",
@@ -129,7 +129,7 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         },
     ),
-    Row {
+    OptionRow {
         takes: Takes::Optional,
         ..value(
             b't',
@@ -142,8 +142,8 @@ pub(super) const ROWS: &[Row] = &[
             },
         )
     },
-    Row { takes: Takes::Optional, ..ignored(0, "perf", "WHAT", "the daemon does not profile itself") },
-    Row { takes: Takes::Optional, ..ignored(0, "debug", "WHAT", "use `--log debug`") },
+    OptionRow { takes: Takes::Optional, ..ignored(0, "perf", "WHAT", "the daemon does not profile itself") },
+    OptionRow { takes: Takes::Optional, ..ignored(0, "debug", "WHAT", "use `--log debug`") },
     ignored(0, "no-mem-check", "", "there is no memory check"),
     ignored(0, "ignore-sigint", "", "SIGINT ends the daemon"),
     flag(b'v', "version", "print the version", |it| it.task = Task::Version),
@@ -182,13 +182,13 @@ const fn row(
     value: &'static str,
     summary: &'static str,
     meaning: Meaning,
-) -> Row {
+) -> OptionRow {
     let short = if short == 0 { None } else { Some(short) };
     let takes = if value.is_empty() { Takes::Nothing } else { Takes::Required };
-    Row { short, long, takes, meaning, value, summary }
+    OptionRow { short, long, takes, meaning, value, summary }
 }
 
-const fn flag(short: u8, long: &'static str, summary: &'static str, set: fn(&mut Options)) -> Row {
+const fn flag(short: u8, long: &'static str, summary: &'static str, set: fn(&mut Options)) -> OptionRow {
     row(short, long, "", summary, Meaning::Flag(set))
 }
 
@@ -198,18 +198,18 @@ const fn value(
     value: &'static str,
     summary: &'static str,
     set: fn(&mut Options, OsString) -> Result<(), OptionError>,
-) -> Row {
+) -> OptionRow {
     row(short, long, value, summary, Meaning::Value(set))
 }
 
-const fn moot(short: u8, long: &'static str, summary: &'static str) -> Row {
+const fn moot(short: u8, long: &'static str, summary: &'static str) -> OptionRow {
     row(short, long, "", summary, Meaning::Moot)
 }
 
-const fn ignored(short: u8, long: &'static str, value: &'static str, consequence: &'static str) -> Row {
+const fn ignored(short: u8, long: &'static str, value: &'static str, consequence: &'static str) -> OptionRow {
     row(short, long, value, consequence, Meaning::Ignored(consequence))
 }
 
-const fn refused(short: u8, long: &'static str, value: &'static str, reason: &'static str) -> Row {
+const fn refused(short: u8, long: &'static str, value: &'static str, reason: &'static str) -> OptionRow {
     row(short, long, value, reason, Meaning::Refused(reason))
 }

@@ -119,12 +119,12 @@ impl Store {
 
     /// Until it is dropped: writes the file when marks have changed, and warns of clocks that drift apart.
     pub async fn keep(self: Arc<Self>, shared: SharedContext) {
-        let mut told = HashSet::new();
+        let mut reported = HashSet::new();
         loop {
             let context = shared.now();
             let signs = context.config.instances.iter().any(signs);
             if signs {
-                warn_of_skew(&context, &mut told);
+                warn_of_skew(&context, &mut reported);
                 self.write(&context, RUNNING);
             }
             sleep(if signs { PERIOD } else { IDLE_PERIOD }).await;
@@ -224,7 +224,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Warns once when a sender's clock comes to be more than half of the window off, and reports once when it is back.
-fn warn_of_skew(context: &DaemonContext, told: &mut HashSet<(u32, IpAddr)>) {
+fn warn_of_skew(context: &DaemonContext, reported: &mut HashSet<(u32, IpAddr)>) {
     for (instance, _) in context.instances() {
         let (Some(hmac), Some(ledger)) = (hmac(instance), context.live.ledger(instance.id)) else { continue };
         for Note { mark, skew } in ledger.notes() {
@@ -234,13 +234,13 @@ fn warn_of_skew(context: &DaemonContext, told: &mut HashSet<(u32, IpAddr)>) {
                 (Duration::from_micros(skew.unsigned_abs()).as_secs_f64(), hmac.window.as_secs());
             let key = (instance.id.0, peer);
             if hmac.is_near_the_edge(skew) {
-                if told.insert(key) {
+                if reported.insert(key) {
                     warn!(
                         instance = name, %peer, seconds, window,
                         "the clock of a peer differs much from ours; beyond the window its adverts are refused"
                     );
                 }
-            } else if told.remove(&key) {
+            } else if reported.remove(&key) {
                 info!(instance = name, %peer, seconds, window, "the clock of a peer agrees with ours again");
             }
         }

@@ -265,10 +265,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_daemon_that_hangs_is_told_from_one_that_is_not_there() {
-        let told = |kind: io::ErrorKind| refused(kind.into(), Path::new("c"), Path::new("d")).to_string();
-        assert!(told(io::ErrorKind::WouldBlock).contains("does not answer"));
-        assert!(told(io::ErrorKind::PermissionDenied).contains("--control-group"));
-        assert!(told(io::ErrorKind::ConnectionRefused).contains("no vrrpx runs"));
+    fn a_daemon_that_hangs_is_distinguished_from_one_that_is_not_there() {
+        let reported = |kind: io::ErrorKind| refused(kind.into(), Path::new("c"), Path::new("d")).to_string();
+        assert!(reported(io::ErrorKind::WouldBlock).contains("does not answer"));
+        assert!(reported(io::ErrorKind::PermissionDenied).contains("--control-group"));
+        assert!(reported(io::ErrorKind::ConnectionRefused).contains("no vrrpx runs"));
     }
 }

@@ -219,7 +219,7 @@ async fn converse(
             match followers.try_acquire() {
                 Ok(_place) => {
                     let history = Arc::clone(&context.now().history);
-                    follow::tell(&history.events, since, follows, PATIENCE, &write, &mut read).await?;
+                    follow::report(&history.events, since, follows, PATIENCE, &write, &mut read).await?;
                     if follows {
                         return Ok(());
                     }

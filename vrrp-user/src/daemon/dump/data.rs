@@ -74,7 +74,7 @@ impl Display for Instance<'_> {
         self.lists(f)?;
         let notify = &self.0.instance.notify;
         writeln!(f, "   Using smtp notification = {}", if notify.mail { "yes" } else { "no" })?;
-        writeln!(f, "   Notify deleted = {}", if notify.tell_deleted { "Deleted" } else { "Fault" })?;
+        writeln!(f, "   Notify deleted = {}", if notify.reports_deleted { "Deleted" } else { "Fault" })?;
         hooks(f, notify)?;
         writeln!(f, "   Notify priority changes = {}", notify.priority_changes)
     }

@@ -150,7 +150,7 @@ impl<'a> Data<'a> {
             wantstate: state,
             version: settings.version as u8,
             smtp_alert: view.instance.notify.mail,
-            notify_deleted: view.instance.notify.tell_deleted,
+            notify_deleted: view.instance.notify.reports_deleted,
             scripts: Scripts::of(view),
             vips: view.addresses(),
             evips: view.excluded(),

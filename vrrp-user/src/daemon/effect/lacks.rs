@@ -61,7 +61,7 @@ impl Attempt {
 pub(super) struct Lacks {
     known: Vec<Lack>,
     /// The list that was reported last.
-    told: Vec<Lack>,
+    reported: Vec<Lack>,
 }
 
 impl Lacks {
@@ -82,13 +82,13 @@ impl Lacks {
 
     /// The number of missing objects that are not reported yet.
     pub(super) fn fresh(&self) -> usize {
-        self.known.iter().filter(|lack| !self.told.contains(lack)).count()
+        self.known.iter().filter(|lack| !self.reported.contains(lack)).count()
     }
 
-    /// Passes the list to `tell` if it differs from the list that `tell` last accepted.
-    pub(super) fn tell(&mut self, tell: impl FnOnce(Box<[Lack]>) -> bool) {
-        if self.told != self.known && tell(self.known.clone().into_boxed_slice()) {
-            self.told.clone_from(&self.known);
+    /// Passes the list to `report` if it differs from the list that `report` last accepted.
+    pub(super) fn report(&mut self, report: impl FnOnce(Box<[Lack]>) -> bool) {
+        if self.reported != self.known && report(self.known.clone().into_boxed_slice()) {
+            self.reported.clone_from(&self.known);
         }
     }
 }
@@ -117,23 +117,23 @@ mod tests {
     }
 
     #[test]
-    fn each_change_is_told_once_and_again_where_it_was_not_taken() {
+    fn each_change_is_reported_once_and_again_where_it_was_not_taken() {
         let mut lacks = Lacks::default();
-        lacks.tell(|_| panic!("nothing has changed"));
+        lacks.report(|_| panic!("nothing has changed"));
         lacks.take(attempt(&[], &[lack()]));
         assert_eq!(lacks.fresh(), 1);
-        lacks.tell(|_| false);
-        lacks.tell(|told| *told == [lack()]);
+        lacks.report(|_| false);
+        lacks.report(|reported| *reported == [lack()]);
         lacks.take(attempt(&[], &[lack()]));
         assert_eq!(lacks.fresh(), 0);
-        lacks.tell(|_| panic!("nothing has changed"));
+        lacks.report(|_| panic!("nothing has changed"));
         lacks.take(attempt(&[], &[]));
-        let mut is_told = false;
-        lacks.tell(|told| {
-            is_told = told.is_empty();
+        let mut is_reported = false;
+        lacks.report(|reported| {
+            is_reported = reported.is_empty();
             true
         });
-        assert!(is_told);
+        assert!(is_reported);
     }
 
     #[test]

@@ -245,7 +245,7 @@ impl Effect {
             let took = clock::now().since(begun).as_nanos();
             live.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
         }
-        self.tell(&failures);
+        self.report(&failures);
         self.settle(id, attempt, None);
     }
 
@@ -262,7 +262,7 @@ impl Effect {
         effects.paths.remove(id, &mut self.netlink, &mut failures);
         let places = effects.places(&mut self.netlink);
         remove_all(&mut self.netlink, id, &last_interfaces, &places, &mut failures);
-        self.tell(&failures);
+        self.report(&failures);
         self.settle(id, Attempt::default(), None);
     }
 
@@ -312,7 +312,7 @@ impl Effect {
         }
         send(&mut self.announcer, &self.live, &mut failures);
         self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
-        self.tell(&failures);
+        self.report(&failures);
         self.settle(id, attempt, None);
     }
 
@@ -359,7 +359,7 @@ impl Effect {
         if !targets.is_empty() {
             self.repeats.push(id, targets, effects.announce.repeat.saturating_sub(1));
         }
-        self.tell(&failures);
+        self.report(&failures);
         self.settle(id, attempt, Some(missing.loss));
     }
 
@@ -382,7 +382,7 @@ impl Effect {
         live.lacking.store(count(instance.lacks.count()), Relaxed);
         let is_master = instance.held.is_some();
         let reports = &self.reports;
-        instance.lacks.tell(|lacks| reports.push(Report::Lacks { instance: id, lacks, is_master }));
+        instance.lacks.report(|lacks| reports.push(Report::Lacks { instance: id, lacks, is_master }));
     }
 
     fn announce(&mut self, id: InstanceId, announcement: Announcement) {
@@ -405,7 +405,7 @@ impl Effect {
         });
         let mut failures = Failures::default();
         send(announcer, &self.live, &mut failures);
-        self.tell(&failures);
+        self.report(&failures);
         next.into_iter().chain(refresh).min()
     }
 
@@ -426,7 +426,7 @@ impl Effect {
         next
     }
 
-    fn tell(&self, failures: &Failures) {
+    fn report(&self, failures: &Failures) {
         self.live.effect_errors.fetch_add(failures.count(), Relaxed);
         if let Some((instance, object, refusal)) = failures.first() {
             self.reports.push(Report::EffectFailed { instance, object, refusal });

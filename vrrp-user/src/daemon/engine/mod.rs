@@ -83,14 +83,14 @@ impl Engine {
     /// # Errors
     /// No thread could be started.
     pub fn spawn(self, priority: Option<i32>) -> io::Result<Spawned> {
-        let (tell, told) = mpsc::channel();
+        let (report, reported) = mpsc::channel();
         let thread = Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(move || {
             let class = priority.map_or(Ok(()), become_realtime);
             // Cannot fail: `spawn` waits for it.
-            let _ = tell.send(class);
+            let _ = report.send(class);
             self.run()
         })?;
-        let class = told.recv().map_err(io::Error::other)?;
+        let class = reported.recv().map_err(io::Error::other)?;
         Ok(Spawned { thread, class })
     }
 

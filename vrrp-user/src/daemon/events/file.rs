@@ -161,7 +161,7 @@ mod tests {
         What::Abandoned { instance: instance.to_owned() }
     }
 
-    fn told(events: &Events) -> Vec<String> {
+    fn reported(events: &Events) -> Vec<String> {
         let page = events.after(None, KEPT);
         page.events.iter().map(|event| event.what.to_string().split(':').next().unwrap().to_owned()).collect()
     }
@@ -172,9 +172,9 @@ mod tests {
         before.iter().for_each(|name| events.push(named(name)));
         events.keep(folder).unwrap();
         after.iter().for_each(|name| events.push(named(name)));
-        let told = told(&events);
+        let reported = reported(&events);
         events.close();
-        told
+        reported
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub enum Line {
 ///
 /// # Errors
 /// The client is gone.
-pub(crate) async fn tell(
+pub(crate) async fn report(
     events: &Events,
     since: Option<u64>,
     follows: bool,

@@ -110,7 +110,7 @@ impl Interfaces<'_> {
         mut orders: mpsc::Receiver<Order>,
     ) -> io::Result<()> {
         let mut monitor = Monitor::open()?;
-        let mut is_told = delay.is_some();
+        let mut is_reported = delay.is_some();
         let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
         let (mut started, mut new_since) = (false, None);
         let (mut look, mut looks) = (clock::now() + LOOK, true);
@@ -133,15 +133,15 @@ impl Interfaces<'_> {
             if !started || new_since.is_some() {
                 self.attachments.hold_fence();
             }
-            while !tracker.update(monitor.table(), |change| self.tell(change)) {
+            while !tracker.update(monitor.table(), |change| self.report(change)) {
                 tokio::time::sleep(RETRY).await;
             }
             self.attachments.settle_fence();
-            self.tell_missing(monitor.table());
+            self.report_missing(monitor.table());
             // After the changes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
-            self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
-            self.tell_lost(instances, None).await;
+            self.report_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
+            self.report_lost(instances, None).await;
             let mend_in = self.mend(&mut mending).await;
             // After the changes of links: programs go with them.
             if clock::now() >= look {
@@ -177,12 +177,12 @@ impl Interfaces<'_> {
                     if grown {
                         mending.stir();
                     }
-                    self.tell_lost(instances, by).await;
+                    self.report_lost(instances, by).await;
                 }
                 () = self.context.history.lacking.notified() => {}
                 () = keep(self.guard) => {}
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
-                () = &mut start, if is_told && !started => {
+                () = &mut start, if is_reported && !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
                     start.as_mut().reset(Instant::now() + RETRY);
                 }
@@ -205,10 +205,10 @@ impl Interfaces<'_> {
                         let _ = answer.send(());
                     }
                     Order::Start(folder) => {
-                        is_told = true;
+                        is_reported = true;
                         // What the other daemon lacked is unknown.
                         let all = self.config.instances.iter().map(|it| (it.id, Loss::Flushed)).collect();
-                        self.tell_lost(all, None).await;
+                        self.report_lost(all, None).await;
                         if let Err(error) = self.attachments.follow(&folder) {
                             warn!(%error, "the program ends with the daemon");
                             self.context.history.unpinned(error.to_string());
@@ -250,7 +250,7 @@ impl Interfaces<'_> {
     }
 
     /// A mistyped name would otherwise look like a link that is down.
-    fn tell_missing(&mut self, table: &Table) {
+    fn report_missing(&mut self, table: &Table) {
         let names = self.config.instances.iter().map(|instance| &instance.settings.interface);
         let missing: BTreeSet<_> = names.filter(|name| table.link(name).is_none()).cloned().collect();
         for interface in missing.difference(&self.missing) {
@@ -319,13 +319,13 @@ impl Interfaces<'_> {
             return None;
         }
         if mending.take_due(clock::now()) {
-            self.tell_lost(lacking, None).await;
+            self.report_lost(lacking, None).await;
         }
         let now = clock::now();
         Some(mending.due(now).since(now))
     }
 
-    async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>, by: Option<u32>) {
+    async fn report_lost(&self, lost: HashSet<(InstanceId, Loss)>, by: Option<u32>) {
         if lost.is_empty() {
             return;
         }
@@ -350,7 +350,7 @@ impl Interfaces<'_> {
     }
 
     /// A program is attached before the engine learns of the interface.
-    fn tell(&mut self, change: Change) -> bool {
+    fn report(&mut self, change: Change) -> bool {
         let input = match change {
             Change::Interface(instance, ifindex) => {
                 self.attachments.set_interface(instance, ifindex);

@@ -131,7 +131,7 @@ impl ReceptionMonitor {
                 {
                     (mark.unheard, mark.quiet) = (mark.unheard.saturating_add(1), 0);
                 } else if !is_new {
-                    mark.heard_by_nobody();
+                    mark.neither_heard();
                 }
             }
             found
@@ -170,13 +170,13 @@ impl ReceptionMonitor {
                 answers.insert(place, (heard_vrids, reference));
             }
         }
-        let (mut told, mut references) = (HashMap::new(), HashMap::new());
+        let (mut reported, mut references) = (HashMap::new(), HashMap::new());
         for (place, (heard_vrids, reference)) in answers {
-            told.insert(place, heard_vrids);
+            reported.insert(place, heard_vrids);
             references.insert(place, reference);
         }
         self.references = references;
-        told
+        reported
     }
 }
 
@@ -193,7 +193,7 @@ impl Mark {
         self.counted = counted;
     }
 
-    fn heard_by_nobody(&mut self) {
+    fn neither_heard(&mut self) {
         self.quiet = self.quiet.saturating_add(1);
         if self.quiet >= QUIET_LOOKS {
             (self.program_misses, self.unheard) = (0, 0);
@@ -241,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_past_when_nobody_is_heard_any_more() {
+    fn a_finding_expires_when_neither_side_hears_anything() {
         let mut mark = Mark { unheard: UNHEARD_LOOKS, ..Mark::default() };
-        (1..QUIET_LOOKS).for_each(|_| mark.heard_by_nobody());
+        (1..QUIET_LOOKS).for_each(|_| mark.neither_heard());
         assert_eq!(mark.unheard, UNHEARD_LOOKS);
-        mark.heard_by_nobody();
+        mark.neither_heard();
         assert_eq!(mark.unheard, 0);
     }
 }

@@ -32,7 +32,7 @@ pub struct Statics {
     rules: Vec<Path<Rule>>,
     removals: RemovalCounter,
     /// What was recorded last.
-    told: StaticRecord,
+    reported: StaticRecord,
 }
 
 #[derive(Debug)]
@@ -91,9 +91,9 @@ impl Statics {
     /// No file descriptor is left.
     pub fn new(wanted: &config::Statics) -> io::Result<Self> {
         let socket = RouteSocket::open()?;
-        let (removals, told) = (RemovalCounter::default(), StaticRecord::default());
+        let (removals, reported) = (RemovalCounter::default(), StaticRecord::default());
         let mut this =
-            Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), removals, told };
+            Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), removals, reported };
         this.adopt(wanted);
         Ok(this)
     }
@@ -144,7 +144,7 @@ impl Statics {
             }
         }
         let objects = self.objects();
-        self.told.lacks.retain(|lack| objects.contains(&lack.object));
+        self.reported.lacks.retain(|lack| objects.contains(&lack.object));
         // Routes and rules that were given up are tried again, too.
         self.renew();
     }
@@ -159,7 +159,7 @@ impl Statics {
     /// Sets what is missing, if its interface is there, and records what could not be set.
     pub fn keep(&mut self, table: &Table, history: &History) {
         self.set_missing(table);
-        self.tell(history);
+        self.report(history);
     }
 
     fn objects(&self) -> Vec<Object> {
@@ -177,15 +177,15 @@ impl Statics {
         all.filter_map(|(object, refusal)| Some(Lack { object, refusal: refusal.clone()? })).collect()
     }
 
-    fn tell(&mut self, history: &History) {
+    fn report(&mut self, history: &History) {
         let is_abandoned = self.removals.verdict() != RemovalResponse::PutBack;
         let now = StaticRecord { lacks: self.lacks(), is_abandoned };
-        if now == self.told && now == history.read().statics {
+        if now == self.reported && now == history.read().statics {
             return;
         }
         let among = |list: &[Lack], lack: &Lack| list.iter().any(|known| known.object == lack.object);
-        let fresh: Vec<&Lack> = now.lacks.iter().filter(|lack| !among(&self.told.lacks, lack)).collect();
-        let healed: Vec<&Lack> = self.told.lacks.iter().filter(|lack| !among(&now.lacks, lack)).collect();
+        let fresh: Vec<&Lack> = now.lacks.iter().filter(|lack| !among(&self.reported.lacks, lack)).collect();
+        let healed: Vec<&Lack> = self.reported.lacks.iter().filter(|lack| !among(&now.lacks, lack)).collect();
         for (lack, more) in first(&fresh) {
             let (object, error) = (lack.object.to_string(), lack.refusal.plain());
             history.events.push(What::StaticFailed { object, error, more });
@@ -193,11 +193,11 @@ impl Statics {
         for (lack, more) in first(&healed) {
             history.events.push(What::StaticRestored { object: lack.object.to_string(), more });
         }
-        if is_abandoned && !self.told.is_abandoned {
+        if is_abandoned && !self.reported.is_abandoned {
             history.events.push(What::StaticAbandoned);
         }
         history.read().statics = now.clone();
-        self.told = now;
+        self.reported = now;
     }
 
     fn set_missing(&mut self, table: &Table) {

@@ -29,8 +29,8 @@ const BRIDGE: &str = "--bridge";
 /// Starts the bridge process if systemd is about to start this unit again. False: the daemon is to stop.
 pub(crate) async fn begin(options: &RunOptions) -> bool {
     // As keepalived's drop-in, the daemon has other options, and such a unit restarts it as keepalived.
-    let is_told = env::var_os("NOTIFY_SOCKET").is_some() && options.process.places.is_none();
-    if !is_told || options.bridge.is_some() {
+    let is_service = env::var_os("NOTIFY_SOCKET").is_some() && options.process.places.is_none();
+    if !is_service || options.bridge.is_some() {
         return false;
     }
     match restart::job().await {

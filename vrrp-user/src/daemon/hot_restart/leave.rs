@@ -50,9 +50,9 @@ pub(in crate::daemon) async fn serve_successor(
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
         heard => heard?,
     }
-    let (answer, told) = oneshot::channel();
+    let (answer, reported) = oneshot::channel();
     push(inputs, Input::Pause(answer)).await;
-    let Ok(Some(mut snapshot)) = told.await else {
+    let Ok(Some(mut snapshot)) = reported.await else {
         say(&mut client, &Line::Error("addresses are being handed over; try again")).await?;
         return Err(io::Error::other("it asked while addresses are being handed over"));
     };

@@ -74,7 +74,7 @@ impl Follower {
             let page = self.history.events.after(self.seen, PAGE);
             self.waiting.extend(page.gap.as_ref().and_then(gap));
             self.waiting.extend(page.events.iter().filter_map(|it| event(it)));
-            // With no event that is kept, a gap that was told must not be found again.
+            // With no event that is kept, a gap that was reported must not be found again.
             let before_next = page.gap.map(|it| it.until.saturating_sub(1));
             self.seen = page.events.last().map(|it| it.seq).or(before_next).or(self.seen);
             if self.waiting.is_empty() {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn a_gap_is_told_once_if_no_event_is_kept() {
+    async fn a_gap_is_reported_once_if_no_event_is_kept() {
         let history = Arc::new(History::default());
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let news = history.events.watch();

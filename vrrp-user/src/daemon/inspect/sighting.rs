@@ -225,7 +225,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_told_with_its_sender() {
+    fn what_is_damaged_is_reported_with_its_sender() {
         let mut frame = advert(9, 51, 110, 64, V3, ChecksumForm::Pseudo);
         assert!(Sighting::read(&caught(&frame, 0, 0)).unwrap().has_wrong_ttl());
         *frame.last_mut().unwrap() ^= 1;

@@ -177,9 +177,9 @@ mod tests {
     use crate::driver::clock;
 
     /// The socket of a journal of the test's own.
-    struct Place(PathBuf);
+    struct SocketPlace(PathBuf);
 
-    impl Place {
+    impl SocketPlace {
         fn new(name: &str) -> Self {
             Self(std::env::temp_dir().join(format!("vrrpx-journal-{name}-{}", std::process::id())))
         }
@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    impl Drop for Place {
+    impl Drop for SocketPlace {
         fn drop(&mut self) {
             let _ = fs::remove_file(&self.0);
         }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_entry_has_its_level_and_its_fields() {
-        let place = Place::new("fields");
+        let place = SocketPlace::new("fields");
         let server = UnixDatagram::bind(&place.0).unwrap();
         let entry =
             Entry::new("it rains", &[("instance", "VI_1"), ("what.is", "a b"), ("printed", "one\ntwo")]);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn without_a_journal_stderr_has_it() {
-        let place = Place::new("none");
+        let place = SocketPlace::new("none");
         let journal = place.journal();
         let entry = Entry::new("it rains", &[]);
         assert!(!journal.send(4, &entry));
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_journal_that_stands_still_holds_nothing_up() {
-        let place = Place::new("stuck");
+        let place = SocketPlace::new("stuck");
         let server = UnixDatagram::bind(&place.0).unwrap();
         let journal = place.journal();
         let began = clock::now();
@@ -249,8 +249,8 @@ mod tests {
         }
         assert!(journal.send(6, &Entry::new("the sun shines", &[])));
         assert!(take(&server).starts_with("MESSAGE=the sun shines\n"));
-        let told = take(&server);
-        assert!(told.starts_with("MESSAGE=the journal was blocked; 1000 entries"), "{told}");
-        assert!(told.contains("\nPRIORITY=4\n"), "{told}");
+        let reported = take(&server);
+        assert!(reported.starts_with("MESSAGE=the journal was blocked; 1000 entries"), "{reported}");
+        assert!(reported.contains("\nPRIORITY=4\n"), "{reported}");
     }
 }

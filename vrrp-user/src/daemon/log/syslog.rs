@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_datagram_tells_facility_level_and_process() {
+    fn a_datagram_reports_facility_level_and_process() {
         let syslog = Syslog::new(Facility(16), "keepalived");
         let mut message = Message::new(&syslog, Level::WARN);
         message.write_all(b" it rains\n").unwrap();

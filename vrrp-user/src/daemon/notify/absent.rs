@@ -17,11 +17,11 @@ impl Mailer {
 
     pub(super) fn settle(&mut self, _: Option<&crate::config::MailSettings>) {}
 
-    pub(super) fn tell(&self, _: super::fifo::Subject<'_>, _: super::NotifyState) -> bool {
+    pub(super) fn report(&self, _: super::fifo::Subject<'_>, _: super::NotifyState) -> bool {
         false
     }
 
-    pub(super) fn tell_rejection(&self, _: &str, _: &str, _: Option<&str>) {}
+    pub(super) fn report_rejection(&self, _: &str, _: &str, _: Option<&str>) {}
 
     pub(super) async fn stop(self) {}
 }
@@ -39,7 +39,7 @@ impl Webhooks {
 
     pub(super) fn settle(&mut self, _: &crate::config::Config) {}
 
-    pub(super) fn tell(&self, _: &[crate::config::WebhookSettings], _: &super::WebhookPayload) {}
+    pub(super) fn report(&self, _: &[crate::config::WebhookSettings], _: &super::WebhookPayload) {}
 
     pub(super) async fn stop(self) {}
 }

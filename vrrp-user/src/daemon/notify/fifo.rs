@@ -100,7 +100,7 @@ struct Outlet {
     reader: JoinSet<()>,
     lost: u64,
     /// When a loss was last logged, and how many lines were lost until then.
-    told: Option<(Timestamp, u64)>,
+    reported: Option<(Timestamp, u64)>,
 }
 
 impl Fifos {
@@ -127,7 +127,7 @@ impl Fifos {
     }
 
     /// Never waits.
-    pub fn tell(&mut self, line: Line<'_>) {
+    pub fn report(&mut self, line: Line<'_>) {
         if self.outlets.is_empty() {
             return;
         }
@@ -176,7 +176,7 @@ impl Outlet {
             }
         };
         let reader = reader(settings, globals);
-        Some(Self { settings: settings.clone(), fifo, reader, lost: 0, told: None })
+        Some(Self { settings: settings.clone(), fifo, reader, lost: 0, reported: None })
     }
 
     fn settle(self, settings: &FifoSettings, globals: &Globals) -> Self {
@@ -190,11 +190,11 @@ impl Outlet {
         let Err(error) = self.fifo.write(line) else { return };
         self.lost += 1;
         let now = clock::now();
-        let (last, before) = self.told.map_or((None, 0), |(at, count)| (Some(at), count));
+        let (last, before) = self.reported.map_or((None, 0), |(at, count)| (Some(at), count));
         if last.is_none_or(|last| now.since(last) >= QUIET) {
             let lost = self.lost.saturating_sub(before);
             warn!(fifo = %self.settings.path, %error, lost, "lines are lost: no process reads the FIFO");
-            self.told = Some((now, self.lost));
+            self.reported = Some((now, self.lost));
         }
     }
 }

@@ -79,7 +79,7 @@ impl Waiting {
 /// The running hooks of one instance or group.
 #[derive(Debug)]
 pub(crate) struct HookQueue {
-    told: watch::Sender<Waiting>,
+    reported: watch::Sender<Waiting>,
     ended: Ended,
 }
 
@@ -96,13 +96,13 @@ impl Ended {
 impl HookQueue {
     /// Must be called within a runtime.
     pub(crate) fn start(hooks: Hooks, before: Vec<Ended>, running: &mut Tasks) -> Self {
-        let (told, hears) = watch::channel(Waiting::default());
+        let (reported, hears) = watch::channel(Waiting::default());
         let (ends, ended) = oneshot::channel();
         running.spawn(async move {
             hooks.run(hears, before).await;
             drop(ends);
         });
-        Self { told, ended: Ended(ended) }
+        Self { reported, ended: Ended(ended) }
     }
 
     /// Closes the queue: it ends after the notifications that wait.
@@ -111,7 +111,7 @@ impl HookQueue {
     }
 
     pub(crate) fn give(&self, change: impl FnOnce(&mut Waiting)) {
-        self.told.send_modify(change);
+        self.reported.send_modify(change);
     }
 }
 
@@ -167,11 +167,11 @@ impl Hooks {
 
     /// Handles one notification after the other, until the queue is closed and none is waiting. Begins when the queues
     /// of earlier configurations have ended.
-    pub(crate) async fn run(self, mut told: watch::Receiver<Waiting>, before: Vec<Ended>) {
+    pub(crate) async fn run(self, mut reported: watch::Receiver<Waiting>, before: Vec<Ended>) {
         for Ended(before) in before {
             tokio::select! {
                 _ = before => {}
-                () = stop_overdue(told.clone()) => {}
+                () = stop_overdue(reported.clone()) => {}
             }
         }
         let mut done = 0;
@@ -182,38 +182,38 @@ impl Hooks {
                 None
             }
         };
-        while comes(&mut told, output.as_mut()).await {
-            let waiting = *told.borrow_and_update();
+        while comes(&mut reported, output.as_mut()).await {
+            let waiting = *reported.borrow_and_update();
             for (number, notification) in [waiting.state, waiting.contest].into_iter().flatten() {
                 // A contest is void if a transition has overtaken it meanwhile.
                 let void =
-                    notification.word == NotifyState::MasterRxLowerPri && told.borrow().contest.is_none();
+                    notification.word == NotifyState::MasterRxLowerPri && reported.borrow().contest.is_none();
                 if number <= done || void {
                     continue;
                 }
                 done = number;
-                self.tell_unless_ending(&notification, &told, output.as_mut()).await;
+                self.report_unless_ending(&notification, &reported, output.as_mut()).await;
             }
         }
     }
 
     /// The end does not wait for a slow hook of an earlier state.
-    async fn tell_unless_ending(
+    async fn report_unless_ending(
         &self,
         notification: &Notification,
-        told: &watch::Receiver<Waiting>,
+        reported: &watch::Receiver<Waiting>,
         output: Option<&mut Output>,
     ) {
         tokio::select! {
-            () = self.tell(notification, output) => {}
-            () = stop_overdue(told.clone()), if notification.word != NotifyState::Stop => {
+            () = self.report(notification, output) => {}
+            () = stop_overdue(reported.clone()), if notification.word != NotifyState::Stop => {
                 let (instance, group) = self.labels();
                 warn!(instance, group, "a hook is still running while the daemon stops; it is left running");
             }
         }
     }
 
-    async fn tell(&self, notification: &Notification, mut output: Option<&mut Output>) {
+    async fn report(&self, notification: &Notification, mut output: Option<&mut Output>) {
         let (keyword, specific) = match notification.word {
             NotifyState::Master => ("notify_master", &self.master),
             NotifyState::Backup => ("notify_backup", &self.backup),
@@ -302,7 +302,7 @@ impl Hooks {
 }
 
 /// Waits for a notification, and drains what background processes of earlier hooks print; false if none will come.
-async fn comes(told: &mut watch::Receiver<Waiting>, output: Option<&mut Output>) -> bool {
+async fn comes(reported: &mut watch::Receiver<Waiting>, output: Option<&mut Output>) -> bool {
     let drained = async {
         match output {
             Some(output) => match output.follow().await {},
@@ -310,17 +310,17 @@ async fn comes(told: &mut watch::Receiver<Waiting>, output: Option<&mut Output>)
         }
     };
     tokio::select! {
-        changed = told.changed() => changed.is_ok(),
+        changed = reported.changed() => changed.is_ok(),
         () = drained => true,
     }
 }
 
 /// Returns when a `STOP` has waited for too long.
-async fn stop_overdue(mut told: watch::Receiver<Waiting>) {
+async fn stop_overdue(mut reported: watch::Receiver<Waiting>) {
     let is_stop = |waiting: &Waiting| {
         waiting.state.is_some_and(|(_, notification)| notification.word == NotifyState::Stop)
     };
-    let waits = told.wait_for(is_stop).await.is_ok();
+    let waits = reported.wait_for(is_stop).await.is_ok();
     if waits {
         tokio::time::sleep(STOP_PATIENCE).await;
     } else {

@@ -74,14 +74,14 @@ impl Mailer {
             return;
         }
         self.post = settings.map(|settings| {
-            let (mails, told) = mpsc::channel(WAITING);
-            self.couriers.spawn(Courier::new(settings, &self.history).run(told));
+            let (mails, reported) = mpsc::channel(WAITING);
+            self.couriers.spawn(Courier::new(settings, &self.history).run(reported));
             Post { settings: settings.clone(), mails }
         });
     }
 
     /// Queues a mail; false if none is sent for this change. Never waits.
-    pub fn tell(&self, subject: Subject<'_>, word: NotifyState) -> bool {
+    pub fn report(&self, subject: Subject<'_>, word: NotifyState) -> bool {
         let Some(post) = &self.post else { return false };
         if word == NotifyState::Fault && !post.settings.faults {
             return false;
@@ -97,7 +97,7 @@ impl Mailer {
     }
 
     /// A refused peer of an instance; without `detail`, the refusal is over. Never waits.
-    pub fn tell_rejection(&self, instance: &str, peer: &str, detail: Option<&str>) {
+    pub fn report_rejection(&self, instance: &str, peer: &str, detail: Option<&str>) {
         let Some(post) = self.post.as_ref().filter(|post| post.settings.rejections) else { return };
         let what = if detail.is_some() { "is not heard" } else { "is no longer refused" };
         let subject = format!("[{}] VRRP Instance {instance} - {peer} {what}", self.node);
@@ -109,9 +109,9 @@ impl Mailer {
     }
 
     fn put(&self, post: &Post, name: &str, subject: String, body: Cow<'static, str>) {
-        let told = post.mails.try_send(Mail { subject, body, at: SystemTime::now() });
-        self.history.mails(|mails| if told.is_ok() { mails.waiting += 1 } else { mails.lost += 1 });
-        if told.is_err() {
+        let reported = post.mails.try_send(Mail { subject, body, at: SystemTime::now() });
+        self.history.mails(|mails| if reported.is_ok() { mails.waiting += 1 } else { mails.lost += 1 });
+        if reported.is_err() {
             warn!(instance = name, "mail dropped: {WAITING} others wait already");
         }
     }
@@ -195,11 +195,11 @@ impl Courier {
     }
 
     /// Runs until the queue is closed and empty.
-    async fn run(self, mut told: mpsc::Receiver<Mail>) {
+    async fn run(self, mut reported: mpsc::Receiver<Mail>) {
         let mut session = None;
-        while let Some(mail) = told.recv().await {
+        while let Some(mail) = reported.recv().await {
             session = self.bring(&mail, session).await;
-            if told.is_empty()
+            if reported.is_empty()
                 && let Some(session) = session.take()
             {
                 session.close().await;

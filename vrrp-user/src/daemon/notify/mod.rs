@@ -245,7 +245,7 @@ impl Notifier {
         let Self { instances, groups, sinks, .. } = self;
         for notifier in instances.values().chain(groups.iter()) {
             if let Some(latest) = notifier.latest {
-                sinks.fifos.tell(notifier.line(latest.word));
+                sinks.fifos.report(notifier.line(latest.word));
             }
         }
     }
@@ -266,7 +266,7 @@ impl Notifier {
             priority: transition.priority,
             peer: transition.peer,
         };
-        notifier.tell(notification, sinks);
+        notifier.report(notification, sinks);
     }
 
     /// Never waits.
@@ -282,7 +282,7 @@ impl Notifier {
             priority: GROUP_PRIORITY,
             peer: None,
         };
-        notifier.tell(notification, sinks);
+        notifier.report(notification, sinks);
     }
 
     /// A lower master was heard while master. Never waits.
@@ -293,7 +293,7 @@ impl Notifier {
             return;
         };
         let word = NotifyState::MasterRxLowerPri;
-        sinks.fifos.tell(notifier.line(word));
+        sinks.fifos.report(notifier.line(word));
         let peer = Some(peer);
         let notification =
             Notification { word, previous: State::Master, priority: notifier.priority, peer, ..latest };
@@ -308,12 +308,12 @@ impl Notifier {
             return;
         };
         if notifier.notify.mail {
-            self.sinks.mailer.tell_rejection(&news.instance, &news.peer, news.detail.as_deref());
+            self.sinks.mailer.report_rejection(&news.instance, &news.peer, news.detail.as_deref());
         }
         let mut webhooks = notifier.notify.webhooks.clone();
         webhooks.retain(|webhook| webhook.rejections);
         if !webhooks.is_empty() {
-            self.sinks.webhooks.tell(&webhooks, &notifier.told_of_peer(news));
+            self.sinks.webhooks.report(&webhooks, &notifier.payload_of_peer(news));
         }
     }
 
@@ -324,7 +324,7 @@ impl Notifier {
         notifier.priority = priority;
         if notifier.notify.priority_changes {
             let is_master = notifier.latest.is_some_and(|latest| latest.word == NotifyState::Master);
-            sinks.fifos.tell(notifier.line(if is_master {
+            sinks.fifos.report(notifier.line(if is_master {
                 NotifyState::MasterPriority
             } else {
                 NotifyState::BackupPriority
@@ -336,8 +336,8 @@ impl Notifier {
     fn deleted(&mut self, instance: InstanceId) {
         let Self { instances, sinks, .. } = self;
         let Some(notifier) = instances.get_mut(&instance) else { return };
-        let word = if notifier.notify.tell_deleted { NotifyState::Deleted } else { NotifyState::Fault };
-        notifier.tell(notifier.last_occasion(word), sinks);
+        let word = if notifier.notify.reports_deleted { NotifyState::Deleted } else { NotifyState::Fault };
+        notifier.report(notifier.last_occasion(word), sinks);
     }
 
     /// Adopts the state of an earlier process, whose hooks have run for it.
@@ -366,7 +366,7 @@ impl Notifier {
     pub async fn stop(mut self) {
         for notifier in self.instances.values_mut().chain(&mut self.groups) {
             if let Some(notification) = notifier.stop() {
-                notifier.tell(notification, &mut self.sinks);
+                notifier.report(notification, &mut self.sinks);
             }
         }
         // Without its sender a queue ends after the notifications that wait.
@@ -385,17 +385,17 @@ impl Notifier {
 }
 
 impl SubjectNotifier {
-    fn tell(&mut self, notification: Notification, sinks: &mut Sinks) {
+    fn report(&mut self, notification: Notification, sinks: &mut Sinks) {
         self.latest = Some(notification);
         self.priority = notification.priority;
         let line = self.line(notification.word);
-        sinks.fifos.tell(line);
+        sinks.fifos.report(line);
         let mailer = &sinks.mailer;
-        if self.notify.mail && self.mailed != Some(line.word) && mailer.tell(line.subject, line.word) {
+        if self.notify.mail && self.mailed != Some(line.word) && mailer.report(line.subject, line.word) {
             self.mailed = Some(notification.word);
         }
         if !self.notify.webhooks.is_empty() {
-            sinks.webhooks.tell(&self.notify.webhooks, &self.told(&notification));
+            sinks.webhooks.report(&self.notify.webhooks, &self.reported(&notification));
         }
         if let Some(hook_queue) = &self.hook_queue {
             hook_queue.give(|waiting| waiting.give_state(notification));
@@ -410,7 +410,7 @@ impl SubjectNotifier {
         Line { subject, word, priority: self.priority }
     }
 
-    fn told(&self, notification: &Notification) -> WebhookPayload {
+    fn reported(&self, notification: &Notification) -> WebhookPayload {
         WebhookPayload {
             time: rfc3339(SystemTime::now()),
             state: notification.word.as_str(),
@@ -423,7 +423,7 @@ impl SubjectNotifier {
         }
     }
 
-    fn told_of_peer(&self, news: &PeerNews) -> WebhookPayload {
+    fn payload_of_peer(&self, news: &PeerNews) -> WebhookPayload {
         let state = self.latest.map_or("", |latest| latest.word.as_str());
         let event =
             if news.detail.is_some() { Occurrence::PeerRejected } else { Occurrence::PeerRejectionOver };
@@ -443,8 +443,8 @@ impl SubjectNotifier {
 
     /// `STOP`, if it has not been reported.
     fn stop(&self) -> Option<Notification> {
-        let told = self.latest.is_some_and(|latest| latest.word == NotifyState::Stop);
-        (!told).then(|| self.last_occasion(NotifyState::Stop))
+        let reported = self.latest.is_some_and(|latest| latest.word == NotifyState::Stop);
+        (!reported).then(|| self.last_occasion(NotifyState::Stop))
     }
 
     /// The notification of an end for which the router has no transition.

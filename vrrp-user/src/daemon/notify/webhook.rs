@@ -108,9 +108,9 @@ impl Webhooks {
     }
 
     /// Never waits.
-    pub fn tell(&self, webhooks: &[WebhookSettings], told: &WebhookPayload) {
+    pub fn report(&self, webhooks: &[WebhookSettings], reported: &WebhookPayload) {
         for post in self.posts.iter().filter(|post| webhooks.contains(&post.settings)) {
-            let put = post.outbox.put(told.clone());
+            let put = post.outbox.put(reported.clone());
             self.history.webhook(&post.name, |posts| match put {
                 Put::Added => posts.waiting += 1,
                 Put::Replaced => posts.superseded += 1,
@@ -119,7 +119,7 @@ impl Webhooks {
             if put == Put::Lost {
                 warn!(
                     webhook = &*post.name,
-                    name = &*told.name,
+                    name = &*reported.name,
                     "change dropped: {WAITING} others wait already"
                 );
             }
@@ -160,7 +160,7 @@ struct Waiting {
 
 #[derive(Clone, Debug)]
 struct Message {
-    told: WebhookPayload,
+    reported: WebhookPayload,
     /// Failed attempts.
     attempts: u32,
 }
@@ -179,18 +179,18 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, told: WebhookPayload) -> Put {
+    fn put(&self, reported: WebhookPayload) -> Put {
         let mut waiting = self.lock();
         let is_full = waiting.messages.len() >= WAITING;
-        let put = match waiting.of_same(&told) {
+        let put = match waiting.of_same(&reported) {
             Some(earlier) => {
-                let skipped = earlier.told.skipped.saturating_add(1);
-                *earlier = Message { told: WebhookPayload { skipped, ..told }, attempts: 0 };
+                let skipped = earlier.reported.skipped.saturating_add(1);
+                *earlier = Message { reported: WebhookPayload { skipped, ..reported }, attempts: 0 };
                 Put::Replaced
             }
             None if is_full => Put::Lost,
             None => {
-                waiting.messages.push_back(Message { told, attempts: 0 });
+                waiting.messages.push_back(Message { reported, attempts: 0 });
                 Put::Added
             }
         };
@@ -202,8 +202,9 @@ impl Outbox {
     /// Puts a change back before all others, unless its subject has changed again meanwhile.
     fn put_back(&self, message: Message) -> Put {
         let mut waiting = self.lock();
-        if let Some(later) = waiting.of_same(&message.told) {
-            later.told.skipped = later.told.skipped.saturating_add(message.told.skipped).saturating_add(1);
+        if let Some(later) = waiting.of_same(&message.reported) {
+            later.reported.skipped =
+                later.reported.skipped.saturating_add(message.reported.skipped).saturating_add(1);
             return Put::Replaced;
         }
         waiting.messages.push_front(message);
@@ -243,8 +244,8 @@ impl Outbox {
 }
 
 impl Waiting {
-    fn of_same(&mut self, told: &WebhookPayload) -> Option<&mut Message> {
-        self.messages.iter_mut().find(|it| told.replaces(&it.told))
+    fn of_same(&mut self, reported: &WebhookPayload) -> Option<&mut Message> {
+        self.messages.iter_mut().find(|it| reported.replaces(&it.reported))
     }
 }
 
@@ -263,7 +264,7 @@ struct Courier {
 impl Courier {
     async fn run(mut self) {
         while let Some(message) = self.outbox.take().await {
-            let json = self.settings.template.fill(&message.told);
+            let json = self.settings.template.fill(&message.reported);
             match self.webhook.post(json).await {
                 Ok(status) => self.taken(&message, status),
                 Err(refusal) => {
@@ -283,14 +284,14 @@ impl Courier {
             posts.sent += 1;
             posts.status = Some(status);
         });
-        let WebhookPayload { name, state, .. } = &message.told;
+        let WebhookPayload { name, state, .. } = &message.reported;
         info!(webhook = &*self.name, name = &**name, state, status, "change posted");
     }
 
     /// How long to wait before the next attempt, for this change or the one that has taken its place.
     fn refused(&mut self, message: Message, refusal: &PostError) -> Option<Duration> {
         let PostError { why, status, is_final, after } = refusal;
-        let (name, state) = (Arc::clone(&message.told.name), message.told.state);
+        let (name, state) = (Arc::clone(&message.reported.name), message.reported.state);
         let pause = self.pause().max(after.unwrap_or_default().min(PAUSE_MAX));
         self.failures = self.failures.saturating_add(1);
         let ends = *is_final || message.attempts >= self.settings.retries || self.outbox.is_closed();
@@ -344,20 +345,20 @@ impl Courier {
 mod tests {
     use super::*;
 
-    fn told(name: &str, state: &'static str) -> WebhookPayload {
+    fn reported(name: &str, state: &'static str) -> WebhookPayload {
         WebhookPayload { kind: "instance", name: name.into(), state, ..WebhookPayload::default() }
     }
 
     async fn taken(outbox: &Outbox) -> (String, &'static str, u64) {
         let message = outbox.take().await.unwrap();
-        (message.told.name.to_string(), message.told.state, message.told.skipped)
+        (message.reported.name.to_string(), message.reported.state, message.reported.skipped)
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_latest_of_each_waits_in_the_place_of_its_first() {
         let outbox = Outbox::default();
         for (name, state) in [("a", "BACKUP"), ("b", "BACKUP"), ("a", "MASTER"), ("a", "FAULT")] {
-            outbox.put(told(name, state));
+            outbox.put(reported(name, state));
         }
         assert_eq!(taken(&outbox).await, ("a".to_owned(), "FAULT", 2));
         assert_eq!(taken(&outbox).await, ("b".to_owned(), "BACKUP", 0));
@@ -368,13 +369,13 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn what_is_tried_again_gives_way_to_a_later_change() {
         let outbox = Outbox::default();
-        outbox.put(told("a", "BACKUP"));
-        outbox.put(told("b", "BACKUP"));
+        outbox.put(reported("a", "BACKUP"));
+        outbox.put(reported("b", "BACKUP"));
         let first = outbox.take().await.unwrap();
         assert_eq!(outbox.put_back(first), Put::Added);
         let first = outbox.take().await.unwrap();
-        assert_eq!(first.told.state, "BACKUP");
-        outbox.put(told("a", "MASTER"));
+        assert_eq!(first.reported.state, "BACKUP");
+        outbox.put(reported("a", "MASTER"));
         assert_eq!(outbox.put_back(first), Put::Replaced);
         assert_eq!(taken(&outbox).await, ("b".to_owned(), "BACKUP", 0));
         assert_eq!(taken(&outbox).await, ("a".to_owned(), "MASTER", 1));
@@ -384,9 +385,9 @@ mod tests {
     fn no_more_than_a_bounded_number_waits() {
         let outbox = Outbox::default();
         for number in 0..WAITING {
-            assert_eq!(outbox.put(told(&number.to_string(), "MASTER")), Put::Added);
+            assert_eq!(outbox.put(reported(&number.to_string(), "MASTER")), Put::Added);
         }
-        assert_eq!(outbox.put(told("one more", "MASTER")), Put::Lost);
-        assert_eq!(outbox.put(told("7", "BACKUP")), Put::Replaced);
+        assert_eq!(outbox.put(reported("one more", "MASTER")), Put::Lost);
+        assert_eq!(outbox.put(reported("7", "BACKUP")), Put::Replaced);
     }
 }

@@ -31,18 +31,18 @@ pub struct Waiting(OwnedFd);
 /// # Safety
 /// The process has one thread.
 pub unsafe fn divide() -> io::Result<Side> {
-    let (heard, told) = pipe()?;
+    let (heard, reported) = pipe()?;
     // SAFETY: with one thread, as the caller promises, no lock can be held by a thread that the copy lacks.
     match unsafe { fork()? } {
         ForkResult::Parent { child } => {
-            drop(told);
+            drop(reported);
             Ok(Side::Foreground(wait(child, heard)))
         }
         ForkResult::Child => {
             drop(heard);
             setsid()?;
             chdir("/")?;
-            Ok(Side::Background(Waiting(told)))
+            Ok(Side::Background(Waiting(reported)))
         }
     }
 }
@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn a_word_means_ready_and_silence_the_end() {
-        let (heard, told) = pipe().unwrap();
-        File::from(told).write_all(b"r").unwrap();
+        let (heard, reported) = pipe().unwrap();
+        File::from(reported).write_all(b"r").unwrap();
         assert_eq!(wait(Pid::from_raw(0), heard), 0);
     }
 }

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_not_told() {
+    fn what_fits_is_not_reported() {
         for (lines, addresses) in [
             ("", "192.0.2.20/24\n192.0.2.21/32\n198.51.100.1 dev eth1"),
             ("", "fe80::9/64\n2001:db8::9/64"),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn what_does_not_fit_is_reported() {
         let none = |what: &str| format!("vrrp_instance web: interface {what} not found");
         for (lines, addresses, expected) in [
             (
@@ -274,6 +274,6 @@ mod tests {
             bare.lacks_interfaces_of(&config),
             [none("eth0") + ": the instance stays in FAULT until it appears"]
         );
-        assert_eq!(bare.misfits(&config), [""; 0], "the interface is told alone");
+        assert_eq!(bare.misfits(&config), [""; 0], "the interface is reported alone");
     }
 }

@@ -3,7 +3,7 @@
 use sd_notify::NotifyState;
 use tracing::warn;
 
-pub(crate) fn tell(state: &[NotifyState<'_>]) {
+pub(crate) fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "cannot notify systemd");
     }

@@ -105,7 +105,7 @@ impl Reloader {
     /// Starts to read the file again, beside this thread.
     pub fn begin(&self, readings: &mut Readings) {
         if readings.purpose() != Purpose::Try {
-            systemd::tell(&[
+            systemd::notify(&[
                 NotifyState::Reloading,
                 NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
             ]);
@@ -192,7 +192,7 @@ impl Reloader {
             }
             Err(findings) => Err(findings),
         };
-        systemd::tell(&[NotifyState::Ready]);
+        systemd::notify(&[NotifyState::Ready]);
         let answer = match outcome {
             Ok((applied, loaded)) => {
                 self.applied(&applied, loaded, confirm, purpose);

@@ -204,9 +204,9 @@ impl Prepared<'_> {
         orders: &mpsc::Sender<Order>,
     ) -> Result<RouterSnapshot, RunError> {
         let gone = || io::Error::other("interface monitoring has stopped");
-        let (answer, told) = oneshot::channel();
+        let (answer, reported) = oneshot::channel();
         orders.send(Order::Report(answer)).await.map_err(|_| gone())?;
-        told.await.map_err(|_| gone())?;
+        reported.await.map_err(|_| gone())?;
         let (context, inputs) = (Arc::clone(self.context), self.queues.inputs.clone());
         let (store, runtime_dir) = (Arc::clone(self.store), self.folder.path().to_owned());
         let followed = task::spawn_blocking(move || {

@@ -27,7 +27,7 @@ pub use overview::{View, overview, served, wrapped, wrapped_at};
 pub(crate) use peer::{
     down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
 };
-pub use problem::Verdict;
+pub use problem::StatusVerdict;
 pub(in crate::daemon) use rejected::detail;
 pub use shared::SharedContext;
 pub(crate) use span::rough;

@@ -15,7 +15,7 @@ const FINDINGS: usize = 3;
 
 /// How things stand, the worst last.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Verdict {
+pub enum StatusVerdict {
     Well,
     /// There is a problem, and the addresses are served.
     Look,
@@ -32,14 +32,14 @@ pub(super) struct Problem<'a> {
 
 impl Status {
     /// The worst of all.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> StatusVerdict {
         let is_bad = |it: &Instance| it.is_faulty() || it.has_rival() || it.is_mute();
         if self.instances.iter().any(is_bad) {
-            Verdict::Bad
+            StatusVerdict::Bad
         } else if self.problems().next().is_some() {
-            Verdict::Look
+            StatusVerdict::Look
         } else {
-            Verdict::Well
+            StatusVerdict::Well
         }
     }
 

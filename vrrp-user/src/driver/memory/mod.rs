@@ -240,7 +240,7 @@ mod tests {
         line.trim_end_matches("kB").trim().parse().unwrap()
     }
 
-    /// Which pages of a range this process has mapped. mincore(2) tells of the page cache instead.
+    /// Which pages of a range this process has mapped. mincore(2) reports the page cache instead.
     fn mapped((from, to): Range) -> Vec<bool> {
         let page = page_size();
         let mut entries = vec![0_u8; (to - from) / page * 8];

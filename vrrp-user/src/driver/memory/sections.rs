@@ -1,7 +1,7 @@
 //! Sections of the program that it does not use once it runs.
 //!
 //! Enters: the file of the program. Leaves: their addresses. The headers of sections are not loaded into memory, and
-//! those that are tell nothing of them.
+//! those that are say nothing of them.
 
 use std::fs::File;
 use std::io;

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_fits_and_tells_directories_apart() {
+    fn a_name_fits_and_distinguishes_directories() {
         let long = |end: &str| format!("/{}/{end}", "x".repeat(400));
         let name = |path: &str| Name::of(Path::new(path));
         assert!(name(&long("a")).0.len() < NAME_MAX);

@@ -42,11 +42,11 @@ pub fn remove<'a>(
         let places = wanted.get(&present.address);
         places.is_some_and(|places| is_residue(present, places)) && may_go(present.address)
     });
-    let tells = tells_who();
+    let reports = reports_origin();
     let (kept, found): (Vec<Address>, Vec<Address>) = found.partition(|present| {
         let places = wanted.get(&present.address).into_iter().flatten();
         let mut sending = places.filter(|place| place.sends && place.ifindex == Some(present.ifindex));
-        tells && sending.next().is_some() && is_only_source(present, &all, is_wanted)
+        reports && sending.next().is_some() && is_only_source(present, &all, is_wanted)
     });
     let leftovers = |address: &Address| Residue { address: *address, refusal: None, is_kept: false };
     let mut leftovers: Vec<_> = found.iter().map(leftovers).collect();
@@ -70,7 +70,7 @@ fn is_only_source(present: &Address, all: &[Address], is_wanted: impl Fn(&Addres
 }
 
 /// Whether the kernel reports who set an address (IFA_PROTO).
-fn tells_who() -> bool {
+fn reports_origin() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5_u32, 18_u32)
@@ -78,7 +78,7 @@ fn tells_who() -> bool {
 
 /// A configured location of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Place {
+struct WantedAddress {
     ifindex: Option<u32>,
     prefix: u8,
     owned: bool,
@@ -89,7 +89,7 @@ struct Place {
 fn wanted<'a>(
     socket: &mut RouteSocket,
     instances: impl IntoIterator<Item = &'a InstanceSettings>,
-) -> BTreeMap<IpAddr, Vec<Place>> {
+) -> BTreeMap<IpAddr, Vec<WantedAddress>> {
     let mut indexes = BTreeMap::new();
     let mut wanted = BTreeMap::<_, Vec<_>>::new();
     for settings in instances {
@@ -100,13 +100,13 @@ fn wanted<'a>(
                 .entry(device)
                 .or_insert_with(|| Link::by_name(socket, device).ok().map(|link| link.ifindex));
             let (prefix, sends) = (address.prefix, *device == settings.interface);
-            wanted.entry(address.address).or_default().push(Place { ifindex, prefix, owned, sends });
+            wanted.entry(address.address).or_default().push(WantedAddress { ifindex, prefix, owned, sends });
         }
     }
     wanted
 }
 
-fn is_residue(present: &Address, places: &[Place]) -> bool {
+fn is_residue(present: &Address, places: &[WantedAddress]) -> bool {
     present.marked
         || places.iter().any(|place| {
             !place.owned && place.ifindex == Some(present.ifindex) && place.prefix == present.prefix
@@ -128,7 +128,7 @@ mod tests {
             usable: true,
             marked,
         };
-        let place = [Place { ifindex: Some(3), prefix: 24, owned: false, sends: true }];
+        let place = [WantedAddress { ifindex: Some(3), prefix: 24, owned: false, sends: true }];
         assert!(is_residue(&present(3, 24, false), &place));
         assert!(!is_residue(&present(3, 32, false), &place));
         assert!(!is_residue(&present(4, 24, false), &place));
@@ -141,7 +141,7 @@ mod tests {
         assert!(is_only_source(&only, &[only, Address { marked: true, ..other }], virtual_one));
         assert!(!is_only_source(&only, &[only, other], virtual_one));
         assert!(!is_only_source(&present(3, 24, true), &[only], virtual_one));
-        let owned = [Place { owned: true, ..place[0] }];
+        let owned = [WantedAddress { owned: true, ..place[0] }];
         assert!(!is_residue(&present(3, 24, false), &owned));
         assert!(is_residue(&present(3, 24, true), &owned));
     }

@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_errno() {
-        let told = NetlinkError { errno: libc::EBUSY, words: Some("Device is busy".into()) };
-        for refusal in [told, NetlinkError::from(libc::EBUSY)] {
+        let reported = NetlinkError { errno: libc::EBUSY, words: Some("Device is busy".into()) };
+        for refusal in [reported, NetlinkError::from(libc::EBUSY)] {
             let error = io::Error::from(refusal.clone());
             assert_eq!(NetlinkError::errno_of(&error), Some(libc::EBUSY));
             assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);

@@ -52,13 +52,13 @@ impl Lost {
 }
 
 /// The instance, and the interface.
-type Place = (InstanceId, Arc<str>);
+type InstanceInterface = (InstanceId, Arc<str>);
 
 /// Everything whose loss is to be detected.
 #[derive(Debug, Default)]
 pub struct Owned {
     /// By address and prefix.
-    addresses: HashMap<(IpAddr, u8), Vec<Place>>,
+    addresses: HashMap<(IpAddr, u8), Vec<InstanceInterface>>,
     routes: Vec<(InstanceId, Arc<Vec<Route>>)>,
     rules: Vec<(InstanceId, Arc<Vec<Rule>>)>,
     static_routes: Vec<Route>,

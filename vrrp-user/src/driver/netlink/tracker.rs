@@ -51,12 +51,12 @@ struct Tracked {
     source: Option<IpAddr>,
     /// Virtual addresses of an owner, which are the interface's own.
     own: HashSet<IpAddr>,
-    told: Told,
+    reported: Reported,
 }
 
 /// Last reported values; `None`: not reported yet.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct Reported {
     ifindex: Option<Option<u32>>,
     sender: Option<Option<u32>>,
     source: Option<Option<IpAddr>>,
@@ -83,7 +83,7 @@ impl Tracker {
                 family: settings.family,
                 source: settings.source,
                 own: if owner { addresses.collect() } else { HashSet::new() },
-                told: Told::default(),
+                reported: Reported::default(),
             });
         }
         let interfaces = tracked_interfaces.iter().map(|(id, name)| (*id, Arc::clone(name), None)).collect();
@@ -126,20 +126,20 @@ impl Tracker {
         for instance in &mut self.instances {
             let same = |old: &&Tracked| old.id == instance.id && old.interface == instance.interface;
             if let Some(old) = before.instances.iter().find(same) {
-                instance.told = old.told;
+                instance.reported = old.reported;
             }
         }
         self.links.carry(&before.links);
-        for (id, name, told) in &mut self.interfaces {
+        for (id, name, reported) in &mut self.interfaces {
             let old = before.interfaces.iter().find(|(old, other, _)| (old, other) == (id, name));
-            *told = old.and_then(|(_, _, told)| *told);
+            *reported = old.and_then(|(_, _, reported)| *reported);
         }
         self
     }
 
-    /// Reports everything that has changed since the last report to `tell`; at first, everything. Repeats the next time
-    /// what `tell` refuses (false). Returns whether `tell` accepted everything.
-    pub fn update(&mut self, table: &Table, mut tell: impl FnMut(Change) -> bool) -> bool {
+    /// Passes everything that has changed since the last call to `report`; at first, everything. Repeats the next time
+    /// what `report` refuses (false). Returns whether `report` accepted everything.
+    pub fn update(&mut self, table: &Table, mut report: impl FnMut(Change) -> bool) -> bool {
         let mut taken = true;
         let (links, now) = (&mut self.links, clock::now());
         let mut is_up = |name: &str| links.settle(name, table.link(name).map(|link| link.up), now);
@@ -152,21 +152,26 @@ impl Tracker {
             let sender = instance.sender.as_ref().and_then(|name| table.link(name)).map(|link| link.ifindex);
             // Bad news first when the interface is removed, good news last when it appears.
             if !up {
-                taken &= changed(&mut instance.told.up, up, || tell(Change::Event(Event::Link(id, up))));
-            }
-            taken &= changed(&mut instance.told.ifindex, ifindex, || tell(Change::Interface(id, ifindex)));
-            if instance.sender.is_some() {
-                taken &= changed(&mut instance.told.sender, sender, || tell(Change::Sender(id, sender)));
+                taken &=
+                    changed(&mut instance.reported.up, up, || report(Change::Event(Event::Link(id, up))));
             }
             taken &=
-                changed(&mut instance.told.source, source, || tell(Change::Event(Event::Source(id, source))));
+                changed(&mut instance.reported.ifindex, ifindex, || report(Change::Interface(id, ifindex)));
+            if instance.sender.is_some() {
+                taken &=
+                    changed(&mut instance.reported.sender, sender, || report(Change::Sender(id, sender)));
+            }
+            taken &= changed(&mut instance.reported.source, source, || {
+                report(Change::Event(Event::Source(id, source)))
+            });
             if up {
-                taken &= changed(&mut instance.told.up, up, || tell(Change::Event(Event::Link(id, up))));
+                taken &=
+                    changed(&mut instance.reported.up, up, || report(Change::Event(Event::Link(id, up))));
             }
         }
-        for (id, name, told) in &mut self.interfaces {
+        for (id, name, reported) in &mut self.interfaces {
             let up = is_up(name);
-            taken &= changed(told, up, || tell(Change::Event(Event::Track(*id, up))));
+            taken &= changed(reported, up, || report(Change::Event(Event::Track(*id, up))));
         }
         taken
     }
@@ -201,13 +206,13 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(&address))
 }
 
-fn changed<T: PartialEq>(told: &mut Option<T>, value: T, tell: impl FnOnce() -> bool) -> bool {
-    if told.as_ref() == Some(&value) {
+fn changed<T: PartialEq>(reported: &mut Option<T>, value: T, report: impl FnOnce() -> bool) -> bool {
+    if reported.as_ref() == Some(&value) {
         return true;
     }
-    let taken = tell();
+    let taken = report();
     if taken {
-        *told = Some(value);
+        *reported = Some(value);
     }
     taken
 }

@@ -168,7 +168,7 @@ impl CheckProbe {
             #[cfg(not(feature = "dns"))]
             CheckTarget::Dns(_) => return Err(lacking("dns")),
             CheckTarget::Ping(host) => {
-                // The kernel delivers each reply to every ICMP socket; the identifier tells them apart.
+                // The kernel delivers each reply to every ICMP socket; the identifier distinguishes them.
                 let identifier = u16::try_from(settings.id.0 & 0xffff).unwrap_or_default();
                 attempt(Attempt::Ping(Ping::new(host.clone(), names.clone(), identifier)))
             }
@@ -211,8 +211,8 @@ impl CheckProbe {
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
         match source {
             Source::Watch(watch) => {
-                let tell = |news: News| rise_fall.judge(news.into(), &mut deliver);
-                match watch.run(every, limit, tell).await {}
+                let report = |news: News| rise_fall.judge(news.into(), &mut deliver);
+                match watch.run(every, limit, report).await {}
             }
             Source::Attempt(attempt) => loop {
                 due.tick().await;

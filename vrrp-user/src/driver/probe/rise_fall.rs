@@ -38,7 +38,7 @@ impl From<News> for Look {
 #[derive(Debug)]
 pub(super) struct RiseFall {
     track: TrackId,
-    verdict: Verdict,
+    verdict: RunVerdict,
     hold: Hold,
     /// Trackers see a success as a failure.
     reverse: bool,
@@ -56,7 +56,7 @@ impl RiseFall {
     pub(super) fn new(settings: &CheckSettings) -> Self {
         Self {
             track: settings.id,
-            verdict: Verdict::new(settings),
+            verdict: RunVerdict::new(settings),
             hold: Hold::new(settings.hold),
             reverse: settings.reverse,
             up: None,
@@ -125,14 +125,14 @@ impl RiseFall {
 
 /// The current result, and the number of consecutive runs that contradict it.
 #[derive(Clone, Debug)]
-struct Verdict {
+struct RunVerdict {
     up: Option<bool>,
     against: u32,
     rise: u32,
     fall: u32,
 }
 
-impl Verdict {
+impl RunVerdict {
     fn new(settings: &CheckSettings) -> Self {
         Self { up: settings.init_fail.then_some(false), against: 0, rise: settings.rise, fall: settings.fall }
     }
@@ -187,25 +187,25 @@ mod tests {
     }
 
     fn results(settings: &CheckSettings, runs: &str) -> String {
-        told(RiseFall::new(settings), runs)
+        reported(RiseFall::new(settings), runs)
     }
 
     /// Starts from a known result, delivered to all subscribers or not.
     fn restored(settings: &CheckSettings, known: char, to_all: bool, runs: &str) -> String {
         let mut rise_fall = RiseFall::new(settings);
         rise_fall.restore(outcome(known), |_| to_all);
-        told(rise_fall, runs)
+        reported(rise_fall, runs)
     }
 
     fn outcome(run: char) -> Outcome {
         Outcome::from(if run == '+' { Ok(()) } else { Err(Failure::new("down")) })
     }
 
-    fn told(mut rise_fall: RiseFall, runs: &str) -> String {
-        let mut told = String::new();
+    fn reported(mut rise_fall: RiseFall, runs: &str) -> String {
+        let mut reported = String::new();
         for run in runs.chars() {
             rise_fall.judge(outcome(run).into(), &mut |round| {
-                told.push(match (round.up, round.news) {
+                reported.push(match (round.up, round.news) {
                     (true, true) => 'U',
                     (true, false) => 'u',
                     (false, true) => 'D',
@@ -214,7 +214,7 @@ mod tests {
                 true
             });
         }
-        told
+        reported
     }
 
     #[test]
@@ -291,12 +291,13 @@ mod tests {
         for outcome in rows {
             let mut rise_fall = RiseFall::new(&settings(1, 2, false));
             let mut judge = |outcome: Outcome| {
-                let mut told = None;
+                let mut reported = None;
                 rise_fall.judge(outcome.into(), &mut |round| {
-                    told = Some((round.is_known, round.up, round.news, round.runs, round.skipped.is_some()));
+                    reported =
+                        Some((round.is_known, round.up, round.news, round.runs, round.skipped.is_some()));
                     true
                 });
-                told.unwrap()
+                reported.unwrap()
             };
             assert_eq!(judge(outcome.clone()), (false, false, false, 0, true), "{outcome}: nothing is known");
             assert_eq!(judge(Outcome::Well), (true, true, true, 1, false));
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_is_told_though_no_look_can_be_taken() {
+    fn what_is_owed_is_reported_though_no_look_can_be_taken() {
         let mut rise_fall = RiseFall::new(&settings(1, 1, false));
         rise_fall.judge(outcome('+').into(), &mut |_| false);
         let shortage = || Outcome::Ended(End::NotStarted(libc::EMFILE));

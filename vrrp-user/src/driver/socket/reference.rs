@@ -31,8 +31,8 @@ const SO_MEMINFO: c_int = 55;
 const MEMINFO_WORDS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 /// Options that report that a packet was fragmented (Linux 4.10), and the headers between IP and VRRP.
-const TELLING_V4: [c_int; 1] = [IP_RECVFRAGSIZE];
-const TELLING_V6: [c_int; 4] =
+const REQUESTED_V4: [c_int; 1] = [IP_RECVFRAGSIZE];
+const REQUESTED_V6: [c_int; 4] =
     [IPV6_RECVFRAGSIZE, libc::IPV6_RECVHOPOPTS, libc::IPV6_RECVRTHDR, libc::IPV6_RECVDSTOPTS];
 const IP_RECVFRAGSIZE: c_int = 25;
 const IPV6_RECVFRAGSIZE: c_int = 77;
@@ -96,9 +96,9 @@ impl ReferenceSocket {
     /// The interface is gone, the kernel lacks the family or binding to an index (Linux 5.0), or CAP_NET_RAW is
     /// missing.
     pub fn open(family: Family, ifindex: u32) -> io::Result<Self> {
-        let (domain, level, telling): (_, _, &[c_int]) = match family {
-            Family::V4 => (libc::AF_INET, libc::IPPROTO_IP, &TELLING_V4),
-            Family::V6 => (libc::AF_INET6, libc::IPPROTO_IPV6, &TELLING_V6),
+        let (domain, level, requested): (_, _, &[c_int]) = match family {
+            Family::V4 => (libc::AF_INET, libc::IPPROTO_IP, &REQUESTED_V4),
+            Family::V6 => (libc::AF_INET6, libc::IPPROTO_IPV6, &REQUESTED_V6),
         };
         let socket = socket(domain, libc::SOCK_RAW, PROTOCOL.into())?;
         let index = c_int::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -106,7 +106,7 @@ impl ReferenceSocket {
         if family == Family::V6 {
             set(socket.as_fd(), level, DESTINATION, 1_i32)?;
         }
-        telling.iter().try_for_each(|option| set(socket.as_fd(), level, *option, 1_i32))?;
+        requested.iter().try_for_each(|option| set(socket.as_fd(), level, *option, 1_i32))?;
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
         let mut this = Self { socket, family, ifindex, drops: 0 };
         // Until it was bound, it received from all interfaces.
@@ -128,12 +128,12 @@ impl ReferenceSocket {
         Ok(HeardVrids { heard, is_partial })
     }
 
-    /// Empties the queue without blocking and calls `tell` for each advert that the program judges too. Returns whether
-    /// more packets are queued: in a flood others arrive meanwhile.
+    /// Empties the queue without blocking and calls `report` for each advert that the program judges too. Returns
+    /// whether more packets are queued: in a flood others arrive meanwhile.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn drain(&mut self, locals: &Locals, mut tell: impl FnMut(HeardVrid)) -> io::Result<bool> {
+    pub fn drain(&mut self, locals: &Locals, mut report: impl FnMut(HeardVrid)) -> io::Result<bool> {
         let mut bytes = [0; HEAD];
         for _ in 0..DRAIN_MAX {
             let Some(Received { length, source, destination, is_plain }) = self.receive(&mut bytes)? else {
@@ -144,7 +144,7 @@ impl ReferenceSocket {
             {
                 let heard = HeardVrid { vrid, source, destination };
                 if heard.is_to_us(self.ifindex, locals) {
-                    tell(heard);
+                    report(heard);
                 }
             }
         }
@@ -180,7 +180,7 @@ impl ReferenceSocket {
                 Received { length, source: address(12), destination: address(16), is_plain }
             }
             Family::V6 => {
-                let (destination, is_plain) = told_of_ipv6(&header);
+                let (destination, is_plain) = ancillary_of_ipv6(&header);
                 let source = Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into());
                 Received { length, source, destination, is_plain }
             }
@@ -210,7 +210,7 @@ impl ReferenceSocket {
 }
 
 /// The destination of the packet, and whether the kernel reported nothing else about it.
-fn told_of_ipv6(header: &libc::msghdr) -> (Option<IpAddr>, bool) {
+fn ancillary_of_ipv6(header: &libc::msghdr) -> (Option<IpAddr>, bool) {
     let (mut destination, mut is_plain) = (None, true);
     // SAFETY: the kernel has filled the header in; its control buffer is alive and aligned.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };

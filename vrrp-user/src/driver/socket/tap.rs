@@ -91,7 +91,7 @@ impl Tap {
             let is_empty = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
             return if is_empty { Ok(false) } else { Err(error) };
         };
-        let (vlan, at) = told(&header);
+        let (vlan, at) = metadata(&header);
         f(Caught {
             frame: frame.get(..length).unwrap_or_default(),
             vlan,
@@ -103,7 +103,7 @@ impl Tap {
 }
 
 /// VLAN id and stamp, ns of CLOCK_REALTIME, from the control messages of a received frame.
-fn told(header: &libc::msghdr) -> (u16, Option<u64>) {
+fn metadata(header: &libc::msghdr) -> (u16, Option<u64>) {
     let (mut vlan, mut stamp) = (0, None);
     // SAFETY: the kernel has filled the header in; its control buffer is alive and aligned.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn xdp_by_name_tells_what_it_does_not_see() {
+    fn xdp_by_name_says_what_it_does_not_see() {
         let (paths, why) = software("veth").paths(Mode::Generic, "eth7");
         assert_eq!(paths, [RxPath::Generic]);
         assert!(why[0].starts_with("generic: VLAN tags are stripped before XDP"), "{why:?}");

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_without_the_line_tells_nothing() {
+    fn a_status_without_the_line_says_nothing() {
         assert_eq!(effective("Name:\tinit\n"), None);
     }
 }

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_there_is_told() {
+    fn an_interface_that_is_not_there_is_reported() {
         assert_eq!(Card::of(u32::MAX >> 1).unwrap_err().raw_os_error(), Some(libc::ENODEV));
     }
 }

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_there_is_told() {
+    fn an_interface_that_is_not_there_is_reported() {
         let error = Description::of(u32::MAX >> 1).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
     }

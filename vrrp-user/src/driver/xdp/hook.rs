@@ -80,8 +80,8 @@ fn is_on_interface(link: &OwnedFd) -> bool {
     };
     let attributes = Attributes { fd, length, info: (&raw mut info).expose_provenance() as u64 };
     // The kernel writes to this address.
-    let told = pin::bpf(COMMAND, &attributes);
+    let answer = pin::bpf(COMMAND, &attributes);
     // SAFETY: a live local variable; volatile, as the compiler does not see the kernel's write.
     let ifindex = unsafe { (&raw const info.ifindex).read_volatile() };
-    told.is_err() || ifindex != 0
+    answer.is_err() || ifindex != 0
 }

@@ -99,12 +99,12 @@ fn namespaces_alive(proc: &Path) -> io::Result<BTreeSet<u64>> {
 }
 
 /// `None` for a process that has ended.
-fn unless_ended<T>(told: io::Result<T>) -> io::Result<Option<T>> {
-    match told {
+fn unless_ended<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL)) => {
             Ok(None)
         }
-        told => told.map(Some),
+        outcome => outcome.map(Some),
     }
 }
 

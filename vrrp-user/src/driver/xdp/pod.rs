@@ -17,10 +17,10 @@ unsafe impl Pod for Key {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct Place(pub(super) Shortcut);
+pub(super) struct ShortcutValue(pub(super) Shortcut);
 
 // SAFETY: as above.
-unsafe impl Pod for Place {}
+unsafe impl Pod for ShortcutValue {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -59,7 +59,7 @@ unsafe impl Pod for Other {}
 
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(super) struct Row(pub(super) Counters);
+pub(super) struct CountersValue(pub(super) Counters);
 
 // SAFETY: as above.
-unsafe impl Pod for Row {}
+unsafe impl Pod for CountersValue {}

@@ -29,7 +29,7 @@ use super::local::LOCALS_MAX;
 use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
 use super::pin::{self, Pins};
-use super::pod::{Key, Known, Leased, Local, Place, Sender};
+use super::pod::{Key, Known, Leased, Local, Sender, ShortcutValue};
 use super::ring::{self, Ring};
 use super::unmapped::{Unmapped, second};
 use crate::driver::maps::Maps;
@@ -58,7 +58,7 @@ pub struct Program {
     pub(super) ebpf: Ebpf,
     pub(super) entries: Entries,
     keys: BpfHashMap<MapData, Key, u32>,
-    shortcuts: Array<MapData, Place>,
+    shortcuts: Array<MapData, ShortcutValue>,
     allowed_peers: BpfHashMap<MapData, Sender, Known>,
     pub(super) leases: BpfHashMap<MapData, Leased, u32>,
     pub(super) locals: BpfHashMap<MapData, Local, u32>,
@@ -306,7 +306,7 @@ impl Program {
     }
 
     fn set_shortcut(&mut self, place: u32, shortcut: Shortcut) -> io::Result<()> {
-        self.shortcuts.set(place, Place(shortcut), 0).map_err(io::Error::other)
+        self.shortcuts.set(place, ShortcutValue(shortcut), 0).map_err(io::Error::other)
     }
 
     /// Passes the program's log to the `log` crate's logger, in a build with `bpf-log`, as long as the future is

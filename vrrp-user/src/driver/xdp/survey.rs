@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_program_the_socket_is_left_and_the_reason_is_told_once() {
+    fn without_a_program_the_socket_is_left_and_the_reason_is_reported_once() {
         let ground = Ground { kind: Some("veth".to_owned()), strips_tags: true, keeps_pins: true };
         let forecast = survey().forecast(&ground, "eth7", Mode::Auto, Vec::new(), Ok(()));
         assert_eq!((forecast.rx_path, forecast.otherwise), (RxPath::Socket, None));

@@ -9,7 +9,7 @@ use aya::util::nr_cpus;
 use vrrp_ebpf::map::{Counters, InstanceKey, UnknownRouter};
 
 use super::load_error::LoadError;
-use super::pod::{Key, Other, Row};
+use super::pod::{CountersValue, Key, Other};
 use crate::driver::maps::ProgramMaps;
 
 /// A second descriptor of a map.
@@ -19,9 +19,9 @@ pub(super) fn second(map: &MapData) -> Result<MapData, LoadError> {
 }
 
 pub(super) struct Unmapped {
-    pub(super) counters: PerCpuArray<MapData, Row>,
+    pub(super) counters: PerCpuArray<MapData, CountersValue>,
     /// A second descriptor of the counters, for writing.
-    pub(super) zeroed: Mutex<PerCpuArray<MapData, Row>>,
+    pub(super) zeroed: Mutex<PerCpuArray<MapData, CountersValue>>,
     pub(super) unknown_routers: HashMap<MapData, Key, Other>,
 }
 
@@ -44,8 +44,9 @@ impl ProgramMaps for Unmapped {
     }
 
     fn clear(&self, slot: u32) {
-        let zeros =
-            nr_cpus().ok().and_then(|cpus| PerCpuValues::try_from(vec![Row(Counters::ZERO); cpus]).ok());
+        let zeros = nr_cpus()
+            .ok()
+            .and_then(|cpus| PerCpuValues::try_from(vec![CountersValue(Counters::ZERO); cpus]).ok());
         if let Some(zeros) = zeros {
             let mut counters = self.zeroed.lock().unwrap_or_else(PoisonError::into_inner);
             // Setting an existing row cannot fail.

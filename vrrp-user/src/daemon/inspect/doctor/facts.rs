@@ -336,12 +336,13 @@ fn named_file(arguments: &[String]) -> Option<PathBuf> {
 }
 
 fn container() -> Option<String> {
-    let told = text("/run/systemd/container").map(|kind| kind.trim().to_owned()).filter(|it| !it.is_empty());
+    let reported =
+        text("/run/systemd/container").map(|kind| kind.trim().to_owned()).filter(|it| !it.is_empty());
     let by_file = || {
         let marks = [("/.dockerenv", "docker"), ("/run/.containerenv", "podman")];
         marks.into_iter().find(|(path, _)| Path::new(path).exists()).map(|(_, kind)| kind.to_owned())
     };
-    told.or_else(by_file)
+    reported.or_else(by_file)
 }
 
 #[cfg(test)]

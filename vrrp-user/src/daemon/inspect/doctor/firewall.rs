@@ -34,13 +34,13 @@ pub(super) fn firewall(config: &Config, facts: &Facts, findings: &mut Findings) 
         for direction in [Direction::Out, Direction::In] {
             let adverts = settings().flat_map(|it| adverts(it, direction));
             // One line for an interface, a way and a chain.
-            let mut told: Vec<(String, String)> = Vec::new();
+            let mut reported: Vec<(String, String)> = Vec::new();
             for advert in adverts {
                 let Some(found) = dropped(&chains, &advert) else { continue };
                 let place = (found.table.clone(), found.chain.clone());
-                if !told.contains(&place) {
-                    told.push(place);
-                    tell(&advert, &found, findings);
+                if !reported.contains(&place) {
+                    reported.push(place);
+                    report(&advert, &found, findings);
                 }
             }
         }
@@ -87,7 +87,7 @@ fn adverts(settings: &InstanceSettings, direction: Direction) -> Vec<Advert<'_>>
     destinations.into_iter().map(of).collect()
 }
 
-fn tell(advert: &Advert<'_>, found: &Dropped, findings: &mut Findings) {
+fn report(advert: &Advert<'_>, found: &Dropped, findings: &mut Findings) {
     let Dropped { table, chain, by_policy, is_certain } = found;
     let verb = if *is_certain { "drops" } else { "may drop" };
     let by = if *by_policy { " by its policy" } else { "" };
@@ -191,8 +191,8 @@ mod tests {
         };
         assert_eq!(of(Ok(&filter("vrrp"))), ["ok firewall: adverts pass in both directions"]);
         let lines = of(Ok(&filter("tcp")));
-        let told = "warn iptables filter chain INPUT drops protocol 112 by its policy";
-        assert!(lines.len() == 1 && lines[0].starts_with(told), "{lines:?}");
+        let reported = "warn iptables filter chain INPUT drops protocol 112 by its policy";
+        assert!(lines.len() == 1 && lines[0].starts_with(reported), "{lines:?}");
         let lines = of(Err("not found"));
         assert_eq!(lines[0], "skip iptables-nft: its rules cannot be read: not found");
         assert!(lines[1].contains("ip filter chain INPUT may drop"), "{lines:?}");

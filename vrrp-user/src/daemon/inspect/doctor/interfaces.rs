@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_outside_of_the_subnets_is_told() {
+    fn an_address_outside_of_the_subnets_is_reported() {
         let of = |addresses: &str| {
             judged(subnets, &instance("", addresses), &facts(&[("192.0.2.10/24", true)], link(true, true)))
         };
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_path_and_what_is_against_better_ones_are_told() {
+    fn a_receive_path_and_what_is_against_better_ones_are_reported() {
         let of = |forecast: Forecast| {
             let interface = InterfaceFacts { forecast: Some(forecast), ..link(true, true) };
             let facts = facts(&[], interface);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::wire::Family;
 
-use super::rules::{Chain, Direction, Hook, Rule, Test, Verdict};
+use super::rules::{Chain, Direction, Hook, Rule, RuleVerdict, Test};
 
 /// Chains of the kernel that an advert passes, with their place on its path.
 const BUILT_IN: [(&str, Direction, u8); 4] = [
@@ -91,16 +91,16 @@ fn rule<'a>(mut words: impl Iterator<Item = &'a str>) -> Rule {
             }
             "-j" => {
                 verdict = match value() {
-                    "ACCEPT" => Some(Verdict::Accept),
-                    "DROP" | "REJECT" => Some(Verdict::Drop),
-                    "RETURN" => Some(Verdict::Return),
+                    "ACCEPT" => Some(RuleVerdict::Accept),
+                    "DROP" | "REJECT" => Some(RuleVerdict::Drop),
+                    "RETURN" => Some(RuleVerdict::Return),
                     "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TRACE" | "NOTRACK" | "CT" | "TCPMSS" => None,
-                    name => Some(Verdict::Jump(name.to_owned())),
+                    name => Some(RuleVerdict::Jump(name.to_owned())),
                 };
                 break;
             }
             "-g" => {
-                verdict = Some(Verdict::Goto(value().to_owned()));
+                verdict = Some(RuleVerdict::Goto(value().to_owned()));
                 break;
             }
             "-s" | "--limit" | "--src-type" => {

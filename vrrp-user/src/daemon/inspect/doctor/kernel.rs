@@ -116,15 +116,15 @@ mod tests {
         let old = Facts { program: Some("it needs Linux 5.10".to_owned()), ..facts("5.4.0") };
         assert!(of(&old).contains("adverts are heard on sockets, without a fence | Linux 5.10 or later"));
         let short = Facts { memory_limit: Some(64 << 10), ..facts("5.10.0") };
-        let told = "warn kernel 5.10: BPF maps count against RLIMIT_MEMLOCK, 64 KiB in this shell";
-        assert!(of(&short).starts_with(told));
+        let reported = "warn kernel 5.10: BPF maps count against RLIMIT_MEMLOCK, 64 KiB in this shell";
+        assert!(of(&short).starts_with(reported));
         assert!(of(&Facts { memory_limit: Some(64 << 10), ..facts("5.15.0") }).starts_with("ok"));
     }
 
     #[test]
     fn a_missing_capability_is_a_failure_only_if_nothing_works_without_it() {
-        let of = |told| {
-            let facts = Facts { capabilities: Some(told), ..Facts::default() };
+        let of = |reported| {
+            let facts = Facts { capabilities: Some(reported), ..Facts::default() };
             judged(capabilities, &Config::default(), &facts).join("\n")
         };
         assert_eq!(of(Ok(vec![])), "ok capabilities: all that are used");
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn real_time_and_memory_are_told_apart() {
+    fn real_time_and_memory_are_distinguished() {
         let of = |realtime: Option<&str>, memory: Option<&str>| {
             let [realtime, memory] = [realtime, memory].map(|it| it.map(str::to_owned));
             judged(super::realtime, &Config::default(), &Facts { realtime, memory, ..Facts::default() })

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn networkd_is_told_to_keep_what_others_set() {
+    fn networkd_is_set_to_keep_what_others_set() {
         let of = |state: &str, file: &str| {
             judged(networkd, &instance("", "192.0.2.1"), &facts(managed(state, file), ""))
         };
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn network_manager_is_told_if_it_manages_the_interface() {
+    fn network_manager_is_reported_if_it_manages_the_interface() {
         let of = |note: &str| {
             let interface =
                 InterfaceFacts { network_manager: Some(note.to_owned()), ..InterfaceFacts::default() };

@@ -23,7 +23,7 @@ pub use screen::screen;
 
 use crate::config::{Config, Diagnostic};
 use crate::daemon::host::places;
-use crate::daemon::status::Verdict;
+use crate::daemon::status::StatusVerdict;
 
 /// Findings of a refused file that are shown.
 const REFUSALS: usize = 3;
@@ -186,11 +186,11 @@ impl Report {
     }
 
     /// The worst of all.
-    pub const fn verdict(&self) -> Verdict {
+    pub const fn verdict(&self) -> StatusVerdict {
         match (self.failures, self.warnings) {
-            (0, 0) => Verdict::Well,
-            (0, _) => Verdict::Look,
-            _ => Verdict::Bad,
+            (0, 0) => StatusVerdict::Well,
+            (0, _) => StatusVerdict::Look,
+            _ => StatusVerdict::Bad,
         }
     }
 }
@@ -232,9 +232,9 @@ mod tests {
             let finding = |level| Finding { check: "x", level, text: String::new(), fix: None };
             Report::new(None, &Config::default(), levels.iter().copied().map(finding).collect()).verdict()
         };
-        assert_eq!(report(&[Level::Ok, Level::Skip]), Verdict::Well);
-        assert_eq!(report(&[Level::Ok, Level::Warn]), Verdict::Look);
-        assert_eq!(report(&[Level::Fail, Level::Warn]), Verdict::Bad);
+        assert_eq!(report(&[Level::Ok, Level::Skip]), StatusVerdict::Well);
+        assert_eq!(report(&[Level::Ok, Level::Warn]), StatusVerdict::Look);
+        assert_eq!(report(&[Level::Fail, Level::Warn]), StatusVerdict::Bad);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 use vrrp_ebpf::wire::Family;
 
-use super::rules::{Chain, Direction, Hook, Rule, Test, Verdict};
+use super::rules::{Chain, Direction, Hook, Rule, RuleVerdict, Test};
 
 /// Fields of the header of another protocol than VRRP.
 const OTHERS: [&str; 9] = ["tcp", "udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "th"];
@@ -107,14 +107,14 @@ fn rules(object: &Value, sets: &[&Value]) -> Vec<Rule> {
     Vec::new()
 }
 
-fn verdict(word: &str, value: &Value) -> Option<Verdict> {
+fn verdict(word: &str, value: &Value) -> Option<RuleVerdict> {
     let target = || text_of(value, "target").to_owned();
     Some(match word {
-        "accept" => Verdict::Accept,
-        "drop" | "reject" => Verdict::Drop,
-        "return" => Verdict::Return,
-        "jump" => Verdict::Jump(target()),
-        "goto" => Verdict::Goto(target()),
+        "accept" => RuleVerdict::Accept,
+        "drop" | "reject" => RuleVerdict::Drop,
+        "return" => RuleVerdict::Return,
+        "jump" => RuleVerdict::Jump(target()),
+        "goto" => RuleVerdict::Goto(target()),
         _ => return None,
     })
 }
@@ -123,7 +123,7 @@ fn map(value: &Value, before: &[(bool, Test)], elements: &impl Fn(&str) -> Optio
     let Some(entries) = value.get("data").and_then(|data| list(data, elements)) else {
         let mut tests = before.to_vec();
         tests.push((false, Test::Unknown));
-        return vec![Rule { tests, verdict: Some(Verdict::Accept) }];
+        return vec![Rule { tests, verdict: Some(RuleVerdict::Accept) }];
     };
     let of = |entry: &Value| {
         let [key, then] = entry.as_array()?.as_slice() else { return None };

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_namespace_is_told() {
+    fn a_time_namespace_is_reported() {
         let of = |offset| {
             judged(
                 time_namespace,

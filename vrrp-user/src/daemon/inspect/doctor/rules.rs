@@ -19,7 +19,7 @@ pub(super) enum Direction {
     Out,
 }
 
-/// An advert, as far as rules may tell it from other packets.
+/// An advert, as far as rules may distinguish it from other packets.
 #[derive(Clone, Debug)]
 pub(super) struct Advert<'a> {
     pub(super) direction: Direction,
@@ -51,7 +51,7 @@ pub(super) enum Test {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum RuleVerdict {
     Accept,
     Drop,
     Return,
@@ -64,7 +64,7 @@ pub(super) struct Rule {
     /// All must hold; those with `true` must not.
     pub(super) tests: Vec<(bool, Test)>,
     /// `None`: only counts, logs or marks.
-    pub(super) verdict: Option<Verdict>,
+    pub(super) verdict: Option<RuleVerdict>,
 }
 
 /// A place at which packets pass a chain.
@@ -174,15 +174,15 @@ impl Walk<'_> {
             let answer = self.advert.meets(rule);
             match (answer, verdict) {
                 (Answer::No, _) => {}
-                (Answer::Yes, Verdict::Accept) => return End::Accepted,
-                (Answer::Yes, Verdict::Drop) => return End::Dropped(chain.name.clone()),
-                (Answer::Yes, Verdict::Return) => return End::Passed,
-                (Answer::Maybe, Verdict::Accept | Verdict::Return) => self.is_certain = false,
-                (Answer::Maybe, Verdict::Drop) => self.suppose(chain),
-                (_, Verdict::Jump(name) | Verdict::Goto(name)) => {
+                (Answer::Yes, RuleVerdict::Accept) => return End::Accepted,
+                (Answer::Yes, RuleVerdict::Drop) => return End::Dropped(chain.name.clone()),
+                (Answer::Yes, RuleVerdict::Return) => return End::Passed,
+                (Answer::Maybe, RuleVerdict::Accept | RuleVerdict::Return) => self.is_certain = false,
+                (Answer::Maybe, RuleVerdict::Drop) => self.suppose(chain),
+                (_, RuleVerdict::Jump(name) | RuleVerdict::Goto(name)) => {
                     let Some(end) = self.called(chain, name, depth) else { continue };
                     match (answer, end) {
-                        (Answer::Yes, End::Passed) if matches!(verdict, Verdict::Goto(_)) => {
+                        (Answer::Yes, End::Passed) if matches!(verdict, RuleVerdict::Goto(_)) => {
                             return End::Passed;
                         }
                         (_, End::Passed) => {}
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    fn rule(tests: &[Test], verdict: Verdict) -> Rule {
+    fn rule(tests: &[Test], verdict: RuleVerdict) -> Rule {
         Rule { tests: tests.iter().map(|test| (false, test.clone())).collect(), verdict: Some(verdict) }
     }
 
@@ -298,8 +298,8 @@ mod tests {
     fn the_first_verdict_that_holds_counts() {
         let vrrp = Test::Protocol(vec![112]);
         let tcp = Test::Protocol(vec![6]);
-        let accept = |test: &Test| rule(std::slice::from_ref(test), Verdict::Accept);
-        let drop = |test: &Test| rule(std::slice::from_ref(test), Verdict::Drop);
+        let accept = |test: &Test| rule(std::slice::from_ref(test), RuleVerdict::Accept);
+        let drop = |test: &Test| rule(std::slice::from_ref(test), RuleVerdict::Drop);
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[input(true, vec![accept(&tcp)])]), Some((true, true)));
         assert_eq!(of(&[input(true, vec![accept(&vrrp)])]), None);
@@ -331,9 +331,9 @@ mod tests {
             (Test::Family(Family::V6), false),
             (Test::Never, false),
         ] {
-            let found = of(&[input(false, vec![rule(std::slice::from_ref(&test), Verdict::Drop)])]);
+            let found = of(&[input(false, vec![rule(std::slice::from_ref(&test), RuleVerdict::Drop)])]);
             assert_eq!(found.is_some(), expected, "{test:?}");
-            let inverted = Rule { tests: vec![(true, test.clone())], verdict: Some(Verdict::Drop) };
+            let inverted = Rule { tests: vec![(true, test.clone())], verdict: Some(RuleVerdict::Drop) };
             assert_eq!(of(&[input(false, vec![inverted])]).is_some(), !expected, "not {test:?}");
         }
     }
@@ -346,14 +346,17 @@ mod tests {
             rules,
             ..Chain::default()
         };
-        let jump = || rule(&[], Verdict::Jump("other".to_owned()));
-        let goto = || rule(&[], Verdict::Goto("other".to_owned()));
-        let accept = || rule(&[], Verdict::Accept);
+        let jump = || rule(&[], RuleVerdict::Jump("other".to_owned()));
+        let goto = || rule(&[], RuleVerdict::Goto("other".to_owned()));
+        let accept = || rule(&[], RuleVerdict::Accept);
         assert_eq!(of(&[input(true, vec![jump()]), other(vec![accept()])]), None);
-        assert_eq!(of(&[input(true, vec![jump(), accept()]), other(vec![rule(&[], Verdict::Return)])]), None);
+        assert_eq!(
+            of(&[input(true, vec![jump(), accept()]), other(vec![rule(&[], RuleVerdict::Return)])]),
+            None
+        );
         assert_eq!(of(&[input(true, vec![goto(), accept()]), other(vec![])]), Some((true, true)));
         assert_eq!(
-            of(&[input(false, vec![jump()]), other(vec![rule(&[], Verdict::Drop)])]),
+            of(&[input(false, vec![jump()]), other(vec![rule(&[], RuleVerdict::Drop)])]),
             Some((false, true))
         );
         // A chain that calls itself ends.

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_arp_that_harm_are_told() {
+    fn settings_of_arp_that_harm_are_reported() {
         let of = |addresses: &str, settings: &[(&str, i64)], further: &[(u32, &str)]| {
             judged(arp, &instance("", addresses), &facts(settings, further))
         };
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_on_a_virtual_address_is_told_unless_it_may_bind_to_it() {
+    fn a_service_on_a_virtual_address_is_reported_unless_it_may_bind_to_it() {
         let of = |address: &str, free| {
             let process = Some("nginx".to_owned());
             let listeners = vec![Listening { address: address.parse().unwrap(), process }];

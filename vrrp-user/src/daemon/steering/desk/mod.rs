@@ -318,7 +318,7 @@ impl Desk {
         self.steer().await;
     }
 
-    /// Tells the engine all orders.
+    /// Sends all orders to the engine.
     async fn steer(&self) {
         let context = self.shared.now();
         let orders = context.history.read().steerings.orders(&context.config);

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn watch(
     target: &FileTarget,
     every: Duration,
-    mut tell: impl FnMut(Result<i32, Failure>, By),
+    mut report: impl FnMut(Result<i32, Failure>, By),
 ) -> Infallible {
     loop {
         let watched = beside(&target.path, |path| watched(folder(path))).await;
@@ -40,14 +40,14 @@ pub(super) async fn watch(
         let watched = watched.and_then(|watched| Ok(register(watched?)?));
         let Ok(changes) = watched else {
             if let Ok(number) = beside(&target.path, number).await {
-                tell(number, By::Polling);
+                report(number, By::Polling);
             }
             sleep(every).await;
             continue;
         };
         loop {
             if let Ok(number) = beside(&target.path, number).await {
-                tell(number, By::Inotify);
+                report(number, By::Inotify);
             }
             match timeout(every, changed(&changes)).await {
                 // Nothing happened, or a change in the folder.
@@ -176,17 +176,17 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn changes_are_told_at_once_whatever_happens_to_the_file() {
+    async fn changes_are_reported_at_once_whatever_happens_to_the_file() {
         let folder = std::env::temp_dir().join(format!("vrrpx-file-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("value");
         let target = FileTarget { path: path.clone(), initial: Some((3, false)) };
         prepare(&target).unwrap();
-        let told = Mutex::new(Vec::new());
+        let reported = Mutex::new(Vec::new());
         let last = |expected: i32| {
-            let told = &told;
+            let reported = &reported;
             async move {
-                while told.lock().unwrap().last() != Some(&expected) {
+                while reported.lock().unwrap().last() != Some(&expected) {
                     sleep(Duration::from_millis(1)).await;
                 }
             }
@@ -205,7 +205,7 @@ mod tests {
             last(9).await;
         };
         tokio::select! {
-            _ = watch(&target, Duration::from_secs(600), |value, _| told.lock().unwrap().push(value.unwrap())) => {}
+            _ = watch(&target, Duration::from_secs(600), |value, _| reported.lock().unwrap().push(value.unwrap())) => {}
             done = timeout(Duration::from_secs(30), steps) => done.unwrap(),
         }
         fs::remove_dir_all(&folder).unwrap();

@@ -71,22 +71,26 @@ impl Watch {
         not(any(feature = "docker", feature = "systemd")),
         expect(unused_variables, reason = "only clients of services make requests")
     )]
-    pub async fn run(&self, every: Duration, limit: Duration, mut tell: impl FnMut(News)) -> Infallible {
+    pub async fn run(&self, every: Duration, limit: Duration, mut report: impl FnMut(News)) -> Infallible {
         match self {
             #[cfg(feature = "docker")]
             Self::Docker(target) => {
-                docker::watch(target, every, limit, |it| tell(News::Health(it, By::Events))).await
+                docker::watch(target, every, limit, |it| report(News::Health(it, By::Events))).await
             }
             #[cfg(feature = "systemd")]
             Self::Systemd(unit) => {
-                systemd::watch(unit, every, limit, |it| tell(News::Health(it, By::Signals))).await
+                systemd::watch(unit, every, limit, |it| report(News::Health(it, By::Signals))).await
             }
-            Self::Process(target) => process::watch(target, every, |it, by| tell(News::Health(it, by))).await,
+            Self::Process(target) => {
+                process::watch(target, every, |it, by| report(News::Health(it, by))).await
+            }
             Self::File(target) => {
-                let tell = |it: Result<_, _>, by| {
-                    tell(it.map_or_else(|failure| News::Health(Err(failure), by), |it| News::Number(it, by)));
+                let report = |it: Result<_, _>, by| {
+                    report(
+                        it.map_or_else(|failure| News::Health(Err(failure), by), |it| News::Number(it, by)),
+                    );
                 };
-                file::watch(target, every, tell).await
+                file::watch(target, every, report).await
             }
         }
     }

@@ -40,7 +40,7 @@ const SOON: Duration = Duration::from_millis(10);
 pub(super) async fn watch(
     target: &ProcessTarget,
     every: Duration,
-    mut tell: impl FnMut(Health, By),
+    mut report: impl FnMut(Health, By),
 ) -> Infallible {
     let mut debounce = Debounce::default();
     let mut known = Vec::new();
@@ -52,7 +52,7 @@ pub(super) async fn watch(
         if let Err(failure) = &found
             && failure.is_shortage()
         {
-            tell(Err(failure.clone()), By::Polling);
+            report(Err(failure.clone()), By::Polling);
             known = Vec::new();
             sleep(every).await;
             continue;
@@ -66,7 +66,7 @@ pub(super) async fn watch(
         let next = if health.is_ok() { every } else { pause };
         let (health, wait) = debounce.judge(health, target, clock::now());
         if let Some(health) = health {
-            tell(health, by);
+            report(health, by);
         }
         let wait = wait.map_or(next, |wait| wait.min(next));
         let ended = ends.iter().map(|end| Box::pin(end.readable()));
@@ -96,7 +96,7 @@ fn judge(target: &ProcessTarget, found: &[i32]) -> Health {
 /// Holds a change back until it has lasted.
 #[derive(Debug, Default)]
 struct Debounce {
-    told: Option<bool>,
+    reported: Option<bool>,
     since: Option<Timestamp>,
 }
 
@@ -109,14 +109,14 @@ impl Debounce {
         now: Timestamp,
     ) -> (Option<Health>, Option<Duration>) {
         let good = health.is_ok();
-        if self.told == Some(good) || self.told.is_none() {
-            (self.told, self.since) = (Some(good), None);
+        if self.reported == Some(good) || self.reported.is_none() {
+            (self.reported, self.since) = (Some(good), None);
             return (Some(health), None);
         }
         let delay = if good { target.fork_delay } else { target.terminate_delay };
         let lasted = now.since(*self.since.get_or_insert(now));
         if lasted >= delay {
-            (self.told, self.since) = (Some(good), None);
+            (self.reported, self.since) = (Some(good), None);
             (Some(health), None)
         } else {
             (None, Some(delay - lasted))
@@ -166,9 +166,9 @@ fn find(which: &Processes) -> Result<Vec<i32>, Failure> {
 ///
 /// # Errors
 /// The process cannot be read for lack of descriptors or memory.
-fn read<T>(told: ProcResult<T>) -> Result<Option<T>, Failure> {
-    match told {
-        Ok(told) => Ok(Some(told)),
+fn read<T>(reported: ProcResult<T>) -> Result<Option<T>, Failure> {
+    match reported {
+        Ok(reported) => Ok(Some(reported)),
         Err(error) => {
             let failure = Failure::of("/proc", &error);
             if failure.is_shortage() { Err(failure) } else { Ok(None) }
@@ -299,15 +299,15 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn an_end_and_a_new_start_are_told_long_before_the_next_look() {
+    async fn an_end_and_a_new_start_are_reported_long_before_the_next_look() {
         let mut child = sleeper("86002.5");
         let which = Processes::CommandLine("sleep 86002.5".into());
-        let (target, told) = (target(which), Mutex::new(Vec::new()));
-        let tell = |health: Health, by| told.lock().unwrap().push((health.is_ok(), by));
+        let (target, reported) = (target(which), Mutex::new(Vec::new()));
+        let report = |health: Health, by| reported.lock().unwrap().push((health.is_ok(), by));
         let last = |expected: bool| {
-            let told = &told;
+            let reported = &reported;
             async move {
-                while told.lock().unwrap().last().is_none_or(|(good, _)| *good != expected) {
+                while reported.lock().unwrap().last().is_none_or(|(good, _)| *good != expected) {
                     sleep(Duration::from_millis(1)).await;
                 }
             }
@@ -322,11 +322,11 @@ mod tests {
             last(true).await;
         };
         tokio::select! {
-            _ = watch(&target, Duration::from_secs(600), tell) => {}
+            _ = watch(&target, Duration::from_secs(600), report) => {}
             () = life => {}
         }
         assert!(clock::now().since(start) < Duration::from_secs(60));
-        assert_eq!(told.lock().unwrap().first(), Some(&(true, By::Pidfd)));
+        assert_eq!(reported.lock().unwrap().first(), Some(&(true, By::Pidfd)));
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -362,8 +362,8 @@ mod tests {
         let (mut debounce, bad) = (Debounce::default(), || Err(Failure::new("none")));
         let at = |seconds: u64| Timestamp::from_nanos(seconds * 1_000_000_000);
         let mut judge = |health: Health, seconds| {
-            let (told, wait) = debounce.judge(health, &target, at(seconds));
-            (told.map(|health| health.is_ok()), wait.map(|wait| wait.as_secs()))
+            let (reported, wait) = debounce.judge(health, &target, at(seconds));
+            (reported.map(|health| health.is_ok()), wait.map(|wait| wait.as_secs()))
         };
         assert_eq!(judge(bad(), 0), (Some(false), None));
         assert_eq!(judge(Ok(()), 1), (None, Some(2)));

@@ -20,11 +20,11 @@ pub(super) async fn watch(
     unit: &str,
     every: Duration,
     limit: Duration,
-    mut tell: impl FnMut(Health),
+    mut report: impl FnMut(Health),
 ) -> Infallible {
     loop {
-        let Err(failure) = session(unit, every, limit, &mut tell).await;
-        tell(Err(failure.or_shortage()));
+        let Err(failure) = session(unit, every, limit, &mut report).await;
+        report(Err(failure.or_shortage()));
         sleep(every).await;
     }
 }
@@ -34,7 +34,7 @@ async fn session(
     unit: &str,
     every: Duration,
     limit: Duration,
-    tell: &mut impl FnMut(Health),
+    report: &mut impl FnMut(Health),
 ) -> Result<Infallible, Failure> {
     let failure = |error: BusError| Failure::of("systemd", &error);
     let opened = within(limit, "systemd", async { open(unit).await.map_err(failure) }).await;
@@ -48,7 +48,7 @@ async fn session(
         }
         let state = async { state(&mut bus, &path).await.map_err(failure) };
         let (active, sub) = within(limit, "systemd", state).await?;
-        tell(judge(unit, &active, &sub));
+        report(judge(unit, &active, &sub));
     }
 }
 

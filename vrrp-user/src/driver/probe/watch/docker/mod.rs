@@ -21,11 +21,11 @@ pub(super) async fn watch(
     target: &DockerTarget,
     every: Duration,
     limit: Duration,
-    mut tell: impl FnMut(Health),
+    mut report: impl FnMut(Health),
 ) -> Infallible {
     loop {
-        let Err(failure) = session(target, every, limit, &mut tell).await;
-        tell(Err(failure.or_shortage()));
+        let Err(failure) = session(target, every, limit, &mut report).await;
+        report(Err(failure.or_shortage()));
         sleep(every).await;
     }
 }
@@ -35,7 +35,7 @@ async fn session(
     target: &DockerTarget,
     every: Duration,
     limit: Duration,
-    tell: &mut impl FnMut(Health),
+    report: &mut impl FnMut(Health),
 ) -> Result<Infallible, Failure> {
     let name = target.socket.display().to_string();
     let failure = |error: EngineError| Failure::of(&name, &error);
@@ -56,7 +56,7 @@ async fn session(
             _ = due.tick() => {}
         }
         match within(limit, &name, judge(&engine, &target.containers)).await {
-            Ok(health) => tell(health),
+            Ok(health) => report(health),
             Err(gone) => return Err(gone),
         }
     }
