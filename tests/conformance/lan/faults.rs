@@ -250,3 +250,27 @@ fn signed_adverts_dropped_unjudged_hold_a_takeover_off_for_ten_seconds() {
         assert!(held >= HOLD_MAX && held <= HOLD_MAX + 3 * LISTENING, "seed {seed}: {held:?}");
     }
 }
+
+/// A single loss leaves a gap of two intervals, more or less by the jitter of both adverts. Two in a row bring the next
+/// advert in the last interval before the takeover.
+#[test]
+fn two_adverts_lost_in_a_row_are_a_near_miss_and_one_is_not() {
+    for seed in 0..100 {
+        let mut world = pair(seed, 10);
+        let mut expected = world.nodes[BACKUP].kernel.near_misses;
+        for lost in [1, 2, 1, 1, 2] {
+            let seen = world.nodes[BACKUP].last_seen();
+            while world.nodes[BACKUP].last_seen() == seen {
+                world.run(Duration::from_micros(100));
+            }
+            world.loss.fill(1000);
+            world.run(ms(lost * 100 + 2));
+            world.loss.fill(0);
+            world.run(Duration::from_secs(1));
+            expected += u64::from(lost == 2);
+            let counted = world.nodes[BACKUP].kernel.near_misses;
+            assert_eq!(counted, expected, "seed {seed}: after {lost} lost adverts");
+        }
+        assert_eq!(moves(&world), [], "seed {seed}");
+    }
+}

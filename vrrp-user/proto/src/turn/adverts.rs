@@ -12,7 +12,7 @@ use crate::instance::Instance;
 use crate::reception::{Flooded, SilenceCheck};
 use crate::state::RemoteMaster;
 use crate::timers::Timer;
-use crate::units::{InstanceId, Priority, Version};
+use crate::units::{InstanceId, Priority};
 
 impl Turn {
     /// Handles an advert that the program or a socket has passed up.
@@ -129,14 +129,12 @@ impl Turn {
         let Some(view) = self.view(id).filter(|view| view.state() == State::Backup) else { return };
         let is_its = |master: &&RemoteMaster| source.is_none_or(|source| source == master.heard.source);
         let Some(master) = view.remote_master().filter(is_its) else { return };
-        let settings = view.settings();
         // With a single advert, each of them comes in the last interval.
-        let Some(allowed) = settings.down_timer_adverts.checked_sub(1).filter(|allowed| *allowed > 0) else {
+        if view.settings().down_timer_adverts <= 1 {
             return;
-        };
-        let is_v3 = settings.version == Version::V3;
-        let interval = if is_v3 { master.heard.interval } else { settings.advert_interval };
-        let near = interval.duration().saturating_mul(u32::from(allowed));
+        }
+        // The skew is part of it: without it, every other single loss would count, by the jitter of one advert.
+        let near = view.master_down_interval().saturating_sub(view.master_interval().duration());
         if stamp > master.heard.stamp
             && ports.latest_gap(id, master.heard.source).is_some_and(|gap| gap > near)
         {

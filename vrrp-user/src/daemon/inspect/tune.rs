@@ -85,7 +85,7 @@ fn report(instance: &Instance, peer: &Peer, gaps: u64, interval: f64, lateness: 
     let allowed = master_down_interval(version, priority, now, n);
     line("allowed", &format!("{}: {n} intervals, and the skew of priority {priority}", seconds(allowed)));
     line("margin", &margin(longest, allowed));
-    line("near misses", &near_misses(&peer.gaps, now, n));
+    line("near misses", &near_misses(&peer.gaps, allowed.saturating_sub(now.duration())));
     let pause = longest.saturating_sub(now.duration());
     let kept = lowest(version, priority, n, pause);
     let advised = lowest(version, priority, n, pause * RESERVE / 2);
@@ -108,9 +108,9 @@ fn margin(longest: Duration, allowed: Duration) -> String {
     }
 }
 
-/// Gaps longer than all but one of the allowed intervals. The histogram only bounds their number.
-fn near_misses(gaps: &[Gaps], interval: Interval, adverts: u8) -> String {
-    let near = interval.duration().saturating_mul(u32::from(adverts.saturating_sub(1))).as_secs_f64();
+/// Gaps that ended in the last interval of master_down_interval. The histogram only bounds their number.
+fn near_misses(gaps: &[Gaps], near: Duration) -> String {
+    let near = near.as_secs_f64();
     let above = |it: &&Gaps| it.below_seconds.is_none_or(|below| below > near);
     let surely = |it: &&Gaps| it.below_seconds.is_none_or(|below| below / 2.0 >= near);
     let sum = |list: &mut dyn Iterator<Item = &Gaps>| list.map(|it| u64::from(it.count)).sum::<u64>();
