@@ -59,7 +59,7 @@ fn defaults_cause_no_finding_and_unsupported_keywords_do() {
     let (_, findings) = settings("vrrp_no_swap\nmax_auto_priority 99\nuse_symlink_paths off");
     assert_eq!(findings, Vec::<String>::new());
     let (_, findings) = settings("bfd_rlimit_rttime 10000");
-    assert_eq!(findings, ["`bfd_rlimit_rttime` is not supported yet: there is no BFD"]);
+    assert_eq!(findings, ["`bfd_rlimit_rttime` has no effect: there is no BFD"]);
     for line in ["vrrp_rt_priority 0", "vrrp_cpu_affinity x", "umask 01000", "reload_file here"] {
         assert!(parse("t", &format!("global_defs {{\n{line}\n}}\n")).is_err(), "{line}");
     }

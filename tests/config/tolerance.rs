@@ -39,7 +39,7 @@ cat /tmp/keepalived.data
 #[needs("root", "ip", "keepalived")]
 fn files_that_keepalived_starts_on_give_the_same_instances() {
     let files = files();
-    assert_eq!(files.len(), 24);
+    assert_eq!(files.len(), 29);
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -158,7 +158,10 @@ fn theirs(text: &str) -> Option<Instances> {
             }
             let is_address = line.starts_with("     ") && in_addresses;
             if is_address {
-                instance.2.push(line.split_whitespace().next().unwrap().to_owned());
+                let address = line.split_whitespace().next().unwrap();
+                // keepalived writes no prefix of a host.
+                let prefix = if address.contains('/') { "" } else { "/32" };
+                instance.2.push(format!("{address}{prefix}"));
             }
             in_addresses = line.starts_with("   Virtual IP") || is_address;
         }

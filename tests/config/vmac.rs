@@ -123,7 +123,7 @@ fn impossible_virtual_mac_addresses_are_reported() {
     assert_eq!(
         found("use_ipvlan"),
         [
-            "t:6:1: error: `use_ipvlan` is not supported yet: no ipvlan is created; without the line the addresses are \
+            "t:6:1: error: `use_ipvlan` is not supported: no ipvlan is created; without the line the addresses are \
              on `interface`, with the same MAC address"
         ]
     );

@@ -94,6 +94,8 @@ pub(super) struct Report {
     /// Index of the first finding of each kind that is reported only once.
     counted: HashMap<&'static str, usize>,
     errors: usize,
+    /// Errors and left-out words so far.
+    faults: usize,
     /// Findings that are kept: a sequence or a definition may be read several times.
     reported: HashSet<(Severity, Position, String)>,
     kept: BTreeMap<Severity, usize>,
@@ -222,6 +224,13 @@ impl Report {
         self.findings.get_mut(index).unwrap_or(&mut self.dropped)
     }
 
+    /// Gives the latest finding its help.
+    pub(super) fn help_last(&mut self, text: String) {
+        if let Some(last) = self.findings.last_mut() {
+            last.help(text);
+        }
+    }
+
     /// Whether nothing is wrong.
     pub(super) fn is_clean(&self) -> bool {
         !self.has_errors() && self.left_out.is_empty()
@@ -233,6 +242,11 @@ impl Report {
 
     pub(super) fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Errors and left-out words so far: more after a line than before it if something in the line is wrong.
+    pub(super) fn faults(&self) -> usize {
+        self.faults
     }
 
     /// Whether no further error would be shown.
@@ -267,6 +281,7 @@ impl Report {
 
     fn add(&mut self, severity: Severity, at: Position, mut message: String) -> &mut Finding {
         self.errors += usize::from(severity >= Severity::Error);
+        self.faults += usize::from(severity >= Severity::LeftOut);
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         let kept = self.kept.entry(severity).or_default();
         if *kept >= KEPT_MAX {

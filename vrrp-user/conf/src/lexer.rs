@@ -52,7 +52,7 @@ impl Word {
 
 /// The words and braces of one line.
 pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Report) -> Line {
-    let mut lexer = Lexer { rest: letters.iter().copied().peekable(), report };
+    let mut lexer = Lexer { rest: letters.iter().copied().peekable(), report, is_void: false };
     let mut line = Line::default();
     while let Some(next) = lexer.rest.peek().copied() {
         if next.is_blank() {
@@ -60,6 +60,9 @@ pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Repor
         } else {
             lexer.word(next.at, &mut line);
         }
+    }
+    if lexer.is_void {
+        return Line::default();
     }
     if let Some(Token::Word(last)) = line.tokens.last_mut() {
         last.comment_follows = comment_follows;
@@ -70,6 +73,8 @@ pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Repor
 struct Lexer<'a> {
     rest: Peekable<Copied<Iter<'a, Letter>>>,
     report: &'a mut Report,
+    /// keepalived ignores a line with an unclosed quote.
+    is_void: bool,
 }
 
 impl Lexer<'_> {
@@ -141,8 +146,10 @@ impl Lexer<'_> {
             }
         }
         self.report
-            .error(opened, format!("the quote {quote} is not closed on this line"))
+            .left_out(opened, format!("the quote {quote} is not closed on this line"))
+            .elects(true)
             .help(format!("close it with {quote}, or write \\{quote} for a literal one"));
+        self.is_void = self.report.is_tolerant();
     }
 }
 

@@ -236,7 +236,7 @@ impl Reader {
         let mut draft = schema::read(statements, &mut report);
         secret::open(&mut draft, opens_files, sources, &mut report);
         template::open(&mut draft, opens_files, sources, &mut report);
-        lint::check(&draft, sources, &mut report);
+        lint::check(&mut draft, sources, &mut report);
         overwrite::check(&draft, sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();

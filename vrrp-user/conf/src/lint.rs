@@ -2,6 +2,7 @@
 //!
 //! A value that is changed before use is reported where it is changed, in `resolve`.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -19,20 +20,22 @@ use super::source::{At, Position, Sources};
 
 const INSTANCES_MAX: usize = InstanceId::COUNT_MAX as usize;
 
-pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
+pub(super) fn check(draft: &mut Draft, sources: &Sources, report: &mut Report) {
+    for class in [Class::Check, Class::Process, Class::File] {
+        let is_of_class = |script: &ScriptDraft| script.class() == class;
+        let block = class.blocks().1;
+        first_of_each(&mut draft.scripts, is_of_class, |it| &it.name, block, sources, report);
+    }
+    first_of_each(&mut draft.instances, |_| true, |it| &it.name, "vrrp_instance", sources, report);
+    first_of_each(&mut draft.groups, |_| true, |it| &it.name, "vrrp_sync_group", sources, report);
+    let draft = &*draft;
     if let Some(instance) = draft.instances.get(INSTANCES_MAX) {
         report.error(instance.name.at, format!("more than {INSTANCES_MAX} instances"));
     }
     if draft.instances.is_empty() && !report.has_errors() {
         report.warning(Position::default(), "there is no vrrp_instance: the daemon has nothing to do");
     }
-    for class in [Class::Check, Class::Process, Class::File] {
-        let scripts = draft.scripts.iter().filter(|script| script.class() == class);
-        names(scripts.map(|script| &script.name), class.blocks().1, sources, report);
-    }
     kinds(&draft.scripts, sources, report);
-    names(draft.instances.iter().map(|instance| &instance.name), "vrrp_instance", sources, report);
-    names(draft.groups.iter().map(|group| &group.name), "vrrp_sync_group", sources, report);
     routers(&draft.instances, sources, report);
     addresses(&draft.instances, sources, report);
     unused_scripts(draft, report);
@@ -45,20 +48,35 @@ pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     }
 }
 
-fn names<'a>(
-    names: impl Iterator<Item = &'a At<Arc<str>>>,
+/// Keeps the first block of each name, as keepalived does.
+fn first_of_each<T>(
+    blocks: &mut Vec<T>,
+    counts: impl Fn(&T) -> bool,
+    name: impl Fn(&T) -> &At<Arc<str>>,
     block: &str,
     sources: &Sources,
     report: &mut Report,
 ) {
     let mut first = HashMap::new();
-    for name in names {
-        if let Some(earlier) = first.insert(&name.value, name.at) {
-            report
-                .error(name.at, format!("there are two blocks `{block} {}`", name.value))
-                .help(format!("the other one is at {}", sources.place(earlier)));
+    blocks.retain(|it| {
+        let At { value, at } = name(it);
+        if !counts(it) {
+            return true;
         }
-    }
+        match first.entry(Arc::clone(value)) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(*at);
+                true
+            }
+            Entry::Occupied(earlier) => {
+                report
+                    .left_out(*at, format!("there are two blocks `{block} {value}`"))
+                    .elects(true)
+                    .help(format!("the other one is at {}", sources.place(*earlier.get())));
+                !report.is_tolerant()
+            }
+        }
+    });
 }
 
 /// A `vrrp_check` of a file or a process shares the names of `track_file` or `vrrp_track_process`.
@@ -163,8 +181,8 @@ fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
             kind,
             address.address.at,
             format!(
-                "{} has no prefix, so it is a /{host}, as with keepalived; write the subnet's, such as {example}, \
-                 if that is intended",
+                "{} has no prefix, so it is a /{host}, as with keepalived; write the prefix of the subnet, such as \
+                 {example}, if the address is meant to be in it",
                 address.address.value
             ),
         )

@@ -108,6 +108,8 @@ pub enum Gravity {
     /// Not reported by `vrrpx check`: it may be intended.
     Note,
     Warning,
+    /// The line is ignored, as keepalived does.
+    LeftOut,
     Error,
 }
 
@@ -221,7 +223,8 @@ impl Explanation {
 impl From<&Diagnostic> for Finding {
     fn from(diagnostic: &Diagnostic) -> Self {
         let gravity = match diagnostic.severity {
-            Severity::Warning | Severity::LeftOut => Gravity::Warning,
+            Severity::Warning => Gravity::Warning,
+            Severity::LeftOut => Gravity::LeftOut,
             Severity::Error | Severity::Unreadable => Gravity::Error,
         };
         let Diagnostic { message, help, .. } = diagnostic;

@@ -91,6 +91,7 @@ fn findings(f: &mut String, findings: &[Finding]) -> fmt::Result {
         let word = match finding.gravity {
             Gravity::Note => "note",
             Gravity::Warning => "warning",
+            Gravity::LeftOut => "left out",
             Gravity::Error => "error",
         };
         match &finding.place {

@@ -13,7 +13,7 @@ use super::instance::interface_name;
 use crate::{Addresses, VirtualAddress};
 
 /// Bytes of an interface name or a label, without the closing zero (IFNAMSIZ).
-pub(super) const NAME_MAX: usize = 15;
+pub(crate) const NAME_MAX: usize = 15;
 
 /// Most addresses in an advert of 1500 bytes: 8 bytes of VRRP and an IP header are deducted, and the count field allows
 /// 255. keepalived deducts the Ethernet header too, and both must advertise the same list.
@@ -120,7 +120,7 @@ fn address(draft: &AddressDraft, report: &mut Report) -> VirtualAddress {
 fn peer(draft: &AddressDraft, report: &mut Report) -> Option<(IpAddr, Option<u8>)> {
     let At { value, at } = draft.peer?;
     if value.0.is_ipv6() != draft.address.value.is_ipv6() {
-        report.error(at, "the peer is not of the same family as the address");
+        report.left_out(at, "the peer is not of the same family as the address");
         return None;
     }
     if draft.prefix.is_some() {
@@ -152,10 +152,6 @@ fn label(draft: &AddressDraft, report: &mut Report) -> Option<Arc<str>> {
     let label = draft.label.as_ref()?;
     if draft.address.value.is_ipv6() {
         report.warning(label.at, "IPv6 addresses have no label; it is ignored");
-        return None;
-    }
-    if label.value.is_empty() || label.value.len() > NAME_MAX {
-        report.error(label.at, format!("a label has 1 to {NAME_MAX} bytes, not {}", label.value.len()));
         return None;
     }
     Some(label.value.clone())

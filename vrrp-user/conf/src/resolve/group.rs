@@ -35,7 +35,7 @@ pub(super) fn join(
                 }
                 Some(other) => {
                     report
-                        .error(*at, format!("`{name}` is in vrrp_sync_group `{other}` already"))
+                        .left_out(*at, format!("`{name}` is in vrrp_sync_group `{other}` already"))
                         .help("an instance can move with one group only");
                 }
             }

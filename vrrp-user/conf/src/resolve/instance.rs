@@ -124,9 +124,14 @@ fn is_common(group: IpAddr) -> bool {
     group == IpAddr::from(ipv4::GROUP) || group == IpAddr::from(ipv6::GROUP)
 }
 
+/// Whether the kernel allows the name.
+pub(super) fn is_interface_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len()) && !name.contains('/')
+}
+
 /// Checks that the kernel allows the name.
 pub(super) fn interface_name(name: &At<Arc<str>>, report: &mut Report) -> Arc<str> {
-    if name.value.is_empty() || name.value.len() > NAME_MAX || name.value.contains('/') {
+    if !is_interface_name(&name.value) {
         report.error(
             name.at,
             format!("`{}` cannot be an interface: a name has 1 to {NAME_MAX} bytes and no `/`", name.value),
@@ -275,9 +280,16 @@ fn interval(draft: &InstanceDraft, version: Version, report: &mut Report) -> Opt
     match Interval::new(span, version) {
         Ok(interval) => Some(interval),
         Err(error) => {
-            report
-                .error(written.at, format!("`advert_int`: {error}"))
-                .help("write whole seconds, or `version 3` in the vrrp_instance on all nodes");
+            let finding = report.left_out(written.at, format!("`advert_int`: {error}"));
+            finding.elects(true);
+            if finding.is_left_out() {
+                // As keepalived rounds it.
+                let whole = (written.value + Duration::from_millis(500)).as_secs().max(1);
+                finding
+                    .help(format!("{whole} s counts instead; write `version 3` on all nodes for fractions"));
+                return Interval::new(Duration::from_secs(whole), version).ok();
+            }
+            finding.help("write whole seconds, or `version 3` in the vrrp_instance on all nodes");
             None
         }
     }
@@ -386,10 +398,12 @@ fn same_family(
 ) -> Option<IpAddr> {
     let address = address?;
     if address.value.is_ipv6() != (family == Family::V6) {
-        report.error(
-            address.at,
-            format!("the {what} {} is not of the same family as the instance", address.value),
-        );
+        report
+            .left_out(
+                address.at,
+                format!("the {what} {} is not of the same family as the instance", address.value),
+            )
+            .elects(true);
         return None;
     }
     Some(address.value)

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use address::repeated;
+pub(super) use address::{NAME_MAX, repeated};
 pub(super) use instance::family;
 pub(super) use policy::{is_strict, lacks_link_local};
 
@@ -268,7 +268,7 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<CheckSettings> {
             _ => ("`script`".to_owned(), "write `script \"/path/to/check\"` into its block".to_owned()),
         };
         report
-            .error(draft.name.at, format!("{} `{}` has no {what}", draft.block, draft.name.value))
+            .left_out(draft.name.at, format!("{} `{}` has no {what}", draft.block, draft.name.value))
             .help(help);
     }
     let is_file = matches!(&draft.target, Some(At { value: CheckTarget::File(_), .. }));

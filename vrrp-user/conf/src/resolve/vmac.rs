@@ -10,7 +10,7 @@ use vrrp_ebpf::wire::ethernet::Mac;
 use super::super::diagnostic::Report;
 use super::super::schema::{AddressDraft, Draft, InstanceDraft, VmacDraft};
 use super::super::source::At;
-use super::instance::interface_name;
+use super::instance::is_interface_name;
 use crate::{Addresses, InstanceSettings, Name, Vmac, VmacSettings};
 use vrrp_proto::Vrid;
 
@@ -79,7 +79,16 @@ impl Names {
     }
 
     fn own(&mut self, draft: &VmacDraft, settings: &InstanceSettings, report: &mut Report) -> Option<Vmac> {
-        let written = draft.name.as_ref().map(|name| At { value: interface_name(name, report), at: name.at });
+        let usable = draft.name.as_ref().filter(|name| {
+            let is_usable = is_interface_name(&name.value);
+            if !is_usable {
+                report
+                    .left_out(name.at, format!("`{}` cannot be the name of an interface", name.value))
+                    .help("the interface has the standard name instead");
+            }
+            is_usable
+        });
+        let written = usable.map(|name| At { value: Arc::clone(&name.value), at: name.at });
         let name = match written {
             Some(name) if !self.written.contains_key(&name.value) => {
                 self.written.insert(Arc::clone(&name.value), Arc::clone(&settings.name));

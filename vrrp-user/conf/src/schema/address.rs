@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
+use super::super::resolve::NAME_MAX;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::value;
@@ -29,6 +30,8 @@ pub(crate) struct AddressDraft {
     pub(crate) temporary: Option<Position>,
     pub(crate) autojoin: bool,
     pub(crate) untracked: bool,
+    /// An option that keepalived drops the whole address for is wrong.
+    is_void: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,18 +45,8 @@ pub(crate) enum Broadcast {
 
 /// Options after an address.
 pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
-    Row::works(
-        "dev",
-        Kind::Text(|address, name| address.device = Some(name)),
-        "the instance's `interface`",
-        "interface of the address",
-    ),
-    Row::works(
-        "label",
-        Kind::Text(|address, name| address.label = Some(name)),
-        "",
-        "IPv4 alias name such as `eth0:1`, at most 15 bytes",
-    ),
+    Row::works("dev", Kind::Own("name", device), "the instance's `interface`", "interface of the address"),
+    Row::works("label", Kind::Own("name", label), "", "IPv4 alias name such as `eth0:1`, at most 15 bytes"),
     Row::works(
         "scope",
         Kind::Own("site, link, host, nowhere, global or 0–255", scope),
@@ -121,29 +114,9 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
 
 /// Reads addresses, one per line.
 pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], report: &mut Report) {
-    let mut rest = inner;
-    while let Some((statement, behind)) = rest.split_first() {
-        rest = behind;
+    for statement in value::lines(inner, report) {
         let word = &statement.keyword;
-        if let Some(block) = &statement.block {
-            report
-                .left_out(word.at, format!("`{}` takes no block", word.text))
-                .elects(true)
-                .help("is a `}` missing before it?");
-            // keepalived takes the lines for addresses, and their `}` for the end of the list.
-            if report.is_tolerant() {
-                read(addresses, block, report);
-                report.moved.push_back(rest.to_vec());
-                return;
-            }
-            continue;
-        }
-        let Some((value, prefix)) = value::address(&word.text) else {
-            report
-                .left_out(word.at, format!("`{}` is not an IP address with a prefix", word.text))
-                .help("write an address such as `192.0.2.1/24` or `2001:db8::1/64`, one per line");
-            continue;
-        };
+        let Some((value, prefix)) = read_prefix(word, report) else { continue };
         let mut address = AddressDraft {
             address: At { value, at: word.at },
             prefix,
@@ -160,14 +133,74 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
             temporary: None,
             autojoin: false,
             untracked: false,
+            is_void: false,
         };
         super::read_options(OPTIONS, "after an address", &statement.args, &mut address, report);
-        addresses.push(address);
+        if !address.is_void {
+            addresses.push(address);
+        }
     }
 }
 
+/// An address with its prefix. Of a prefix that is none, keepalived reads the leading digits; without a number in
+/// range, the address has the prefix of a host.
+fn read_prefix(word: &Word, report: &mut Report) -> Option<(IpAddr, Option<u8>)> {
+    if let Some(read) = value::address(&word.text) {
+        return Some(read);
+    }
+    let finding = report.left_out(word.at, format!("`{}` is not an IP address with a prefix", word.text));
+    finding.elects(true);
+    let (address, prefix) = word.text.split_once('/').unwrap_or((&word.text, ""));
+    let Ok(address) = address.parse::<IpAddr>() else {
+        finding.help("write an address such as `192.0.2.1/24` or `2001:db8::1/64`, one per line");
+        return None;
+    };
+    let host = if address.is_ipv4() { 32 } else { 128 };
+    let digits = prefix.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(prefix.len());
+    let leading =
+        prefix.get(..digits).and_then(|digits| digits.parse::<u8>().ok()).filter(|prefix| *prefix <= host);
+    let mask = prefix.parse::<Ipv4Addr>().map_or(0, |mask| mask.to_bits().leading_ones());
+    match mask {
+        0 => finding.help("write an address such as `192.0.2.1/24` or `2001:db8::1/64`, one per line"),
+        meant => finding.help(format!("write `{address}/{meant}`")),
+    }
+    report.is_tolerant().then(|| (address, Some(leading.unwrap_or(host))))
+}
+
+/// The word after an option whose absence, as with keepalived, drops the address.
+fn needed<'a>(
+    address: &mut AddressDraft,
+    keyword: &Word,
+    args: &'a [Word],
+    report: &mut Report,
+) -> Option<&'a Word> {
+    let word = args.first();
+    if word.is_none() {
+        report.left_out(keyword.at, format!("`{}` needs a value; the address is not set", keyword.text));
+        address.is_void = true;
+    }
+    word
+}
+
+fn device(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = needed(address, keyword, args, report) else { return };
+    address.device = Some(At { value: word.text.as_str().into(), at: word.at });
+}
+
+fn label(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = needed(address, keyword, args, report) else { return };
+    let length = word.text.len();
+    if address.address.value.is_ipv4() && !(1..=NAME_MAX).contains(&length) {
+        let message = format!("a label has 1 to {NAME_MAX} bytes, not {length}; the address is not set");
+        report.left_out(word.at, message);
+        address.is_void = true;
+        return;
+    }
+    address.label = Some(At { value: word.text.as_str().into(), at: word.at });
+}
+
 fn scope(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let Some(word) = needed(address, keyword, args, report) else { return };
     address.scope = scope_number(word, report).map(|value| At { value, at: word.at });
 }
 
@@ -182,14 +215,19 @@ pub(super) fn scope_number(word: &Word, report: &mut Report) -> Option<u8> {
     };
     if number.is_none() {
         report
-            .error(word.at, format!("`{}` is not a scope", word.text))
+            .left_out(word.at, format!("`{}` is not a scope", word.text))
             .help("write site, link, host, nowhere, global, or a number from 0 to 255");
     }
     number
 }
 
 fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let Some(word) = needed(address, keyword, args, report) else { return };
+    if address.address.value.is_ipv6() {
+        report.left_out(word.at, "IPv6 has no broadcast address; the address is not set");
+        address.is_void = true;
+        return;
+    }
     let value = match word.text.as_str() {
         "+" => Broadcast::Ones,
         "-" => Broadcast::Zeros,
@@ -197,8 +235,12 @@ fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: 
             Ok(value) => Broadcast::Address(value),
             Err(_) => {
                 report
-                    .error(word.at, format!("`{text}` is not an IPv4 broadcast address"))
+                    .left_out(
+                        word.at,
+                        format!("`{text}` is not an IPv4 broadcast address; the address is not set"),
+                    )
                     .help("write an address, + or -");
+                address.is_void = true;
                 return;
             }
         },
@@ -207,22 +249,22 @@ fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: 
 }
 
 fn peer(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let Some(word) = needed(address, keyword, args, report) else { return };
     let Some(value) = value::address(&word.text) else {
-        report.error(word.at, format!("`{}` is not an IP address with a prefix", word.text));
+        report.left_out(word.at, format!("`{}` is not an IP address with a prefix", word.text));
         return;
     };
     address.peer = Some(At { value, at: word.at });
 }
 
 fn preferred(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let Some(word) = needed(address, keyword, args, report) else { return };
     let value = match word.text.as_str() {
         "forever" => None,
         text => match text.parse() {
             Ok(seconds) => Some(seconds),
             Err(_) => {
-                report.error(
+                report.left_out(
                     word.at,
                     format!("`preferred_lft` is a number of seconds or `forever`, not `{text}`"),
                 );

@@ -110,7 +110,7 @@ fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statemen
             report.warning(address.at, format!("the peer {} is listed already", address.value));
         } else {
             if peer.min_ttl > peer.max_ttl {
-                report.error(
+                report.left_out(
                     address.at,
                     format!("`min_ttl` {} is above `max_ttl` {}", peer.min_ttl, peer.max_ttl),
                 );

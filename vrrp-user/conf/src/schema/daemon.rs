@@ -215,7 +215,7 @@ fn cpus(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut 
         match word.text.parse::<usize>() {
             Ok(cpu) if cpu < CPUS => globals.daemon.cpus.push(cpu),
             _ => {
-                report.error(word.at, format!("`{}` is not a CPU number", word.text));
+                report.left_out(word.at, format!("`{}` is not a CPU number", word.text));
             }
         }
     }
@@ -225,7 +225,7 @@ fn umask(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut
     let text: String = args.iter().map(|word| &*word.text).collect();
     globals.daemon.umask = mask(&text);
     if globals.daemon.umask.is_none() {
-        report.error(
+        report.left_out(
             keyword.at,
             format!("`umask` is a number up to 0777 or bits such as IRWXG|IRWXO, not `{text}`"),
         );
@@ -269,7 +269,7 @@ fn bit(name: &str) -> Option<u32> {
 fn reload_file(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let path = args.first().map_or(RELOAD_FILE, |word| &*word.text);
     if let Some(word) = args.first().filter(|word| !word.text.starts_with('/')) {
-        report.error(word.at, format!("`reload_file` takes an absolute path, not `{}`", word.text));
+        report.left_out(word.at, format!("`reload_file` takes an absolute path, not `{}`", word.text));
     }
     let at = args.first().map_or(keyword.at, |word| word.at);
     globals.written.retain(|it| it.keyword != "reload_file");

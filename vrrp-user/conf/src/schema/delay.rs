@@ -15,10 +15,10 @@ const MOST: Duration = Duration::from_secs(255);
 pub(super) fn read(delays: &mut Vec<(At<Arc<str>>, LinkDelays)>, inner: &[Statement], report: &mut Report) {
     for line in inner {
         let name = &line.keyword;
-        let errors = report.errors();
+        let faults = report.faults();
         if line.args.is_empty() {
             report
-                .error(name.at, format!("`{}` has no delay", name.text))
+                .left_out(name.at, format!("`{}` has no delay", name.text))
                 .help("write after its name the seconds that it must be down, then those that it must be up");
         }
         if let Some(extra) = line.args.get(2) {
@@ -30,7 +30,7 @@ pub(super) fn read(delays: &mut Vec<(At<Arc<str>>, LinkDelays)>, inner: &[Statem
         };
         let (down, up) = (delay(0), delay(1));
         let span = |delay: Option<At<Duration>>| delay.map_or(Duration::ZERO, |delay| delay.value);
-        if report.errors() == errors {
+        if report.faults() == faults {
             let name = At { value: name.text.as_str().into(), at: name.at };
             delays.push((name, LinkDelays { down: span(down), up: span(up) }));
         }

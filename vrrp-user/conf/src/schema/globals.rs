@@ -100,16 +100,20 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     ),
     Row::works(
         "vrrp_garp_master_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.announce.delay = Some(t)),
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals: &mut GlobalsDraft, t| {
+            globals.announce.delay = Some(t)
+        }),
         "5",
         "default `garp_master_delay`",
-    ),
+    )
+    .instead(0),
     Row::works(
         "vrrp_garp_master_repeat",
-        Kind::Integer(0, u32::MAX as i64, |globals, n| globals.announce.repeat = Some(n)),
+        Kind::Integer(0, u32::MAX as i64, |globals: &mut GlobalsDraft, n| globals.announce.repeat = Some(n)),
         "5",
         "default `garp_master_repeat`",
-    ),
+    )
+    .instead(1),
     Row::works(
         "vrrp_garp_master_refresh",
         Kind::Seconds(Duration::ZERO, REFRESH_MAX, |globals, t| globals.announce.refresh = Some(t)),
@@ -124,16 +128,22 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     ),
     Row::works(
         "vrrp_garp_lower_prio_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.announce.lower_prio_delay = Some(t)),
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals: &mut GlobalsDraft, t| {
+            globals.announce.lower_prio_delay = Some(t)
+        }),
         "`vrrp_garp_master_delay`",
         "default `garp_lower_prio_delay`",
-    ),
+    )
+    .instead(0),
     Row::works(
         "vrrp_garp_lower_prio_repeat",
-        Kind::Integer(0, u32::MAX as i64, |globals, n| globals.announce.lower_prio_repeat = Some(n)),
+        Kind::Integer(0, u32::MAX as i64, |globals: &mut GlobalsDraft, n| {
+            globals.announce.lower_prio_repeat = Some(n)
+        }),
         "`vrrp_garp_master_repeat`",
         "default `garp_lower_prio_repeat`",
-    ),
+    )
+    .instead(0),
     Row::works(
         "vrrp_garp_interval",
         Kind::Seconds(Duration::ZERO, PAUSE_MAX, |globals, t| globals.garp_interval = Some(t)),
@@ -213,7 +223,7 @@ fn group(
 ) -> Option<At<IpAddr>> {
     let group = value::read_group(&keyword.text, keyword.at, args, report)?;
     if !is_of_family(&group.value) {
-        report.error(group.at, format!("`{}` takes no {}", keyword.text, group.value));
+        report.left_out(group.at, format!("`{}` takes no {}", keyword.text, group.value));
         return None;
     }
     Some(group)
@@ -223,13 +233,13 @@ fn group(
 pub(super) fn user(keyword: &Word, args: &[Word], report: &mut Report) -> Option<ScriptUser> {
     let (first, rest) = match args {
         [] => {
-            report.error(keyword.at, format!("`{}` needs a user name", keyword.text));
+            report.left_out(keyword.at, format!("`{}` needs a user name", keyword.text));
             return None;
         }
         [first, rest @ ..] => (first, rest),
     };
     if let [_, extra, ..] = rest {
-        report.error(extra.at, format!("unexpected `{}` after a user and a group", extra.text));
+        report.left_out(extra.at, format!("unexpected `{}` after a user and a group", extra.text));
         return None;
     }
     let (name, group) = match (first.text.split_once(':'), rest.first()) {

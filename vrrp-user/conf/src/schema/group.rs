@@ -135,11 +135,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
 
 /// Reads names of members, one or more per line.
 fn members(it: &mut GroupDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
-    for line in inner {
-        if line.block.is_some() {
-            report.error(line.keyword.at, format!("`{}` takes no block", line.keyword.text));
-            continue;
-        }
+    for line in value::lines(inner, report) {
         let words = std::iter::once(&line.keyword).chain(&line.args);
         it.members.extend(words.map(|word| At { value: word.text.as_str().into(), at: word.at }));
     }

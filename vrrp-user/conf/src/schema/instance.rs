@@ -128,10 +128,11 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "priority",
-        Kind::Integer(1, 255, |it, n| it.priority = Some(n)),
+        Kind::Integer(1, 255, |it: &mut InstanceDraft, n| it.priority = Some(n)),
         "100; 255 with `state MASTER`",
         "the highest becomes master; 255 owns the addresses",
-    ),
+    )
+    .instead(100),
     Row::works(
         "advert_int",
         Kind::Seconds(Duration::from_millis(10), Duration::from_secs(255), |it, t| {
@@ -260,22 +261,25 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "garp_master_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.delay = Some(t)),
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it: &mut InstanceDraft, t| it.announce.delay = Some(t)),
         "global",
         "time from becoming master to the second set of announcements; 0: no second set",
-    ),
+    )
+    .instead(0),
     Row::works(
         "garp_master_repeat",
-        Kind::Integer(0, u32::MAX as i64, |it, n| it.announce.repeat = Some(n)),
+        Kind::Integer(0, u32::MAX as i64, |it: &mut InstanceDraft, n| it.announce.repeat = Some(n)),
         "global",
         "announcements per address and set",
-    ),
+    )
+    .instead(1),
     Row::works(
         "garp_master_refresh",
-        Kind::Seconds(Duration::ZERO, REFRESH_MAX, |it, t| it.announce.refresh = Some(t)),
+        Kind::Seconds(Duration::ZERO, REFRESH_MAX, |it: &mut InstanceDraft, t| it.announce.refresh = Some(t)),
         "global",
         "period of further sets while master; 0: none",
-    ),
+    )
+    .instead(0),
     Row::works(
         "garp_master_refresh_repeat",
         Kind::Integer(0, u32::MAX as i64, |it, n| it.announce.refresh_repeat = Some(n)),
@@ -284,16 +288,22 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "garp_lower_prio_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.lower_prio_delay = Some(t)),
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it: &mut InstanceDraft, t| {
+            it.announce.lower_prio_delay = Some(t)
+        }),
         "global",
         "time from an advert of a master with lower priority to the second set",
-    ),
+    )
+    .instead(0),
     Row::works(
         "garp_lower_prio_repeat",
-        Kind::Integer(0, u32::MAX as i64, |it, n| it.announce.lower_prio_repeat = Some(n)),
+        Kind::Integer(0, u32::MAX as i64, |it: &mut InstanceDraft, n| {
+            it.announce.lower_prio_repeat = Some(n)
+        }),
         "global",
         "announcements per address after an advert of a master with lower priority",
-    ),
+    )
+    .instead(0),
     Row::works("notify_master", Kind::Own(notify::FORM, notify::master), "", "run on becoming master"),
     Row::works("notify_backup", Kind::Own(notify::FORM, notify::backup), "", "run on becoming backup"),
     Row::works("notify_fault", Kind::Own(notify::FORM, notify::fault), "", "run on entering FAULT"),
@@ -422,7 +432,7 @@ pub(super) fn password<'a>(word: &'a Word, what: &str, report: &mut Report) -> &
             .help(format!("put the {what} in double quotes if `#` or `!` is part of it"));
     }
     if text.contains('\u{fffd}') {
-        report.error(word.at, format!("the {what} contains bytes that are not UTF-8"));
+        report.left_out(word.at, format!("the {what} contains bytes that are not UTF-8"));
     }
     text
 }

@@ -14,7 +14,7 @@ use super::super::tree::Statement;
 use super::globals::GlobalsDraft;
 use super::group::GroupDraft;
 use super::instance::InstanceDraft;
-use super::{Kind, Row};
+use super::{Kind, Row, value};
 
 /// Keywords for mail, as written.
 #[derive(Debug, Default)]
@@ -172,12 +172,12 @@ fn server(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mu
         [host] => (host, None),
         [host, port] => (host, Some(port)),
         [_, _, extra, ..] => {
-            report.error(extra.at, format!("unexpected `{}` after a host and a port", extra.text));
+            report.left_out(extra.at, format!("unexpected `{}` after a host and a port", extra.text));
             return;
         }
     };
     let Ok(name) = host.text.parse::<Host>() else {
-        report.error(host.at, format!("`{}` is neither a host name nor an address", host.text));
+        report.left_out(host.at, format!("`{}` is neither a host name nor an address", host.text));
         return;
     };
     let number = match port {
@@ -185,7 +185,7 @@ fn server(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mu
         Some(port) => match port.text.parse::<u16>() {
             Ok(number) if number > 0 => number,
             _ => {
-                report.error(port.at, format!("a port is a number from 1 to 65535, not `{}`", port.text));
+                report.left_out(port.at, format!("a port is a number from 1 to 65535, not `{}`", port.text));
                 return;
             }
         },
@@ -197,11 +197,7 @@ fn server(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mu
 fn receivers(globals: &mut GlobalsDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     let at = statement.keyword.at;
     let to = &mut globals.mail.to.get_or_insert_with(|| At { value: Vec::new(), at }).value;
-    for line in inner {
-        if line.block.is_some() {
-            report.error(line.keyword.at, format!("`{}` takes no block", line.keyword.text));
-            continue;
-        }
+    for line in value::lines(inner, report) {
         let words: Vec<&Word> = std::iter::once(&line.keyword).chain(&line.args).collect();
         match joined(&words).parse() {
             Ok(with_name) => to.push(with_name),
@@ -213,7 +209,7 @@ fn receivers(globals: &mut GlobalsDraft, statement: &Statement, inner: &[Stateme
 
 fn sender(keyword: &Word, args: &[Word], report: &mut Report) -> Option<Mailbox> {
     let Some(first) = args.first() else {
-        report.error(keyword.at, format!("`{}` needs an address", keyword.text));
+        report.left_out(keyword.at, format!("`{}` needs an address", keyword.text));
         return None;
     };
     mailbox(&joined(&args.iter().collect::<Vec<_>>()), first.at, report)

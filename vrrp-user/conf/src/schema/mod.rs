@@ -76,6 +76,8 @@ struct Row<T: 'static> {
     /// For display; empty if there is none.
     default: &'static str,
     summary: &'static str,
+    /// The number that keepalived takes for a wrong one; `None`: as if the line were not there.
+    instead: Option<i64>,
 }
 
 /// Values of a keyword, and the function that stores them.
@@ -119,7 +121,7 @@ impl<T> Row<T> {
         default: &'static str,
         summary: &'static str,
     ) -> Self {
-        Self { keyword, aliases: &[], kind, effect: Effect::Works, default, summary }
+        Self { keyword, aliases: &[], kind, effect: Effect::Works, default, summary, instead: None }
     }
 
     const fn missing(keyword: &'static str, summary: &'static str, consequence: &'static str) -> Self {
@@ -143,6 +145,12 @@ impl<T> Row<T> {
         self
     }
 
+    /// Names the number that counts in place of a wrong one.
+    const fn instead(mut self, number: i64) -> Self {
+        self.instead = Some(number);
+        self
+    }
+
     /// Takes no value, so that the options after it are read.
     const fn flag(mut self) -> Self {
         self.kind = Kind::Flag(|_, _| {});
@@ -150,7 +158,7 @@ impl<T> Row<T> {
     }
 
     const fn inert(keyword: &'static str, effect: Effect, summary: &'static str) -> Self {
-        Self { keyword, aliases: &[], kind: Kind::Any, effect, default: "", summary }
+        Self { keyword, aliases: &[], kind: Kind::Any, effect, default: "", summary, instead: None }
     }
 
     fn is(&self, word: &str) -> bool {
@@ -159,6 +167,10 @@ impl<T> Row<T> {
 }
 
 impl<T> Kind<T> {
+    fn takes_block(&self) -> bool {
+        matches!(self, Self::Block(..) | Self::Open(..) | Self::Any)
+    }
+
     /// Whether it holds one value, which a second one replaces.
     fn is_single(&self) -> bool {
         !matches!(self, Self::Own(..) | Self::Block(..) | Self::Open(..) | Self::Any)
@@ -211,6 +223,21 @@ fn read_lines<T>(
                 keyword.at,
                 format!("`{}` is written twice in this block; the last one counts", row.keyword),
             );
+        }
+        if let Some(inner) = statement.block.as_ref().filter(|_| !row.kind.takes_block())
+            && report.is_tolerant()
+        {
+            let message = format!("`{}` takes no block: its `{{` is ignored", row.keyword);
+            report.left_out(keyword.at, message).elects(true);
+            if takes_effect(row, keyword, &statement.args, report) {
+                read_value(row, keyword, &statement.args, target, report);
+            }
+            read_lines(tables, place, inner, seen, target, report);
+            if place != root::TOP_LEVEL {
+                report.moved.push_back(rest.to_vec());
+                return;
+            }
+            continue;
         }
         // Lines moved to the enclosing blocks do not apply to the inner ones.
         let pending = std::mem::take(&mut report.moved);
@@ -297,7 +324,7 @@ fn read_statement<T>(row: &Row<T>, statement: &Statement, target: &mut T, report
         (Kind::Block(_, read), Some(inner)) => read(target, statement, inner, report),
         (Kind::Block(..), None) => {
             report
-                .error(keyword.at, format!("`{}` needs a block", row.keyword))
+                .left_out(keyword.at, format!("`{}` needs a block", row.keyword))
                 .help(format!("write `{} {{`, one statement per line, and `}}`", row.keyword));
         }
         (_, Some(_)) => {
@@ -316,10 +343,10 @@ fn takes_effect<T>(row: &Row<T>, keyword: &Word, args: &[Word], report: &mut Rep
         // Switched off, or set to its default, it has no consequence.
         Effect::Missing(_) | Effect::Refused(_) if is_off(args) || is_default(row, args) => {}
         Effect::Missing(consequence) => {
-            report.warning_once(name, keyword.at, format!("`{name}` is not supported yet: {consequence}"));
+            report.warning_once(name, keyword.at, format!("`{name}` has no effect: {consequence}"));
         }
         Effect::Refused(reason) => {
-            report.error(keyword.at, format!("`{name}` is not supported yet: {reason}"));
+            report.error(keyword.at, format!("`{name}` is not supported: {reason}"));
         }
         Effect::Foreign => {
             let message = format!(
@@ -357,13 +384,19 @@ fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, re
             }
         }
         Kind::Integer(low, high, set) => {
+            let faults = report.faults();
             if let Some(value) = value::read_integer(row.keyword, at, args, *low, *high, report) {
                 set(target, value);
+            } else if let Some(number) = instead(row, args, faults, report) {
+                set(target, At { value: number, at });
             }
         }
         Kind::Seconds(low, high, set) => {
+            let faults = report.faults();
             if let Some(value) = value::read_seconds(row.keyword, at, args, *low, *high, report) {
                 set(target, value);
+            } else if let Some(number) = instead(row, args, faults, report) {
+                set(target, At { value: Duration::from_secs(number.unsigned_abs()), at });
             }
         }
         Kind::Text(set) => {
@@ -374,6 +407,14 @@ fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, re
         Kind::Own(_, read) => read(target, keyword, args, report),
         Kind::Block(..) | Kind::Open(..) | Kind::Any => {}
     }
+}
+
+/// The number in place of a wrong one, which has just been left out.
+fn instead<T>(row: &Row<T>, args: &[Word], faults: usize, report: &mut Report) -> Option<i64> {
+    let number =
+        row.instead.filter(|_| report.is_tolerant() && !args.is_empty() && report.faults() > faults)?;
+    report.help_last(format!("{number} counts instead, as with keepalived"));
+    Some(number)
 }
 
 /// Reads `option [value] …` after an address or a name.
@@ -388,11 +429,15 @@ fn read_options<T>(
     let mut seen = Vec::new();
     while let Some((option, after)) = rest.split_first() {
         let Some(row) = rows.iter().find(|row| row.is(&option.text)) else {
-            report.error(option.at, format!("unknown option `{}` {place}", option.text)).help_with(|| {
+            report.left_out(option.at, format!("unknown option `{}` {place}", option.text)).help_with(|| {
                 let known = did_you_mean(&option.text, rows.iter().map(|row| row.keyword));
                 known.or_else(|| Some("write one entry per line, followed by its options".to_owned()))
             });
-            return;
+            if !report.is_tolerant() {
+                return;
+            }
+            rest = after;
+            continue;
         };
         let takes = match (&row.kind, row.effect) {
             (Kind::Flag(_), _) => 0,

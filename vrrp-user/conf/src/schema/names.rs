@@ -96,7 +96,7 @@ impl Names {
             if !self.file.is_empty() {
                 help.push_str(&format!(", or a name from {}/{}", FOLDERS[0], self.file));
             }
-            report.error(word.at, format!("unknown {what} `{}`", word.text)).help(help);
+            report.left_out(word.at, format!("unknown {what} `{}`", word.text)).help(help);
         }
         found
     }
@@ -147,7 +147,7 @@ pub(super) fn digits(text: &str) -> Option<u32> {
 pub(super) fn number(text: &str, at: Position, report: &mut Report) -> Option<u32> {
     let number = digits(text);
     if number.is_none() {
-        report.error(at, format!("`{text}` is not a number"));
+        report.left_out(at, format!("`{text}` is not a number"));
     }
     number
 }

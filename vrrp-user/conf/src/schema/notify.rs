@@ -64,7 +64,12 @@ fn lower(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Rep
 /// As in keepalived, the first word is the whole command; a user and a group may follow.
 pub(super) fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some((first, user)) = args.split_first() else {
-        report.error(keyword.at, format!("`{}` needs a command", keyword.text));
+        let message = format!("`{}` needs a command", keyword.text);
+        // keepalived ends at a hook without its command, and ignores these.
+        match matches!(&*keyword.text, "startup_script" | "shutdown_script") {
+            true => report.left_out(keyword.at, message),
+            false => report.error(keyword.at, message),
+        };
         return;
     };
     if slot.is_some() {
@@ -73,7 +78,7 @@ pub(super) fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Wor
     }
     if let Some(argument) = user.iter().enumerate().find(|(index, word)| *index > 1 || !is_name(&word.text)) {
         report
-            .error(argument.1.at, format!("`{}` is neither a user nor a group", argument.1.text))
+            .left_out(argument.1.at, format!("`{}` is neither a user nor a group", argument.1.text))
             .help("put the command and its arguments in quotes; a user and a group may follow");
         return;
     }

@@ -124,7 +124,7 @@ pub(crate) fn fifos(drafts: [FifoDraft; 2], report: &mut Report) -> Vec<FifoSett
 /// Returns the path if it is used.
 fn fifo(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Report) -> Option<At<Arc<str>>> {
     let Some((first, user)) = args.split_first() else {
-        report.error(keyword.at, format!("`{}` needs a path", keyword.text));
+        report.left_out(keyword.at, format!("`{}` needs a path", keyword.text));
         return None;
     };
     let path = absolute(keyword, first, report)?;
@@ -160,7 +160,7 @@ fn dump(
 
 fn absolute(keyword: &Word, word: &Word, report: &mut Report) -> Option<At<Arc<str>>> {
     if !word.text.starts_with('/') {
-        report.error(word.at, format!("`{}` takes an absolute path, not `{}`", keyword.text, word.text));
+        report.left_out(word.at, format!("`{}` takes an absolute path, not `{}`", keyword.text, word.text));
         return None;
     }
     Some(At { value: word.text.as_str().into(), at: word.at })

@@ -75,7 +75,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
         let mut value = |report: &mut Report| {
             let next = rest.next();
             if next.is_none() {
-                report.error(word.at, format!("`{}` needs a value", word.text));
+                report.left_out(word.at, format!("`{}` needs a value", word.text));
             }
             next
         };
@@ -98,15 +98,12 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             for _ in 0..*values {
                 value(report)?;
             }
-            report.warning(
-                word.at,
-                format!("`{text}` of a route is not supported yet: the route is set without it"),
-            );
+            report
+                .warning(word.at, format!("`{text}` of a route has no effect: the route is set without it"));
             continue;
         }
         if ELSEWHERE.contains(&text) {
-            report
-                .warning(word.at, format!("`{text}` of a route is not supported yet: the route is not set"));
+            report.warning(word.at, format!("`{text}` of a route is not supported: the route is not set"));
             draft.is_elsewhere = true;
             return Some(draft);
         }
@@ -132,7 +129,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
                 match word.text.parse::<u16>() {
                     Ok(weight) if (1..=256).contains(&weight) => draft.hop().weight = Some(weight),
                     _ => {
-                        report.error(word.at, format!("`weight` is 1 to 256, not `{}`", word.text));
+                        report.left_out(word.at, format!("`weight` is 1 to 256, not `{}`", word.text));
                         return None;
                     }
                 }
@@ -165,7 +162,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             "features" => {
                 let word = value(report)?;
                 if word.text != "ecn" {
-                    report.error(word.at, format!("`features` is `ecn`, not `{}`", word.text));
+                    report.left_out(word.at, format!("`features` is `ecn`, not `{}`", word.text));
                     return None;
                 }
                 draft.options.push((RouteOption::Features, ECN));
@@ -188,7 +185,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             _ => {
                 let known = WORDS.iter().copied().chain(RouteOption::ALL.iter().map(|(name, _)| *name));
                 report
-                    .error(word.at, format!("unknown word `{text}` in a route"))
+                    .left_out(word.at, format!("unknown word `{text}` in a route"))
                     .help_with(|| did_you_mean(text, known));
                 return None;
             }
@@ -231,7 +228,7 @@ impl Draft {
             (None, _) if self.is_default => (IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
             (None, _) => {
                 report
-                    .error(at, "a route needs a destination")
+                    .left_out(at, "a route needs a destination")
                     .help("write `192.0.2.0/24 via …` or `default via …`");
                 return None;
             }
@@ -247,11 +244,11 @@ impl Draft {
             })
             .collect();
         if kind.has_hops() && hops.iter().all(|hop| hop.gateway.is_none() && hop.device.is_none()) {
-            report.error(at, "a route needs `via` or `dev`");
+            report.left_out(at, "a route needs `via` or `dev`");
             return None;
         }
         if !kind.has_hops() && hops.iter().any(|hop| hop.gateway.is_some()) {
-            report.error(at, "a route of this kind has no next hop, so it takes no `via`");
+            report.left_out(at, "a route of this kind has no next hop, so it takes no `via`");
             return None;
         }
         Some(Route {
@@ -280,7 +277,7 @@ impl Draft {
 /// An address with a prefix; its host bits are cleared, as the kernel requires.
 pub(super) fn network(word: &Word, report: &mut Report) -> Option<(IpAddr, u8)> {
     let Some((address, prefix)) = value::address(&word.text) else {
-        report.error(word.at, format!("`{}` is not an IP address with a prefix", word.text));
+        report.left_out(word.at, format!("`{}` is not an IP address with a prefix", word.text));
         return None;
     };
     let most: u8 = if address.is_ipv4() { 32 } else { 128 };
@@ -316,7 +313,7 @@ fn preference(word: &Word, report: &mut Report) -> Option<RoutePreference> {
         "medium" => Some(RoutePreference::Medium),
         "high" => Some(RoutePreference::High),
         other => {
-            report.error(word.at, format!("`pref` is low, medium or high, not `{other}`"));
+            report.left_out(word.at, format!("`pref` is low, medium or high, not `{other}`"));
             None
         }
     }
@@ -325,7 +322,7 @@ fn preference(word: &Word, report: &mut Report) -> Option<RoutePreference> {
 fn plain_address(word: &Word, report: &mut Report) -> Option<IpAddr> {
     let address = word.text.parse().ok();
     if address.is_none() {
-        report.error(word.at, format!("`{}` is not an IP address", word.text));
+        report.left_out(word.at, format!("`{}` is not an IP address", word.text));
     }
     address
 }

@@ -97,7 +97,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
         let mut value = |report: &mut Report| {
             let next = rest.next();
             if next.is_none() {
-                report.error(at, format!("`{}` needs a value", word.text));
+                report.left_out(at, format!("`{}` needs a value", word.text));
             }
             next
         };
@@ -127,7 +127,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
                 let word = value(report)?;
                 let table = TABLES.number(word, report)?;
                 if table == 0 {
-                    report.error(word.at, "table 0 cannot be looked up");
+                    report.left_out(word.at, "table 0 cannot be looked up");
                     return None;
                 }
                 let lookup = Lookup { table: Some(table), ..Lookup::default() };
@@ -160,14 +160,11 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             "no_track" => draft.untracked = true,
             "track_group" => {
                 value(report)?;
-                report.warning(
-                    at,
-                    "`track_group` of a rule is not supported yet: no instance follows the rule",
-                );
+                report.warning(at, "`track_group` of a rule has no effect: no instance follows the rule");
             }
             text => {
                 report
-                    .error(at, format!("unknown word `{text}` in a rule"))
+                    .left_out(at, format!("unknown word `{text}` in a rule"))
                     .help_with(|| did_you_mean(text, WORDS));
                 return None;
             }
@@ -179,7 +176,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
 impl Draft {
     fn set_family(&mut self, family: Family, at: Position, report: &mut Report) -> Option<()> {
         if *self.family.get_or_insert(family) != family {
-            report.error(at, "a rule is for IPv4 or for IPv6, but its words name both");
+            report.left_out(at, "a rule is for IPv4 or for IPv6, but its words name both");
             return None;
         }
         Some(())
@@ -187,7 +184,7 @@ impl Draft {
 
     fn set_action(&mut self, action: RuleAction, at: Position, report: &mut Report) -> Option<()> {
         if self.action.is_some() {
-            report.error(at, "a rule has one action only").help(
+            report.left_out(at, "a rule has one action only").help(
                 "write one of `table`, `l3mdev`, `goto`, `nop`, `blackhole`, `unreachable` and `prohibit`",
             );
             return None;
@@ -210,18 +207,18 @@ impl Draft {
 
     fn rule(self, at: Position, report: &mut Report) -> Option<RuleDraft> {
         let Some(At { value: mut action, at: action_at }) = self.action else {
-            report.error(at, "a rule needs an action, such as `table`");
+            report.left_out(at, "a rule needs an action, such as `table`");
             return None;
         };
         match (&mut action, self.for_table) {
             (RuleAction::Lookup(lookup), _) => *lookup = Lookup { table: lookup.table, ..self.lookup },
             (_, Some(at)) => {
-                report.error(at, "this word needs `table` or `l3mdev` in the rule");
+                report.left_out(at, "this word needs `table` or `l3mdev` in the rule");
                 return None;
             }
             (RuleAction::Goto(target), None) if self.preference.is_none_or(|own| own >= *target) => {
                 report
-                    .error(action_at, format!("`goto {target}` must lead to a later rule"))
+                    .left_out(action_at, format!("`goto {target}` must lead to a later rule"))
                     .help("write a `preference` lower than its target");
                 return None;
             }
@@ -257,7 +254,7 @@ fn number(word: &Word, report: &mut Report) -> Option<u32> {
 fn parsed<T: std::str::FromStr>(what: &str, word: &Word, report: &mut Report) -> Option<T> {
     let found = word.text.parse().ok();
     if found.is_none() {
-        report.error(word.at, format!("`{}` is not {what}", word.text));
+        report.left_out(word.at, format!("`{}` is not {what}", word.text));
     }
     found
 }
@@ -279,7 +276,7 @@ fn ports(word: &Word, report: &mut Report) -> Option<(u16, u16)> {
         // The kernel too refuses port 0.
         (Ok(first @ 1..), Ok(last)) => Some((first, last)),
         _ => {
-            report.error(word.at, format!("a port is 1 to 65535, not `{}`", word.text));
+            report.left_out(word.at, format!("a port is 1 to 65535, not `{}`", word.text));
             None
         }
     }
@@ -294,7 +291,7 @@ fn range(what: &str, word: &Word, one: bool, report: &mut Report) -> Option<(u32
     };
     let found = first.zip(last).filter(|(first, last)| first <= last);
     if found.is_none() {
-        report.error(word.at, format!("`{}` is not {what}", word.text));
+        report.left_out(word.at, format!("`{}` is not {what}", word.text));
     }
     found
 }

@@ -91,16 +91,18 @@ const SCRIPT: &[Row<ScriptDraft>] =
 pub(super) const ROWS: &[Row<ScriptDraft>] = &[
     Row::works(
         "interval",
-        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.interval = Some(t)),
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script: &mut ScriptDraft, t| script.interval = Some(t)),
         "1",
         "time between two starts",
-    ),
+    )
+    .instead(1),
     Row::works(
         "timeout",
-        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.timeout = Some(t)),
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script: &mut ScriptDraft, t| script.timeout = Some(t)),
         "`interval`",
         "a run that lasts longer has failed",
-    ),
+    )
+    .instead(1),
     Row::works(
         "weight",
         Kind::Own("-253 to 253 [`reverse`]", weight),
@@ -146,9 +148,9 @@ pub(super) fn read_as(
     };
     let name = At { value: name.text.as_str().into(), at: name.at };
     let mut script = ScriptDraft { name, block, ..ScriptDraft::default() };
-    let errors = report.errors();
+    let faults = report.faults();
     super::read_block(tables, block, inner, &mut script, report);
-    script.flawed = report.errors() > errors;
+    script.flawed = report.faults() > faults;
     draft.scripts.push(script);
 }
 
@@ -157,11 +159,11 @@ pub(super) fn command(text: &str, at: Position, report: &mut Report) -> Option<S
     match command::parse(text) {
         Ok(Some(command)) => Some(command),
         Ok(None) => {
-            report.error(at, "the command is empty");
+            report.left_out(at, "the command is empty");
             None
         }
         Err(command::UnclosedQuote(quote)) => {
-            report.error(at, format!("a quote {quote} inside the command is not closed"));
+            report.left_out(at, format!("a quote {quote} inside the command is not closed"));
             None
         }
     }
@@ -169,7 +171,7 @@ pub(super) fn command(text: &str, at: Position, report: &mut Report) -> Option<S
 
 fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some((first, more)) = args.split_first() else {
-        report.error(keyword.at, "`script` needs a command");
+        report.left_out(keyword.at, "`script` needs a command");
         return;
     };
     let text = if let Some(second) = more.first() {
@@ -187,18 +189,26 @@ fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
 
 pub(super) fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let (number, options) = args.split_at(args.len().min(1));
-    script.weight = value::read_weight(keyword.at, number, report);
+    script.weight = value::read_weight(keyword.at, number, report).or_else(|| beyond(number, report));
     for option in options {
         match option.text.as_str() {
             "reverse" => script.reverse = true,
             "noreverse" => script.reverse = false,
             other => {
                 report
-                    .error(option.at, format!("unknown option `{other}` of `weight`"))
+                    .left_out(option.at, format!("unknown option `{other}` of `weight`"))
                     .help("only `reverse` may follow");
             }
         }
     }
+}
+
+/// keepalived takes a weight beyond the limits as it is; it moves the priority as far as the limit does.
+fn beyond(number: &[Word], report: &mut Report) -> Option<At<i64>> {
+    let [word] = number else { return None };
+    let value = word.text.parse::<i64>().ok().filter(|_| report.is_tolerant())?.clamp(-253, 253);
+    report.help_last(format!("{value} counts instead"));
+    Some(At { value, at: word.at })
 }
 
 /// Sets the target; a second one in a block is an error.

@@ -44,12 +44,8 @@ fn weight(track: &mut TrackDraft, keyword: &Word, args: &[Word], report: &mut Re
 
 /// Reads tracked objects, one per line.
 pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &mut Report) {
-    for statement in inner {
+    for statement in value::lines(inner, report) {
         let name = At { value: statement.keyword.text.as_str().into(), at: statement.keyword.at };
-        if statement.block.is_some() {
-            report.error(name.at, format!("`{}` takes no block", name.value));
-            continue;
-        }
         let mut track = TrackDraft { name, ..TrackDraft::default() };
         super::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);
         if track.weight.is_none() && track.reverse.is_some() {

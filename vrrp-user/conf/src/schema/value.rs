@@ -32,23 +32,43 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, nanos))
 }
 
-/// Reads one item per line, from all its words. A line with an error yields none.
+/// Reads one item per line, from all its words. A line in which something is wrong yields none.
 pub(super) fn read_lines<T>(
     list: &mut Vec<T>,
     inner: &[Statement],
     report: &mut Report,
     read: impl Fn(Position, &[&Word], &mut Report) -> Option<T>,
 ) {
-    for Statement { keyword, args, block } in inner {
-        if block.is_some() {
-            report.error(keyword.at, format!("`{}` takes no block", keyword.text));
-            continue;
-        }
+    for Statement { keyword, args, .. } in lines(inner, report) {
         let words: Vec<&Word> = std::iter::once(keyword).chain(args).collect();
-        let errors = report.errors();
+        let faults = report.faults();
         let item = read(keyword.at, &words, report);
-        list.extend(item.filter(|_| report.errors() == errors));
+        list.extend(item.filter(|_| report.faults() == faults));
     }
+}
+
+/// The lines of a list. A block among them is left out; keepalived takes its lines for lines of the list, and its `}`
+/// for the end of the list.
+pub(super) fn lines<'a>(inner: &'a [Statement], report: &mut Report) -> Vec<&'a Statement> {
+    let mut list = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some((line, behind)) = rest.split_first() {
+        rest = behind;
+        let Some(block) = &line.block else {
+            list.push(line);
+            continue;
+        };
+        report
+            .left_out(line.keyword.at, format!("`{}` takes no block", line.keyword.text))
+            .elects(true)
+            .help("is a `}` missing before it?");
+        if report.is_tolerant() {
+            list.extend(lines(block, report));
+            report.moved.push_back(rest.to_vec());
+            break;
+        }
+    }
+    list
 }
 
 /// `ADDRESS` or `ADDRESS/PREFIX`.
@@ -66,6 +86,9 @@ pub(super) fn address(text: &str) -> Option<(IpAddr, Option<u8>)> {
     Some((address, prefix))
 }
 
+const IGNORED_ALONE: &[&str] =
+    &["default_interface", "router_id", "smtp_helo_name", "snmp_socket", "vrrp_sync_group"];
+
 pub(super) fn read_only_word<'a>(
     keyword: &str,
     at: Position,
@@ -73,7 +96,12 @@ pub(super) fn read_only_word<'a>(
     report: &mut Report,
 ) -> Option<&'a Word> {
     let Some((word, extra)) = args.split_first() else {
-        report.error(at, format!("`{keyword}` needs a value"));
+        let message = format!("`{keyword}` needs a value");
+        // keepalived ends at most keywords without their value, and ignores these.
+        match IGNORED_ALONE.contains(&keyword) {
+            true => report.left_out(at, message),
+            false => report.error(at, message),
+        };
         return None;
     };
     if let Some(extra) = extra.first() {
@@ -88,7 +116,9 @@ pub(super) fn read_bool(keyword: &str, at: Position, args: &[Word], report: &mut
     }
     let word = read_only_word(keyword, at, args, report)?;
     let Some(value) = boolean(&word.text) else {
-        report.error(word.at, format!("`{keyword}` is `on` or `off`, not `{}`", word.text));
+        report
+            .left_out(word.at, format!("`{keyword}` is `on` or `off`, not `{}`", word.text))
+            .elects(super::elects(keyword));
         return None;
     };
     Some(At { value, at: word.at })
@@ -158,7 +188,9 @@ pub(super) fn read_address(
     match word.text.parse() {
         Ok(value) => Some(At { value, at: word.at }),
         Err(_) => {
-            report.error(word.at, format!("`{keyword}` needs an IP address, not `{}`", word.text));
+            report
+                .left_out(word.at, format!("`{keyword}` needs an IP address, not `{}`", word.text))
+                .elects(super::elects(keyword));
             None
         }
     }
@@ -174,7 +206,9 @@ pub(super) fn read_group(
     if address.value.is_multicast() {
         return Some(address);
     }
-    report.error(address.at, format!("`{keyword}` needs a multicast address, not {}", address.value));
+    report
+        .left_out(address.at, format!("`{keyword}` needs a multicast address, not {}", address.value))
+        .elects(true);
     None
 }
 

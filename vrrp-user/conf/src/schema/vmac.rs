@@ -117,17 +117,17 @@ fn use_vmac(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut 
             "netlink_notify_msg" => vmac.notify = true,
             "group" => match words.next() {
                 Some(group) => vmac.group = read_group(group, report),
-                None => drop(report.error(word.at, "`group` needs a number")),
+                None => drop(report.left_out(word.at, "`group` needs a number")),
             },
             "name" => match words.next() {
                 Some(name) => set_name(&mut vmac, name, report),
-                None => drop(report.error(word.at, "`name` needs an interface name")),
+                None => drop(report.left_out(word.at, "`name` needs an interface name")),
             },
             text if text.contains(':') => match mac(text) {
                 Some(value) => vmac.mac = Some(At { value, at: word.at }),
                 None => {
                     report
-                        .error(word.at, format!("`{text}` is not a MAC address"))
+                        .left_out(word.at, format!("`{text}` is not a MAC address"))
                         .help("write six octets, or five, to which the VRID is added: `02:00:00:00:01`");
                 }
             },

@@ -168,7 +168,7 @@ pub(super) fn finish_file(it: &mut ScriptDraft, report: &mut Report) {
     match it.target.as_mut().map(|target| &mut target.value) {
         Some(CheckTarget::File(target)) => target.initial = Some(initial),
         _ => {
-            report.error(at, "`init_file` belongs to `file`, which this check does not have");
+            report.left_out(at, "`init_file` belongs to `file`, which this check does not have");
         }
     }
 }
@@ -195,7 +195,7 @@ fn param_match(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut
         "partial" => Some(Matching::Partial),
         other => {
             report
-                .error(word.at, format!("`param_match` is `initial` or `partial`, not `{other}`"))
+                .left_out(word.at, format!("`param_match` is `initial` or `partial`, not `{other}`"))
                 .help_with(|| did_you_mean(other, ["initial", "partial"]));
             None
         }
@@ -206,7 +206,7 @@ pub(super) fn file(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: 
     let Some(word) = value::read_only_word("file", keyword.at, args, report) else { return };
     let path = Path::new(&word.text);
     if !path.is_absolute() {
-        report.error(word.at, format!("`file` needs an absolute path, not `{}`", word.text));
+        report.left_out(word.at, format!("`file` needs an absolute path, not `{}`", word.text));
         return;
     }
     let target = CheckTarget::File(FileTarget { path: path.to_owned(), initial: None });
@@ -220,7 +220,7 @@ fn init_file(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut R
             Ok(number) => initial.0 = number,
             Err(_) if word.text == "overwrite" => initial.1 = true,
             Err(_) => {
-                report.error(
+                report.left_out(
                     word.at,
                     format!("`init_file` takes a number and `overwrite`, not `{}`", word.text),
                 );

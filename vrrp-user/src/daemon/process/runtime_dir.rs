@@ -73,7 +73,7 @@ pub fn trust(path: &Path) -> Result<(), ClaimError> {
 impl RuntimeDir {
     /// The folder while another daemon owns it. Until [`Self::inherit`], files of this one are beside that one's.
     pub fn beside(path: &Path) -> Self {
-        Self { path: path.to_owned(), lock: OnceLock::new() }
+        Self { path: fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), lock: OnceLock::new() }
     }
 
     /// Makes the folder this daemon's, with the lock that the other one has given.
@@ -113,6 +113,8 @@ impl RuntimeDir {
         };
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed(path))?;
         trust(path)?;
+        // Other daemons of this namespace find the sockets by this path, whatever folder they run in.
+        let path = &fs::canonicalize(path).map_err(failed(path))?;
         let lock_path = lock(path);
         let file = OpenOptions::new()
             .write(true)

@@ -85,6 +85,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         Some(_) => RuntimeDir::beside(&options.runtime_dir),
         None => RuntimeDir::claim(&options.runtime_dir)?,
     };
+    let options = &RunOptions { runtime_dir: folder.path().to_owned(), ..options.clone() };
     let clashes = neighbours::clashes(&config, &options.runtime_dir);
     if !clashes.is_empty() {
         return Err(RunError::Neighbours(clashes));
