@@ -1,6 +1,8 @@
 //! Webhooks of a running daemon.
 
 use std::net::TcpListener;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
@@ -87,4 +89,50 @@ fn a_certificate_that_the_host_trusts_is_taken_for_its_name_only() -> Result<()>
         ensure!(is_taken != receiver.posted().is_empty(), "{name}: {}", process.log());
     }
     Ok(())
+}
+
+/// The certificate of the service and the one that the host trusts are replaced while the daemon runs.
+#[test]
+#[needs("ours", "openssl")]
+fn a_replaced_certificate_is_taken_without_a_restart() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let namespace = &lab.nodes.first().context("no node")?.namespace;
+    let directory = Directory::new()?;
+    let [first, second] = ["first", "second"].map(|name| directory.path().join(name));
+    std::fs::create_dir(&first)?;
+    std::fs::create_dir(&second)?;
+    let (old, new) = (certificate(&first, "IP:127.0.0.1")?, certificate(&second, "IP:127.0.0.1")?);
+    let trusted = directory.path().join("trusted.pem");
+    std::fs::copy(&old.0, &trusted)?;
+    let [before, after] = [
+        Receiver::with_tls(listener(namespace)?, Manner::Takes, &old)?,
+        Receiver::with_tls(listener(namespace)?, Manner::Takes, &new)?,
+    ];
+    let file = directory.path().join("t.conf");
+    let write = |receiver: &Receiver, priority: u8| {
+        let mut config = Config::of(Instance::v3(priority));
+        config.globals.push(format!("notify_webhook {} retries 0", receiver.url("")));
+        std::fs::write(&file, config.to_string())
+    };
+    write(&before, 200)?;
+    let mut command = namespace.command(vrrpx())?;
+    command.arg("run").arg("--config").arg(&file).arg("--runtime-dir").arg(directory.path());
+    command.env("SSL_CERT_FILE", &trusted);
+    let process = Process::start(command, directory.path().join("log"))?;
+    until("a post", SETTLE, || !before.posted().is_empty()).with_context(|| process.log())?;
+    std::fs::copy(&new.0, &trusted)?;
+    // Certificates are read again at most each ten seconds.
+    sleep(Duration::from_secs(11));
+    write(&after, 200)?;
+    let run = |arguments: &[&str]| -> Result<()> {
+        let mut command = namespace.command(vrrpx())?;
+        command.args(arguments).arg("--runtime-dir").arg(directory.path());
+        let output = command.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    run(&["reload"])?;
+    run(&["maintenance", "on", "--all", "--force"])?;
+    until("a post with the new certificate", SETTLE, || !after.posted().is_empty())
+        .with_context(|| process.log())
 }

@@ -7,13 +7,18 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use vrrp_ebpf::wire::Family;
 
 use crate::config::FirewallSettings;
+
+/// Longest run of `nft`: with a large ruleset it takes seconds. The caller waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Error)]
 pub enum FirewallError {
@@ -21,6 +26,8 @@ pub enum FirewallError {
     Run(#[from] io::Error),
     #[error("nft: {0}")]
     Refused(String),
+    #[error("nft did not finish within {} s and was killed", PATIENCE.as_secs())]
+    Slow,
 }
 
 /// An address and its interface: a link-local address is distinct on each interface.
@@ -140,15 +147,37 @@ fn run(script: &str) -> Result<(), FirewallError> {
     let mut nft = Command::new("nft");
     nft.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = nft.spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        // If nft exits before it has read everything, its message says why.
-        let _ = input.write_all(script.as_bytes());
+    let input = child.stdin.take();
+    let script = script.to_owned();
+    // Both end with nft: one that hangs reads and writes nothing more.
+    thread::Builder::new().name("nft".to_owned()).spawn(move || {
+        if let Some(mut input) = input {
+            // If nft exits before it has read everything, its message says why.
+            let _ = input.write_all(script.as_bytes());
+        }
+    })?;
+    if !end_in_time(&mut child)? {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(FirewallError::Slow);
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
         return Ok(());
     }
     Err(refused(&output))
+}
+
+/// Whether the process ends within [`PATIENCE`]. Its messages fit into the pipe.
+fn end_in_time(child: &mut Child) -> io::Result<bool> {
+    let end = Instant::now() + PATIENCE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= end {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(true)
 }
 
 fn refused(output: &Output) -> FirewallError {

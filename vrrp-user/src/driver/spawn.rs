@@ -15,6 +15,7 @@ use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, pthread_sigmask};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Gid, Pid, Uid};
@@ -99,7 +100,16 @@ pub(super) fn spawn(plan: &Plan, attempt: &Attempt) -> nix::Result<Begun> {
     let streams = [null.as_raw_fd(), output, output];
     let limits = [overrun::inherited(), shortage::inherited_descriptor_limit()];
     let limits = limits.map(|limit| limit.map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max }));
-    let mut args = CloneArgs { plan, attempt, arguments, environment, streams, limits, errno: 0 };
+    let mut args = CloneArgs {
+        plan,
+        attempt,
+        arguments,
+        environment,
+        streams,
+        limits,
+        locked_memory: locked_memory(),
+        errno: 0,
+    };
     let born = args.clone_child();
     attempt.is_over();
     let pid = born?;
@@ -116,6 +126,15 @@ pub(super) fn spawn(plan: &Plan, attempt: &Attempt) -> nix::Result<Begun> {
     // SAFETY: fresh from the kernel, with no other owner.
     let exit = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Begun { pid, leashed: plan.leashed, exit: Some(exit) })
+}
+
+static NO_REAL_TIME: libc::rlimit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+
+/// The daemon's limit of locked memory, at most the kernel's default (Linux 5.16).
+fn locked_memory() -> libc::rlimit {
+    const DEFAULT: u64 = 8 << 20;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or((DEFAULT, DEFAULT));
+    libc::rlimit { rlim_cur: soft.min(DEFAULT), rlim_max: hard.min(DEFAULT) }
 }
 
 /// Kills a program whose end the caller does not wait for.
@@ -167,6 +186,8 @@ struct CloneArgs<'a> {
     streams: [RawFd; 3],
     /// Limits of real time and of descriptors to restore, if the daemon has changed them.
     limits: [Option<libc::rlimit>; 2],
+    /// For another user.
+    locked_memory: libc::rlimit,
     /// Why the child did not become the program.
     errno: c_int,
 }
@@ -237,6 +258,9 @@ unsafe fn become_program(args: &CloneArgs<'_>) -> Errno {
             }
             libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
             if let Some((uid, gid, groups)) = &plan.user {
+                // Limits that the daemon has for its own threads and maps: another user could stop the engine by them.
+                libc::setrlimit(libc::RLIMIT_RTPRIO, ptr::from_ref(&NO_REAL_TIME));
+                libc::setrlimit(libc::RLIMIT_MEMLOCK, ptr::from_ref(&args.locked_memory));
                 let (uid, gid) = (uid.as_raw(), gid.as_raw());
                 // A `Gid` has the layout of gid_t.
                 done(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;

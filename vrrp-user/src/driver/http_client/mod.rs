@@ -75,16 +75,23 @@ impl Client {
             Host::Domain(name) => config::Host::Name(name.into()),
         };
         let addresses = self.names.addresses(&host).await.map_err(RequestError::Name)?;
-        let connects = addresses
-            .into_iter()
-            .map(|address| Box::pin(TcpStream::connect(SocketAddr::from((address, port)))));
-        let (stream, _) = select_ok(connects).await.map_err(RequestError::Connect)?;
-        match url.scheme() {
-            "https" => {
-                exchange(self.tls.open(&host, stream).await.map_err(RequestError::Tls)?, request).await
-            }
-            _ => exchange(stream, request).await,
+        let connect = async || {
+            let connects = addresses
+                .iter()
+                .map(|address| Box::pin(TcpStream::connect(SocketAddr::from((*address, port)))));
+            select_ok(connects).await.map(|(stream, _)| stream).map_err(RequestError::Connect)
+        };
+        let stream = connect().await?;
+        if url.scheme() != "https" {
+            return exchange(stream, request).await;
         }
+        let opened = match self.tls.open(&host, stream).await {
+            Err(error) if self.tls.has_newer_certificates(&error).await => {
+                self.tls.open(&host, connect().await?).await
+            }
+            opened => opened,
+        };
+        exchange(opened.map_err(RequestError::Tls)?, request).await
     }
 
     fn fields(&self, url: &Url) -> Result<HeaderMap, RequestError> {
