@@ -152,8 +152,29 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Writes to stdout; false if the text is lost.
 fn print(text: &str) -> bool {
+    !is_lost(&write_stdout(text))
+}
+
+/// Why a command that prints again and again ends.
+enum Unprinted {
+    /// An error of stdout, which is reported.
+    Lost,
+    /// The reader has closed the pipe.
+    Closed,
+}
+
+/// Prints one of many outputs.
+fn print_next(text: &str) -> Result<(), Unprinted> {
+    let written = write_stdout(text);
+    match is_lost(&written) {
+        true => Err(Unprinted::Lost),
+        false => written.map_err(|_| Unprinted::Closed),
+    }
+}
+
+fn write_stdout(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    !is_lost(&stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
 /// Reports an error of stdout and returns whether there was one. A closed pipe is no error.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, unknown};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, print_next, unknown};
 use crate::daemon::control;
 use crate::daemon::status::{Status, StatusVerdict, View, overview, table};
 
@@ -41,25 +41,29 @@ pub(super) struct Arguments {
 
 pub(super) fn status(arguments: &Arguments) -> ExitCode {
     loop {
-        let code = look(arguments);
-        if !arguments.watch || code == ExitCode::from(UNKNOWN_NAME) {
+        let code = match look(arguments) {
+            Ok(code) if arguments.watch => code,
+            Ok(code) | Err(code) => return code,
+        };
+        if code == ExitCode::from(UNKNOWN_NAME) {
             return code;
         }
         sleep(PERIOD);
     }
 }
 
-fn look(arguments: &Arguments) -> ExitCode {
+/// Prints the status. An error if stdout is closed.
+fn look(arguments: &Arguments) -> Result<ExitCode, ExitCode> {
     let status = match control::status(&arguments.runtime_dir) {
         Ok(status) => status,
         Err(error) => {
             complain(&error.to_string());
-            return ExitCode::FAILURE;
+            return Ok(ExitCode::FAILURE);
         }
     };
     let status = match &arguments.name {
         Some(name) if status.state_of(name).is_none() => {
-            return unknown(name);
+            return Ok(unknown(name));
         }
         Some(name) => status.of(name),
         None => status,
@@ -68,15 +72,19 @@ fn look(arguments: &Arguments) -> ExitCode {
         Ok(text) => text,
         Err(error) => {
             complain(&error.to_string());
-            return ExitCode::FAILURE;
+            return Ok(ExitCode::FAILURE);
         }
     };
-    match status.verdict() {
-        _ if !print(&text) => ExitCode::FAILURE,
+    let code = match status.verdict() {
         _ if arguments.json => ExitCode::SUCCESS,
         StatusVerdict::Well => ExitCode::SUCCESS,
         StatusVerdict::Look => ExitCode::from(10),
         StatusVerdict::Bad => ExitCode::from(20),
+    };
+    match print_next(&text) {
+        Ok(()) => Ok(code),
+        Err(Unprinted::Closed) => Err(code),
+        Err(Unprinted::Lost) => Err(ExitCode::FAILURE),
     }
 }
 

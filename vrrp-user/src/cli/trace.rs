@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::run::{UNREADABLE, file_or_default};
 use super::span::span;
-use super::{UNKNOWN_NAME, complain, print, report};
+use super::{UNKNOWN_NAME, Unprinted, complain, print_next, report};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::capture::{capture, groups, index};
 use crate::daemon::inspect::trace::Tracer;
@@ -55,17 +55,17 @@ pub(super) fn trace(arguments: &Arguments) -> ExitCode {
     };
     let host = Host::read().unwrap_or_default();
     let mut tracer = Tracer::new(&config, &interface, instance.as_deref(), &host);
-    let (mut rest, mut is_lost) = (arguments.count, false);
+    let (mut rest, mut unprinted) = (arguments.count, None);
     let heard = index(&interface).and_then(|ifindex| {
         capture(ifindex, &groups(&config, &interface), arguments.time, |caught| {
             let Some(line) = tracer.line(caught) else { return true };
-            is_lost = !print(&(line + "\n"));
+            unprinted = print_next(&(line + "\n")).err();
             rest = rest.map(|rest| rest - 1);
-            !is_lost && rest != Some(0)
+            unprinted.is_none() && rest != Some(0)
         })
     });
     match heard {
-        Ok(()) if is_lost => ExitCode::FAILURE,
+        Ok(()) if matches!(unprinted, Some(Unprinted::Lost)) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{interface}: {error}"));

@@ -5,7 +5,9 @@ use std::{fmt, fs};
 
 use thiserror::Error;
 
-use crate::config::{CheckTarget, Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser};
+use crate::config::{
+    CheckSettings, CheckTarget, Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser,
+};
 use crate::driver::process::Identity;
 use crate::driver::security;
 use crate::protocol::Track;
@@ -191,7 +193,8 @@ pub fn script_findings(config: &Config) -> ScriptFindings {
     }
     let mut hooked = config.instances.iter().map(|instance| &*instance.notify);
     let mut grouped = config.groups.iter().map(|group| &*group.notify);
-    let any = !config.checks.is_empty()
+    let is_script = |check: &CheckSettings| matches!(check.target, CheckTarget::Command(_));
+    let any = config.checks.iter().any(is_script)
         || hooked.any(NotifySettings::has_hooks)
         || grouped.any(NotifySettings::has_hooks)
         || config.globals.fifos.iter().any(|fifo| fifo.script.is_some())

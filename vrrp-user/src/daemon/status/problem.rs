@@ -10,6 +10,9 @@ use crate::protocol::Reason;
 /// Things that an instance lacks which are shown one by one.
 pub(super) const LACKS: usize = 16;
 
+/// Seconds in BACKUP within which the addresses of a former master may still be set.
+const HANDOVER: f64 = 1.0;
+
 /// Findings of a refused file that are shown.
 const FINDINGS: usize = 3;
 
@@ -141,6 +144,11 @@ impl Instance {
         self.rival().is_some() || (self.state == "MASTER" && !self.rejected.is_empty())
     }
 
+    /// Whether it may still be handing its addresses over: they stay set until the heir has announced itself.
+    fn may_hand_over(&self) -> bool {
+        self.since_seconds.is_some_and(|since| since < HANDOVER)
+    }
+
     /// A text for each problem of it.
     pub fn problem_texts(&self) -> Vec<String> {
         self.problems().into_iter().map(|it| it.text).collect()
@@ -157,7 +165,7 @@ impl Instance {
             add(format!("{} is not set, although this node is MASTER", missing.address));
         }
         for (stray, interface) in self.addresses.iter().filter_map(|it| Some((it, it.interface.as_ref()?))) {
-            if self.state == "BACKUP" {
+            if self.state == "BACKUP" && !self.may_hand_over() {
                 add(format!("{} is set on {interface}, although this node is BACKUP", stray.address));
             }
         }

@@ -124,11 +124,15 @@ impl Facts<'_> {
         let latest = self.past().and_then(|past| past.history.back());
         let peer = latest.and_then(|passed| passed.transition.peer).map(|peer| peer.to_string());
         let ours = self.live.priority();
+        let then = latest.map_or(ours, |passed| passed.transition.priority);
         match (self.live.reason(), peer) {
             (Reason::MasterSilent, Some(peer)) => format!("{peer} fell silent"),
             (Reason::MasterSilent, None) => "no master was heard when it took over".to_owned(),
             (Reason::MasterReleased, Some(peer)) => format!("{peer} released the addresses"),
             (Reason::MasterReleased, None) => "the master released the addresses".to_owned(),
+            (Reason::Preempted, Some(peer)) if then != ours => {
+                format!("it took over from {peer} with priority {then}, which is {ours} now")
+            }
             (Reason::Preempted, Some(peer)) => format!("its priority {ours} is above that of {peer}"),
             (Reason::Preempted, None) => format!("its priority {ours} is above the other master's"),
             (Reason::Owner, _) => "it owns the addresses (priority 255)".to_owned(),

@@ -284,7 +284,8 @@ impl Desk {
         // Before the change, as the new level may hide it.
         audit(&context, LOG, &what, &order);
         log::set_level(level.as_deref()).map_err(|error| No::Failed(error.to_string()))?;
-        Ok(vec![format!("log: {what} {}", until(&order))])
+        let until = level.map_or_else(String::new, |_| format!(" {}", until(&order)));
+        Ok(vec![format!("log: {what}{until}")])
     }
 
     /// Writes changed orders, then keeps them. Returns those before.
