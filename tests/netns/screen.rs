@@ -1,9 +1,10 @@
 //! `vrrpx status` and `vrrpx is-master`: who is master, why, and what is wrong now.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use vrrp_tests::clock::{Deadline, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
@@ -192,5 +193,22 @@ fn two_masters_and_a_lowered_priority_are_problems() -> Result<()> {
         let detail = String::from_utf8(detail.stdout)?;
         ensure!(detail.contains("CHECK") && detail.contains("realtime"), "{detail}");
         Ok(())
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn watching_ends_with_its_reader() -> Result<()> {
+    Pair::settled([role(Instance::v3(200))])?.check(|pair| {
+        let mut watching = pair.running(0)?.follow(&["status", "--watch"])?;
+        let mut first = String::new();
+        let mut output = BufReader::new(watching.stdout.take().context("no output")?);
+        output.read_line(&mut first)?;
+        drop(output);
+        let ended = until("the end", SETTLE, || watching.try_wait().is_ok_and(|ended| ended.is_some()));
+        watching.kill()?;
+        watching.wait()?;
+        ensure!(first.contains("vrrpx"), "{first}");
+        ended
     })
 }

@@ -7,7 +7,7 @@ mod frr;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -363,6 +363,13 @@ impl Running {
         let mut command = Command::new(vrrpx());
         command.args(arguments).arg("--runtime-dir").arg(self.directory.path());
         command.output().context("cannot run vrrpx")
+    }
+
+    /// Starts a command whose output the caller reads.
+    pub fn follow(&self, arguments: &[&str]) -> Result<Child> {
+        let mut command = Command::new(vrrpx());
+        command.args(arguments).arg("--runtime-dir").arg(self.directory.path());
+        command.stdout(Stdio::piped()).spawn().context("cannot run vrrpx")
     }
 }
 
