@@ -32,7 +32,6 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("operations.md: Checks 1", "minutes of a flapping check; tests/daemon/status.rs has the table"),
     ("operations.md: Everything that is known 1", "tests/daemon/status.rs compares this very text"),
     ("operations.md: From keepalived, and back 1", INSTALLS),
-    ("operations.md: HTTP 2", "the stream does not end; tests/netns/http.rs follows it"),
     (
         "operations.md: JSON and the control socket 1",
         "requests and answers side by side, cut; tests/daemon/control.rs sends them",
@@ -42,10 +41,6 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     (
         "operations.md: On a terminal 1",
         "it needs a terminal; tests/netns/top.rs runs it on one, tests/daemon/top draws its screens",
-    ),
-    (
-        "operations.md: Scripts 1",
-        "it depends on owner and mode of files in /opt; tests/daemon/preflight.rs has each verdict",
     ),
     ("operations.md: Status 2", "certbot stands for any command; tests/netns/screen.rs has the exit codes"),
     ("operations.md: systemd 1", "a file, not a command"),
@@ -59,16 +54,8 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("packages.md: Packages 1", INSTALLS),
     ("troubleshooting.md: MASTER, and no answer 1", COMMANDS),
     (
-        "troubleshooting.md: Needless failovers 1",
-        "two minutes of a flapping check; tests/netns/hold.rs has the state",
-    ),
-    (
-        "troubleshooting.md: Receive path 1",
-        "it needs a daemon without CAP_BPF; tests/netns/lacking.rs starts one",
-    ),
-    (
-        "troubleshooting.md: Two masters 4",
-        "the screen of one node of two that disagree; tests/netns/oddities.rs has such pairs",
+        "troubleshooting.md: Reception of others 2",
+        "it needs a program that drops adverts; tests/netns/named.rs attaches one",
     ),
     ("tutorial.md: At night 1", COMMANDS),
     ("tutorial.md: Install 1", INSTALLS),

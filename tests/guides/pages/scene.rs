@@ -169,25 +169,25 @@ fn session(shell: &mut Shell, block: &Block) -> Result<()> {
 }
 
 #[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter")]
+#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
 fn operations() -> Result<()> {
     play("operations")
 }
 
 #[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter")]
+#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
 fn status() -> Result<()> {
     play("status")
 }
 
 #[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter")]
+#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
 fn disputes() -> Result<()> {
     play("disputes")
 }
 
 #[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter")]
+#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
 fn faults() -> Result<()> {
     play("faults")
 }

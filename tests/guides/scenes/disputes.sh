@@ -52,6 +52,26 @@ show troubleshooting.md: Two masters 5 -- node1 vrrpx status
 bridge -n l$SUFFIX link set dev port1 isolated off
 bridge -n l$SUFFIX link set dev port2 isolated off
 await is_master 1
+# One node refuses the adverts of the other, by their TTL, and is not refused by it.
+stop 1
+stop 2
+instance web 80 110 192.0.2.80 "    unicast_ttl 64
+    unicast_peer {
+        192.0.2.12
+    }" > n1/vrrpx.conf
+instance web 80 100 192.0.2.80 "    unicast_peer {
+        192.0.2.11 min_ttl 255
+    }" > n2/vrrpx.conf
+start 1
+start 2
+show troubleshooting.md: Two masters 4 -- node1 vrrpx status
+stop 1
+stop 2
+new 1 110
+new 2 100
+start 1
+start 2
+await is_master 1
 # A firewall of the sender.
 node1 nft 'add table inet t; add chain inet t o { type filter hook output priority 0; }; add rule inet t o ip protocol 112 drop'
 show troubleshooting.md: Two masters 7 -- node1 vrrpx status

@@ -1,17 +1,7 @@
 # A check, a missing interface, and a member of a sync group whose other member is in FAULT.
 (
-  echo "global_defs {
-    router_id web1
-    script_user root
-}
-vrrp_script postgres {
-    script \"/bin/sh -c 'echo FATAL: the database system is starting up; exit 2'\"
-    interval 1
-    timeout 1
-    fall 1
-    rise 1
-}
-vrrp_sync_group front {
+  postgres
+  echo "vrrp_sync_group front {
     group {
         outside
         inside
@@ -61,6 +51,59 @@ vrrp_script missing {
 ) > n1/vrrpx.conf
 start 1
 show troubleshooting.md: Scripts 1 -- node1 vrrpx status
+stop 1
+# A script that any user may change, on a file system of the node's own.
+node1 sh -c 'mount -t tmpfs -o mode=755 tmpfs /opt && echo "#!/bin/sh" > /opt/check.sh && chmod 777 /opt/check.sh'
+(
+  echo "global_defs {
+    script_user root
+    enable_script_security
+}
+vrrp_script check {
+    script /opt/check.sh
+}"
+  instance web 80 100 192.0.2.80 "    track_script {
+        check
+    }"
+) > n1/vrrpx.conf
+start 1
+show operations.md: Scripts 1 -- cat log.1
+stop 1
+# A full disk.
+node1 sh -c 'umount /opt && mount -t tmpfs -o size=64k tmpfs /opt'
+(instance web 80 110 192.0.2.80) > n1/vrrpx.conf
+STATE_DIRECTORY=/opt start 1
+await is_master 1
+node1 sh -c 'head -c 1m /dev/zero > /opt/filler' 2> /dev/null
+sed -i 's/priority 110/priority 100/' n1/vrrpx.conf
+node1 vrrpx reload
+show troubleshooting.md: Files 1 -- node1 vrrpx status
+stop 1
+# A check that flaps.
+flapping
+(
+  echo "global_defs {
+    script_user root
+}
+vrrp_script f {
+    script $PWD/flap.sh
+    interval 0.1
+    fall 1
+    rise 1
+    damping 5 60 hold 120
+}"
+  instance web 80 110 192.0.2.80 "    track_script {
+        f
+    }"
+) > n1/vrrpx.conf
+start 1
+show troubleshooting.md: Needless failovers 1 -- node1 vrrpx status
+stop 1
+# Without the capabilities for BPF.
+(instance web 80 110 192.0.2.80) > n1/vrrpx.conf
+node1 setpriv --inh-caps=-cap_38,-cap_39,-cap_21 --bounding-set=-cap_38,-cap_39,-cap_21 vrrpx run --config vrrpx.conf 2>> log.1 &
+await node1 vrrpx status --json
+show troubleshooting.md: Receive path 1 -- node1 vrrpx status --verbose
 stop 1
 # A weight that does not move the master.
 (

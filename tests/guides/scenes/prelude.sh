@@ -59,3 +59,23 @@ instance() {
 ${5-}
 }"
 }
+# Global settings of node 1, and a check that is down.
+postgres() {
+  echo "global_defs {
+    router_id web1
+    script_user root
+}
+vrrp_script postgres {
+    script \"/bin/sh -c 'echo FATAL: the database system is starting up; exit 2'\"
+    interval 1
+    timeout 1
+    fall 1
+    rise 1
+}"
+}
+# A script that succeeds and fails in turn.
+flapping() {
+  echo '#!/bin/sh
+if [ -e '$PWD'/flapped ]; then rm '$PWD'/flapped; else touch '$PWD'/flapped; exit 1; fi' > flap.sh
+  chmod 755 flap.sh
+}

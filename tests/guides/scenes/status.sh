@@ -1,16 +1,6 @@
 # Three instances: one is master, one leaves its master alone, one has a check that is down.
 (
-  echo "global_defs {
-    router_id web1
-    script_user root
-}
-vrrp_script postgres {
-    script \"/bin/sh -c 'echo FATAL: the database system is starting up; exit 2'\"
-    interval 1
-    timeout 1
-    fall 1
-    rise 1
-}"
+  postgres
   instance web 80 110 192.0.2.80
   instance lb 90 130 192.0.2.90 "    nopreempt"
   instance db 50 110 192.0.2.50 "    track_script {
