@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::{Arg, Command};
 use vrrp_user::cli::commands;
+use vrrp_user::daemon::status::wrapped_at;
 
 const HEAD: &str = "# Commands
 
@@ -99,20 +100,8 @@ fn wrapped(text: &str) -> String {
         if !lines.is_empty() {
             lines.push('\n');
         }
-        let mut length = 0;
-        for word in paragraph.split_whitespace() {
-            let width = word.chars().count();
-            if length > 0 && length + 1 + width > 120 {
-                lines.push('\n');
-                length = 0;
-            } else if length > 0 {
-                lines.push(' ');
-                length += 1;
-            }
-            lines.push_str(word);
-            length += width;
-        }
-        lines.push('\n');
+        let words = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        wrapped_at(120, &mut lines, "", &words, 0);
     }
     lines
 }
