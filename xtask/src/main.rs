@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod cargo;
+mod ci;
 mod circles;
 mod dist;
 mod docs;
@@ -50,6 +51,9 @@ enum Verb {
     Lint,
     /// Check the text of comments and Markdown: width, words, heads
     Prose,
+    /// Check everything that needs neither root nor a kernel: lints, layers, prose, documentation, dependencies,
+    /// spelling
+    Ci,
     /// Make the documentation a site under target/site, with mdBook
     Docs,
     /// Check that each layer uses only the layers it may use
@@ -81,6 +85,7 @@ impl Verb {
             Self::Bench(arguments) => bench::bench(&arguments)?,
             Self::Lint => lint::lint()?,
             Self::Prose => prose::check()?,
+            Self::Ci => ci::ci()?,
             Self::Docs => docs::docs()?,
             Self::Layers => layers::check()?,
             Self::Install(arguments) => install::install(&arguments)?,
