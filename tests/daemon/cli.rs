@@ -53,6 +53,30 @@ fn wrong_use_is_exit_code_2() {
     );
 }
 
+/// What to write instead stands in the error.
+#[test]
+fn a_wrong_value_is_answered_by_a_right_one() {
+    for (arguments, answer) in [
+        (
+            &["run", "--metrics", "9112"][..],
+            "`9112` is not ADDR:PORT: write an address and a port, as 127.0.0.1:9112",
+        ),
+        (&["run", "--metrics", "localhost:9112"], "as 127.0.0.1:9112 or [::1]:9112"),
+        (&["priority", "web", "0"], "`0` is no priority; write 1 to 254, or reset"),
+        (&["priority", "web", "255"], "`255` is no priority; write 1 to 254, or reset"),
+        (&["maintenance", "on", "web", "--for", "3"], "`3` is no time; write it as 90s, 30m, 1h30m or 2d"),
+    ] {
+        let output = vrrpx(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(answer), "{arguments:?}: {}", stderr(&output));
+    }
+    let output = vrrpx(&["detect", "none0", "--for", "1s"]);
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(1), "vrrpx: there is no interface none0\n")
+    );
+}
+
 #[test]
 fn help_and_version_go_to_stdout() {
     let version = vrrpx(&["--version"]);

@@ -15,6 +15,7 @@ use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::queue::{Input, Queue, Report};
 use vrrp_user::daemon::service::{Service, ServiceError};
 use vrrp_user::daemon::status::{DaemonContext, table};
+use vrrp_user::daemon::unwritten::Unwritten;
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{Event, InstanceId, State, TrackId, Transition};
 
@@ -145,7 +146,7 @@ fn a_copy_of_the_configuration_that_waits_is_written_at_the_end() {
     runtime.block_on(async {
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || ended.recv());
-        let saver = Saver::of(&options).unwrap();
+        let saver = Saver::of(&options, Unwritten::default()).unwrap();
         saver.save(loaded, false);
         assert!(!folder.file("last-good.json").exists(), "the only thread is busy");
         saver.finish();

@@ -2,8 +2,9 @@
 //! advert.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -31,7 +32,7 @@ const PORT: u16 = 9112;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Has the daemon of a node serve HTTP; returns its address.
-fn serve(pair: &mut Pair, node: usize) -> Result<String> {
+pub(crate) fn serve(pair: &mut Pair, node: usize) -> Result<String> {
     let address = format!("{}:{PORT}", pair.node(node)?.v4());
     pair.hot_restart(node, &["--metrics", &address])?;
     until("the listener", SETTLE, || {
@@ -40,7 +41,7 @@ fn serve(pair: &mut Pair, node: usize) -> Result<String> {
     Ok(address)
 }
 
-fn get(pair: &Pair, node: usize, address: &str, path: &str) -> Result<(u16, String)> {
+pub(crate) fn get(pair: &Pair, node: usize, address: &str, path: &str) -> Result<(u16, String)> {
     pair.node(node)?.namespace.enter(|| ask(address, path))
 }
 
@@ -56,7 +57,7 @@ fn ask(address: &str, path: &str) -> Result<(u16, String)> {
 }
 
 /// The value of a sample by its whole name with labels.
-fn sample(text: &str, name: &str) -> Option<f64> {
+pub(crate) fn sample(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
@@ -219,7 +220,8 @@ fn unit_tests(before: &[String; 2], after: &[String; 2], firing: &[&str], silent
     Ok(text)
 }
 
-/// Clients that take nothing, many idle ones, and a hundred scrapes a second.
+/// Clients that take nothing, a thousand idle ones, a hundred scrapes and three hundred statuses a second, at 10 ms
+/// adverts.
 #[test]
 #[needs("ours")]
 fn no_client_delays_an_advert() -> Result<()> {
@@ -227,15 +229,19 @@ fn no_client_delays_an_advert() -> Result<()> {
     const IDLE: usize = 1000;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+    let instance = |priority| Instance::v3(priority).interval(10);
+    let interval = instance(200).advert_interval();
+    Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), instance(200), instance(100)))?.check(|pair| {
         let address = serve(pair, 0)?;
         pair.wait_for_master(0)?;
+        let readers = pair.running(0)?.directory().join("status.sock");
         pair.observer.clear();
         sleep(WATCH / 2);
         let quiet = longest_gap(pair);
         pair.observer.clear();
-        let (ended, scraped, paths) = (
+        let (ended, scraped, read, paths) = (
             AtomicBool::new(false),
+            AtomicUsize::new(0),
             AtomicUsize::new(0),
             ["/metrics", "/metrics/keepalived", "/api/v1/status", "/-/healthy"],
         );
@@ -256,6 +262,17 @@ fn no_client_delays_an_advert() -> Result<()> {
                     })
                 }));
             }
+            for _ in 0..3 {
+                let (readers, ended, read) = (&readers, &ended, &read);
+                scrapers.push(scope.spawn(move || {
+                    while !ended.load(Relaxed) {
+                        read.fetch_add(usize::from(status(readers).is_ok()), Relaxed);
+                        // Three hundred a second of the three.
+                        sleep(Duration::from_millis(10));
+                    }
+                    Ok(())
+                }));
+            }
             sleep(WATCH);
             ended.store(true, Relaxed);
             for scraper in scrapers {
@@ -264,9 +281,11 @@ fn no_client_delays_an_advert() -> Result<()> {
             crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?
         })?;
         let gap = longest_gap(pair);
-        let (scraped, interval) = (scraped.load(Relaxed), Instance::v3(200).advert_interval());
-        eprintln!("{scraped} answers in {WATCH:?}; {gap:?} between two adverts, {quiet:?} without clients");
-        ensure!(scraped > 50, "only {scraped} requests were answered");
+        let (scraped, read) = (scraped.load(Relaxed), read.load(Relaxed));
+        eprintln!(
+            "{scraped} scrapes and {read} statuses in {WATCH:?}; {gap:?} between two adverts, {quiet:?} without clients"
+        );
+        ensure!(scraped > 50 && read > 50, "only {scraped} scrapes and {read} statuses");
         ensure!(gap < quiet + interval, "{gap:?} between two adverts, {quiet:?} without clients");
         let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
         ensure!(foreign == 0, "the backup sent {foreign} adverts");
@@ -274,6 +293,17 @@ fn no_client_delays_an_advert() -> Result<()> {
         ensure!(code == 200 && sample(&text, "vrrpx_send_errors_total{vrrp_instance=\"VI_1\"}") == Some(0.0));
         Ok(())
     })
+}
+
+/// A status of the socket for readers.
+fn status(socket: &Path) -> Result<()> {
+    let mut client = BufReader::new(UnixStream::connect(socket)?);
+    client.get_ref().set_read_timeout(Some(PATIENCE))?;
+    client.get_mut().write_all(b"{\"command\":\"status\"}\n")?;
+    let mut line = String::new();
+    client.read_line(&mut line)?;
+    ensure!(line.starts_with("{\"status\":"), "{line:.80}");
+    Ok(())
 }
 
 /// Idle clients, and ones that ask for everything and read nothing. Those that were disconnected come again.

@@ -30,6 +30,7 @@ mod lacking;
 mod lifecycle;
 mod mail;
 mod memory;
+mod named;
 mod neighbours;
 mod oddities;
 mod orphans;

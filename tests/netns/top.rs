@@ -1,12 +1,14 @@
 //! `vrrpx top` on a terminal of tmux, with a daemon that goes and comes.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use vrrp_tests::clock::poll;
+use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
@@ -22,7 +24,9 @@ struct Screen {
 
 impl Screen {
     fn start(command: &str) -> Result<Self> {
-        let screen = Self { socket: format!("vrrpx-{}", std::process::id()) };
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Relaxed);
+        let screen = Self { socket: format!("vrrpx-{}-{number}", std::process::id()) };
         screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", command])?;
         Ok(screen)
     }
@@ -90,5 +94,23 @@ fn the_screen_follows_the_daemon_and_leaves_the_terminal_as_it_was() -> Result<(
         kill(child, Signal::SIGTERM)?;
         screen.shows(&["before", "code 0", "code 143"], &[])?;
         Ok(())
+    })
+}
+
+/// As when its window is closed, or the connection to the host is lost.
+#[test]
+#[needs("ours", "tmux")]
+fn it_ends_with_its_terminal() -> Result<()> {
+    let role = Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(200)));
+    Pair::settled([role])?.check(|pair| {
+        let directory = pair.running(0)?.directory().display().to_string();
+        let screen = Screen::start(&format!("{} top --runtime-dir {directory}", vrrpx().display()))?;
+        screen.shows(&["VI_1"], &[])?;
+        let pids = screen.tmux(&["list-panes", "-F", "#{pane_pid}"])?;
+        let all = tree(Pid::from_raw(pids.trim().parse()?));
+        ensure!(!all.is_empty(), "no process on the terminal");
+        drop(screen);
+        let has_ended = |pid: &Pid| !Path::new(&format!("/proc/{pid}/fd/0")).exists();
+        until("the end of all processes", PATIENCE, || all.iter().all(has_ended))
     })
 }

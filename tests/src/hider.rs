@@ -1,5 +1,5 @@
-//! A foreign BPF program that is first at tcx and ends the chain: the programs behind it see no frame, the host's stack
-//! sees all.
+//! Foreign BPF programs: one that is first at tcx and ends the chain, so that the programs behind it see no frame and
+//! the host's stack sees all; and one at XDP that drops every advert of IPv4.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -12,11 +12,33 @@ use crate::lab::{INTERFACE, Node, index_of};
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_PROG_TYPE_XDP: u32 = 6;
+const BPF_XDP: u32 = 37;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_F_BEFORE: u32 = 1 << 3;
 
 /// `r0 = TCX_PASS; exit`.
 const PASS: [u64; 2] = [0xb7, 0x95];
+
+/// XDP_DROP for frames with IP protocol 112 at its place behind an Ethernet header, else XDP_PASS.
+const DROP_ADVERTS: [u64; 10] = [
+    // r2 = data; r3 = data_end
+    0x1261,
+    0x0004_1361,
+    // if data + 24 > data_end: pass
+    0x24bf,
+    0x18_0000_0407,
+    0x02_0000_00b7,
+    0x0003_342d,
+    // if data[23] != 112: pass
+    0x0017_2571,
+    0x70_0001_0555,
+    0x01_0000_00b7,
+    0x95,
+];
+
+/// Name of [`Dropper`]'s program.
+pub const DROPPER: &str = "drop_adverts";
 
 #[derive(Debug)]
 pub struct Hider {
@@ -30,7 +52,33 @@ struct Load {
     instructions: u32,
     program: u64,
     license: u64,
-    rest: [u64; 13],
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel: u32,
+    flags: u32,
+    name: [u8; 16],
+    rest: [u64; 9],
+}
+
+impl Load {
+    fn new(kind: u32, instructions: &[u64], name: &str) -> Result<Self> {
+        let mut text = [0; 16];
+        text.get_mut(..name.len()).context("a long name")?.copy_from_slice(name.as_bytes());
+        Ok(Self {
+            kind,
+            instructions: u32::try_from(instructions.len())?,
+            program: instructions.as_ptr().expose_provenance() as u64,
+            license: c"GPL".as_ptr().expose_provenance() as u64,
+            log_level: 0,
+            log_size: 0,
+            log: 0,
+            kernel: 0,
+            flags: 0,
+            name: text,
+            rest: [0; 9],
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -50,22 +98,34 @@ impl Hider {
     /// # Errors
     /// Those of the kernel; EINVAL before Linux 6.6.
     pub fn before_all(node: &Node) -> Result<Self> {
-        let load = Load {
-            kind: BPF_PROG_TYPE_SCHED_CLS,
-            instructions: 2,
-            program: PASS.as_ptr().expose_provenance() as u64,
-            license: c"GPL".as_ptr().expose_provenance() as u64,
-            rest: [0; 13],
-        };
+        let load = Load::new(BPF_PROG_TYPE_SCHED_CLS, &PASS, "")?;
         let program = bpf(BPF_PROG_LOAD, &load).context("load the program")?;
-        let link = node.namespace.enter(|| {
-            let (program, ifindex) = (u32::try_from(program.as_raw_fd())?, index_of(INTERFACE)?);
-            let (hook, flags) = (BPF_TCX_INGRESS, BPF_F_BEFORE);
-            let create = Create { program, ifindex, hook, flags, relative: 0, revision: 0 };
-            bpf(BPF_LINK_CREATE, &create).context("attach the program")
-        })?;
-        Ok(Self { _link: link })
+        Ok(Self { _link: attach(node, &program, BPF_TCX_INGRESS, BPF_F_BEFORE)? })
     }
+}
+
+/// A program at XDP that drops adverts; detached when dropped.
+#[derive(Debug)]
+pub struct Dropper {
+    _link: OwnedFd,
+}
+
+impl Dropper {
+    /// # Errors
+    /// Those of the kernel.
+    pub fn on(node: &Node) -> Result<Self> {
+        let load = Load::new(BPF_PROG_TYPE_XDP, &DROP_ADVERTS, DROPPER)?;
+        let program = bpf(BPF_PROG_LOAD, &load).context("load the program")?;
+        Ok(Self { _link: attach(node, &program, BPF_XDP, 0)? })
+    }
+}
+
+fn attach(node: &Node, program: &OwnedFd, hook: u32, flags: u32) -> Result<OwnedFd> {
+    node.namespace.enter(|| {
+        let (program, ifindex) = (u32::try_from(program.as_raw_fd())?, index_of(INTERFACE)?);
+        let create = Create { program, ifindex, hook, flags, relative: 0, revision: 0 };
+        bpf(BPF_LINK_CREATE, &create).context("attach the program")
+    })
 }
 
 fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {

@@ -9,7 +9,7 @@ use ratatui::style::Color;
 use vrrp_user::cli::top::{Board, Key, News};
 use vrrp_user::daemon::control::Reading;
 use vrrp_user::daemon::events::Event;
-use vrrp_user::daemon::status::Status;
+use vrrp_user::daemon::status::{Status, UnwrittenFile};
 
 /// Two statuses a second apart, and the events between the start and the second one.
 const RECORDED: [&str; 2] = ["first.json", "second.json"];
@@ -154,6 +154,54 @@ fn a_filter_and_an_order_choose_what_is_shown() {
     let screen = text(&mut board, 80, 24);
     let first = screen.lines().nth(2).unwrap();
     assert!(first.contains("VI_7 ") && screen.contains("(by problem)"), "{screen}");
+}
+
+#[test]
+fn the_list_moves_only_when_the_selected_one_leaves_it() {
+    let mut board = Board::new(false);
+    statuses().into_iter().for_each(|status| board.hear(read(many(status))));
+    let first = |board: &mut Board| text(board, 80, 24).lines().nth(2).unwrap().to_owned();
+    (0..60).for_each(|_| assert!(!board.press(Key::Down)));
+    let before = first(&mut board);
+    board.press(Key::Up);
+    let after = first(&mut board);
+    assert_eq!(before, after);
+    assert!(before.contains("VI_5"), "{before}");
+}
+
+#[test]
+fn a_filter_without_a_match_says_so() {
+    let mut board = board(false);
+    "/nothing".chars().for_each(|letter| assert!(!board.press(Key::Letter(letter))));
+    let screen = text(&mut board, 80, 24);
+    assert!(screen.contains("no instance has `nothing` in its name, state or interface"), "{screen}");
+}
+
+/// Of the configuration, interfaces and files: they stand above the table, and in few rows.
+#[test]
+fn problems_of_the_node_are_in_sight() {
+    let mut board = Board::new(false);
+    let [_, mut status] = statuses();
+    status.configuration.stale_since = Some("2026-11-30T05:00:00Z".to_owned());
+    status.configuration.findings = vec!["vrrpx.conf:7:5: error: unknown keyword `prioirty`".to_owned(); 3];
+    status.unwritten =
+        vec![UnwrittenFile { file: "events.jsonl".to_owned(), error: "No space left on device".to_owned() }];
+    board.hear(read(status));
+    let screen = text(&mut board, 80, 24);
+    let lines: Vec<&str> = screen.lines().collect();
+    assert!(lines[1].starts_with(" ! configuration: STALE"), "{screen}");
+    assert!(lines[4].contains("vrrpx status has all of it") && lines[5].contains("INSTANCE"), "{screen}");
+    assert!(screen.contains("\n!db ") && screen.contains("\n>web "), "marks of instances: {screen}");
+}
+
+#[test]
+fn help_fits_a_terminal_of_80_columns() {
+    let mut board = board(false);
+    board.press(Key::Letter('?'));
+    let [usual, wide] = [(80, 24), (200, 40)].map(|(width, height)| text(&mut board, width, height));
+    let lines = |screen: &str| screen.lines().take(21).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&usual), lines(&wide));
+    assert!(usual.contains("needs no root"), "{usual}");
 }
 
 #[test]

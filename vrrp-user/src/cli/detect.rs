@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::run::default_file;
 use super::span::span;
-use super::{complain, print};
+use super::{complain, print, unheard};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::capture::{capture, groups, index};
 use crate::daemon::inspect::detect::{Census, join, screen};
@@ -53,7 +53,7 @@ pub(super) fn detect(arguments: &Arguments) -> ExitCode {
         })
     });
     if let Err(error) = heard {
-        complain(&format!("{interface}: {error}"));
+        complain(&unheard(interface, &error));
         return ExitCode::FAILURE;
     }
     let text = match (arguments.config, vrid) {

@@ -31,6 +31,6 @@ pub(super) fn is_master(arguments: &Arguments) -> ExitCode {
     match status.state_of(&arguments.name) {
         Some("MASTER") => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
-        None => unknown(&arguments.name),
+        None => unknown(&arguments.name, &status),
     }
 }

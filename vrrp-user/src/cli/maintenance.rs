@@ -68,7 +68,7 @@ fn show(name: Option<&str>, place: &DaemonPlace) -> ExitCode {
         }
     };
     let status = match name {
-        Some(name) if status.state_of(name).is_none() => return unknown(name),
+        Some(name) if status.state_of(name).is_none() => return unknown(name, &status),
         Some(name) => status.of(name),
         None => status,
     };

@@ -36,9 +36,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tracing::Level;
 
 use crate::daemon::log::{self, Sink};
+use crate::daemon::process::runtime_dir;
 use crate::daemon::run::RunError;
+use crate::daemon::status::Status;
+use crate::daemon::steering::unknown_name;
 
-const RUNTIME_DIR: &str = "/run/vrrpx";
+const RUNTIME_DIR: &str = runtime_dir::DEFAULT;
 
 /// The command that a daemon starts its guard by; people have no use for it.
 const GUARD: &str = "guard";
@@ -189,9 +192,22 @@ fn is_lost(written: &io::Result<()>) -> bool {
 }
 
 /// Rejects a name that the daemon does not know.
-fn unknown(name: &str) -> ExitCode {
-    complain(&format!("{name} is neither an instance nor a sync group of the daemon"));
+fn unknown(name: &str, status: &Status) -> ExitCode {
+    let instances = status.instances.iter().map(|it| it.name.as_str());
+    let names = instances.chain(status.groups.iter().map(|it| it.name.as_str()));
+    complain(&unknown_name(name, names));
     ExitCode::from(UNKNOWN_NAME)
+}
+
+/// Why an interface could not be listened on.
+fn unheard(interface: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENODEV) => format!("there is no interface {interface}"),
+        Some(libc::EPERM | libc::EACCES) => {
+            format!("{interface}: listening needs CAP_NET_RAW; run as root")
+        }
+        _ => format!("{interface}: {error}"),
+    }
 }
 
 fn complain(text: &str) {

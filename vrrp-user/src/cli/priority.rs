@@ -38,7 +38,8 @@ impl FromStr for Base {
             "reset" => Ok(Self(None)),
             number => {
                 let error = || format!("`{number}` is no priority; write 1 to 254, or reset");
-                number.parse().map(|number| Self(Some(number))).map_err(|_| error())
+                let number = number.parse().ok().filter(|number| (1..=254).contains(number));
+                number.map(|number| Self(Some(number))).ok_or_else(error)
             }
         }
     }

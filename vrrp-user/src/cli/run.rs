@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
     /// Serve metrics, status and events over HTTP on this address, for reading only
-    #[arg(long, value_name = "ADDR:PORT", visible_alias = "http")]
+    #[arg(long, value_name = "ADDR:PORT", visible_alias = "http", value_parser = address)]
     metrics: Option<SocketAddr>,
     /// Receive path for adverts: auto, native, tcx, tc, generic or socket
     #[arg(long, value_name = "MODE", default_value = "auto")]
@@ -57,6 +57,11 @@ pub(super) struct Arguments {
     /// Group whose users may open status.sock, which only shows [default: every user]
     #[arg(long, value_name = "GROUP")]
     status_group: Option<String>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let example = "write an address and a port, as 127.0.0.1:9112 or [::1]:9112; 0.0.0.0 is every address";
+    text.parse().map_err(|_| format!("`{text}` is not ADDR:PORT: {example}"))
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {

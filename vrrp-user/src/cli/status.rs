@@ -63,7 +63,7 @@ fn look(arguments: &Arguments) -> Result<ExitCode, ExitCode> {
     };
     let status = match &arguments.name {
         Some(name) if status.state_of(name).is_none() => {
-            return Ok(unknown(name));
+            return Ok(unknown(name, &status));
         }
         Some(name) => status.of(name),
         None => status,

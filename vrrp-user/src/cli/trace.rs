@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::run::{UNREADABLE, file_or_default};
 use super::span::span;
-use super::{UNKNOWN_NAME, Unprinted, complain, print_next, report};
+use super::{UNKNOWN_NAME, Unprinted, complain, print_next, report, unheard};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::capture::{capture, groups, index};
 use crate::daemon::inspect::trace::Tracer;
@@ -68,7 +68,7 @@ pub(super) fn trace(arguments: &Arguments) -> ExitCode {
         Ok(()) if matches!(unprinted, Some(Unprinted::Lost)) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{interface}: {error}"));
+            complain(&unheard(&interface, &error));
             ExitCode::FAILURE
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn tune(arguments: &Arguments) -> ExitCode {
         }
     };
     let Some(instance) = status.instances.iter().find(|it| it.name == arguments.name) else {
-        return unknown(&arguments.name);
+        return unknown(&arguments.name, &status);
     };
     match advise(instance, &lateness(&status.engine.lateness)) {
         Ok(text) if print(&text) => ExitCode::SUCCESS,

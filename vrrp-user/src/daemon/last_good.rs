@@ -8,21 +8,26 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::process::options::RunOptions;
 use super::process::runtime_dir;
+use super::unwritten::Unwritten;
 use crate::config::{Loaded, Reader};
 
-const NAME: &str = "last-good.json";
+pub const NAME: &str = "last-good.json";
 const MARK: &str = "unconfirmed";
 
 /// Longest copy that is read: some times the longest configuration.
 const READ_MAX: u64 = 512 << 20;
+
+/// From a failed write to the next one.
+const RETRY: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct LastGood {
@@ -132,26 +137,36 @@ struct Saving {
     waiting: Mutex<Option<(Arc<Loaded>, bool)>>,
     /// Held while a file is written.
     writing: Mutex<()>,
+    unwritten: Unwritten,
 }
 
 impl Saver {
     /// `None` where no copies are made. A bridge process leaves copy and mark to the daemon that follows it.
-    pub fn of(options: &RunOptions) -> Option<Self> {
+    pub fn of(options: &RunOptions, unwritten: Unwritten) -> Option<Self> {
         if options.bridge.is_some() {
             return None;
         }
         let (waiting, writing) = (Mutex::default(), Mutex::default());
         let (last_good, config_id) = (LastGood::of(options)?, options.config_id.clone());
-        Some(Self(Arc::new(Saving { last_good, config_id, waiting, writing })))
+        Some(Self(Arc::new(Saving { last_good, config_id, waiting, writing, unwritten })))
     }
 
     /// Copies the configuration in use, or marks that it awaits its confirmation. Must be called within a runtime.
     pub fn save(&self, loaded: Arc<Loaded>, is_awaiting: bool) {
         let earlier = lock(&self.0.waiting).replace((loaded, is_awaiting));
-        // Otherwise a thread is on its way to it.
+        // Otherwise a task is on its way to it.
         if earlier.is_none() {
             let saving = Arc::clone(&self.0);
-            spawn_blocking(move || saving.save());
+            tokio::spawn(async move {
+                loop {
+                    let saving = Arc::clone(&saving);
+                    // Fails only if the runtime ends.
+                    if spawn_blocking(move || saving.save()).await.unwrap_or(true) {
+                        return;
+                    }
+                    sleep(RETRY).await;
+                }
+            });
         }
     }
 
@@ -162,15 +177,31 @@ impl Saver {
 }
 
 impl Saving {
-    fn save(&self) {
+    /// False if it must be tried again: the disk refuses it.
+    fn save(&self) -> bool {
         let _writing = lock(&self.writing);
-        let Some((loaded, is_awaiting)) = lock(&self.waiting).take() else { return };
+        let Some((loaded, is_awaiting)) = lock(&self.waiting).take() else { return true };
         let config_id = self.config_id.as_deref();
         let saved = if is_awaiting { Ok(()) } else { self.last_good.save(&loaded, config_id) };
         // The mark goes also if the disk is full: what was kept is not undone by the next start.
         let marked = self.last_good.mark(is_awaiting);
-        if let Err(error) = saved.and(marked) {
-            warn!(%error, "cannot keep a copy of the configuration: a start with a broken file would fail");
+        let written = saved.and(marked);
+        let has_turned = self.unwritten.note(NAME, &written);
+        match written {
+            Err(error) => {
+                if has_turned {
+                    warn!(%error, "cannot keep a copy of the configuration: a start with a broken file would fail");
+                }
+                // A later one may wait already.
+                lock(&self.waiting).get_or_insert((loaded, is_awaiting));
+                false
+            }
+            Ok(()) => {
+                if has_turned {
+                    info!("a copy of the configuration is kept again");
+                }
+                true
+            }
         }
     }
 }

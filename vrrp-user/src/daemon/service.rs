@@ -1,7 +1,8 @@
 //! The main thread: everything that may wait, on one tokio runtime.
 //!
-//! Enters: reports of the engine, signals, requests and scrapes. Leaves: logs, hooks, answers, and [`Input`]s for the
-//! engine: results of checks, and the shutdown. Absent: anything that the engine would have to wait for.
+//! Enters: reports of the engine, signals and orders. Leaves: logs, hooks, answers, and [`Input`]s for the engine:
+//! results of checks, and the shutdown. Absent: anything that the engine would have to wait for, and clients that only
+//! read, which are [`readers`](super::readers)'.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use super::process::runtime_dir::RuntimeDir;
 use super::process::systemd;
 use super::process::watchdog;
 use super::queue::{Input, Queue, Report};
+use super::readers::Readers;
 use super::reload::{Ask, Ended, Purpose, Readings, Reloader, Request};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
@@ -72,6 +74,7 @@ pub struct Service {
     dumps: Dumps,
     dump_at_start: bool,
     store: Arc<Store>,
+    readers: Readers,
 }
 
 #[derive(Debug, Error)]
@@ -151,6 +154,7 @@ impl Service {
             successors,
             inputs,
             store,
+            readers: Readers::start()?,
         })
     }
 
@@ -198,15 +202,20 @@ impl Service {
             dumps,
             dump_at_start,
             store,
+            readers,
         } = self;
         let mut tasks = JoinSet::new();
         let shared = &reloader.shared.clone();
-        tasks.spawn(control.serve(shared.clone()));
+        let (steering, reading) = control.split(shared.clone());
+        tasks.spawn(async { match steering.await {} });
+        tasks.spawn_on(async { match reading.await {} }, readers.handle());
         tasks.spawn(desk.run());
         let heartbeat = Heartbeat::new(inputs.clone());
         match (http, reloader.options.metrics) {
-            (Some(http), _) => serve_http(&mut tasks, http, shared.clone(), heartbeat.clone()),
-            (None, Some(address)) => serve_http_soon(&mut tasks, address, shared.clone(), heartbeat.clone()),
+            (Some(http), _) => serve_http(&mut tasks, &readers, http, shared.clone(), heartbeat.clone()),
+            (None, Some(address)) => {
+                serve_http_soon(&mut tasks, &readers, address, shared.clone(), heartbeat.clone());
+            }
             (None, None) => {}
         }
         checks.settle(&shared.now().config, shared);
@@ -393,21 +402,28 @@ async fn shut_down(inputs: &Queue<Input>) {
     }
 }
 
-fn serve_http(tasks: &mut JoinSet<()>, http: Http, shared: SharedContext, heartbeat: Heartbeat) {
+fn serve_http(
+    tasks: &mut JoinSet<()>,
+    readers: &Readers,
+    http: Http,
+    shared: SharedContext,
+    heartbeat: Heartbeat,
+) {
     if let Ok(address) = http.address() {
         info!(%address, "metrics are served");
     }
-    tasks.spawn(async move { match http.serve(shared, heartbeat).await {} });
+    tasks.spawn_on(async move { match http.serve(shared, heartbeat).await {} }, readers.handle());
 }
 
 /// Serves HTTP once the daemon that serves it at this address has gone.
 fn serve_http_soon(
     tasks: &mut JoinSet<()>,
+    readers: &Readers,
     address: SocketAddr,
     shared: SharedContext,
     heartbeat: Heartbeat,
 ) {
-    tasks.spawn(async move {
+    let serve = async move {
         for _ in 0..50 {
             match Http::bind(address).await {
                 Ok(http) => {
@@ -418,7 +434,8 @@ fn serve_http_soon(
             }
         }
         warn!(%address, "metrics are not served: the address is in use");
-    });
+    };
+    tasks.spawn_on(serve, readers.handle());
 }
 
 async fn serve_dumps(dumps: Dumps, shared: SharedContext) {

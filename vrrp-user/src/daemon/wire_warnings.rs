@@ -2,7 +2,7 @@
 //! unknown routers.
 //!
 //! Enters: the maps. Leaves: lines of the log, events, and the time for which a refused router was a second master. It
-//! looks every few seconds and wakes no other thread.
+//! looks each second and wakes no other thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,7 +20,10 @@ use crate::driver::clock;
 use crate::protocol::State;
 
 /// Between two looks.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at refused routers from one look at the settings of peers to the next, which reads each advert.
+const LOOKS: u8 = 5;
 
 /// Most lines about unknown routers in all: they can be made up.
 const UNKNOWN_ROUTERS_LOGGED: usize = 64;
@@ -74,6 +77,8 @@ struct Notices {
     /// By interface, VRID and kind.
     unknown_routers: BTreeSet<(String, u8, String)>,
     rejections: Rejections,
+    /// Looks since the latest one at the settings of peers.
+    looks: u8,
 }
 
 /// Routers that should be peers and are refused.
@@ -90,8 +95,13 @@ struct Rejections {
 impl Notices {
     fn look(&mut self, shared: &SharedContext) -> Vec<PeerNews> {
         let context = shared.now();
-        let differing = context.differing().into_iter();
-        self.compare(differing.map(|(instance, it)| ([instance.to_owned(), it.peer, it.what], it.detail)));
+        if self.looks == 0 {
+            let differing = context.differing().into_iter();
+            self.compare(
+                differing.map(|(instance, it)| ([instance.to_owned(), it.peer, it.what], it.detail)),
+            );
+        }
+        self.looks = (self.looks + 1) % LOOKS;
         let news = self.rejections.look(&context, clock::now());
         for UnknownRouter { interface, vrid, source, kind, .. } in context.unknown_routers() {
             let is_carp = kind == "carp";

@@ -114,6 +114,8 @@ pub struct Board {
     pub(super) order: Order,
     pub(super) page: Page,
     selected: Option<String>,
+    /// Place of the instance in the first row.
+    first: usize,
 }
 
 impl Board {
@@ -254,7 +256,7 @@ impl Board {
 
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         match self.page {
-            Page::Instances => screen::draw(self, frame),
+            Page::Instances => self.first = screen::draw(self, frame, self.first),
             Page::Detail(line) => self.page = Page::Detail(detail::draw(self, frame, line)),
             Page::Help => screen::help(self, frame),
         }

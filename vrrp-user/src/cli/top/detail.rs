@@ -6,10 +6,13 @@ use ratatui::text::Line;
 use super::board::Board;
 use super::columns::bar;
 use super::screen::{Pen, foot};
-use crate::daemon::status::{Gaps, Peer, Status, View, overview, span, table};
+use crate::daemon::status::{Gaps, Peer, Status, View, overview, span, table, wrapped_at};
 
 /// Columns of the bound of a bar, and of its count.
 const BOUND: usize = 14;
+
+/// Columns before what does not fit in a line.
+const INDENT: usize = 4;
 
 /// Draws from this line on, and returns the line that is the first one.
 pub(super) fn draw(board: &Board, frame: &mut Frame<'_>, from: usize) -> usize {
@@ -25,13 +28,13 @@ pub(super) fn draw(board: &Board, frame: &mut Frame<'_>, from: usize) -> usize {
     for line in lines.into_iter().skip(from).take(height) {
         pen.line(Line::raw(line));
     }
-    foot(&mut pen, "j k scroll  Enter back  ^C quit");
+    foot(&mut pen, "j k scroll  Enter or q back  ^C quit");
     from
 }
 
 fn lines(status: &Status, width: usize) -> Vec<String> {
     let text = format!("{}\n{}", overview(status, View { all: true, colours: false }), table(status));
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.lines().flat_map(|line| broken(line, width)).collect();
     for instance in &status.instances {
         for peer in instance.peers.iter().filter(|peer| !peer.gaps.is_empty()) {
             lines.push(String::new());
@@ -46,6 +49,13 @@ fn lines(status: &Status, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The line, in several where the terminal is narrower.
+fn broken(line: &str, width: usize) -> Vec<String> {
+    let mut out = String::new();
+    wrapped_at(width, &mut out, "", line, INDENT);
+    out.lines().map(str::to_owned).collect()
 }
 
 /// A line for each bucket, with a bar as long as its share of the largest one.

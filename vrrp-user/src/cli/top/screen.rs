@@ -1,5 +1,7 @@
 //! The screen of all instances, with what matters of the selected one, and the latest events.
 
+use std::ops::Range;
+
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -23,6 +25,9 @@ const INSTANCES_MIN: usize = 3;
 /// Rows of each kind that the selected instance has at most.
 const ROWS: usize = 3;
 
+/// Rows of problems that are of no instance.
+const OF_NODE_MAX: usize = 4;
+
 const NAME_MAX: usize = 20;
 const STATE: usize = "MASTER".len();
 const PRIORITY: usize = "PRIO".len();
@@ -34,29 +39,28 @@ const SHARE: usize = "100%".len();
 
 const KEYS: &str = "Enter detail  / filter  s sort  ? help  q quit";
 
-const HELP: [&str; 22] = [
+const HELP: [&str; 21] = [
     "vrrpx top: the instances of the daemon on this node, each second",
     "",
     "  j k, arrows, PgUp PgDn, g G   select an instance",
     "  Enter                         all of it, and back",
-    "  /                             show only what has a text in its name, state or interface",
-    "  Esc                           show all again",
+    "  /                             show only what has a text in its name, state or",
+    "                                interface; Esc shows all again",
     "  s                             sort: file, problem, name, latest change",
     "  ?                             this help, and back",
     "  q                             quit",
     "",
-    "  GAP / ALLOWED   the longest gap between adverts of the master in each second, as a",
-    "                  share of master_down_interval: at 100% this node takes over. Gaps",
-    "                  other than the longest of all are known to a factor of two.",
+    "  ! before a name has a problem; that of the selected one is below the table.",
+    "  GAP / ALLOWED   the longest gap between adverts of the master in each second,",
+    "                  as a share of master_down_interval: at 100% this node takes",
+    "                  over. Others than the longest are known to a factor of two.",
     "  sends           adverts of this node in the last second",
-    "",
     "  LAST ADVERT     how long ago it came; only masters send adverts",
     "  MEDIAN          bound of the middle one of all gaps",
     "  MARGIN          what the longest gap left of the allowed time",
     "",
-    "  Nothing here changes the daemon. Commands that do: vrrpx maintenance, failover,",
-    "  priority, announce. It reads status.sock, so that it needs no root.",
-    "",
+    "  Nothing here changes the daemon; vrrpx maintenance, failover, priority and",
+    "  announce do. It reads status.sock, so that it needs no root.",
 ];
 
 /// Writes lines from the top of an area downwards.
@@ -105,10 +109,13 @@ impl<'a> Pen<'a> {
     }
 }
 
-pub(super) fn draw(board: &Board, frame: &mut Frame<'_>) {
+/// Draws with the instance of this place in the first row, as long as the selected one is then in sight. Returns the
+/// place that is in the first row.
+pub(super) fn draw(board: &Board, frame: &mut Frame<'_>, first: usize) -> usize {
     let area = frame.area();
     let mut pen = Pen::new(board, frame.buffer_mut(), area);
     head(&mut pen, board);
+    problems_of_node(&mut pen, board);
     let shown = board.shown();
     let selected = board.selected(&shown);
     let is_wide = pen.width() >= WIDE;
@@ -123,7 +130,16 @@ pub(super) fn draw(board: &Board, frame: &mut Frame<'_>) {
     // The heading, and the keys.
     let room = pen.rest().saturating_sub(2);
     let rows = shown.len().min(room.saturating_sub(below).max(INSTANCES_MIN).min(room));
-    instances(&mut pen, board, &shown, selected, rows);
+    let first =
+        first.min(selected).max((selected + 1).saturating_sub(rows)).min(shown.len().saturating_sub(rows));
+    instances(&mut pen, board, &shown, selected, first..first + rows);
+    if shown.is_empty() && board.status.is_some() {
+        let none = match board.filter.as_str() {
+            "" => " no instance is configured".to_owned(),
+            filter => format!(" no instance has `{filter}` in its name, state or interface; Esc shows all"),
+        };
+        pen.line(Line::raw(none));
+    }
     let name = shown.get(selected).map(|it| it.name.as_str()).unwrap_or_default();
     let Rect { x, width, .. } = area;
     let y = area.y + pen.row;
@@ -151,6 +167,29 @@ pub(super) fn draw(board: &Board, frame: &mut Frame<'_>) {
         };
         foot(&mut pen, &format!("{KEYS}  (by {}){filter}", board.order.as_str()));
     }
+    first
+}
+
+/// Problems of the configuration, interfaces, files and scripts; those of instances are below the table.
+fn problems_of_node(pen: &mut Pen<'_>, board: &Board) {
+    let Some(status) = &board.status else { return };
+    let is_of_other = |about: &str| {
+        let is_instance = status.instances.iter().any(|it| it.name == about);
+        is_instance || status.checks.iter().any(|it| it.name == about)
+    };
+    let mut lines = Vec::new();
+    for (about, text) in status.problem_lines().into_iter().filter(|(about, _)| !is_of_other(about)) {
+        let mut out = String::new();
+        wrapped_at(pen.width().saturating_sub(1), &mut out, &format!(" ! {about}: "), &text, 3);
+        lines.extend(out.lines().map(str::to_owned));
+    }
+    let rest = lines.len().saturating_sub(OF_NODE_MAX);
+    if rest > 0 {
+        lines.truncate(OF_NODE_MAX - 1);
+        lines.push("   …: vrrpx status has all of it".to_owned());
+    }
+    let style = pen.colour(Color::Yellow);
+    lines.iter().for_each(|line| pen.styled(line, style));
 }
 
 pub(super) fn help(board: &Board, frame: &mut Frame<'_>) {
@@ -188,17 +227,20 @@ fn head(pen: &mut Pen<'_>, board: &Board) {
         count => format!("{count} problems"),
     };
     let node = &status.node;
-    let text = format!(
-        " {}  {}  up {}  {}: {}  ",
-        node.router_id,
-        clock(&node.time),
-        rough(node.uptime_seconds),
-        match status.instances.len() {
-            1 => "1 instance".to_owned(),
-            count => format!("{count} instances"),
-        },
-        states.join(", ")
-    );
+    let count = match status.instances.len() {
+        1 => "1 instance".to_owned(),
+        count => format!("{count} instances"),
+    };
+    let (name, time, states) = (&node.router_id, clock(&node.time), states.join(", "));
+    let up = rough(node.uptime_seconds);
+    // What is left out first where there is no room for it.
+    let texts = [
+        format!(" {name}  {time}  up {up}  {count}: {states}  "),
+        format!(" {name}  {time}  {count}: {states}  "),
+        format!(" {name}  {states}  "),
+    ];
+    let fits = |text: &&String| text.chars().count() + problems.len() <= pen.width();
+    let text = texts.iter().find(fits).unwrap_or(&texts[2]).clone();
     let colour = if problems == "no problem" { Style::new() } else { pen.colour(Color::Yellow) };
     pen.line(Line::from(vec![Span::styled(text, bold), Span::styled(problems, colour)]));
     let red = pen.colour(Color::Red).add_modifier(Modifier::BOLD);
@@ -238,7 +280,7 @@ impl Widths {
     }
 }
 
-fn instances(pen: &mut Pen<'_>, board: &Board, shown: &[&Instance], selected: usize, rows: usize) {
+fn instances(pen: &mut Pen<'_>, board: &Board, shown: &[&Instance], selected: usize, rows: Range<usize>) {
     let widths = Widths::of(shown, pen.width());
     let Widths { name, plot, why } = widths;
     let heading = format!(
@@ -253,9 +295,7 @@ fn instances(pen: &mut Pen<'_>, board: &Board, shown: &[&Instance], selected: us
     );
     let dim = Style::new().add_modifier(Modifier::DIM);
     pen.styled(heading.trim_end(), dim);
-    // The selected one is in sight.
-    let first = (selected + 1).saturating_sub(rows);
-    for (place, instance) in shown.iter().enumerate().skip(first).take(rows) {
+    for (place, instance) in shown.iter().enumerate().skip(rows.start).take(rows.len()) {
         let line = row(pen, board, instance, &widths, place == selected);
         pen.line(line);
     }
@@ -275,7 +315,11 @@ fn row(
         _ => Style::new(),
     };
     let has_problem = !instance.problem_texts().is_empty();
-    let mark = if is_selected { '>' } else { ' ' };
+    let mark = match (is_selected, has_problem) {
+        (true, _) => '>',
+        (false, true) => '!',
+        (false, false) => ' ',
+    };
     let (about, share) = adverts(board.past(&instance.name), instance, plot);
     let since = instance.since_seconds.map_or_else(|| "-".to_owned(), rough);
     let master = match (instance.state.as_str(), instance.heard_master()) {

@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -16,12 +17,16 @@ use super::board::{Board, Key, News};
 /// How late a reading or a signal may be noticed.
 const PERIOD: Duration = Duration::from_millis(100);
 
+/// Time from a signal to the end; a terminal that is gone never answers the thread that reads its keys.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// The signal that has asked for the end; 0 is none.
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
 
 /// Draws until a key or a signal ends it; returns the signal.
 pub(super) fn run(mut board: Board, feed: &Receiver<News>) -> io::Result<Option<i32>> {
     catch_signals()?;
+    thread::Builder::new().spawn(end_by_signal)?;
     let mut terminal = ratatui::try_init()?;
     let outcome = draw(&mut terminal, &mut board, feed);
     ratatui::try_restore()?;
@@ -59,6 +64,20 @@ fn draw(terminal: &mut DefaultTerminal, board: &mut Board, feed: &Receiver<News>
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// Ends the process after a signal if reading keys does not: crossterm reads a terminal that has hung up for ever.
+fn end_by_signal() {
+    loop {
+        thread::sleep(PERIOD);
+        let signal = SIGNALLED.load(Relaxed);
+        if signal != 0 {
+            thread::sleep(GRACE);
+            // The terminal may be gone.
+            let _ = ratatui::try_restore();
+            std::process::exit(signal.saturating_add(128));
         }
     }
 }

@@ -148,11 +148,14 @@ impl Store {
                 kept.heard.extend(ledger.notes().map(|note| (note.mark.source, note.mark.sequence)));
             }
         }
-        if (*known != before || first == CLOSED)
-            && let Err(error) = replace(&self.path, &text(&known, first))
-        {
+        if *known == before && first != CLOSED {
+            return;
+        }
+        // Tried again when a mark has changed.
+        let written = replace(&self.path, &text(&known, first));
+        let has_turned = context.history.unwritten.note(NAME, &written);
+        if let (Err(error), true) = (written, has_turned) {
             warn!(path = %self.path.display(), %error, "cannot write the marks against replayed adverts");
-            // Tried again when a mark has changed.
         }
     }
 }

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::message::{ORDER_PATIENCE, PATIENCE, RELOAD_PATIENCE, Request, Response};
 use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
+use crate::daemon::neighbours;
 use crate::daemon::process::runtime_dir;
 use crate::daemon::reload::{Applied, Ask};
 use crate::daemon::status::Status;
@@ -19,8 +20,12 @@ use crate::daemon::status::Status;
 /// Why the control socket gave no answer.
 #[derive(Debug, Error)]
 pub enum ControlError {
-    #[error("no vrrpx runs with runtime directory {}", .0.display())]
-    NotRunning(PathBuf),
+    #[error("no vrrpx runs with runtime directory {}{}", .folder.display(), elsewhere(.others))]
+    NotRunning {
+        folder: PathBuf,
+        /// Those of daemons that run in this network namespace; only if it is the default.
+        others: Vec<PathBuf>,
+    },
     #[error("{}: the daemon does not answer; it is stopped, hangs, or has too many clients", .0.display())]
     Silent(PathBuf),
     #[error(
@@ -39,6 +44,23 @@ pub enum ControlError {
     Findings(Vec<String>),
     #[error("{0}")]
     Unknown(String),
+}
+
+/// Runtime directories of other daemons, for a user who has named none.
+fn others(runtime_dir: &Path) -> Vec<PathBuf> {
+    let is_default = runtime_dir == Path::new(runtime_dir::DEFAULT);
+    if is_default { neighbours::find(runtime_dir) } else { Vec::new() }
+}
+
+/// Where other daemons run; empty without any.
+fn elsewhere(others: &[PathBuf]) -> String {
+    match others {
+        [] => String::new(),
+        [only] => format!("; one runs with --runtime-dir {}", only.display()),
+        [first, rest @ ..] => {
+            format!("; one runs with --runtime-dir {}, and {} more", first.display(), rest.len())
+        }
+    }
 }
 
 /// Asks the daemon of a runtime folder for its status; for clients.
@@ -226,7 +248,7 @@ fn is_denied<T>(outcome: &io::Result<T>) -> bool {
 fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ControlError::NotRunning(runtime_dir.to_owned())
+            ControlError::NotRunning { folder: runtime_dir.to_owned(), others: others(runtime_dir) }
         }
         io::ErrorKind::PermissionDenied => ControlError::Denied(path.to_owned()),
         // The error of a socket whose timeout has passed.
@@ -270,5 +292,14 @@ mod tests {
         assert!(reported(io::ErrorKind::WouldBlock).contains("does not answer"));
         assert!(reported(io::ErrorKind::PermissionDenied).contains("--control-group"));
         assert!(reported(io::ErrorKind::ConnectionRefused).contains("no vrrpx runs"));
+    }
+
+    #[test]
+    fn daemons_elsewhere_are_named() {
+        let folders = |names: &[&str]| -> Vec<PathBuf> { names.iter().map(PathBuf::from).collect() };
+        assert_eq!(elsewhere(&folders(&[])), "");
+        assert_eq!(elsewhere(&folders(&["/run/b"])), "; one runs with --runtime-dir /run/b");
+        let three = elsewhere(&folders(&["/run/b", "/run/c", "/run/d"]));
+        assert_eq!(three, "; one runs with --runtime-dir /run/b, and 2 more");
     }
 }

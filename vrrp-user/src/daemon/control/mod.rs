@@ -11,13 +11,15 @@
 //! Only processes that may open the socket have access: root, and a group if one is named. A second socket, which all
 //! or a group may open, answers only `status` and `events`, and has places of its own. Requests are bounded in length,
 //! clients in number and in time: if no place is left, the client that has been idle for longest is disconnected.
-//! Readers that wait for a status share one, see [`shelf`], so that a crowd of them delays no order.
+//! Readers that wait for a status share one, see [`shelf`], and are served on a thread of their own, so that a crowd of
+//! them delays no order.
 
 pub(super) mod client;
 mod message;
 mod shelf;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -124,17 +126,31 @@ impl Control {
 
     /// Serves clients until it is dropped.
     pub async fn serve(self, context: impl Into<SharedContext>) {
-        let Self { listener, readers, receivers } = self;
-        let context = context.into();
-        let steering = serve("control socket", &listener, &context, receivers, Rights::All);
-        let shelf = Shelf::default();
-        let reading =
-            serve("status socket", &readers, &context, Receivers::default(), Rights::Read(shelf.clone()));
+        let (steering, reading) = self.split(context.into());
         tokio::select! {
             never = steering => match never {},
             never = reading => match never {},
-            never = shelf.serve(&context) => match never {},
         }
+    }
+
+    /// The same in two parts: clients that may steer, and those that only read, which may have a thread of their own.
+    pub fn split(
+        self,
+        context: SharedContext,
+    ) -> (impl Future<Output = Infallible> + Send, impl Future<Output = Infallible> + Send) {
+        let Self { listener, readers, receivers } = self;
+        let of_readers = context.clone();
+        let steering =
+            async move { serve("control socket", &listener, &context, receivers, Rights::All).await };
+        let reading = async move {
+            let shelf = Shelf::default();
+            let rights = Rights::Read(shelf.clone());
+            tokio::select! {
+                never = serve("status socket", &readers, &of_readers, Receivers::default(), rights) => never,
+                never = shelf.serve(&of_readers) => never,
+            }
+        };
+        (steering, reading)
     }
 }
 

@@ -1,8 +1,8 @@
 //! One status for all readers that wait for one.
 //!
 //! Enters: requests of the socket for readers. Leaves: the line of the answer, the same for all that have asked before
-//! it was made; so a crowd costs the one ordinary thread as much as a reader alone, and no reader sees an old status.
-//! After each one the thread is free of readers for as long as they have taken.
+//! it was made; so a crowd costs the thread of readers as much as a reader alone, and no reader sees an old status.
+//! After each one the thread is free of them for as long as they have taken, for HTTP.
 
 use std::convert::Infallible;
 use std::mem::take;

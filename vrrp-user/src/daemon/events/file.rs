@@ -2,21 +2,23 @@
 //!
 //! Enters: events, through a bounded queue. Leaves: JSON lines in [`NAME`], and at a start those that earlier daemons
 //! have written. Absent: waiting; a thread of its own writes, and an event that finds the queue full is in memory only.
-//! The file is opened for each batch, so that a hot restart's two daemons may write to it, and so may be removed at any
-//! time. When it is full it becomes [`OLDER`], in place of the one before.
+//! While the disk refuses them, events wait in the thread, and it tries again each second. The file is opened for each
+//! batch, so that a hot restart's two daemons may write to it, and so may be removed at any time. When it is full it
+//! becomes [`OLDER`], in place of the one before.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{Event, KEPT};
+use crate::daemon::unwritten::Unwritten;
 
 pub const NAME: &str = "events.jsonl";
 pub const OLDER: &str = "events.jsonl.1";
@@ -30,6 +32,9 @@ const READ_MAX: u64 = 2 * FULL;
 /// Time limit for what is still to be written at the end; a disk may not answer.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
+/// From a failed write to the next one.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The way to the thread that writes.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -41,11 +46,11 @@ pub(super) struct Keeper {
 impl Keeper {
     /// # Errors
     /// The thread cannot be started.
-    pub(super) fn start(folder: PathBuf) -> io::Result<Self> {
+    pub(super) fn start(folder: PathBuf, unwritten: Unwritten) -> io::Result<Self> {
         let (queue, events) = sync_channel(KEPT);
         let (ends, ended) = sync_channel(0);
         thread::Builder::new().name("vrrpx-events".to_owned()).spawn(move || {
-            write_all(&folder, &events);
+            write_all(&folder, &events, &unwritten);
             drop(ends);
         })?;
         Ok(Self { queue, ended })
@@ -64,22 +69,34 @@ impl Keeper {
     }
 }
 
-/// Writes until the queue is closed. Says once that it fails, and once that it works again.
-fn write_all(folder: &Path, events: &Receiver<Arc<Event>>) {
+/// Writes until the queue is closed. Events that the disk refuses are tried again; says once that it fails, and once
+/// that it works again.
+fn write_all(folder: &Path, events: &Receiver<Arc<Event>>, unwritten: &Unwritten) {
     let path = folder.join(NAME);
-    let mut is_failing = false;
-    while let Ok(first) = events.recv() {
-        let batch: Vec<Arc<Event>> = std::iter::once(first).chain(events.try_iter()).collect();
-        match append(folder, &batch) {
-            Ok(()) if is_failing => {
-                is_failing = false;
-                warn!(path = %path.display(), "events are written again; those since the failure are lost at a restart");
+    let mut waiting: Vec<Arc<Event>> = Vec::new();
+    loop {
+        let next = match waiting.is_empty() {
+            true => events.recv().map_err(RecvTimeoutError::from),
+            false => events.recv_timeout(RETRY),
+        };
+        let is_over = next == Err(RecvTimeoutError::Disconnected);
+        waiting.extend(next.ok().into_iter().chain(events.try_iter()));
+        // As many as are in memory.
+        waiting.drain(..waiting.len().saturating_sub(KEPT));
+        let written = if waiting.is_empty() { Ok(()) } else { append(folder, &waiting) };
+        let has_turned = unwritten.note(NAME, &written);
+        match written {
+            Ok(()) => waiting.clear(),
+            Err(ref error) if has_turned => {
+                warn!(path = %path.display(), %error, "cannot write events; tried again each second");
             }
-            Err(error) if !is_failing => {
-                is_failing = true;
-                warn!(path = %path.display(), %error, "cannot write events; they are lost at a restart");
-            }
-            Ok(()) | Err(_) => {}
+            Err(_) => {}
+        }
+        if has_turned && waiting.is_empty() {
+            info!(path = %path.display(), "events are written again");
+        }
+        if is_over {
+            return;
         }
     }
 }
@@ -170,7 +187,7 @@ mod tests {
     fn run(folder: &Path, before: &[&str], after: &[&str]) -> Vec<String> {
         let events = Events::default();
         before.iter().for_each(|name| events.push(named(name)));
-        events.keep(folder).unwrap();
+        events.keep(folder, &Unwritten::default()).unwrap();
         after.iter().for_each(|name| events.push(named(name)));
         let reported = reported(&events);
         events.close();
@@ -224,7 +241,7 @@ mod tests {
         run(&folder, &[], &["a", "b", "c"]);
         let first = read(&folder)[0].seq;
         let events = Events::default();
-        events.keep(&folder).unwrap();
+        events.keep(&folder, &Unwritten::default()).unwrap();
         events.push(named("d"));
         let page = events.after(Some(first), KEPT);
         assert_eq!((page.gap, page.events.len()), (None, 3));

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::file::Keeper;
+use super::unwritten::Unwritten;
 use super::wall::{local_millis, parse_rfc3339, rfc3339};
 use crate::config::Change;
 
@@ -256,9 +257,9 @@ impl Events {
     ///
     /// # Errors
     /// The thread that writes cannot be started.
-    pub fn keep(&self, folder: &Path) -> io::Result<Vec<Arc<Event>>> {
+    pub fn keep(&self, folder: &Path, unwritten: &Unwritten) -> io::Result<Vec<Arc<Event>>> {
         let earlier = file::read(folder);
-        let keeper = Keeper::start(folder.to_owned())?;
+        let keeper = Keeper::start(folder.to_owned(), unwritten.clone())?;
         let mut ring = self.lock();
         ring.kept.iter().for_each(|event| keeper.give(event));
         let Ring { base, latest, kept } = &mut *ring;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
@@ -25,10 +25,12 @@ use super::process::preflight::Disabled;
 use super::queue::Lack;
 use super::reload::{Cause, Stale};
 use super::steering::Steerings;
+use super::unwritten::Unwritten;
 use crate::config::{Change, Config};
 use crate::driver::clock;
 use crate::driver::netlink::removed_by::RemovedBy;
 use crate::driver::probe::check::ProbeResult;
+use crate::driver::xdp::Foreign;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
 
 /// Transitions kept per instance.
@@ -36,10 +38,11 @@ pub const HISTORY: usize = 16;
 
 #[derive(Debug, Default)]
 pub struct History {
-    inner: Mutex<Inner>,
+    inner: RwLock<Inner>,
     /// Instances that there may be after reloads.
     room: usize,
     pub events: Events,
+    pub unwritten: Unwritten,
     /// A master lacks an object that it did not lack before.
     pub lacking: Notify,
 }
@@ -55,6 +58,8 @@ pub struct Inner {
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
     pub rx_paths: BTreeMap<Arc<str>, RxPathNote>,
+    /// XDP programs of others that keep adverts from this node, by interface.
+    pub hidden_by: BTreeMap<Arc<str>, Foreign>,
     /// How often the program was attached again after another process had detached it, by interface.
     pub reattached: BTreeMap<Arc<str>, u64>,
     /// Why interfaces with virtual MAC addresses are missing, by name.
@@ -81,7 +86,7 @@ pub struct Inner {
 impl History {
     pub fn new(instances: usize) -> Self {
         let records = vec![InstanceRecord::default(); instances];
-        let inner = Mutex::new(Inner { instances: records, ..Inner::default() });
+        let inner = RwLock::new(Inner { instances: records, ..Inner::default() });
         Self { inner, room: instances, ..Self::default() }
     }
 
@@ -91,9 +96,15 @@ impl History {
         Self { room, ..self }
     }
 
-    /// Locks the history; keep the guard briefly and never across an await.
-    pub fn read(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the history for reading; several threads may, while none writes. Keep the guard briefly and never across
+    /// an await.
+    pub fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same for changes; nothing else may hold it meanwhile.
+    pub fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn transition(&self, instance: InstanceId, transition: Transition) {
@@ -165,25 +176,25 @@ impl History {
 
     pub fn group_transition(&self, group: GroupId, transition: &GroupTransition) {
         let since = before_now(clock::now().since(transition.at));
-        self.read().groups.entry(group).or_default().since = Some(since);
+        self.write().groups.entry(group).or_default().since = Some(since);
     }
 
     pub fn hook(&self, instance: InstanceId, keyword: &'static str, run: HookRun) {
-        self.read().hook_runs.count(&run.run);
+        self.write().hook_runs.count(&run.run);
         self.of(instance, |record| {
             record.hooks.insert(keyword, run);
         });
     }
 
     pub fn group_hook(&self, group: GroupId, keyword: &'static str, run: HookRun) {
-        let mut inner = self.read();
+        let mut inner = self.write();
         inner.hook_runs.count(&run.run);
         inner.groups.entry(group).or_default().hooks.insert(keyword, run);
     }
 
     /// Keeps the groups of a configuration, under their new numbers, and forgets others.
     pub fn keep_groups(&self, names: Vec<Arc<str>>) {
-        let mut inner = self.read();
+        let mut inner = self.write();
         let Inner { groups, group_names, .. } = &mut *inner;
         let before: BTreeMap<Arc<str>, GroupId> =
             std::mem::replace(group_names, names).into_iter().zip((0..).map(GroupId)).collect();
@@ -202,7 +213,7 @@ impl History {
     /// The file was loaded.
     pub fn loaded(&self, at: SystemTime, changes: &[Change]) {
         self.events.push(What::reloaded(changes));
-        let mut inner = self.read();
+        let mut inner = self.write();
         inner.instances.iter_mut().for_each(|record| record.is_abandoned = false);
         let loads = &mut inner.loads;
         *loads = Loads {
@@ -217,7 +228,7 @@ impl History {
     /// The file was refused.
     pub fn stale(&self, stale: Stale) {
         self.events.push(What::refused(&stale.findings));
-        let loads = &mut self.read().loads;
+        let loads = &mut self.write().loads;
         loads.refused += 1;
         loads.stale = Some(stale);
     }
@@ -227,7 +238,7 @@ impl History {
     /// # Errors
     /// The thread that writes them cannot be started.
     pub fn keep_events(&self, folder: &Path, config: &Config) -> io::Result<()> {
-        let earlier = self.events.keep(folder)?;
+        let earlier = self.events.keep(folder, &self.unwritten)?;
         let mut latest: HashMap<&str, VecDeque<Arc<Event>>> = HashMap::new();
         for event in &earlier {
             let What::Transition { instance, .. } = &event.what else { continue };
@@ -247,13 +258,13 @@ impl History {
     /// The daemon was started with a configuration that was applied `at` an earlier time, and is not the file's.
     pub fn started_stale(&self, stale: Stale, at: Option<SystemTime>) {
         self.events.push(What::StartStale { findings: stale.findings.clone() });
-        let loads = &mut self.read().loads;
+        let loads = &mut self.write().loads;
         (loads.at, loads.stale) = (at, Some(stale));
     }
 
     /// The reload is undone at this time unless it is kept.
     pub fn awaiting(&self, keep_by: Option<SystemTime>) {
-        self.read().loads.keep_by = keep_by;
+        self.write().loads.keep_by = keep_by;
     }
 
     pub fn kept(&self) {
@@ -266,24 +277,24 @@ impl History {
         self.events.push(What::ReloadUndone { seconds: within.as_secs() });
         let finding = format!("the reload was not kept within {} s", within.as_secs());
         let stale = Stale { since: SystemTime::now(), cause: Cause::NotKept, findings: vec![finding] };
-        let loads = &mut self.read().loads;
+        let loads = &mut self.write().loads;
         (loads.at, loads.stale, loads.keep_by) = (at, Some(stale), None);
     }
 
     pub fn mails(&self, change: impl FnOnce(&mut Mails)) {
-        change(&mut self.read().mails);
+        change(&mut self.write().mails);
     }
 
     /// Changes the counts of a webhook that is [kept](Self::keep_webhooks).
     pub fn webhook(&self, name: &str, change: impl FnOnce(&mut Posts)) {
-        if let Some(posts) = self.read().webhooks.get_mut(name) {
+        if let Some(posts) = self.write().webhooks.get_mut(name) {
             change(posts);
         }
     }
 
     /// Keeps the webhooks of a configuration, and forgets others.
     pub fn keep_webhooks(&self, names: &[Arc<str>]) {
-        let webhooks = &mut self.read().webhooks;
+        let webhooks = &mut self.write().webhooks;
         webhooks.retain(|name, _| names.contains(name));
         for name in names {
             webhooks.entry(Arc::clone(name)).or_default();
@@ -292,59 +303,70 @@ impl History {
 
     /// Forgets the results of other checks.
     pub fn keep_checks(&self, is_kept: impl Fn(TrackId) -> bool) {
-        self.read().checks.retain(|track, _| is_kept(*track));
+        self.write().checks.retain(|track, _| is_kept(*track));
     }
 
     /// Replaces the list of interfaces with virtual MAC addresses that could not be made.
     pub fn missing_vmacs(&self, missing: impl Iterator<Item = (Arc<str>, String)>) {
-        self.read().missing_vmacs = missing.collect();
+        self.write().missing_vmacs = missing.collect();
     }
 
     pub fn check(&self, round: ProbeResult) {
-        self.read().checks.insert(round.track, round);
+        self.write().checks.insert(round.track, round);
     }
 
     pub fn link(&self, track: TrackId, up: bool) {
-        self.read().links.insert(track, up);
+        self.write().links.insert(track, up);
     }
 
     pub fn reattached(&self, interface: &Arc<str>) {
-        *self.read().reattached.entry(Arc::clone(interface)).or_default() += 1;
+        *self.write().reattached.entry(Arc::clone(interface)).or_default() += 1;
     }
 
     pub fn rx_path(&self, interface: Arc<str>, note: RxPathNote) {
-        self.read().rx_paths.insert(interface, note);
+        self.write().rx_paths.insert(interface, note);
+    }
+
+    /// An XDP program of another keeps adverts from this interface, or no longer does. Returns the one before.
+    pub fn hidden_by(&self, interface: &Arc<str>, program: Option<Foreign>) -> Option<Foreign> {
+        let hidden_by = &mut self.write().hidden_by;
+        match program {
+            Some(program) => hidden_by.insert(Arc::clone(interface), program),
+            None => hidden_by.remove(interface),
+        }
     }
 
     /// Forgets interfaces that no instance uses any more.
     pub fn retain_rx_paths(&self, config: &Config) {
         let is_used = |name: &Arc<str>| config.instances.iter().any(|it| it.settings.interface == *name);
-        self.read().rx_paths.retain(|name, _| is_used(name));
+        let mut inner = self.write();
+        inner.rx_paths.retain(|name, _| is_used(name));
+        inner.hidden_by.retain(|name, _| is_used(name));
     }
 
     pub fn bridge(&self) {
-        self.read().is_bridge = true;
+        self.write().is_bridge = true;
     }
 
     pub fn guard(&self, pid: Option<u32>) {
-        self.read().guard = pid;
+        self.write().guard = pid;
     }
 
     /// Scripts of the configuration in use that are not run.
     pub fn disabled(&self, scripts: Vec<Disabled>) {
-        self.read().disabled = scripts;
+        self.write().disabled = scripts;
     }
 
     pub fn unpinned(&self, why: String) {
-        self.read().unpinned = Some(why);
+        self.write().unpinned = Some(why);
     }
 
     pub fn realtime(&self, realtime: Realtime) {
-        self.read().realtime = Some(realtime);
+        self.write().realtime = Some(realtime);
     }
 
     fn of(&self, instance: InstanceId, change: impl FnOnce(&mut InstanceRecord)) {
-        let mut inner = self.read();
+        let mut inner = self.write();
         let records = &mut inner.instances;
         if instance.index() >= records.len() && instance.index() < self.room {
             records.resize_with(instance.index() + 1, InstanceRecord::default);

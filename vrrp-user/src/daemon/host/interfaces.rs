@@ -22,6 +22,7 @@ use super::attach::Attachments;
 use super::firewall::Firewall;
 use super::leftovers;
 use super::mending::Mending;
+use super::reception;
 use super::secondaries::Secondaries;
 use super::statics::Statics;
 use super::vmacs::Vmacs;
@@ -49,9 +50,6 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// The longest time that new instances wait for an interface with a virtual MAC address to come up.
 const MADE_WAIT: Duration = Duration::from_millis(500);
-
-/// Between two looks at whether programs are still attached. No kernel notifies of that.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Orders of the service.
 #[derive(Debug)]
@@ -113,7 +111,8 @@ impl Interfaces<'_> {
         let mut is_reported = delay.is_some();
         let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
         let (mut started, mut new_since) = (false, None);
-        let (mut look, mut looks) = (clock::now() + LOOK, true);
+        // When to look at the receive paths again, if there are any.
+        let mut look = Some(clock::now() + reception::PAUSE);
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
         let mut paths = PathMonitor::open(&belongings)?;
@@ -144,11 +143,10 @@ impl Interfaces<'_> {
             self.report_lost(instances, None).await;
             let mend_in = self.mend(&mut mending).await;
             // After the changes of links: programs go with them.
-            if clock::now() >= look {
-                look = clock::now() + LOOK;
-                looks = self.attachments.mend();
+            if look.is_none_or(|look| clock::now() >= look) {
+                look = self.attachments.mend().map(|pause| clock::now() + pause);
             }
-            let look_in = looks.then(|| look.since(clock::now()));
+            let look_in = look.map(|look| look.since(clock::now()));
             self.update_plan(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).chain(look_in).chain(mend_in).min();

@@ -1,12 +1,13 @@
 //! Reception monitor: compares the adverts that the program sees with those that the host's own sockets receive.
 //!
 //! Enters: what the maps and a reference socket per interface have received since the last look. Leaves: what is
-//! [`ReceptionFault`] for each instance. Absent: remedies. It looks every two seconds on the main thread, and every
-//! second while something differs; nothing waits for it.
+//! [`ReceptionFault`] for each instance. Absent: remedies. It looks on the main thread, each [`PAUSE`] and more often
+//! while something differs; nothing waits for it.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
@@ -17,12 +18,19 @@ use crate::driver::maps::Maps;
 use crate::driver::socket::{HeardVrids, ReferenceSocket, is_member};
 use crate::protocol::InstanceId;
 
+/// From one look to the next; with many interfaces more, at [`COST`] for each, up to [`PAUSE_MAX`].
+pub const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+const COST: Duration = Duration::from_millis(4);
+/// The same while something differs.
+const PAUSE_SUSPICIOUS: Duration = Duration::from_millis(250);
+
 /// Looks until a difference counts. At one look an advert may still be on its way from the program to the socket.
 const PROGRAM_MISSES_LOOKS: u8 = 2;
 const UNHEARD_LOOKS: u8 = 3;
 
-/// Looks without any advert after which a finding expires. Longer than any advert interval.
-const QUIET_LOOKS: u8 = 60;
+/// Time without any advert after which a finding expires. Longer than any advert interval of version 3.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// A reception fault: which receiver misses adverts that the other one receives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,7 +87,6 @@ pub struct ReceptionPlace<'a> {
 pub struct ReceptionMonitor {
     references: HashMap<(u32, Family), ReferenceSocket>,
     marks: HashMap<InstanceId, Mark>,
-    is_resting: bool,
 }
 
 /// Findings of earlier looks.
@@ -91,18 +98,22 @@ struct Mark {
     program_misses: u8,
     /// Adverts that the program had counted at the latest of those looks.
     counted: u64,
-    /// Looks at which the program received adverts and sockets did not.
+    /// Looks since the program has received an advert that no socket did.
     unheard: u8,
-    /// Looks at which neither received any.
-    quiet: u8,
+    /// Since when neither has received any.
+    quiet_since: Option<Timestamp>,
 }
 
 impl ReceptionMonitor {
-    /// Whether to skip this second's look: every other one, while nothing is suspicious.
-    pub fn rests(&mut self) -> bool {
-        let is_suspicious = self.marks.values().any(|mark| mark.program_misses > 0 || mark.unheard > 0);
-        self.is_resting = !self.is_resting && !is_suspicious;
-        self.is_resting
+    /// Time until the next look.
+    pub fn pause(&self) -> Duration {
+        let interfaces = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
+        let cost = COST.saturating_mul(interfaces).min(PAUSE_MAX);
+        let is_pending = |mark: &Mark| {
+            (1..PROGRAM_MISSES_LOOKS).contains(&mark.program_misses)
+                || (1..UNHEARD_LOOKS).contains(&mark.unheard)
+        };
+        if self.marks.values().any(is_pending) { PAUSE_SUSPICIOUS.max(cost / 2) } else { PAUSE.max(cost) }
     }
 
     /// The fault of each instance that has one. Takes a few system calls per interface, and one per instance that
@@ -111,6 +122,7 @@ impl ReceptionMonitor {
         &mut self,
         places: impl Iterator<Item = ReceptionPlace<'a>> + Clone,
         maps: &Maps,
+        now: Timestamp,
     ) -> HashMap<InstanceId, ReceptionFault> {
         // Before the sockets: adverts that the program has seen by now have reached them, or soon will.
         let seen: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id.0)).collect();
@@ -123,15 +135,15 @@ impl ReceptionMonitor {
             if let Some(heard_vrids) = answers.get(&(ifindex, settings.family)) {
                 let is_new = std::mem::replace(&mut mark.seen, seen) < seen;
                 if heard_vrids.has_heard(settings.vrid.number(), source) {
-                    (mark.unheard, mark.quiet) = (0, 0);
+                    (mark.unheard, mark.quiet_since) = (0, None);
                     mark.heard_by_sockets(is_new, || maps.counters(Some(id.0)).adverts());
                 } else if is_new
                     && !heard_vrids.is_partial
                     && !settings.vmacs.keep_from_sockets(&settings.interface)
                 {
-                    (mark.unheard, mark.quiet) = (mark.unheard.saturating_add(1), 0);
+                    (mark.unheard, mark.quiet_since) = (mark.unheard.saturating_add(1), None);
                 } else if !is_new {
-                    mark.neither_heard();
+                    mark.neither_heard(now);
                 }
             }
             found
@@ -193,9 +205,13 @@ impl Mark {
         self.counted = counted;
     }
 
-    fn neither_heard(&mut self) {
-        self.quiet = self.quiet.saturating_add(1);
-        if self.quiet >= QUIET_LOOKS {
+    /// An advert that no socket had received at the last look has not come since: it is not on its way.
+    fn neither_heard(&mut self, now: Timestamp) {
+        if self.unheard > 0 {
+            self.unheard = self.unheard.saturating_add(1);
+        }
+        let since = *self.quiet_since.get_or_insert(now);
+        if now.since(since) >= QUIET {
             (self.program_misses, self.unheard) = (0, 0);
         }
     }
@@ -243,9 +259,22 @@ mod tests {
     #[test]
     fn a_finding_expires_when_neither_side_hears_anything() {
         let mut mark = Mark { unheard: UNHEARD_LOOKS, ..Mark::default() };
-        (1..QUIET_LOOKS).for_each(|_| mark.neither_heard());
-        assert_eq!(mark.unheard, UNHEARD_LOOKS);
-        mark.neither_heard();
+        let at = |seconds: u64| Timestamp::from_nanos((100 + seconds) * 1_000_000_000);
+        (0..QUIET.as_secs()).for_each(|second| mark.neither_heard(at(second)));
+        assert!(mark.unheard >= UNHEARD_LOOKS);
+        mark.neither_heard(at(QUIET.as_secs()));
         assert_eq!(mark.unheard, 0);
+    }
+
+    /// With one advert a second there are looks without a further one.
+    #[test]
+    fn an_advert_that_no_socket_receives_is_found_without_a_further_one() {
+        let mut mark = Mark { unheard: 1, ..Mark::default() };
+        let at = |look: u64| Timestamp::from_nanos(look * 250_000_000);
+        (1..u64::from(UNHEARD_LOOKS)).for_each(|look| mark.neither_heard(at(look)));
+        assert!(mark.unheard >= UNHEARD_LOOKS);
+        let mut quiet = Mark::default();
+        (1..9).for_each(|look| quiet.neither_heard(at(look)));
+        assert_eq!(quiet.unheard, 0);
     }
 }

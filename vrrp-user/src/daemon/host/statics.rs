@@ -196,7 +196,7 @@ impl Statics {
         if is_abandoned && !self.reported.is_abandoned {
             history.events.push(What::StaticAbandoned);
         }
-        history.read().statics = now.clone();
+        history.write().statics = now.clone();
         self.reported = now;
     }
 

@@ -21,6 +21,7 @@ impl Scrape {
         out.family("vrrpx_build", "Version and node", Kind::Info)?.info(&build)?;
         process::encode(out)?;
         self.standing(out)?;
+        self.unwritten(out)?;
         self.statics(out)?;
         self.loads(out)?;
         self.hooks(out)?;
@@ -87,6 +88,13 @@ impl Scrape {
         })
     }
 
+    fn unwritten(&self, out: &mut Exposition) -> fmt::Result {
+        let files = self.context.history.unwritten.all();
+        gauge(out, "vrrpx_file_unwritten", "1 while a file of the daemon cannot be written", |row| {
+            files.iter().try_for_each(|(file, _)| row(&vec![("file", file)], 1.0))
+        })
+    }
+
     fn statics(&self, out: &mut Exposition) -> fmt::Result {
         let lacking = self.context.history.read().statics.lacks.len();
         let help = "Static addresses, routes and rules that could not be set";
@@ -144,6 +152,13 @@ impl Scrape {
                     .try_for_each(|(interface, count)| row(&vec![("interface", &**interface)], *count))
             },
         )?;
+        let hidden_by = self.context.history.read().hidden_by.clone();
+        let help = "1 while another XDP program keeps adverts from this node";
+        gauge(out, "vrrpx_adverts_hidden", help, |row| {
+            hidden_by.iter().try_for_each(|(interface, program)| {
+                row(&vec![("interface", &**interface), ("program", program.name.as_str())], 1.0)
+            })
+        })?;
         let rx_paths = self.context.history.read().rx_paths.clone();
         gauge(out, "vrrpx_receive_path", "Receive path of an interface", |row| {
             rx_paths.iter().try_for_each(|(interface, note)| {

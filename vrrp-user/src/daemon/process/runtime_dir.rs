@@ -26,6 +26,9 @@ pub fn state(runtime_dir: &Path) -> PathBuf {
     first.unwrap_or_else(|| runtime_dir.to_owned())
 }
 
+/// The runtime directory where none is named.
+pub const DEFAULT: &str = "/run/vrrpx";
+
 /// Part of file names of a daemon that does not own the folder yet; its pid follows.
 const NEXT: &str = ".next.";
 

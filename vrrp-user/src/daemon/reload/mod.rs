@@ -75,7 +75,7 @@ pub struct Reloader {
 
 impl Reloader {
     pub fn new(options: RunOptions, shared: SharedContext, orders: mpsc::Sender<Order>) -> Self {
-        let saver = Saver::of(&options);
+        let saver = Saver::of(&options, shared.now().history.unwritten.clone());
         Self { options, shared, orders, current: None, awaiting: None, returning: None, saver }
     }
 

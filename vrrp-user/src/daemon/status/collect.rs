@@ -16,7 +16,8 @@ use super::why::{self, Facts};
 use super::{
     Address, Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence,
     Gaps, Group, Held, Hook, Instance, Interface, Lacking, Lateness, Mail, Node, PastTransition, Peer,
-    PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, Vmac, Webhook,
+    PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile, Vmac,
+    Webhook, XdpProgram,
 };
 use crate::config;
 use crate::config::InstanceSettings;
@@ -36,7 +37,7 @@ impl DaemonContext {
     /// Takes a system call per instance if a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
         let now = clock::now();
-        let unknown_routers = self.maps.unknown_routers();
+        let unknown_routers = self.unknown_entries();
         let present = addresses::present().ok().map(|all| all.into_iter().collect::<Present>());
         let history = self.history.read();
         Status {
@@ -52,6 +53,10 @@ impl DaemonContext {
                     name: name.to_string(),
                     receive_path: note.rx_path.as_str().to_owned(),
                     why: some_text(&note.why),
+                    hidden_by: history
+                        .hidden_by
+                        .get(name)
+                        .map(|it| XdpProgram { id: it.id, name: it.name.clone() }),
                 })
                 .collect(),
             instances: self
@@ -64,10 +69,16 @@ impl DaemonContext {
             groups: self.groups(&history, now),
             checks: self.config.checks.iter().map(|script| check(script, &history, now)).collect(),
             disabled_scripts: history.disabled.iter().map(disabled).collect(),
+            unwritten: self.unwritten(),
             unknown_routers: named(&unknown_routers, now),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
             webhooks: history.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
         }
+    }
+
+    fn unwritten(&self) -> Vec<UnwrittenFile> {
+        let all = self.history.unwritten.all().into_iter();
+        all.map(|(file, error)| UnwrittenFile { file: file.to_owned(), error }).collect()
     }
 
     fn configuration(&self, history: &Inner, now: Timestamp) -> Configuration {

@@ -58,6 +58,9 @@ pub struct Status {
     pub checks: Vec<Check>,
     #[serde(default)]
     pub disabled_scripts: Vec<DisabledScript>,
+    /// Files that cannot be written; older daemons do not send them.
+    #[serde(default)]
+    pub unwritten: Vec<UnwrittenFile>,
     pub unknown_routers: Vec<UnknownRouter>,
     /// `None` if no mail is sent about changes.
     pub mail: Option<Mail>,
@@ -193,6 +196,25 @@ pub struct Interface {
     pub receive_path: String,
     /// Why there is no better one.
     pub why: Option<String>,
+    /// Another XDP program that keeps adverts from this node; older daemons do not send it.
+    #[serde(default)]
+    pub hidden_by: Option<XdpProgram>,
+}
+
+/// An XDP program of another.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct XdpProgram {
+    pub id: u32,
+    /// As the kernel keeps it: 15 bytes; empty if it has none.
+    pub name: String,
+}
+
+/// A file whose latest write failed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct UnwrittenFile {
+    /// Its name in the state directory or the runtime directory.
+    pub file: String,
+    pub error: String,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::sync::atomic::Ordering::Relaxed;
 
 use nix::net::if_::if_indextoname;
 use vrrp_ebpf::map::{InstanceKey, UnknownRouter as Entry};
@@ -51,7 +52,18 @@ impl DaemonContext {
 
     /// Unknown routers: neither ours nor peers. Takes system calls if a program is loaded.
     pub fn unknown_routers(&self) -> Vec<UnknownRouter> {
-        named(&self.maps.unknown_routers(), clock::now())
+        named(&self.unknown_entries(), clock::now())
+    }
+
+    /// The records of the maps, without those of instances that were configured, or whose interface was found, after
+    /// the program had begun to count.
+    pub(super) fn unknown_entries(&self) -> UnknownRouters {
+        let mut entries = self.maps.unknown_routers();
+        for (config, live) in self.instances() {
+            let (ifindex, settings) = (live.ifindex.load(Relaxed), &config.settings);
+            entries.remove(&InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
+        }
+        entries
     }
 }
 

@@ -15,7 +15,7 @@ use crate::protocol::{Auth, Interval, Priority, Version, master_down_interval};
 pub(super) const PATIENCE: u32 = 4;
 
 /// Shortest time for which findings about adverts last: the interval of others may be longer than ours.
-const LASTS: Duration = Duration::from_secs(10);
+const LASTS: Duration = Duration::from_secs(8);
 
 /// The word of a family in status and metrics.
 pub(crate) fn family(family: Family) -> &'static str {

@@ -2,9 +2,10 @@
 
 use super::peer::PATIENCE;
 use super::{
-    Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Lacking, Peer, ReceptionFault,
-    Rejected, Status, Tracked, span,
+    Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Interface, Lacking, Peer,
+    ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, XdpProgram, span,
 };
+use crate::daemon::{events, last_good};
 use crate::protocol::Reason;
 
 /// Things that an instance lacks which are shown one by one.
@@ -51,7 +52,7 @@ impl Status {
         self.problems().map(|it| (it.about.to_owned(), it.text)).collect()
     }
 
-    /// Those of the configuration, of each instance, of hooks and of checks that are down.
+    /// Those of the configuration, of interfaces and files, of each instance, of hooks and of checks that are down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
         let configuration = self.configuration.stale().into_iter().chain(self.configuration.awaiting());
         let configuration = configuration.map(|text| Problem { about: "configuration", text });
@@ -60,13 +61,40 @@ impl Status {
         let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
         let checks = self.checks.iter().flat_map(Check::problems);
         let disabled = self.disabled_scripts.iter().map(DisabledScript::problem);
-        configuration.chain(instances).chain(statics).chain(groups).chain(checks).chain(disabled)
+        let interfaces = self.interfaces.iter().filter_map(Interface::problem);
+        let files = self.unwritten.iter().map(UnwrittenFile::problem);
+        let of_host = configuration.chain(interfaces).chain(files);
+        of_host.chain(instances).chain(statics).chain(groups).chain(checks).chain(disabled)
     }
 }
 
 impl DisabledScript {
     pub(super) fn problem(&self) -> Problem<'_> {
         Problem { about: &self.script, text: format!("disabled: {}", self.why) }
+    }
+}
+
+impl Interface {
+    fn problem(&self) -> Option<Problem<'_>> {
+        let XdpProgram { id, name } = self.hidden_by.as_ref()?;
+        let name = if name.is_empty() { String::new() } else { format!("{name}, ") };
+        let text = format!(
+            "another XDP program ({name}id {id}) keeps adverts from this node, so that it hears no other router: \
+             detach it (ip link set dev {} xdp off), or let IP protocol 112 pass",
+            self.name
+        );
+        Some(Problem { about: &self.name, text })
+    }
+}
+
+impl UnwrittenFile {
+    fn problem(&self) -> Problem<'_> {
+        let fate = match self.file.as_str() {
+            events::file::NAME => "a restart loses the events since then",
+            last_good::NAME => "a start with a broken file takes an older one, or fails",
+            _ => "after a restart, adverts of now may be replayed",
+        };
+        Problem { about: &self.file, text: format!("cannot be written: {}; {fate}", self.error) }
     }
 }
 

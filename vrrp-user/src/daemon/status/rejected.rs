@@ -26,7 +26,7 @@ const OTHER_VRID: &str = "other_vrid";
 impl DaemonContext {
     /// The routers that are refused now, by instance.
     pub fn rejected(&self) -> Vec<(&config::Instance, &LiveInstance, Rejected)> {
-        let (now, unknown_routers) = (clock::now(), self.maps.unknown_routers());
+        let (now, unknown_routers) = (clock::now(), self.unknown_entries());
         let of = |(config, live)| {
             let found = self.rejected_by(config, live, &unknown_routers, now);
             found.into_iter().map(move |it| (config, live, it))

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
+pub(crate) use desk::unknown_name;
 pub use desk::{Call, Desk};
 pub use order::{Kind, Order, Steered, Steerings};
 
@@ -52,13 +53,13 @@ pub fn resume(context: &DaemonContext, runtime_dir: &Path) -> Event {
         }
     }
     let event = Event::Steer(steerings.orders(&context.config));
-    context.history.read().steerings = steerings;
+    context.history.write().steerings = steerings;
     event
 }
 
 /// After a reload: forgets the orders of instances that it has removed.
 pub fn forget_removed(context: &DaemonContext, runtime_dir: &Path) {
-    let mut inner = context.history.read();
+    let mut inner = context.history.write();
     let before = inner.steerings.clone();
     inner.steerings.retain(&context.config);
     if inner.steerings == before {

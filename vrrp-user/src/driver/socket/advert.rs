@@ -93,7 +93,7 @@ impl Outgoing {
 /// Computes the trailer of a message with this source address.
 type Sign<'a> = dyn FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN] + 'a;
 
-fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Illegal> {
+pub(super) fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Illegal> {
     Ok(match version {
         Version::V2 => {
             // Rounded up for receivers that count whole seconds: their timeout is then longer than needed.

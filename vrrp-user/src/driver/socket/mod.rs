@@ -5,8 +5,8 @@
 //!
 //! `advert` sends adverts, `announce` gratuitous ARP and unsolicited neighbour advertisements, each as one `batch`.
 //! `membership` joins the group; if no program is attached, `listen` receives adverts and `classify` judges them.
-//! `reference` observes which adverts other programs of this host receive. `tap` shows every advert on an interface,
-//! for inspection by a person.
+//! `reference` observes which adverts other programs of this host receive. `sample` writes an advert that
+//! is not sent. `tap` shows every advert on an interface, for inspection by a person.
 
 mod advert;
 mod announce;
@@ -16,6 +16,7 @@ mod listen;
 mod membership;
 pub(in crate::driver) mod option;
 mod reference;
+mod sample;
 mod tap;
 
 pub use advert::{AdvertSender, Outgoing};
@@ -24,4 +25,5 @@ pub use classify::{ReceivedAdvert, classify};
 pub use listen::Listener;
 pub use membership::{Membership, is_member};
 pub use reference::{HeardVrid, HeardVrids, ReferenceSocket};
+pub use sample::advert_of_peer;
 pub use tap::{Caught, Tap};

@@ -290,6 +290,14 @@ pub(super) fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<RawFd> 
     RawFd::try_from(result).map_err(io::Error::other)
 }
 
+/// The same for a command whose answer is in its attributes.
+pub(super) fn bpf_answering<T>(command: libc::c_int, attributes: &mut T) -> io::Result<()> {
+    // SAFETY: as above; the kernel writes to the attributes alone, within the size that it receives.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
+    Errno::result(result).map(drop).map_err(io::Error::from)
+}
+
 fn failed(path: &Path) -> impl Fn(io::Error) -> PinError {
     let path = path.to_owned();
     move |error| PinError::Io { path: path.clone(), error }

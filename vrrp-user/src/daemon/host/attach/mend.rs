@@ -1,8 +1,8 @@
 //! Repair of the receive path after other processes have changed it.
 //!
-//! Enters: once a second, the state of the attachments, and the findings of [`reception`]. Leaves: the program attached
-//! again, or before programs that kept adverts from it, or a packet socket in its place; groups joined again; reception
-//! faults in log and history.
+//! Enters: once a second, the state of the attachments; more often, the findings of [`reception`]. Leaves: the program
+//! attached again, or before programs that kept adverts from it, or a packet socket in its place; groups joined again;
+//! reception faults in log and history.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
 
 use super::{AttachPlace, Attachments};
 use crate::daemon::host::reception::{self, ReceptionFault};
@@ -20,22 +21,33 @@ use crate::protocol::{Event, InstanceId};
 /// If adverts are kept from the program again within this time, it is not put before the other once more.
 const PRECEDES: Duration = Duration::from_secs(60);
 
+/// Between two looks at whether programs are still attached. No kernel notifies of that.
+const LOOK: Duration = Duration::from_secs(1);
+
 impl Attachments {
-    /// Attaches the program again where another process has detached it. Returns whether any interface has the program.
-    pub fn mend(&mut self) -> bool {
+    /// Attaches the program again where another process has detached it, and looks at the reception of adverts. Returns
+    /// the time until the next call, if there is anything to look at.
+    pub fn mend(&mut self) -> Option<Duration> {
+        let now = clock::now();
+        if now.since(self.looked) >= LOOK {
+            self.looked = now;
+            self.look_at_hooks();
+        }
+        self.compare(now);
+        (!self.rx_paths.is_empty()).then(|| self.reception.pause())
+    }
+
+    fn look_at_hooks(&mut self) {
         self.retired = std::mem::take(&mut self.retiring);
         let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
         let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
         let by_others = "another process detached the program; attaching it again";
         detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
-        if !self.reception.rests() {
-            self.compare();
-        }
-        self.rx_paths.values().any(|rx_path| rx_path.is_program())
+        self.ask_foreign();
     }
 
     /// Logs reception faults, and repairs what can be repaired.
-    fn compare(&mut self) {
+    fn compare(&mut self, now: Timestamp) {
         let Self { instances, places, rx_paths, reception, maps, .. } = self;
         let place = |(id, place): (&InstanceId, &AttachPlace)| {
             let ifindex =
@@ -47,7 +59,7 @@ impl Attachments {
                 source: place.source,
             })
         };
-        let reception_fault = reception.look(places.iter().filter_map(place), maps);
+        let reception_fault = reception.look(places.iter().filter_map(place), maps, now);
         for (id, settings) in instances {
             let now = reception_fault.get(id).copied();
             let before = self.history.reception_fault(*id, now);

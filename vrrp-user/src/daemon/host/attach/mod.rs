@@ -5,6 +5,7 @@
 //! costs milliseconds.
 
 mod above;
+mod foreign;
 mod mend;
 pub(in crate::daemon) mod rules;
 
@@ -71,6 +72,9 @@ pub struct Attachments {
     preceded: HashMap<u32, Timestamp>,
     /// Interfaces on which others keep adverts from it nevertheless.
     hidden: HashSet<u32>,
+    foreign: foreign::Answers,
+    /// When the attachments were looked at last.
+    looked: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +122,8 @@ impl Attachments {
             reception: ReceptionMonitor::default(),
             preceded: HashMap::new(),
             hidden: HashSet::new(),
+            foreign: foreign::Answers::default(),
+            looked: Timestamp::ZERO,
         };
         ids.into_iter().for_each(|instance| this.write_slot(instance));
         this

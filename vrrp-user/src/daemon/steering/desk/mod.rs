@@ -7,6 +7,8 @@ mod heir;
 mod maintenance;
 mod scope;
 
+pub(crate) use scope::unknown_name;
+
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
@@ -295,7 +297,7 @@ impl Desk {
             return Err(No::Failed("another daemon continues in place of this one; try again".to_owned()));
         }
         let context = self.shared.now();
-        let mut inner = context.history.read();
+        let mut inner = context.history.write();
         let mut next = inner.steerings.clone();
         change(&mut next);
         next.tidy();
@@ -314,7 +316,7 @@ impl Desk {
         };
         if let Err(No::Failed(error)) = self.commit(back) {
             warn!(error, "an order that was not carried out stays in the file");
-            back(&mut self.shared.now().history.read().steerings);
+            back(&mut self.shared.now().history.write().steerings);
         }
         self.steer().await;
     }
@@ -389,7 +391,7 @@ impl Desk {
         let now = now();
         let mut ended: Vec<(String, &str, Order)> = Vec::new();
         {
-            let mut inner = context.history.read();
+            let mut inner = context.history.write();
             for (name, steered) in &mut inner.steerings.instances {
                 for (kind, order) in steered.take_over(now) {
                     ended.push((name.clone(), over(kind), order));

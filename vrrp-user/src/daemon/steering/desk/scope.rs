@@ -1,9 +1,10 @@
 //! The instances that an order concerns, by name.
 
-use std::fmt::Write;
-
 use super::No;
 use crate::config::{Config, Instance, did_you_mean};
+
+/// Names that are shown where none is near.
+const SHOWN: usize = 8;
 
 /// The instances that an order concerns: all, or those of the name and the other members of their sync groups.
 pub(super) fn scope<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Instance>, No> {
@@ -49,9 +50,19 @@ pub(super) fn single<'a>(config: &'a Config, name: &str) -> Result<&'a Instance,
 pub(super) fn unknown(config: &Config, name: &str) -> No {
     let instances = config.instances.iter().map(|it| &*it.settings.name);
     let names = instances.chain(config.groups.iter().map(|group| &*group.settings.name));
-    let mut text = format!("{name} is neither an instance nor a sync group of the daemon");
-    if let Some(near) = did_you_mean(name, names) {
-        let _ = write!(text, "; {near}");
+    No::Unknown(unknown_name(name, names))
+}
+
+/// What is said of a name that is none of `names`: the one that was meant, or some of them.
+pub(crate) fn unknown_name<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    let text = format!("{name} is neither an instance nor a sync group of the daemon");
+    if let Some(near) = did_you_mean(name, names.clone()) {
+        return format!("{text}; {near}");
     }
-    No::Unknown(text)
+    let shown: Vec<&str> = names.clone().take(SHOWN).collect();
+    match names.count().saturating_sub(shown.len()) {
+        0 if shown.is_empty() => format!("{text}; it has none"),
+        0 => format!("{text}; it has {}", shown.join(", ")),
+        more => format!("{text}; it has {} and {more} more: vrrpx status --all", shown.join(", ")),
+    }
 }

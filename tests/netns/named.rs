@@ -1,0 +1,300 @@
+//! Faults that an operator must see: each is named in status, log and metric while it lasts, and is gone from the
+//! status after its repair.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
+use vrrp_tests::hider::{DROPPER, Dropper};
+use vrrp_tests::needs;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::{Directory, Process};
+use vrrp_user::daemon::status::{Status, View, overview};
+
+use crate::http::{get, sample, serve};
+use crate::roles;
+
+const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+/// A fault is named within this time.
+const NAMED: Duration = Duration::from_secs(2);
+
+/// It is gone from the status within this time after its repair.
+const GONE: Duration = Duration::from_secs(10);
+
+/// Of a tmpfs.
+const PAGE: usize = 4096;
+
+/// More, where the machine is busy with other tests.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// What names a fault.
+struct Words<'a> {
+    /// On the screen of `vrrpx status`, without its line breaks.
+    screen: &'a str,
+    log: &'a str,
+    /// A sample above 0, with all its labels.
+    metric: &'a str,
+}
+
+/// The node whose words count, with the address of its HTTP.
+struct Witness {
+    node: usize,
+    address: String,
+    /// The daemon, if it is none of the pair.
+    process: Option<Process>,
+}
+
+impl Witness {
+    fn of(pair: &mut Pair, node: usize) -> Result<Self> {
+        Ok(Self { node, address: serve(pair, node)?, process: None })
+    }
+
+    fn screen(&self, pair: &Pair) -> Result<String> {
+        let (_, text) = get(pair, self.node, &self.address, "/api/v1/status")?;
+        let status: Status = serde_json::from_str(&text)?;
+        let screen = overview(&status, View::default());
+        Ok(screen.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// What does not name the fault yet.
+    fn lacks(&self, pair: &mut Pair, words: &Words<'_>) -> Result<Option<String>> {
+        let screen = self.screen(pair)?;
+        if !screen.contains(words.screen) {
+            return Ok(Some(format!("status: {screen}")));
+        }
+        let (_, metrics) = get(pair, self.node, &self.address, "/metrics")?;
+        if !sample(&metrics, words.metric).is_some_and(|value| value > 0.0) {
+            return Ok(Some(format!("metrics: {metrics}")));
+        }
+        let log = match &self.process {
+            Some(process) => process.log(),
+            None => pair.running(self.node)?.log(),
+        };
+        let has_line = log.contains(words.log);
+        Ok((!has_line).then(|| "the log".to_owned()))
+    }
+
+    /// Waits until the fault is named everywhere.
+    fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
+        let deadline = Deadline::after(NAMED + SLACK);
+        while let Some(lack) = self.lacks(pair, words)? {
+            if deadline.passed() {
+                bail!("`{}` is not named in {lack}", words.screen);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn forgets(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
+        let deadline = Deadline::after(GONE + SLACK);
+        loop {
+            let screen = self.screen(pair)?;
+            if !screen.contains(words.screen) {
+                return Ok(());
+            }
+            ensure!(!deadline.passed(), "still there: {screen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
+    let output = pair.running(node)?.reload(&config.to_string())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Another password, another version, another VRID with our address.
+#[test]
+#[needs("ours")]
+fn routers_that_do_not_understand_each_other() -> Result<()> {
+    const REFUSED: &str = "adverts of a router that should be a peer are refused: ";
+    let (v2, v3) = (Instance::v2, Instance::v3);
+    let cases = [
+        ("it has another password (`auth_pass`)", "auth_data", v2(100).pass("right"), v2(100).pass("wrong")),
+        ("it speaks another version of VRRP (`vrrp_version`)", "version_mismatch", v3(100), v2(100)),
+        ("it has 10.77.0.200 under VRID 51", "other_vrid", v3(100), v3(100).vrid(77)),
+    ];
+    for (detail, reason, right, wrong) in cases {
+        let master = if reason == "auth_data" { v2(200).pass("right") } else { v3(200) };
+        Pair::settled(roles(OURS, master, right.clone()))?.check(|pair| {
+            let witness = Witness::of(pair, 1)?;
+            let name = if reason == "other_vrid" { "VI_77" } else { "VI_1" };
+            let labels = format!("vrrp_instance=\"{name}\",peer=\"10.77.0.1\",reason=\"{reason}\"");
+            let words = Words {
+                screen: &format!("10.77.0.1 is not heard: {detail}"),
+                log: &format!("{REFUSED}{detail}"),
+                metric: &format!("vrrpx_peer_rejected{{{labels}}}"),
+            };
+            ensure!(!witness.screen(pair)?.contains("is not heard"), "before there is a fault");
+            reload(pair, 1, &Config::of(wrong))?;
+            // As a second master, it changes its words.
+            let words = Words { screen: detail, ..words };
+            witness.names(pair, &words)?;
+            reload(pair, 1, &Config::of(right))?;
+            witness.forgets(pair, &words)
+        })?;
+    }
+    Ok(())
+}
+
+/// One that keeps adverts from the sockets of a backup, and one that keeps those of a master alone on its host.
+#[test]
+#[needs("ours", "nft")]
+fn firewalls() -> Result<()> {
+    let rules = |hook: &str| {
+        format!(
+            "add table inet wall; add chain inet wall c {{ type filter hook {hook} priority 0; }}; \
+             add rule inet wall c meta l4proto 112 drop"
+        )
+    };
+    Pair::settled(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let witness = Witness::of(pair, 1)?;
+        let words = Words {
+            screen: "adverts reach the program and no socket of this host: look for a firewall",
+            log: "look for a firewall",
+            metric: "vrrpx_reception_fault{vrrp_instance=\"VI_1\",who=\"host\"}",
+        };
+        pair.node(1)?.namespace.run("nft", &[&rules("input")])?;
+        witness.names(pair, &words)?;
+        pair.node(1)?.namespace.run("nft", &["delete table inet wall"])?;
+        witness.forgets(pair, &words)?;
+
+        pair.stop(1)?;
+        let witness = Witness::of(pair, 0)?;
+        let words = Words {
+            screen: "cannot send adverts: Operation not permitted",
+            log: "cannot send an advert",
+            metric: "vrrpx_send_errors_total{vrrp_instance=\"VI_1\"}",
+        };
+        pair.node(0)?.namespace.run("nft", &[&rules("output")])?;
+        witness.names(pair, &words)?;
+        pair.node(0)?.namespace.run("nft", &["delete table inet wall"])?;
+        witness.forgets(pair, &words)
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn a_foreign_xdp_program() -> Result<()> {
+    // Not by XDP, whose hook is then free.
+    let role = |priority| Role::new(Daemon::Vrrpx(Mode::Tcx), Config::of(Instance::v3(priority)));
+    Pair::settled([role(200), role(100)])?.check(|pair| {
+        let witness = Witness::of(pair, 1)?;
+        let words = Words {
+            screen: &format!("another XDP program ({DROPPER}, id "),
+            log: "another XDP program keeps adverts from this node",
+            metric: &format!("vrrpx_adverts_hidden{{interface=\"lan0\",program=\"{DROPPER}\"}}"),
+        };
+        let dropper = Dropper::on(pair.node(1)?)?;
+        witness.names(pair, &words)?;
+        drop(dropper);
+        witness.forgets(pair, &words)?;
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn a_missing_interface() -> Result<()> {
+    Pair::settled(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let witness = Witness::of(pair, 1)?;
+        let missing = Instance::v3(100).vrid(52).on("eth9").addresses(&["10.99.0.200/24"]);
+        let config = Config { instances: vec![Instance::v3(100), missing], ..Config::default() };
+        reload(pair, 1, &config)?;
+        let words = Words {
+            screen: "there is no interface eth9",
+            log: "interface not found",
+            metric: "vrrpx_instance_state{vrrp_instance=\"VI_52\",state=\"FAULT\"}",
+        };
+        witness.names(pair, &words)?;
+        let made = "link add eth9 type veth peer name eth9p\naddress add 10.99.0.1/24 dev eth9\n\
+                    link set eth9 up\nlink set eth9p up";
+        pair.node(1)?.namespace.ip(made)?;
+        witness.forgets(pair, &words)
+    })
+}
+
+/// A small disk of its own, unmounted when dropped.
+struct Disk(Directory);
+
+impl Disk {
+    fn new() -> Result<Self> {
+        let disk = Self(Directory::private()?);
+        let mount = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"];
+        let done = Command::new("mount").args(mount).arg(disk.0.path()).status()?;
+        ensure!(done.success(), "mount: {done}");
+        Ok(disk)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+/// The events since then are in the file after the repair.
+#[test]
+#[needs("ours")]
+fn a_full_disk() -> Result<()> {
+    let disk = Disk::new()?;
+    let folder = disk.0.path();
+    let (directory, config) =
+        (Directory::private()?, |priority| Config::of(Instance::v3(priority)).to_string());
+    let (file, runtime) = (directory.path().join("vrrpx.conf"), directory.path().join("run"));
+    fs::create_dir(&runtime)?;
+    fs::set_permissions(&runtime, Permissions::from_mode(0o755))?;
+    fs::write(&file, config(200))?;
+    Pair::idle([Role::new(OURS, Config::of(Instance::v3(200)))])?.check(|pair| {
+        let node = pair.node(0)?;
+        let address = format!("{}:9112", node.v4());
+        let mut command = node.namespace.command(vrrpx())?;
+        command
+            .args(["run", "--metrics", &address, "--config"])
+            .arg(&file)
+            .arg("--runtime-dir")
+            .arg(&runtime);
+        command.env("STATE_DIRECTORY", folder);
+        let process = Process::start(command, directory.path().join("log"))?;
+        let witness = Witness { node: 0, address, process: Some(process) };
+        let is_ready = || get(pair, 0, &witness.address, "/-/ready").is_ok_and(|(code, _)| code == 200);
+        until("the daemon", SETTLE, || is_ready() && folder.join("last-good.json").exists())?;
+        // The last page of the file has no room left.
+        let mut events = fs::OpenOptions::new().append(true).open(folder.join("events.jsonl"))?;
+        let length = usize::try_from(events.metadata()?.len())?;
+        events.write_all(&vec![b'\n'; length.next_multiple_of(PAGE) - length])?;
+        let filler = folder.join("filler");
+        let _full = fs::write(&filler, vec![0; 1 << 20]);
+        let ask = |word: &str| Command::new(vrrpx()).arg(word).arg("--runtime-dir").arg(&runtime).output();
+        fs::write(&file, config(150))?;
+        let reloaded = ask("reload")?;
+        ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        let full = |file: &str| format!("{file}: cannot be written: No space left on device");
+        for (file, line) in [
+            ("events.jsonl", "cannot write events; tried again each second"),
+            ("last-good.json", "cannot keep a copy of the configuration"),
+        ] {
+            let metric = format!("vrrpx_file_unwritten{{file=\"{file}\"}}");
+            witness.names(pair, &Words { screen: &full(file), log: line, metric: &metric })?;
+        }
+        ensure!(ask("status")?.status.code() == Some(10), "no problem for the exit code");
+        fs::remove_file(&filler)?;
+        let gone = Words { screen: "cannot be written", log: "", metric: "" };
+        witness.forgets(pair, &gone)?;
+        let kept = fs::read_to_string(folder.join("events.jsonl"))?;
+        let reloads = kept.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        ensure!(reloads.filter(|it| it["event"] == "reload").count() == 1, "{kept}");
+        let copy = fs::read_to_string(folder.join("last-good.json"))?;
+        ensure!(copy.contains("priority 150"), "an old copy");
+        Ok(())
+    })
+}

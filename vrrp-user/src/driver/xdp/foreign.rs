@@ -1,0 +1,125 @@
+//! XDP programs of others before ours: whether they let adverts through.
+//!
+//! Enters: an interface, and an advert as a peer would send it. Leaves: the program on the interface's XDP hook, and
+//! whether it passes the advert, by a test run (BPF_PROG_TEST_RUN, Linux 4.12), which reaches no network but counts in
+//! the program's own statistics. Absent: programs on lower interfaces, and a remedy.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use aya::programs::loaded_programs;
+
+use super::{occupant, pin};
+
+/// Commands of bpf(2), `linux/bpf.h`.
+const BPF_PROG_TEST_RUN: libc::c_int = 10;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+
+const XDP_PASS: u32 = 2;
+
+/// A program and its verdict on an advert.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Foreign {
+    pub id: u32,
+    /// As the kernel keeps it: 15 bytes; empty if it has none.
+    pub name: String,
+    /// `None` if the kernel gives no verdict: without CAP_SYS_ADMIN, for example.
+    pub passes: Option<bool>,
+}
+
+/// Leading part of the attributes of BPF_PROG_TEST_RUN.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct TestRun {
+    program: u32,
+    verdict: u32,
+    input_length: u32,
+    output_length: u32,
+    input: u64,
+    output: u64,
+    repeat: u32,
+    duration: u32,
+    context_length: u32,
+    context_output_length: u32,
+    context: u64,
+    context_output: u64,
+}
+
+/// `struct xdp_md`.
+#[derive(Debug)]
+#[repr(C)]
+struct Context {
+    data: u32,
+    data_end: u32,
+    data_meta: u32,
+    ingress_ifindex: u32,
+    rx_queue_index: u32,
+    egress_ifindex: u32,
+}
+
+impl Foreign {
+    /// The id of the program on the XDP hook of an interface.
+    pub fn id_on(ifindex: u32) -> Option<u32> {
+        occupant::xdp_program(ifindex)
+    }
+
+    /// The program of this id, and its verdict on a frame that arrives on the interface.
+    pub fn judge(id: u32, ifindex: u32, frame: &[u8]) -> Self {
+        let passes = open(id).and_then(|program| verdict(&program, ifindex, frame));
+        Self { id, name: name(id), passes: passes.ok().map(|verdict| verdict == XDP_PASS) }
+    }
+}
+
+fn name(id: u32) -> String {
+    let found = loaded_programs().filter_map(Result::ok).find(|program| program.id() == id);
+    found.and_then(|program| program.name_as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn open(id: u32) -> io::Result<OwnedFd> {
+    let program = pin::bpf(BPF_PROG_GET_FD_BY_ID, &[id, 0, 0])?;
+    // SAFETY: a fresh descriptor without another owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(program) })
+}
+
+fn verdict(program: &OwnedFd, ifindex: u32, frame: &[u8]) -> io::Result<u32> {
+    // The kernel takes no interface of a device without XDP queues, nor before Linux 5.14.
+    run(program, Some(ifindex), frame).or_else(|_| run(program, None, frame))
+}
+
+fn run(program: &OwnedFd, ifindex: Option<u32>, frame: &[u8]) -> io::Result<u32> {
+    let fd: RawFd = program.as_raw_fd();
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+    let context = ifindex.map(|ingress_ifindex| Context {
+        data: 0,
+        data_end: length,
+        data_meta: 0,
+        ingress_ifindex,
+        rx_queue_index: 0,
+        egress_ifindex: 0,
+    });
+    let mut attributes = TestRun {
+        program: u32::try_from(fd).map_err(io::Error::other)?,
+        input_length: length,
+        input: frame.as_ptr().expose_provenance() as u64,
+        repeat: 1,
+        ..TestRun::default()
+    };
+    if let Some(context) = &context {
+        attributes.context = std::ptr::from_ref(context).expose_provenance() as u64;
+        attributes.context_length = u32::try_from(size_of::<Context>()).map_err(io::Error::other)?;
+    }
+    pin::bpf_answering(BPF_PROG_TEST_RUN, &mut attributes)?;
+    Ok(attributes.verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_has_no_verdict() {
+        assert_eq!(Foreign::id_on(u32::MAX >> 1), None);
+        let gone = Foreign::judge(u32::MAX >> 1, 1, &[0; 64]);
+        assert_eq!((gone.name.as_str(), gone.passes), ("", None));
+    }
+}
