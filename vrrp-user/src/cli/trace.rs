@@ -53,7 +53,7 @@ pub(super) fn trace(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(UNKNOWN_NAME);
         }
     };
-    let host = Host::read().unwrap_or_default();
+    let host = Host::read_for(&config).unwrap_or_default();
     let mut tracer = Tracer::new(&config, &interface, instance.as_deref(), &host);
     let (mut rest, mut unprinted) = (arguments.count, None);
     let heard = index(&interface).and_then(|ifindex| {

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use crate::config::{Config, InstanceSettings, VirtualAddress};
 use crate::driver::netlink::address;
 use crate::driver::netlink::link::Link;
+use crate::driver::netlink::origin;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Address;
 use crate::protocol::Priority;
@@ -34,7 +35,7 @@ pub struct Misfit {
 /// Compares a configuration with the interfaces and addresses of this host.
 pub fn findings(config: &Config) -> Vec<Misfit> {
     let other = |text| Misfit { text, is_lacking: false };
-    match Host::read() {
+    match Host::read_for(config) {
         Ok(host) => {
             let lacking = host.lacks_interfaces_of(config).into_iter();
             let lacking = lacking.map(|text| Misfit { text, is_lacking: true });
@@ -53,6 +54,21 @@ impl Host {
         let mut addresses = Vec::new();
         address::list(&mut socket, |address| addresses.push(address))?;
         Ok(Self { links, addresses })
+    }
+
+    /// As [`Self::read`], with the addresses of this configuration marked that VRRP has set, also on a kernel that does
+    /// not report that.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_for(config: &Config) -> io::Result<Self> {
+        let mut host = Self::read()?;
+        let settings = config.instances.iter().map(|instance| &instance.settings);
+        let virtual_ones = settings.filter(|it| it.priority != Priority::OWNER);
+        let named: BTreeSet<IpAddr> =
+            virtual_ones.flat_map(|it| it.addresses.all().map(|address| address.address)).collect();
+        origin::infer(&mut host.addresses, |it| named.contains(&it.address));
+        Ok(host)
     }
 
     /// Addresses on the interface of this name.

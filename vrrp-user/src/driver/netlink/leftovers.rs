@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::address;
 use super::link::Link;
+use super::origin;
 use super::refusal::NetlinkError;
 use super::socket::RouteSocket;
 use super::table::Address;
@@ -18,14 +19,14 @@ pub struct Residue {
     pub address: Address,
     /// Why its removal failed.
     pub refusal: Option<NetlinkError>,
-    /// Left in place: the interface has no other address to send from, and VRRP did not set it.
+    /// Left in place: the interface has no other address to send from, and VRRP probably did not set it.
     pub is_kept: bool,
 }
 
 /// Removes every address that the configuration names and VRRP has set, on any interface. If the kernel does not report
-/// who set an address (before Linux 5.18), or another daemon set it, removes every one that is exactly as configured.
-/// An owner's addresses belong to the interface and stay, unless marked. An address also stays if `may_go` refuses it,
-/// or if it is the only one that the interface can send from and the kernel reports that VRRP did not set it.
+/// who set an address, or another daemon set it, removes every one that is exactly as configured. An owner's addresses
+/// belong to the interface and stay, unless marked. An address also stays if `may_go` refuses it, or if it is the only
+/// one that the instance can send from and the kernel does not report that VRRP set it.
 ///
 /// # Errors
 /// The kernel could not be queried.
@@ -42,11 +43,12 @@ pub fn remove<'a>(
         let places = wanted.get(&present.address);
         places.is_some_and(|places| is_residue(present, places)) && may_go(present.address)
     });
-    let reports = reports_origin();
+    let is_reported = origin::is_reported(&all);
     let (kept, found): (Vec<Address>, Vec<Address>) = found.partition(|present| {
         let places = wanted.get(&present.address).into_iter().flatten();
-        let mut sending = places.filter(|place| place.sends && place.ifindex == Some(present.ifindex));
-        reports && sending.next().is_some() && is_only_source(present, &all, is_wanted)
+        let mut sending = places.filter(|place| place.ifindex == Some(present.ifindex));
+        sending.any(|place| place.sends && (is_reported || !place.has_source))
+            && origin::is_only_source(present, &all, is_wanted)
     });
     let leftovers = |address: &Address| Residue { address: *address, refusal: None, is_kept: false };
     let mut leftovers: Vec<_> = found.iter().map(leftovers).collect();
@@ -59,23 +61,6 @@ pub fn remove<'a>(
     Ok(leftovers)
 }
 
-/// Without this address, adverts of its family could not leave by the interface.
-fn is_only_source(present: &Address, all: &[Address], is_wanted: impl Fn(&Address) -> bool) -> bool {
-    let is_source = |it: &Address| match it.address {
-        IpAddr::V4(_) => present.address.is_ipv4(),
-        IpAddr::V6(address) => present.address.is_ipv6() && address.is_unicast_link_local(),
-    };
-    let others = all.iter().filter(|it| it.ifindex == present.ifindex && !is_wanted(it) && !it.marked);
-    !present.marked && is_source(present) && !others.into_iter().any(is_source)
-}
-
-/// Whether the kernel reports who set an address (IFA_PROTO).
-fn reports_origin() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5_u32, 18_u32)
-}
-
 /// A configured location of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct WantedAddress {
@@ -84,6 +69,8 @@ struct WantedAddress {
     owned: bool,
     /// The instance sends its adverts on this interface.
     sends: bool,
+    /// From a configured address, which may be on another one: then ours can be the only address here.
+    has_source: bool,
 }
 
 fn wanted<'a>(
@@ -99,8 +86,9 @@ fn wanted<'a>(
             let ifindex = *indexes
                 .entry(device)
                 .or_insert_with(|| Link::by_name(socket, device).ok().map(|link| link.ifindex));
-            let (prefix, sends) = (address.prefix, *device == settings.interface);
-            wanted.entry(address.address).or_default().push(WantedAddress { ifindex, prefix, owned, sends });
+            let (sends, has_source) = (*device == settings.interface, settings.source.is_some());
+            let place = WantedAddress { ifindex, prefix: address.prefix, owned, sends, has_source };
+            wanted.entry(address.address).or_default().push(place);
         }
     }
     wanted
@@ -128,19 +116,11 @@ mod tests {
             usable: true,
             marked,
         };
-        let place = [WantedAddress { ifindex: Some(3), prefix: 24, owned: false, sends: true }];
+        let place = [WantedAddress { ifindex: Some(3), prefix: 24, owned: false, sends: true, has_source: false }];
         assert!(is_residue(&present(3, 24, false), &place));
         assert!(!is_residue(&present(3, 32, false), &place));
         assert!(!is_residue(&present(4, 24, false), &place));
         assert!(is_residue(&present(4, 32, true), &place));
-        let only = present(3, 24, false);
-        let other = Address { address: [192, 0, 2, 9].into(), ..only };
-        let virtual_one = |it: &Address| it.address == only.address;
-        assert!(is_only_source(&only, &[only], virtual_one));
-        assert!(is_only_source(&only, &[only, Address { ifindex: 4, ..other }], virtual_one));
-        assert!(is_only_source(&only, &[only, Address { marked: true, ..other }], virtual_one));
-        assert!(!is_only_source(&only, &[only, other], virtual_one));
-        assert!(!is_only_source(&present(3, 24, true), &[only], virtual_one));
         let owned = [WantedAddress { owned: true, ..place[0] }];
         assert!(!is_residue(&present(3, 24, false), &owned));
         assert!(is_residue(&present(3, 24, true), &owned));

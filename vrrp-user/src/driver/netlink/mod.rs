@@ -5,7 +5,8 @@
 //!
 //! [`socket`] carries messages, and [`refusal`] holds the kernel's reason for an error. [`address`] writes addresses
 //! for the effect thread, [`link`] reads interfaces, [`vmac`] creates those with virtual MAC addresses, [`filter`]
-//! attaches the program by tc, [`devconf`] writes IPv4 settings, [`leftovers`] removes the leftovers of an earlier run.
+//! attaches the program by tc, [`devconf`] writes IPv4 settings, [`leftovers`] removes the leftovers of an earlier run,
+//! [`origin`] distinguishes the host's own addresses.
 //! [`monitor`] keeps [`table`], the state of links and addresses. [`tracker`] turns it into events of instances,
 //! [`removal`] finds what instances have lost, and [`debounce`] delays changes of links.
 
@@ -16,6 +17,7 @@ pub mod filter;
 pub mod leftovers;
 pub mod link;
 pub mod monitor;
+pub mod origin;
 pub mod refusal;
 pub mod removal;
 pub mod removed_by;

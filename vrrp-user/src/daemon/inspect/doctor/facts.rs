@@ -122,7 +122,7 @@ pub struct KeepalivedFacts {
 impl Facts {
     /// Reads everything that the checks of this configuration need. What cannot be read stays unknown.
     pub fn read(config: &Config) -> Self {
-        let host = Host::read().unwrap_or_default();
+        let host = Host::read_for(config).unwrap_or_default();
         let survey = Survey::take();
         let nftables = firewall::ruleset().map_err(|error| error.to_string());
         let interfaces = used(config).into_iter().map(|name| (name.to_owned(), interface(name, &survey)));
