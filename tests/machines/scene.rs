@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::{poll, realtime};
+use vrrp_tests::clock::{Deadline, poll, realtime};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::observe::{Observer, Seen, What};
@@ -17,6 +17,12 @@ use vrrp_tests::vm::{Card, Guest, Hardware, Image, Kernel};
 pub(crate) const PERIOD: Duration = Duration::from_millis(10);
 /// Time for a daemon under emulation to reach a state.
 pub(crate) const SETTLE: Duration = Duration::from_secs(60);
+
+/// Readings of the processor time after a return.
+const METERED: usize = 1000;
+
+/// Room for neighbours, one for each request of a client.
+const NEIGHBOURS: &str = "65536";
 
 /// Receive path of both.
 const RX_PATH: &str = "native";
@@ -39,6 +45,10 @@ pub(crate) struct Outcome {
     /// them that were sent after its heir's first advert.
     pub(crate) late: usize,
     pub(crate) stolen: usize,
+    /// From the return to the first advert of the paused machine.
+    pub(crate) advert: Option<Duration>,
+    /// Processor time that the emulator took for that, on all threads: a busy host makes it no longer.
+    pub(crate) work: Option<Duration>,
     /// Time from the return to the last answer of the machine that is not master at the end.
     pub(crate) last: Option<Duration>,
     /// From that answer to the next announcement of the master, which corrects every client's cache; `None` if there
@@ -49,14 +59,14 @@ pub(crate) struct Outcome {
 /// As cells of a table.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { had_heir, both, late, stolen, last, mended, .. } = self;
+        let Self { had_heir, both, late, stolen, advert, work, last, mended, .. } = self;
         if !had_heir {
             return write!(f, "no takeover, {late} late");
         }
         let time =
             |time: &Option<Duration>| time.map_or("–".to_owned(), |it| format!("{} ms", it.as_millis()));
-        let (last, mended) = (time(last), time(mended));
-        write!(f, "{} ms | {late} | {stolen} | {last} | {mended}", both.as_millis())
+        let [advert, work, last, mended] = [advert, work, last, mended].map(time);
+        write!(f, "{} ms | {late} | {stolen} | {advert} | {work} | {last} | {mended}", both.as_millis())
     }
 }
 
@@ -76,6 +86,10 @@ impl Scene {
             };
             let guest =
                 Guest::boot_in(&lab.lan, &image, &Hardware { cards: vec![card], ..Hardware::default() })?;
+            // The many senders of requests need room in the neighbour table, which is the kernel's for small networks.
+            for step in 1..=3 {
+                guest.write(&format!("/proc/sys/net/ipv4/neigh/default/gc_thresh{step}"), NEIGHBOURS)?;
+            }
             let lines = format!("address add {own}/24 dev {INTERFACE}\nlink set {INTERFACE} up\n");
             guest.write("/run/lines", &lines)?;
             guest.run("ip", &["-batch", "/run/lines"])?;
@@ -155,13 +169,16 @@ impl Scene {
         let start = realtime();
         self.guests[0].monitor().stop()?;
         std::thread::sleep(span);
+        let before = self.guests[0].process().own_cpu_time()?;
         let back = realtime();
         self.guests[0].monitor().resume()?;
-        std::thread::sleep(after);
+        let meter = self.meter(before, after)?;
         let target = IpAddr::from(target);
         let seen = observer.seen();
         let heir =
             observer.adverts().iter().find(|advert| advert.0 > start && advert.1 == 1).map(|advert| advert.0);
+        let advert =
+            observer.adverts().iter().find(|advert| advert.0 > back && advert.1 == 0).map(|advert| advert.0);
         let master = observer.master().context("there is no master")?;
         let of = |node: usize, what: What| {
             seen.iter().filter(move |seen| seen.node == node && seen.what == what).map(|seen: &Seen| seen.at)
@@ -178,9 +195,24 @@ impl Scene {
             had_heir: heir.is_some(),
             both: client.answered_twice(back),
             late: late(start).count(),
+            advert: advert.map(|at| since(back, at)),
+            work: advert.and_then(|at| Some(meter.iter().find(|(when, _)| *when >= at)?.1)),
             stolen: heir.map_or(0, |heir| late(heir).count()),
             last: last.map(|at| since(back, at)),
             mended: mended.zip(last).map(|(at, last)| since(last, at)),
         })
+    }
+
+    /// Processor time of machine 0 since `before`, each millisecond at first, until `span` has passed.
+    fn meter(&mut self, before: Duration, span: Duration) -> Result<Vec<(u64, Duration)>> {
+        let deadline = Deadline::after(span);
+        let mut meter = Vec::new();
+        while !deadline.passed() {
+            let spent = self.guests[0].process().own_cpu_time()?;
+            meter.push((realtime(), spent.saturating_sub(before)));
+            let pause = if meter.len() < METERED { Duration::from_millis(1) } else { deadline.left() };
+            std::thread::sleep(pause);
+        }
+        Ok(meter)
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use crate::clock::poll;
@@ -111,6 +112,14 @@ impl Process {
             let _gone = kill(*pid, signal);
         }
         self.ended = Some(self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(Signal::SIGKILL as i32)));
+    }
+
+    /// CPU time of the process alone so far, all threads, to the moment.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn own_cpu_time(&self) -> Result<Duration> {
+        Ok(Duration::from(ClockId::pid_cpu_clock_id(self.pid())?.now()?))
     }
 
     /// CPU time of it and its descendants so far, all threads.

@@ -132,12 +132,7 @@ impl Stand {
         let beside = |index: usize| index % ROW == Counter::PeersFull as usize;
         let raised: Vec<_> =
             (0..after.len()).filter(|&index| after[index] != before[index] && !beside(index)).collect();
-        // TCX_NEXT is -1, TCX_DROP 2; XDP_DROP 1, XDP_PASS 2.
-        let passed = match (self.entry, verdict) {
-            (Entry::Xdp, 2) | (Entry::Tc, u32::MAX) => true,
-            (Entry::Xdp, 1) | (Entry::Tc, 2) => false,
-            other => panic!("no verdict: {other:?}"),
-        };
+        let passed = self.passed(verdict);
         match (raised.as_slice(), passed) {
             ([], true) => Outcome::Other,
             (&[index], passed) => {
@@ -164,6 +159,33 @@ impl Stand {
         let rises = [(); N].map(|()| u32::try_from(rises.next().unwrap()).unwrap());
         assert_eq!(rises.iter().sum::<u32>(), frames, "{counters:?}: {rises:?}");
         rises
+    }
+
+    /// Sends a frame of this slot `frames` times, and at once one more time. Returns the outcome of the last one, which
+    /// may be beyond the budget, as all of them may.
+    pub(crate) fn flood_and_run(&self, slot: u32, frame: &Frame, frames: u32) -> Outcome {
+        const COUNTERS: [Counter; 2] = [Counter::Event, Counter::OverBudget];
+        let bytes = frame.build();
+        let counts = || COUNTERS.map(|it| self.program.maps().counters(Some(slot)).counter(it));
+        let before = counts();
+        self.program.run(self.entry, &bytes, frames).unwrap();
+        let verdict = self.program.run(self.entry, &bytes, 1).unwrap().verdict;
+        let rises = counts().into_iter().zip(before).map(|(after, before)| after - before);
+        assert_eq!(rises.sum::<u64>(), u64::from(frames) + 1, "another counter rose");
+        if self.passed(verdict) {
+            Outcome::Passed(Counter::Event)
+        } else {
+            Outcome::Dropped(Counter::OverBudget)
+        }
+    }
+
+    /// TCX_NEXT is -1, TCX_DROP 2; XDP_DROP 1, XDP_PASS 2.
+    fn passed(&self, verdict: u32) -> bool {
+        match (self.entry, verdict) {
+            (Entry::Xdp, 2) | (Entry::Tc, u32::MAX) => true,
+            (Entry::Xdp, 1) | (Entry::Tc, 2) => false,
+            other => panic!("no verdict: {other:?}"),
+        }
     }
 
     /// Counters without an instance, then those of each slot.
