@@ -1,6 +1,7 @@
 //! Virtual addresses on the interfaces.
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4};
@@ -62,6 +63,30 @@ fn the_only_address_of_an_interface_is_not_taken_for_a_leftover() -> Result<()> 
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         pair.wait_for_master(0)?;
         ensure!(pair.lab.has_address(0, own)?, "the address is gone");
+        Ok(())
+    })
+}
+
+/// Also on a kernel that does not report the origin of an address.
+#[test]
+#[needs("ours")]
+fn addresses_set_by_vrrp_are_not_taken_for_the_host_s_own() -> Result<()> {
+    const TAKEN: &str = "VRRP has not set it";
+    let instance = Instance::v3(200);
+    let config = Config::of(instance.clone()).to_string();
+    let mut pair = pair(Daemon::Vrrpx(Mode::Auto))?;
+    pair.running(0)?.kill();
+    ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address has been removed");
+    pair.restart(0, Signal::SIGKILL)?;
+    pair.observer.clear();
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        ensure!(!pair.running(0)?.log().contains(TAKEN), "at the start");
+        let output = pair.running(0)?.reload(&config)?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        ensure!(output.status.success() && !text.contains(TAKEN), "at a reload: {text}");
         Ok(())
     })
 }
