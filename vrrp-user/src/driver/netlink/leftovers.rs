@@ -116,7 +116,8 @@ mod tests {
             usable: true,
             marked,
         };
-        let place = [WantedAddress { ifindex: Some(3), prefix: 24, owned: false, sends: true, has_source: false }];
+        let place =
+            [WantedAddress { ifindex: Some(3), prefix: 24, owned: false, sends: true, has_source: false }];
         assert!(is_residue(&present(3, 24, false), &place));
         assert!(!is_residue(&present(3, 32, false), &place));
         assert!(!is_residue(&present(4, 24, false), &place));
