@@ -12,6 +12,7 @@ use vrrp_user::driver::netlink::tracker::{Change, Tracker};
 use vrrp_user::protocol::{Event, InstanceId, TrackId};
 
 use crate::cable::{Cable, PATIENCE, SILENCE, readable, settings};
+use vrrp_tests::clock::slowness;
 use vrrp_tests::needs;
 
 /// Collects the engine's inputs while `test` runs.
@@ -91,7 +92,7 @@ impl Reported {
                 };
             }
             self.0.acknowledge();
-            assert!(readable(&self.0, PATIENCE), "no input arrived");
+            assert!(readable(&self.0, PATIENCE * slowness()), "no input arrived");
         }
     }
 

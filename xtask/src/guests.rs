@@ -37,9 +37,11 @@ struct GuestRow {
 /// Network cards of a guest, on one wire, for the labs of `links`.
 const CARDS: [&str; 4] = ["vmxnet3", "virtio-net-pci", "virtio-net-pci", "virtio-net-pci"];
 
-const ROWS: [GuestRow; 4] = [
+const ROWS: [GuestRow; 5] = [
     // The gate runs a check of each kind on each entry.
     GuestRow { program: "xdp", on_paths: false, threads: 2, tests: &[], gate: &["fence::tags"] },
+    // What this kernel does with addresses, routes, rules, interfaces and sockets.
+    GuestRow { program: "driver", on_paths: false, threads: 2, tests: &[], gate: &[] },
     // Written for emulation, with generous times.
     GuestRow {
         program: "kernel",
@@ -64,6 +66,8 @@ const ROWS: [GuestRow; 4] = [
         on_paths: false,
         threads: 1,
         tests: &[
+            "addresses::the_only_address_of_an_interface_is_not_taken_for_a_leftover",
+            "addresses::addresses_set_by_vrrp_are_not_taken_for_the_host_s_own",
             "election::",
             "paths::",
             "receive_paths::daemons_with_separate_runtime_directories_share_an_interface",
