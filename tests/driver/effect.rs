@@ -11,6 +11,7 @@ use vrrp_user::daemon::effect::{Effect, InstanceEffects};
 use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Command, Lack, Object, Queue, Report};
 use vrrp_user::driver::clock;
+use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::realtime::EFFECT_PRIORITY;
 use vrrp_user::protocol::{Announcement, Epoch, InstanceId};
 
@@ -25,20 +26,23 @@ struct Running {
     commands: Queue<Command>,
     reports: Queue<Report>,
     live: Arc<LiveState>,
+    maps: Arc<Maps>,
 }
 
 impl Running {
-    /// Starts the thread, with these commands in its queue.
+    /// Starts the thread, with these commands in its queue, and a lease without an end for each instance.
     fn start(cable: &Cable, instances: &[InstanceSettings], waiting: &[Command]) -> Self {
         let (commands, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
         let live = Arc::new(LiveState::new(instances.len()));
-        let running = Self { thread: None, commands, reports, live };
+        let maps = Arc::new(Maps::anonymous(u32::try_from(instances.len()).unwrap()).unwrap());
+        maps.open_fence();
+        let running = Self { thread: None, commands, reports, live, maps };
         waiting.iter().for_each(|command| running.push(command.clone()));
         let open = || {
             let effects = instances.iter().map(InstanceEffects::from);
             let (commands, reports) = (running.commands.clone(), running.reports.clone());
-            Ok(Effect::open(effects, commands, reports, Arc::clone(&running.live))?
-                .spawn(Some(EFFECT_PRIORITY))?)
+            let (live, maps) = (Arc::clone(&running.live), Arc::clone(&running.maps));
+            Ok(Effect::open(effects, commands, reports, live, maps)?.spawn(Some(EFFECT_PRIORITY))?)
         };
         let thread = cable.left.enter(open).unwrap();
         Self { thread: Some(thread), ..running }
@@ -120,6 +124,47 @@ fn removal_voids_outstanding_repeats() {
     tap.next(announced);
     assert!(tap.next_within(SILENCE, announced).is_none());
     assert_eq!(running.live.instances[0].announcements_sent.load(Relaxed), sent + 2);
+    running.stop();
+}
+
+/// The engine hangs, or has not run yet since a suspension: repeats, periodic announcements, and those of a takeover
+/// that was decided before.
+#[test]
+#[needs("root", "ip")]
+fn nothing_is_announced_without_a_lease() {
+    let cable = Cable::new();
+    let tap = Tap::new(&cable.right);
+    let instance = || {
+        let mut instance = settings(&["192.0.2.100"]);
+        instance.announce.garp_interval = Duration::from_millis(20);
+        instance
+    };
+    let mut elsewhere = instance();
+    elsewhere.interface = "lo".into();
+    elsewhere.announce.extra_announce = Some(ExtraAnnounce { period: Duration::from_millis(20), all: true });
+    Arc::make_mut(&mut elsewhere.addresses).advertised[0] =
+        VirtualAddress { device: Some("eth0".into()), ..virtual_address("192.0.2.200") };
+    let running = Running::start(&cable, &[instance(), elsewhere], &[]);
+    for id in [ZERO, ONE] {
+        running.push(Command::Add(id, Epoch(1)));
+        running.push(Command::Announce(id, announce(1, 1000)));
+    }
+    (0..10).for_each(|_| _ = tap.next(announced));
+    let until = clock::now() + Duration::from_millis(100);
+    [ZERO, ONE].into_iter().for_each(|id| running.maps.set_lease(id.0, Some(until)));
+    (0..3).for_each(|_| _ = tap.next(announced));
+    std::thread::sleep(until.since(clock::now()));
+    while tap.next_within(Duration::from_millis(10), announced).is_some() {}
+    assert!(tap.next_within(SILENCE, announced).is_none(), "repeats outlive the lease");
+    // A takeover that comes too late sets the addresses alone.
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    eventually(|| !cable.has("eth0", "192.0.2.100"));
+    running.push(Command::Add(ZERO, Epoch(3)));
+    eventually(|| cable.has("eth0", "192.0.2.100"));
+    assert!(tap.next_within(SILENCE, announced).is_none(), "a takeover is announced without a lease");
+    running.maps.set_lease(ZERO.0, Some(clock::now() + Duration::from_secs(60)));
+    running.push(Command::Announce(ZERO, announce(3, 1)));
+    assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
     running.stop();
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Enters: [`Command`]s of the engine. Leaves: addresses added or removed, many in one send, and announcements: every
 //! address once when it is set, repeats later. Commands are carried out in order, and before any repeat, so that no
-//! takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
+//! takeover waits for another's repeats. Nothing is announced for an instance whose lease has run out: another router may
+//! be master by then. Absent: decisions, and sleep other than in the wait set.
 
+mod announce;
 mod extra_announce;
 mod failures;
 mod lacks;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
+use self::announce::{is_entitled, queue, send};
 use self::extra_announce::Refresh;
 use self::failures::Failures;
 use self::lacks::{Attempt, Lacks};
@@ -35,6 +38,7 @@ use super::live::LiveState;
 use super::queue::{Command, Object, Queue, Report};
 use crate::config::{Addresses, AnnouncePauses, InstanceSettings, VirtualAddress};
 use crate::driver::clock;
+use crate::driver::maps::Maps;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::socket::Announcer;
@@ -77,6 +81,8 @@ pub struct Effect {
     commands: Queue<Command>,
     reports: Queue<Report>,
     live: Arc<LiveState>,
+    /// For the leases.
+    maps: Arc<Maps>,
     wait: Wait,
     netlink: RouteSocket,
     announcer: Announcer,
@@ -128,6 +134,7 @@ impl Effect {
         commands: Queue<Command>,
         reports: Queue<Report>,
         live: Arc<LiveState>,
+        maps: Arc<Maps>,
     ) -> io::Result<Self> {
         let mut wait = Wait::new()?;
         wait.add(&commands, COMMANDS)?;
@@ -136,6 +143,7 @@ impl Effect {
             commands,
             reports,
             live,
+            maps,
             wait,
             netlink: RouteSocket::open()?,
             announcer: Announcer::open()?,
@@ -217,7 +225,7 @@ impl Effect {
 
     fn add(&mut self, id: InstanceId, epoch: Epoch) {
         let begun = clock::now();
-        let Self { instances, live, netlink, announcer, repeats, .. } = self;
+        let Self { instances, live, maps, netlink, announcer, repeats, .. } = self;
         repeats.void(id);
         let Some(instance) = instances.get_mut(id.index()) else { return };
         instance.held = Some(epoch);
@@ -233,7 +241,7 @@ impl Effect {
         let at_once = effects.paths.is_empty();
         prepared.perform(&places, netlink, &mut attempt, |present| {
             for target in present.filter_map(|place| place.target(effects.pauses)) {
-                announcer.queue(id, target.station, target.address);
+                queue(announcer, maps, id, &target);
             }
             if at_once {
                 send(announcer, live, &mut failures);
@@ -308,7 +316,7 @@ impl Effect {
         let set = places.iter().zip(errnos).filter(|(place, errno)| is_new(place, *errno));
         let targets: Vec<Target> = set.filter_map(|(place, _)| place.target(new.pauses)).collect();
         for target in &targets {
-            self.announcer.queue(id, target.station, target.address);
+            queue(&mut self.announcer, &self.maps, id, target);
         }
         send(&mut self.announcer, &self.live, &mut failures);
         self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
@@ -350,7 +358,7 @@ impl Effect {
         let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);
         let targets: Vec<Target> = set.filter_map(|place| place.target(effects.pauses)).collect();
         for target in &targets {
-            self.announcer.queue(id, target.station, target.address);
+            queue(&mut self.announcer, &self.maps, id, target);
         }
         send(&mut self.announcer, &self.live, &mut failures);
         if missing.paths {
@@ -399,10 +407,10 @@ impl Effect {
     /// Sends the repeats that are due and returns when the next one is.
     fn repeat(&mut self) -> Option<Timestamp> {
         let refresh = self.refresh(clock::now());
-        let announcer = &mut self.announcer;
-        let next = self.repeats.step(clock::now(), |id, target| {
-            announcer.queue(id, target.station, target.address);
-        });
+        let Self { announcer, maps, repeats, .. } = self;
+        // The next lease begins with another takeover.
+        repeats.retain(|id| is_entitled(maps, id));
+        let next = repeats.step(clock::now(), |id, target| queue(announcer, maps, id, target));
         let mut failures = Failures::default();
         send(announcer, &self.live, &mut failures);
         self.report(&failures);
@@ -415,7 +423,7 @@ impl Effect {
         for (instance, id) in self.instances.iter_mut().zip(0..) {
             let Instance { effects, held: Some(_), .. } = instance else { continue };
             let Some(refresh) = &mut effects.refresh else { continue };
-            if refresh.take_due(now) {
+            if refresh.take_due(now) && is_entitled(&self.maps, InstanceId(id)) {
                 let places = effects.places(&mut self.netlink);
                 let targets = effects.chosen(&places).filter_map(|place| place.target(effects.pauses));
                 self.repeats.push(InstanceId(id), targets.collect(), 1);
@@ -432,18 +440,6 @@ impl Effect {
             self.reports.push(Report::EffectFailed { instance, object, refusal });
         }
     }
-}
-
-/// Sends the announcements that are queued, and counts them.
-fn send(announcer: &mut Announcer, live: &LiveState, failures: &mut Failures) {
-    announcer.flush(|id, address, outcome| match outcome {
-        Ok(()) => {
-            if let Some(live) = live.instances.get(id.index()) {
-                live.announcements_sent.fetch_add(1, Relaxed);
-            }
-        }
-        Err(errno) => failures.note(id, Object::Address(address), errno.into()),
-    });
 }
 
 impl InstanceEffects {

@@ -51,7 +51,12 @@ impl Repeats {
     }
 
     pub(super) fn void(&mut self, instance: InstanceId) {
-        self.queue.retain(|repeat| repeat.instance != instance);
+        self.retain(|other| other != instance);
+    }
+
+    /// Voids the repeats of all other instances.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(InstanceId) -> bool) {
+        self.queue.retain(|repeat| is_kept(repeat.instance));
     }
 
     /// Hands out what is due, at most one set of each repeat, and returns when to call again.

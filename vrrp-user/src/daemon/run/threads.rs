@@ -99,7 +99,8 @@ pub(super) fn start_threads(
     })?;
     let effects = config.instances.iter().map(|instance| InstanceEffects::from(&instance.settings));
     let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
-    let effect = Effect::open(effects, commands, reports, Arc::clone(&context.live))?;
+    let (live, maps) = (Arc::clone(&context.live), Arc::clone(&context.maps));
+    let effect = Effect::open(effects, commands, reports, live, maps)?;
     // The start has used far more of the program, and of the heap, than the work does.
     memory::trim();
     memory::release_program();

@@ -1,0 +1,39 @@
+//! Announcements of instances that have a lease.
+//!
+//! Enters: an address to announce, and the lease of its instance. Leaves: the announcement, counted, or nothing.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::failures::Failures;
+use super::repeat::Target;
+use crate::daemon::live::LiveState;
+use crate::daemon::queue::Object;
+use crate::driver::clock;
+use crate::driver::maps::Maps;
+use crate::driver::socket::Announcer;
+use crate::protocol::InstanceId;
+
+/// Whether an instance may announce. This thread may run on while the engine hangs, or wake before it after a suspension
+/// of both: an heir that has announced itself meanwhile would lose its clients, and does not announce itself again.
+pub(super) fn is_entitled(maps: &Maps, id: InstanceId) -> bool {
+    maps.lease(id.0).is_some_and(|until| clock::now() < until)
+}
+
+/// Queues an announcement, if the instance has a lease.
+pub(super) fn queue(announcer: &mut Announcer, maps: &Maps, id: InstanceId, target: &Target) {
+    if is_entitled(maps, id) {
+        announcer.queue(id, target.station, target.address);
+    }
+}
+
+/// Sends the announcements that are queued, and counts them.
+pub(super) fn send(announcer: &mut Announcer, live: &LiveState, failures: &mut Failures) {
+    announcer.flush(|id, address, outcome| match outcome {
+        Ok(()) => {
+            if let Some(live) = live.instances.get(id.index()) {
+                live.announcements_sent.fetch_add(1, Relaxed);
+            }
+        }
+        Err(errno) => failures.note(id, Object::Address(address), errno.into()),
+    });
+}
