@@ -101,6 +101,45 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "preempt_delay runs on, over two restarts",
+        variants: ALL,
+        settings: |settings| settings.preempt_delay = Duration::from_secs(10),
+        script: "
+            startup             -> BACKUP startup
+            hear 90 from 120    -> watch
+            wait 2s
+            seen
+            wait 2s
+            restart
+            hear 90 from 120    -> watch
+            wait 2s
+            seen
+            wait 2s
+            restart
+            wait 500ms
+            hear 90 from 120    -> watch
+            wait 1500ms - 1ns
+            wait 1ns            -> unwatch
+            hear 90 from 120
+            wait down - 1500ms - 1ns
+            wait 1ns            -> advert 100, add, MASTER preempted",
+    },
+    Row {
+        number: "own",
+        what: "a preempt_delay that has ended does not begin again",
+        variants: ALL,
+        settings: |settings| settings.preempt_delay = Duration::from_secs(2),
+        script: "
+            startup             -> BACKUP startup
+            hear 90 from 120    -> watch
+            wait 2s             -> unwatch
+            restart
+            hear 90 from 120
+            wait A + skew - 1ns
+            wait 1ns            -> advert 100, add, MASTER preempted",
+    },
+    Row {
+        number: "own",
         what: "a fault persists until its cause ends",
         variants: ALL,
         settings: checked,

@@ -29,6 +29,8 @@ pub struct InstanceSnapshot {
     pub master_down: Option<Timestamp>,
     /// Backup: the latest advert of the master that it obeys.
     pub master: Option<PeerAdvert>,
+    /// Backup: when `preempt_delay` ends, or has ended; `None` while no lower master is heard.
+    pub endures_until: Option<Timestamp>,
     /// Latest results of tracked objects.
     pub results: Vec<(TrackId, i32)>,
     /// See [`Instance::is_apart`].
@@ -49,6 +51,7 @@ impl Instance {
             advert: self.timers.due(Timer::Advert),
             master_down: self.timers.due(Timer::MasterDown),
             master: self.remote_master().map(|master| master.heard),
+            endures_until: self.backup.endures_until(),
             results,
             apart: self.apart,
         })

@@ -315,6 +315,7 @@ mod tests {
             advert: None,
             master_down: None,
             master: None,
+            endures_until: None,
             results: vec![(web, result)],
             apart: false,
         };

@@ -76,6 +76,10 @@ impl Backup {
         self.latest
     }
 
+    pub(crate) fn endures_until(&self) -> Option<Timestamp> {
+        self.endure_until
+    }
+
     fn note(&mut self, stamp: Timestamp) {
         self.latest = self.latest.max(Some(stamp));
     }
@@ -247,6 +251,8 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &
 pub(crate) fn restore(instance: &mut Instance, snapshot: &InstanceSnapshot, cx: &mut Cx<'_>) {
     instance.backup = Backup::default();
     instance.backup.master = snapshot.master.map(|heard| RemoteMaster { heard, watched: false });
+    // Its next advert sets the timer, or ends the delay.
+    instance.backup.endure_until = snapshot.endures_until;
     let listen = cx.now + instance.master_interval().duration() + instance.skew();
     arm(instance, snapshot.master_down.map_or(listen, |deadline| deadline.max(listen)), cx.now);
 }

@@ -65,6 +65,9 @@ struct InstanceMessage {
     advert: Option<u64>,
     master_down: Option<u64>,
     master: Option<Master>,
+    /// Older versions do not send it.
+    #[serde(default)]
+    endures_until: Option<u64>,
     results: Vec<(String, i32)>,
     /// Older versions do not send it.
     #[serde(default)]
@@ -262,6 +265,7 @@ impl InstanceMessage {
             advert: nanos(instance_snapshot.and_then(|it| it.advert)),
             master_down: nanos(instance_snapshot.and_then(|it| it.master_down)),
             master: instance_snapshot.and_then(|it| it.master.as_ref()).map(Master::of),
+            endures_until: nanos(instance_snapshot.and_then(|it| it.endures_until)),
             results: instance_snapshot
                 .map_or_else(Vec::new, |it| it.results.iter().filter_map(result).collect()),
             apart: instance_snapshot.is_some_and(|it| it.apart),
@@ -285,6 +289,7 @@ impl InstanceMessage {
             advert: time(self.advert),
             master_down: time(self.master_down),
             master: self.master.as_ref().and_then(Master::heard),
+            endures_until: time(self.endures_until),
             results: self.results.iter().filter_map(result).collect(),
             apart: self.apart,
         }
@@ -356,6 +361,7 @@ mod tests {
             advert: None,
             master_down: Some(Timestamp::from_nanos(99)),
             master: Some(heard),
+            endures_until: Some(Timestamp::from_nanos(23)),
             results: config.instance(*id).unwrap().settings.tracks.iter().map(|it| (it.id, 1)).collect(),
             apart: id.0 == 1,
         };
