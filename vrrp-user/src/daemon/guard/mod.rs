@@ -207,9 +207,11 @@ impl Guard {
         let settings = || config.instances.iter().map(|instance| &instance.settings);
         let devices = settings().flat_map(|it| it.addresses.all().map(|address| it.device_of(address)));
         let vmacs = settings().flat_map(|it| it.vmacs.all().map(|vmac| vmac.name.as_arc()));
+        let hops = settings().flat_map(|it| &*it.routes).flat_map(|route| &route.hops);
+        let devices = devices.chain(vmacs).chain(hops.filter_map(|hop| hop.device.as_ref()));
         let written = Written {
             config: Arc::as_ptr(config),
-            interfaces: devices.chain(vmacs).map(|name| Some(table.link(name)?.ifindex)).collect(),
+            interfaces: devices.map(|name| Some(table.link(name)?.ifindex)).collect(),
             fenced: config.instances.iter().map(|instance| is_fenced(instance.id)).collect(),
             pins,
             filters,
