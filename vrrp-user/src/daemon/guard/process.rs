@@ -48,7 +48,7 @@ pub fn run() -> io::Result<()> {
         // SAFETY: the daemon, the only writer, has died, and the next one writes after it has relieved this process.
         && let Some(steps) = unsafe { plan.read() }
     {
-        carry_out(steps, &netlink, &last_words);
+        carry_out(steps, Some(&plan), &netlink, &last_words);
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ fn rehearse(daemon: BorrowedFd<'_>, netlink: &OwnedFd) {
     // Fails only if the daemon has ended, or left, which the guard notices next.
     let _ = wait_for_end(daemon, PollTimeout::ZERO);
     if let Some(steps) = cleanup_plan::rehearsal() {
-        carry_out(steps, netlink, "");
+        carry_out(steps, None, netlink, "");
     }
 }
 
@@ -83,16 +83,25 @@ fn wait_for_end(daemon: BorrowedFd<'_>, limit: PollTimeout) -> io::Result<()> {
     }
 }
 
-/// Requests that fail concern what is gone already, or what the next daemon will find.
+/// Requests that fail concern what is gone already, or what the next daemon will find. Ends early once `plan` is
+/// deactivated: the daemon may have died after another one had replaced it, which deactivates the plan a moment later.
 ///
 /// Never inlined: the rehearsal and the work must share one copy of the code.
 #[inline(never)]
-fn carry_out((stages, pin_paths): (Stages<'_>, PinPaths<'_>), netlink: &OwnedFd, last_words: &str) {
+fn carry_out(
+    (stages, pin_paths): (Stages<'_>, PinPaths<'_>),
+    plan: Option<&CleanupPlan>,
+    netlink: &OwnedFd,
+    last_words: &str,
+) {
     let died = clock::now();
     // The plan has not been touched before: it may be swapped out, or on the disk. No stage is due at once.
     cleanup_plan::bring_in(&stages, &pin_paths);
     for (after, messages) in stages {
         thread::sleep((died + after).since(clock::now()));
+        if plan.is_some_and(CleanupPlan::is_deactivated) {
+            return;
+        }
         for message in messages {
             let _ = send(netlink.as_raw_fd(), message, MsgFlags::empty());
         }
@@ -106,5 +115,44 @@ fn remove(name: &CStr) {
     if unsafe { libc::unlink(name.as_ptr()) } != 0 {
         // SAFETY: as above.
         unsafe { libc::rmdir(name.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::cleanup_plan::Stage;
+
+    #[test]
+    fn a_plan_that_is_deactivated_after_the_death_is_not_carried_out() {
+        let folder = std::env::temp_dir().join(format!("vrrpx-guard-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let pin = folder.join("pin");
+        let plan = CleanupPlan::open(&folder.join("guard")).unwrap();
+        let stage = Stage { after: Duration::from_millis(200), requests: Vec::new() };
+        let name = CString::new(pin.to_str().unwrap()).unwrap();
+        plan.write(&[stage], [&*name].into_iter()).unwrap();
+        let kind = (AddressFamily::Netlink, SockType::Raw, SockProtocol::NetlinkRoute);
+        let netlink = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, kind.2).unwrap();
+        for is_followed in [true, false] {
+            fs::write(&pin, "").unwrap();
+            plan.activate();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(50));
+                    let other = CleanupPlan::open(&folder.join("guard")).unwrap();
+                    is_followed.then(|| other.deactivate());
+                });
+                // SAFETY: nothing writes a plan meanwhile.
+                let steps = unsafe { plan.read() }.unwrap();
+                carry_out(steps, Some(&plan), &netlink, "");
+            });
+            assert_eq!(pin.exists(), is_followed);
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 }
