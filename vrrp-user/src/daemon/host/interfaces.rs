@@ -40,6 +40,7 @@ use crate::driver::netlink::removal::{Lost, Owned, PathMonitor};
 use crate::driver::netlink::removed_by::RemovedBy;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
+use crate::driver::ownership;
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
 /// Between two looks for a guard while there is none.
@@ -98,7 +99,8 @@ pub struct Interfaces<'a> {
 
 impl Interfaces<'_> {
     /// Reports the present state of all interfaces to the engine, starts the router after `delay` or by
-    /// [`Order::Start`], and reports every change, until reading fails. Needs a tokio runtime with I/O and time.
+    /// [`Order::Start`], and reports every change, until reading fails, or another daemon has replaced this one; then
+    /// it does nothing more. Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// Links and addresses cannot be read.
@@ -117,7 +119,13 @@ impl Interfaces<'_> {
         let mut belongings = belongings(&self.config);
         let mut paths = PathMonitor::open(&belongings)?;
         let mut mending = Mending::default();
+        let mut has_owned = false;
         loop {
+            has_owned |= ownership::is_ours();
+            if has_owned && !ownership::is_ours() {
+                // Another daemon has replaced this one and detaches its programs, while this one still ends.
+                return std::future::pending().await;
+            }
             let stirred = monitor.take_stirred();
             let Lost { instances, statics, .. } = belongings.of_stirred(&stirred, monitor.table());
             if !stirred.is_empty() {
