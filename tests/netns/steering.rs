@@ -1,5 +1,6 @@
 //! Orders of an operator to a running pair.
 
+use std::fs;
 use std::net::IpAddr;
 use std::process::Output;
 use std::thread::sleep;
@@ -187,6 +188,21 @@ fn orders_outlive_restarts_and_reloads_and_end_with_their_instance() -> Result<(
             ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
             Ok(())
         };
+        reload(pair, &config(210, None))?;
+        has(pair, "FAULT", held)?;
+        let before = standing(pair, 0)?;
+        let named = |name| Config::of(Instance::v3(210).named(name)).to_string();
+        reload(pair, &named("web"))?;
+        ensure!(instance(pair)?["name"] == "web");
+        has(pair, "FAULT", held)?;
+        // Its name changes at a hot restart too, and the file of orders has the name at the next start.
+        fs::write(pair.running(0)?.directory().join("keepalived.conf"), named("mail"))?;
+        ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
+        ensure!(instance(pair)?["name"] == "mail");
+        has(pair, "FAULT", held)?;
+        ensure!(standing(pair, 0)? == before, "a name has changed the state: {before:?}");
+        let kept = fs::read_to_string(pair.running(0)?.directory().join("steering.json"))?;
+        ensure!(kept.contains("\"mail\"") && !kept.contains("\"web\""), "{kept}");
         reload(pair, &config(210, None))?;
         has(pair, "FAULT", held)?;
         reload(pair, &config(210, Some(52)))?;

@@ -17,7 +17,7 @@ impl KernelPorts {
         let instances = turn.pause(self, now)?;
         let router = turn.router();
         let groups = (0..).map(GroupId).map_while(|id| Some((id, router.group(id)?.epoch()))).collect();
-        Some(RouterSnapshot { instances, groups, rows: Vec::new() })
+        Some(RouterSnapshot { instances, groups, ..RouterSnapshot::default() })
     }
 
     /// Empties the queues unread: adverts are recovered from the records of their senders, or are sent again.

@@ -275,7 +275,7 @@ impl Interfaces<'_> {
             return Err(error);
         }
         self.firewall.adopt(&config);
-        let steerings = self.context.history.read().steerings.clone();
+        let steerings = self.context.history.read().steerings.clone().following(&self.config, &config);
         let changes = change::between(&self.config, &config, self.results(), &steerings);
         for configured in &changes.configured {
             if self.config.instance(configured.id).is_none() {

@@ -58,6 +58,9 @@ pub struct SnapshotMessage {
 /// Times are ns of the host's CLOCK_MONOTONIC: each daemon has added the offset of its own time namespace.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct InstanceMessage {
+    /// Older versions do not send it.
+    #[serde(default)]
+    name: Option<String>,
     state: String,
     epoch: u64,
     reason: Option<String>,
@@ -240,6 +243,11 @@ impl SnapshotMessage {
             instances: instances
                 .map(|(instance, message)| (instance.id, message.snapshot(instance)))
                 .collect(),
+            names: matching_instances
+                .iter()
+                .zip(&self.instances)
+                .filter_map(|(instance, message)| Some((instance.id, message.name.as_deref()?.into())))
+                .collect(),
             groups: self.groups.iter().filter_map(group).collect(),
             rows: matching_instances
                 .iter()
@@ -258,6 +266,7 @@ impl InstanceMessage {
             Some((label(&track.track), *value))
         };
         Self {
+            name: Some(instance.settings.name.to_string()),
             state: instance_snapshot.map_or(State::Init, |it| it.state).as_str().to_owned(),
             epoch: instance_snapshot.map_or(0, |it| it.epoch.0),
             reason: instance_snapshot.and_then(|it| it.reason).map(|reason| reason.as_str().to_owned()),
@@ -368,7 +377,8 @@ mod tests {
         let instances = config.instances.iter().map(|it| (it.id, instance_snapshot(&it.id))).collect();
         let rows =
             config.instances.iter().map(|it| (it.id, vec![format!("rejects ttl {}", it.settings.name)]));
-        RouterSnapshot { instances, groups: vec![(GroupId(0), Epoch(3))], rows: rows.collect() }
+        let groups = vec![(GroupId(0), Epoch(3))];
+        RouterSnapshot { instances, groups, rows: rows.collect(), ..RouterSnapshot::default() }
     }
 
     #[test]
@@ -377,6 +387,7 @@ mod tests {
         // In another order, so that all numbers are others.
         let lines: Vec<&str> = FILE.lines().collect();
         let after = config(&[lines[4], lines[2], lines[3], lines[1], lines[0]].join("\n"));
+        let arrived_name = |id| &*after.instance(id).unwrap().settings.name;
         let now = Timestamp::from_nanos(7_000_000_000);
         let sent = serde_json::to_string(&SnapshotMessage::of(&snapshot(&before), &before, now)).unwrap();
         let received: SnapshotMessage = serde_json::from_str(&sent).unwrap();
@@ -402,6 +413,8 @@ mod tests {
             assert_eq!(rows, Some(vec![format!("rejects ttl {name}")]));
         }
         assert_eq!(arrived.groups, [(GroupId(0), Epoch(3))]);
+        assert!(arrived.names.iter().all(|(id, name)| **name == *arrived_name(*id)));
+        assert_eq!(arrived.names.len(), 2);
     }
 
     #[test]

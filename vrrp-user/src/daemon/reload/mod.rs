@@ -315,6 +315,7 @@ impl Reloader {
             warn!("settings of the process have changed; they take effect after a restart");
         }
         self.shared.replace(DaemonContext { config: Arc::clone(&config), ..(*now).clone() });
+        steering::follow_names(&now, &now.config, &config, &self.options.runtime_dir);
         now.history.disabled(preflight::disabled(&notices));
         reporter.settle(Arc::clone(&config));
         if let Err(error) = notifier.settle(&config) {

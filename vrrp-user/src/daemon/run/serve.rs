@@ -95,7 +95,7 @@ impl Prepared<'_> {
         }
         let threads = start_threads(self.options, self.context, self.queues, ring)?;
         if predecessor.is_none() {
-            let orders = steering::resume(self.context, self.folder.path());
+            let orders = steering::resume(self.context, self.folder.path(), &[]);
             self.queues.inputs.push(Input::Event(orders));
         }
         let interfaces = self.interfaces(program)?;
@@ -214,7 +214,7 @@ impl Prepared<'_> {
             let lock = predecessor.follow(&context.config, |snapshot| {
                 store.refresh(&context.config, &context.live);
                 taken = snapshot.clone();
-                let orders = Input::Event(steering::resume(&context, &runtime_dir));
+                let orders = Input::Event(steering::resume(&context, &runtime_dir, &snapshot.names));
                 for mut input in [orders, Input::Restore(Box::new(snapshot))] {
                     while let Err(refused) = inputs.offer(input) {
                         input = refused;
@@ -234,6 +234,9 @@ impl Prepared<'_> {
             warn!(%error, "cannot register the guard: the next daemon will not find it");
         }
         self.folder.inherit(lock)?;
+        if snapshot.has_renamed(&self.context.config) {
+            steering::keep(self.context, self.folder.path());
+        }
         orders.send(Order::Start(self.folder.path().to_owned())).await.map_err(|_| gone())?;
         info!(instances = snapshot.instances.len(), "continues in place of the previous daemon");
         Ok(snapshot)

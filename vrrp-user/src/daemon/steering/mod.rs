@@ -4,8 +4,8 @@
 //! same file, and a log line and an event for each order that begins or ends. Absent: the meaning of an order to the
 //! state machine; see [`crate::protocol`].
 //!
-//! Orders are of instances by their names: they survive a reload, unless that removes the instance. Their ends are
-//! times of CLOCK_BOOTTIME, which no change of the wall clock moves.
+//! Orders are of instances by their names: they survive a reload, unless that removes the instance, and follow an
+//! instance that it renames. Their ends are times of CLOCK_BOOTTIME, which no change of the wall clock moves.
 
 mod desk;
 mod file;
@@ -14,6 +14,7 @@ mod text;
 pub(super) mod who;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -21,19 +22,25 @@ pub(crate) use desk::unknown_name;
 pub use desk::{Call, Desk};
 pub use order::{Kind, Order, Steered, Steerings};
 
-use self::order::now;
+use self::order::{now, renamed};
 use super::events::What;
 use super::log;
 use super::status::DaemonContext;
-use crate::protocol::Event;
+use crate::config::Config;
+use crate::protocol::{Event, InstanceId};
 
 /// The name of orders for the log in events.
 const LOG: &str = "log";
 
 /// Reads the orders of an earlier run into the history, and sets the log level; returns what the engine is to know
-/// before its instances take part.
-pub fn resume(context: &DaemonContext, runtime_dir: &Path) -> Event {
+/// before its instances take part. `names` has the names that instances had in that run, unless they are the same.
+pub fn resume(context: &DaemonContext, runtime_dir: &Path, names: &[(InstanceId, Arc<str>)]) -> Event {
     let mut steerings = file::load(runtime_dir);
+    let named = |(id, old): &(InstanceId, Arc<str>)| {
+        let new = &context.config.instance(*id)?.settings.name;
+        (old != new).then(|| (Arc::clone(old), Arc::clone(new)))
+    };
+    steerings.rename(&names.iter().filter_map(named).collect::<Vec<_>>());
     let now = now();
     for steered in steerings.instances.values_mut() {
         // Ended while no daemon ran.
@@ -55,6 +62,27 @@ pub fn resume(context: &DaemonContext, runtime_dir: &Path) -> Event {
     let event = Event::Steer(steerings.orders(&context.config));
     context.history.write().steerings = steerings;
     event
+}
+
+/// After a reload or a hot restart with renamed instances: keeps their orders under the new names.
+pub fn keep(context: &DaemonContext, runtime_dir: &Path) {
+    if let Err(error) = file::save(runtime_dir, &context.history.read().steerings) {
+        warn!(%error, "cannot write the orders of renamed instances; a restart forgets them");
+    }
+}
+
+/// At a reload, when the configuration in use changes from `before` to `after`: the orders of renamed instances follow.
+pub fn follow_names(context: &DaemonContext, before: &Config, after: &Config, runtime_dir: &Path) {
+    let renamed = renamed(before, after);
+    {
+        let steerings = &mut context.history.read().steerings;
+        let earlier = steerings.clone();
+        steerings.rename(&renamed);
+        if *steerings == earlier {
+            return;
+        }
+    }
+    keep(context, runtime_dir);
 }
 
 /// After a reload: forgets the orders of instances that it has removed.

@@ -1,6 +1,7 @@
 //! Orders of operators that are in force, by instance.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
@@ -123,6 +124,24 @@ impl Steerings {
         config.instances.iter().map(order).collect()
     }
 
+    /// Gives the orders of renamed instances to their new names; `renamed` has the earlier names, with the new ones. A
+    /// new name that another instance has given up has no orders of that one.
+    pub(super) fn rename(&mut self, renamed: &[(Arc<str>, Arc<str>)]) {
+        let moved: Vec<_> = renamed.iter().map(|(old, _)| self.instances.remove(&**old)).collect();
+        for ((_, new), steered) in renamed.iter().zip(moved) {
+            match steered {
+                Some(steered) => drop(self.instances.insert(new.to_string(), steered)),
+                None => drop(self.instances.remove(&**new)),
+            }
+        }
+    }
+
+    /// As after a reload from `before` to `after`, whose numbers agree.
+    pub fn following(mut self, before: &Config, after: &Config) -> Self {
+        self.rename(&renamed(before, after));
+        self
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.instances.is_empty() && self.log.is_none()
     }
@@ -148,6 +167,15 @@ impl Steerings {
 }
 
 /// CLOCK_BOOTTIME in ms.
+/// The instances of both configurations that have another name in the second one.
+pub(super) fn renamed(before: &Config, after: &Config) -> Vec<(Arc<str>, Arc<str>)> {
+    let names = |instance: &crate::config::Instance| {
+        let old = &before.instance(instance.id)?.settings.name;
+        Some((Arc::clone(old), Arc::clone(&instance.settings.name)))
+    };
+    after.instances.iter().filter_map(names).filter(|(old, new)| old != new).collect()
+}
+
 pub(super) fn now() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
@@ -171,6 +199,19 @@ mod tests {
         assert_eq!(steered.take_over(99), []);
         assert_eq!(steered.take_over(100), [(Kind::Maintenance, order(Some(100)))]);
         assert_eq!(steered.steering(), Steering { priority: Some(Priority(50)), ..Steering::default() });
+    }
+
+    #[test]
+    fn orders_follow_renamed_instances_also_if_they_change_names() {
+        let steered = |priority| Steered { priority: Some((priority, order(None))), ..Steered::default() };
+        let mut steerings = Steerings::default();
+        let named = [("a", 1), ("b", 2), ("gone", 3), ("same", 4)];
+        steerings.instances = named.into_iter().map(|(name, it)| (name.to_owned(), steered(it))).collect();
+        let renamed = [("a", "b"), ("b", "a"), ("free", "gone")];
+        steerings.rename(&renamed.map(|(old, new)| (old.into(), new.into())));
+        let expected = [("a", 2), ("b", 1), ("same", 4)];
+        let expected = expected.into_iter().map(|(name, it)| (name.to_owned(), steered(it))).collect();
+        assert_eq!(steerings.instances, expected);
     }
 
     #[test]
