@@ -136,6 +136,27 @@ fn the_guard_of_a_killed_daemon_removes_its_settings() -> Result<()> {
     })
 }
 
+/// The interface comes after the daemon.
+#[test]
+#[needs("ours")]
+fn the_guard_removes_a_route_over_a_late_interface() -> Result<()> {
+    let master = Instance::v3(200).line("virtual_routes {\n        198.51.100.0/24 dev late0\n    }");
+    Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), master, Instance::v3(100)))?.check(|pair| {
+        pair.node(0)?
+            .namespace
+            .ip("link add late0 type veth peer name far0\nlink set far0 up\nlink set late0 up")?;
+        let has_route = |pair: &Pair| {
+            let shown = pair.node(0).and_then(|node| node.namespace.run("ip", &["route"]));
+            shown.is_ok_and(|text| text.contains("198.51.100.0/24"))
+        };
+        poll("the route", Duration::from_secs(5), || Ok(has_route(pair).then_some(())))?;
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        wait_until_gone(pair)?;
+        ensure!(!has_route(pair), "the route is still there");
+        Ok(())
+    })
+}
+
 #[test]
 #[needs("ours")]
 fn the_guard_removes_addresses_on_sockets_too() -> Result<()> {

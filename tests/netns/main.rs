@@ -45,6 +45,7 @@ mod reception;
 mod regroup;
 mod reload;
 mod repair;
+mod replaced;
 mod screen;
 mod services;
 mod shortage;

@@ -100,6 +100,13 @@ impl Reporter {
         }
     }
 
+    /// Passes on everything that an engine has reported that has paused.
+    pub fn drain(&mut self, notifier: &mut Notifier) {
+        while let Some(report) = self.reports.get_ref().pop() {
+            self.pass(&report, notifier);
+        }
+    }
+
     fn pass(&mut self, report: &Report, notifier: &mut Notifier) {
         match *report {
             Report::Transition(instance, transition) => {

@@ -30,6 +30,7 @@ use super::hot_restart::bridge;
 use super::hot_restart::{self, RouterSnapshot};
 use super::http::{BindError, Http};
 use super::notify::Notifier;
+use super::notify::hooks::LeftHooks;
 use super::process::heartbeat::Heartbeat;
 use super::process::options::RunOptions;
 use super::process::runtime_dir::RuntimeDir;
@@ -171,6 +172,7 @@ impl Service {
         for (id, instance_snapshot) in &snapshot.instances {
             self.notifier.restore(*id, instance_snapshot);
         }
+        snapshot.hooks.iter().for_each(|left| self.notifier.continue_hooks(left));
         let history = &self.reloader.shared.now().history;
         for (id, instance_snapshot) in &snapshot.instances {
             history.resumed(*id, instance_snapshot.since);
@@ -266,10 +268,19 @@ impl Service {
                     break End::Requested;
                 }
                 Some(client) = successors.recv() => {
-                    match give_way(client, shared, &inputs, folder, &store, has_bridge).await {
+                    // Once the engine has paused, its reports are final.
+                    let prepare = |context: &DaemonContext| {
+                        store.close(context);
+                        reporter.drain(&mut notifier);
+                        notifier.hold()
+                    };
+                    match give_way(client, shared, &inputs, folder, prepare, has_bridge).await {
                         Ok(true) => break End::Followed,
                         Ok(false) => {}
-                        Err(error) => warn!(%error, "the new daemon did not replace this one, which continues"),
+                        Err(error) => {
+                            warn!(%error, "the new daemon did not replace this one, which continues");
+                            notifier.release();
+                        }
                     }
                     continue;
                 }
@@ -376,13 +387,12 @@ async fn give_way(
     shared: &SharedContext,
     inputs: &Queue<Input>,
     folder: &RuntimeDir,
-    store: &Store,
+    prepare: impl FnOnce(&DaemonContext) -> Vec<LeftHooks>,
     restarting: bool,
 ) -> io::Result<bool> {
     let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
     let (context, lock) = (shared.now(), folder.lock()?);
-    if !hot_restart::serve_successor(client, &context, inputs, lock.as_fd(), || store.close(&context)).await?
-    {
+    if !hot_restart::serve_successor(client, &context, inputs, lock.as_fd(), || prepare(&context)).await? {
         return Ok(false);
     }
     ownership::set_ours(false);

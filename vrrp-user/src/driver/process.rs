@@ -13,6 +13,7 @@ use std::future::pending;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -111,19 +112,32 @@ impl Job {
         Self::ended(end, lingering, started).await
     }
 
-    /// As [`Self::run`], and keeps the end of its output.
+    /// As [`Self::run`]; keeps the end of its output, and has its pid in `running` until it ends, otherwise 0.
     pub async fn run_printing(
         &self,
         more: &[&str],
         environment: &[(&str, String)],
-        output: &mut Output,
+        mut output: Option<&mut Output>,
+        running: &AtomicI32,
     ) -> Run {
         let started = clock::now();
-        output.begin();
-        let (end, lingering) = match self.begin(more, environment, Some(output)).await {
-            Ok(child) => self.wait(child, async { match output.follow().await {} }).await,
+        if let Some(output) = output.as_deref_mut() {
+            output.begin();
+        }
+        let (end, lingering) = match self.begin(more, environment, output.as_deref()).await {
+            Ok(child) => {
+                running.store(child.group().as_raw(), Relaxed);
+                let drained = async {
+                    match output {
+                        Some(output) => match output.follow().await {},
+                        None => pending().await,
+                    }
+                };
+                self.wait(child, drained).await
+            }
             Err(errno) => (End::of_start(errno), None),
         };
+        running.store(0, Relaxed);
         Self::ended(end, lingering, started).await
     }
 

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Offer, PATIENCE, SnapshotMessage};
 use crate::daemon::metrics::kept_rows;
+use crate::daemon::notify::hooks::LeftHooks;
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::status::DaemonContext;
 use crate::driver::clock;
@@ -32,7 +33,7 @@ enum Line<'a> {
 }
 
 /// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called
-/// while nothing more is sent or heard. After true, the caller must have the engine leave; false is a client that only
+/// while nothing more is sent or heard, and returns the hooks that are left to that daemon. After true, the caller must have the engine leave; false is a client that only
 /// asked for the offer, as each does before it prepares.
 ///
 /// # Errors
@@ -42,7 +43,7 @@ pub(in crate::daemon) async fn serve_successor(
     context: &DaemonContext,
     inputs: &Queue<Input>,
     lock: BorrowedFd<'_>,
-    prepare: impl FnOnce(),
+    prepare: impl FnOnce() -> Vec<LeftHooks>,
 ) -> io::Result<bool> {
     let mut client = BufReader::new(client);
     say(&mut client, &Line::Offer(&Offer::of(&context.config))).await?;
@@ -56,7 +57,7 @@ pub(in crate::daemon) async fn serve_successor(
         say(&mut client, &Line::Error("addresses are being handed over; try again")).await?;
         return Err(io::Error::other("it asked while addresses are being handed over"));
     };
-    prepare();
+    snapshot.hooks = prepare();
     snapshot.rows = kept_rows(context);
     let message = SnapshotMessage::of(&snapshot, &context.config, clock::now());
     let adopted = async {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
+use super::hooks::HooksMessage;
 use super::{HotRestartError, PATIENCE, RouterSnapshot};
 use crate::config::{Config, Instance, Name, VirtualAddress, Vmac};
 use crate::daemon::status::family;
@@ -53,6 +54,9 @@ pub struct SnapshotMessage {
     instances: Vec<InstanceMessage>,
     /// Epochs by name.
     groups: Vec<(String, u64)>,
+    /// Older versions do not send them.
+    #[serde(default)]
+    hooks: Vec<HooksMessage>,
 }
 
 /// Times are ns of the host's CLOCK_MONOTONIC: each daemon has added the offset of its own time namespace.
@@ -216,6 +220,7 @@ impl SnapshotMessage {
             now: now.as_nanos(),
             instances: config.instances.iter().map(message).collect(),
             groups: snapshot.groups.iter().filter_map(group).collect(),
+            hooks: snapshot.hooks.iter().filter_map(|left| HooksMessage::of(left, config)).collect(),
         }
     }
 
@@ -249,6 +254,7 @@ impl SnapshotMessage {
                 .filter_map(|(instance, message)| Some((instance.id, message.name.as_deref()?.into())))
                 .collect(),
             groups: self.groups.iter().filter_map(group).collect(),
+            hooks: self.hooks.iter().filter_map(|it| it.left(matching_instances, config)).collect(),
             rows: matching_instances
                 .iter()
                 .zip(&self.instances)
@@ -341,6 +347,8 @@ fn label(track: &Track) -> String {
 mod tests {
     use super::*;
     use crate::config::parse;
+    use crate::daemon::notify::fifo::NotifyState;
+    use crate::daemon::notify::hooks::{LeftHooks, Notification, Subject};
 
     const FILE: &str = "\
         vrrp_script web { script /bin/true }\n\
@@ -378,7 +386,29 @@ mod tests {
         let rows =
             config.instances.iter().map(|it| (it.id, vec![format!("rejects ttl {}", it.settings.name)]));
         let groups = vec![(GroupId(0), Epoch(3))];
-        RouterSnapshot { instances, groups, rows: rows.collect(), ..RouterSnapshot::default() }
+        let unreported = Notification {
+            word: NotifyState::Master,
+            previous: State::Backup,
+            reason: Reason::MasterReleased,
+            epoch: Epoch(3),
+            priority: Priority(7),
+            peer: Some(heard.source),
+        };
+        let of_group = LeftHooks {
+            subject: Subject::Group(GroupId(0)),
+            running: Some((12, 13)),
+            unreported: Some((unreported, true)),
+        };
+        let of_instance = |it: &Instance| LeftHooks {
+            subject: Subject::Instance(it.id),
+            unreported: Some((
+                Notification { epoch: Epoch(u64::from(it.settings.vrid.number())), ..unreported },
+                false,
+            )),
+            ..of_group.clone()
+        };
+        let hooks = config.instances.iter().map(of_instance).chain([of_group.clone()]).collect();
+        RouterSnapshot { instances, groups, rows: rows.collect(), hooks, ..RouterSnapshot::default() }
     }
 
     #[test]
@@ -415,6 +445,9 @@ mod tests {
         assert_eq!(arrived.groups, [(GroupId(0), Epoch(3))]);
         assert!(arrived.names.iter().all(|(id, name)| **name == *arrived_name(*id)));
         assert_eq!(arrived.names.len(), 2);
+        let mut expected = snapshot(&after).hooks;
+        expected.swap(0, 1);
+        assert_eq!(arrived.hooks, expected);
     }
 
     #[test]

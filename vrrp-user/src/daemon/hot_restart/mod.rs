@@ -22,6 +22,7 @@
 
 mod arrive;
 pub(crate) mod bridge;
+mod hooks;
 mod leave;
 mod message;
 mod snapshot;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::daemon::notify::hooks::LeftHooks;
 use crate::protocol::{Epoch, GroupId, InstanceId, InstanceSnapshot};
 
 /// State of all instances and groups, by the numbers of one daemon.
@@ -16,6 +17,8 @@ pub struct RouterSnapshot {
     ///
     /// [`InstanceRecord::kept_rows`]: crate::daemon::history::InstanceRecord::kept_rows
     pub rows: Vec<(InstanceId, Vec<String>)>,
+    /// Hooks that the other daemon has not started, or that still run.
+    pub(crate) hooks: Vec<LeftHooks>,
 }
 
 impl RouterSnapshot {

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::oneshot::error::TryRecvError;
@@ -18,6 +19,7 @@ use crate::daemon::events::What;
 use crate::daemon::history::{History, HookRun};
 use crate::daemon::tasks::Tasks;
 use crate::driver::output::Output;
+use crate::driver::pidfd::{self, NamedProcess};
 use crate::driver::process::{Identity, IdentityError, Job};
 use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
@@ -61,6 +63,38 @@ pub(crate) struct Waiting {
     given: u64,
     state: Option<(u64, Notification)>,
     contest: Option<(u64, Notification)>,
+    /// No command is started.
+    is_held: bool,
+    /// Number of the state whose specific command another daemon has started.
+    half_reported: Option<u64>,
+    /// A command of another daemon, which comes before all others.
+    after: Option<NamedProcess>,
+}
+
+/// Hooks of an instance or group that a daemon leaves to the one that replaces it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LeftHooks {
+    pub(crate) subject: Subject,
+    pub(crate) running: Option<NamedProcess>,
+    /// The latest state, if its hooks have not been started; with true, all but the specific one.
+    pub(crate) unreported: Option<(Notification, bool)>,
+}
+
+impl LeftHooks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_none() && self.unreported.is_none()
+    }
+}
+
+/// What a queue has begun.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Number of the latest notification.
+    begun: AtomicU64,
+    /// Its specific command, if any, has ended, and `notify` has been started, if any.
+    is_general: AtomicBool,
+    /// Pid of the command that runs; 0: none.
+    running: AtomicI32,
 }
 
 impl Waiting {
@@ -74,12 +108,23 @@ impl Waiting {
         self.given += 1;
         self.contest = Some((self.given, notification));
     }
+
+    /// Continues for another daemon.
+    pub(crate) fn give_left(&mut self, left: &LeftHooks) {
+        self.after = left.running;
+        if let Some((notification, is_half)) = left.unreported {
+            self.give_state(notification);
+            self.half_reported = is_half.then_some(self.given);
+        }
+    }
 }
 
 /// The running hooks of one instance or group.
 #[derive(Debug)]
 pub(crate) struct HookQueue {
     reported: watch::Sender<Waiting>,
+    progress: Arc<Progress>,
+    has_general: bool,
     ended: Ended,
 }
 
@@ -98,11 +143,33 @@ impl HookQueue {
     pub(crate) fn start(hooks: Hooks, before: Vec<Ended>, running: &mut Tasks) -> Self {
         let (reported, hears) = watch::channel(Waiting::default());
         let (ends, ended) = oneshot::channel();
+        let (progress, has_general) = (Arc::<Progress>::default(), hooks.any.is_some());
+        let begun = Arc::clone(&progress);
         running.spawn(async move {
-            hooks.run(hears, before).await;
+            hooks.run(hears, before, &begun).await;
             drop(ends);
         });
-        Self { reported, ended: Ended(ended) }
+        Self { reported, progress, has_general, ended: Ended(ended) }
+    }
+
+    /// Starts no command from now on, until [`Self::release`].
+    pub(crate) fn hold(&self, subject: Subject) -> LeftHooks {
+        self.give(|waiting| waiting.is_held = true);
+        let begun = self.progress.begun.load(Relaxed);
+        let is_half = self.has_general && !self.progress.is_general.load(Relaxed);
+        let Waiting { state, after, .. } = *self.reported.borrow();
+        let unreported = state.and_then(|(number, notification)| {
+            let is_left = number > begun || number == begun && is_half;
+            is_left.then_some((notification, number == begun))
+        });
+        let running = Some(self.progress.running.load(Relaxed)).filter(|pid| *pid != 0);
+        // That of a daemon before may still run.
+        let after = after.filter(|process| pidfd::named(process.0) == Some(*process));
+        LeftHooks { subject, running: running.and_then(pidfd::named).or(after), unreported }
+    }
+
+    pub(crate) fn release(&self) {
+        self.give(|waiting| waiting.is_held = false);
     }
 
     /// Closes the queue: it ends after the notifications that wait.
@@ -113,6 +180,14 @@ impl HookQueue {
     pub(crate) fn give(&self, change: impl FnOnce(&mut Waiting)) {
         self.reported.send_modify(change);
     }
+}
+
+/// How far a notification has been reported.
+#[derive(Clone, Copy)]
+struct Stage<'a> {
+    progress: &'a Progress,
+    /// Another daemon has started its specific command.
+    is_half: bool,
 }
 
 /// The hooks of one instance or group.
@@ -166,15 +241,15 @@ impl Hooks {
     }
 
     /// Handles one notification after the other, until the queue is closed and none is waiting. Begins when the queues
-    /// of earlier configurations have ended.
-    pub(crate) async fn run(self, mut reported: watch::Receiver<Waiting>, before: Vec<Ended>) {
+    /// of earlier configurations, and a command of another daemon, have ended.
+    async fn run(self, mut reported: watch::Receiver<Waiting>, before: Vec<Ended>, progress: &Progress) {
         for Ended(before) in before {
             tokio::select! {
                 _ = before => {}
                 () = stop_overdue(reported.clone()) => {}
             }
         }
-        let mut done = 0;
+        let (mut done, mut has_waited) = (0, false);
         let mut output = match Output::surviving() {
             Ok(output) => Some(output),
             Err(error) => {
@@ -184,6 +259,9 @@ impl Hooks {
         };
         while comes(&mut reported, output.as_mut()).await {
             let waiting = *reported.borrow_and_update();
+            if waiting.is_held {
+                continue;
+            }
             for (number, notification) in [waiting.state, waiting.contest].into_iter().flatten() {
                 // A contest is void if a transition has overtaken it meanwhile.
                 let void =
@@ -191,8 +269,23 @@ impl Hooks {
                 if number <= done || void {
                     continue;
                 }
+                if let Some(process) = waiting.after.filter(|_| !has_waited) {
+                    has_waited = true;
+                    tokio::select! {
+                        () = pidfd::end_of(process) => {}
+                        () = tokio::time::sleep(HOOK_LIMIT) => {}
+                        () = stop_overdue(reported.clone()) => {}
+                    }
+                    // What has come meanwhile is in place of it.
+                    if reported.has_changed().unwrap_or(false) {
+                        break;
+                    }
+                }
                 done = number;
-                self.report_unless_ending(&notification, &reported, output.as_mut()).await;
+                progress.begun.store(number, Relaxed);
+                progress.is_general.store(false, Relaxed);
+                let stage = Stage { progress, is_half: waiting.half_reported == Some(number) };
+                self.report_unless_ending(&notification, stage, &reported, output.as_mut()).await;
             }
         }
     }
@@ -201,11 +294,12 @@ impl Hooks {
     async fn report_unless_ending(
         &self,
         notification: &Notification,
+        stage: Stage<'_>,
         reported: &watch::Receiver<Waiting>,
         output: Option<&mut Output>,
     ) {
         tokio::select! {
-            () = self.report(notification, output) => {}
+            () = self.report(notification, stage, reported.clone(), output) => {}
             () = stop_overdue(reported.clone()), if notification.word != NotifyState::Stop => {
                 let (instance, group) = self.labels();
                 warn!(instance, group, "a hook is still running while the daemon stops; it is left running");
@@ -213,7 +307,13 @@ impl Hooks {
         }
     }
 
-    async fn report(&self, notification: &Notification, mut output: Option<&mut Output>) {
+    async fn report(
+        &self,
+        notification: &Notification,
+        Stage { progress, is_half }: Stage<'_>,
+        mut reported: watch::Receiver<Waiting>,
+        mut output: Option<&mut Output>,
+    ) {
         let (keyword, specific) = match notification.word {
             NotifyState::Master => ("notify_master", &self.master),
             NotifyState::Backup => ("notify_backup", &self.backup),
@@ -225,14 +325,21 @@ impl Hooks {
             NotifyState::MasterPriority | NotifyState::BackupPriority => return,
         };
         let environment = self.environment(notification);
-        if let Some(job) = specific {
-            self.call((keyword, job), notification, &[], &environment, output.as_deref_mut()).await;
+        let running = &progress.running;
+        if let Some(job) = specific.as_ref().filter(|_| !is_half) {
+            let call = (keyword, job);
+            self.call(call, notification, &[], &environment, output.as_deref_mut(), running).await;
         }
+        // Another daemon goes on from here, unless it fails; then this one does.
+        if reported.wait_for(|waiting| !waiting.is_held).await.is_err() {
+            return;
+        }
+        progress.is_general.store(true, Relaxed);
         // As in keepalived, `notify` is called for states only.
         if let Some(job) = self.any.as_ref().filter(|_| notification.word != NotifyState::MasterRxLowerPri) {
             let priority = notification.priority.to_string();
             let more = [self.subject.as_str(), &*self.name, notification.word.as_str(), &*priority];
-            self.call(("notify", job), notification, &more, &environment, output).await;
+            self.call(("notify", job), notification, &more, &environment, output, running).await;
         }
     }
 
@@ -243,12 +350,10 @@ impl Hooks {
         more: &[&str],
         environment: &[(&str, String)],
         mut output: Option<&mut Output>,
+        running: &AtomicI32,
     ) {
         let state = notification.word.as_str();
-        let run = match output.as_deref_mut() {
-            Some(output) => job.run_printing(more, environment, output).await,
-            None => job.run(more, environment).await,
-        };
+        let run = job.run_printing(more, environment, output.as_deref_mut(), running).await;
         let printed = output.filter(|_| !run.end.is_success()).map(Output::tail);
         let printed = printed.filter(|printed| !printed.is_empty());
         let ended = HookRun::ended(state, run, printed.clone());
@@ -328,3 +433,6 @@ async fn stop_overdue(mut reported: watch::Receiver<Waiting>) {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ use self::absent::Mailer;
 #[cfg(not(feature = "webhook"))]
 use self::absent::Webhooks;
 use self::fifo::{Fifos, Line, NotifyState};
-use self::hooks::{Ended, HookQueue, Hooks, Notification, Subject};
+use self::hooks::{Ended, HookQueue, Hooks, LeftHooks, Notification, Subject};
 #[cfg(feature = "mail")]
 use self::mail::Mailer;
 #[cfg(feature = "webhook")]
@@ -340,7 +340,7 @@ impl Notifier {
         notifier.report(notifier.last_occasion(word), sinks);
     }
 
-    /// Adopts the state of an earlier process, whose hooks have run for it.
+    /// Adopts the state of an earlier process, whose hooks have run for it, unless [`Self::continue_hooks`] follows.
     pub fn restore(&mut self, instance: InstanceId, snapshot: &InstanceSnapshot) {
         let reason = snapshot.reason.unwrap_or(Reason::Startup);
         if let (Some(notifier), Some(word)) =
@@ -350,6 +350,35 @@ impl Notifier {
             notifier.latest =
                 Some(Notification { word, previous: State::Init, reason, epoch, priority, peer: None });
             notifier.mailed = Some(word);
+        }
+    }
+
+    /// Starts no hook from now on: another daemon is about to replace this one, and starts those that are left.
+    pub(crate) fn hold(&self) -> Vec<LeftHooks> {
+        let queues = self.queues();
+        queues.map(|(subject, hook_queue)| hook_queue.hold(subject)).filter(|it| !it.is_empty()).collect()
+    }
+
+    /// No daemon has replaced this one.
+    pub(crate) fn release(&self) {
+        self.queues().for_each(|(_, hook_queue)| hook_queue.release());
+    }
+
+    fn queues(&self) -> impl Iterator<Item = (Subject, &HookQueue)> {
+        let all = self.instances.values().chain(&self.groups);
+        all.filter_map(|notifier| Some((notifier.subject, notifier.hook_queue.as_ref()?)))
+    }
+
+    /// Starts the hooks that an earlier process has left.
+    pub(crate) fn continue_hooks(&mut self, left: &LeftHooks) {
+        let notifier = match left.subject {
+            Subject::Instance(id) => self.instances.get_mut(&id),
+            Subject::Group(id) => self.groups.get_mut(id.index()),
+        };
+        let Some(notifier) = notifier else { return };
+        notifier.latest = left.unreported.map(|(notification, _)| notification).or(notifier.latest);
+        if let Some(hook_queue) = &notifier.hook_queue {
+            hook_queue.give(|waiting| waiting.give_left(left));
         }
     }
 

@@ -166,7 +166,6 @@ impl Steerings {
     }
 }
 
-/// CLOCK_BOOTTIME in ms.
 /// The instances of both configurations that have another name in the second one.
 pub(super) fn renamed(before: &Config, after: &Config) -> Vec<(Arc<str>, Arc<str>)> {
     let names = |instance: &crate::config::Instance| {
@@ -176,6 +175,7 @@ pub(super) fn renamed(before: &Config, after: &Config) -> Vec<(Arc<str>, Arc<str
     after.instances.iter().filter_map(names).filter(|(old, new)| old != new).collect()
 }
 
+/// CLOCK_BOOTTIME in ms.
 pub(super) fn now() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)

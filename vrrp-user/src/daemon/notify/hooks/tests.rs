@@ -1,0 +1,142 @@
+//! Hooks that one queue leaves to that of another daemon.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::config::ScriptCommand;
+use crate::protocol::InstanceId;
+
+const SUBJECT: Subject = Subject::Instance(InstanceId(0));
+
+/// A queue whose hooks write their words to a file; `specific` comes before the word of the specific ones.
+struct Bench {
+    log: PathBuf,
+    running: Tasks,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let log = std::env::temp_dir().join(format!("vrrpx-hooks-{name}-{}", std::process::id()));
+        let _ = fs::remove_file(&log);
+        Self { log, running: Tasks::default() }
+    }
+
+    fn queue(&mut self, specific: &str) -> HookQueue {
+        let log = self.log.display();
+        let job = |line: String| {
+            let command = ScriptCommand::Shell(line.into());
+            Some(Job { command, identity: Identity::daemon(), limit: HOOK_LIMIT, leashed: false })
+        };
+        let hooks = Hooks {
+            subject: SUBJECT,
+            name: "A".into(),
+            node: "node".into(),
+            master: job(format!("{specific} echo master $VRRPX_PREVIOUS >> {log} #")),
+            backup: job(format!("{specific} echo backup >> {log} #")),
+            fault: None,
+            stop: None,
+            deleted: None,
+            lower: None,
+            any: job(format!("echo any $VRRPX_STATE >> {log} #")),
+            history: Arc::new(History::new(1)),
+        };
+        HookQueue::start(hooks, Vec::new(), &mut self.running)
+    }
+
+    async fn writes(&self, expected: &[&str]) {
+        let text = || fs::read_to_string(&self.log).unwrap_or_default();
+        for _ in 0..500 {
+            if text().lines().eq(expected.iter().copied()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Nothing more comes.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(text().lines().collect::<Vec<_>>(), expected);
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+fn to(word: NotifyState, epoch: u64) -> Notification {
+    Notification {
+        word,
+        previous: State::Backup,
+        reason: Reason::MasterSilent,
+        epoch: Epoch(epoch),
+        priority: Priority(100),
+        peer: None,
+    }
+}
+
+async fn is_running(queue: &HookQueue) {
+    while queue.progress.running.load(Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_waits_is_run_once_by_the_other_daemon_after_what_runs() {
+    let mut bench = Bench::new("waits");
+    let old = bench.queue("sleep 0.5;");
+    old.give(|waiting| waiting.give_state(to(NotifyState::Backup, 1)));
+    is_running(&old).await;
+    old.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
+    let left = old.hold(SUBJECT);
+    assert_eq!(left.unreported, Some((to(NotifyState::Master, 2), false)));
+    assert!(left.running.is_some());
+    let new = bench.queue("");
+    new.give(|waiting| waiting.give_left(&left));
+    drop(old);
+    bench.writes(&["backup", "master BACKUP", "any MASTER"]).await;
+    assert!(new.hold(SUBJECT).is_empty());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_specific_hook_that_runs_is_not_run_again() {
+    let mut bench = Bench::new("half");
+    let old = bench.queue("sleep 0.3;");
+    old.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
+    is_running(&old).await;
+    let left = old.hold(SUBJECT);
+    assert_eq!(left.unreported, Some((to(NotifyState::Master, 2), true)));
+    let new = bench.queue("");
+    new.give(|waiting| waiting.give_left(&left));
+    drop(old);
+    bench.writes(&["master BACKUP", "any MASTER"]).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_later_state_takes_the_place_of_what_was_left() {
+    let mut bench = Bench::new("later");
+    let old = bench.queue("sleep 0.5;");
+    old.give(|waiting| waiting.give_state(to(NotifyState::Backup, 1)));
+    is_running(&old).await;
+    old.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
+    let left = old.hold(SUBJECT);
+    let new = bench.queue("");
+    new.give(|waiting| waiting.give_left(&left));
+    drop(old);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    new.give(|waiting| waiting.give_state(to(NotifyState::Backup, 3)));
+    bench.writes(&["backup", "backup", "any BACKUP"]).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_queue_that_is_released_goes_on() {
+    let mut bench = Bench::new("released");
+    let queue = bench.queue("sleep 0.1;");
+    queue.give(|waiting| waiting.give_state(to(NotifyState::Backup, 1)));
+    is_running(&queue).await;
+    queue.hold(SUBJECT);
+    queue.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
+    bench.writes(&["backup"]).await;
+    queue.release();
+    bench.writes(&["backup", "any BACKUP", "master BACKUP", "any MASTER"]).await;
+}
