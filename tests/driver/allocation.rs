@@ -70,14 +70,15 @@ fn pair(priority: u8) -> Vec<InstanceSettings> {
 }
 
 /// The engine of a daemon in this namespace, without program and effect thread.
-struct Node {
-    engine: Engine,
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
     maps: Arc<Maps>,
     live: Arc<LiveState>,
+    pub(crate) inputs: Queue<Input>,
 }
 
 impl Node {
-    fn new(namespace: &Namespace, priority: u8, sources: [IpAddr; 2], hears: bool) -> Self {
+    pub(crate) fn new(namespace: &Namespace, priority: u8, sources: [IpAddr; 2], hears: bool) -> Self {
         let (maps, live) = (Arc::new(Maps::anonymous(2).unwrap()), Arc::new(LiveState::new(2)));
         let inputs = Queue::new(64).unwrap();
         let open = || {
@@ -106,10 +107,10 @@ impl Node {
             inputs.push(Input::Event(Event::Source(id, Some(source))));
         }
         inputs.push(Input::Event(Event::Startup));
-        Self { engine, maps, live }
+        Self { engine, maps, live, inputs }
     }
 
-    fn states(&self) -> Vec<State> {
+    pub(crate) fn states(&self) -> Vec<State> {
         self.live.instances.iter().map(|it| it.state()).collect()
     }
 }

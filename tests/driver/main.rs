@@ -14,6 +14,7 @@ mod effect;
 mod entries;
 mod listener;
 mod monitor;
+mod pause;
 mod refusals;
 mod scripts;
 mod vmacs;

@@ -33,12 +33,11 @@ impl KernelPorts {
         }
     }
 
-    /// No daemon has replaced this one: handles the inputs kept meanwhile.
-    pub(super) fn go_on(&mut self, turn: &mut Turn) {
+    /// No daemon has replaced this one: handles the inputs kept meanwhile, before those that have come since.
+    pub(super) fn go_on(&mut self, turn: &mut Turn, now: Timestamp) {
         turn.go_on();
         for input in std::mem::take(&mut self.kept) {
-            // They had room in the queue before.
-            self.inputs.push(input);
+            self.take_or_keep(turn, input, now);
         }
     }
 

@@ -11,13 +11,18 @@ impl KernelPorts {
         self.inputs.acknowledge();
         for _ in 0..DRAIN_MAX {
             let Some(input) = self.inputs.pop() else { return };
-            if turn.is_paused() && !matches!(input, Input::GoOn | Input::Leave) {
-                self.kept.push(input);
-                continue;
-            }
-            self.take_input(turn, input, now);
+            self.take_or_keep(turn, input, now);
         }
         self.inputs.wake();
+    }
+
+    /// Keeps an input for later while this engine pauses.
+    pub(super) fn take_or_keep(&mut self, turn: &mut Turn, input: Input, now: Timestamp) {
+        if turn.is_paused() && !matches!(input, Input::GoOn | Input::Leave) {
+            self.kept.push(input);
+        } else {
+            self.take_input(turn, input, now);
+        }
     }
 
     fn take_input(&mut self, turn: &mut Turn, input: Input, now: Timestamp) {
@@ -51,10 +56,10 @@ impl KernelPorts {
             Input::Pause(answer) => {
                 // The requester has gone: no daemon replaces this one.
                 if answer.send(self.pause(turn, now)).is_err() {
-                    self.go_on(turn);
+                    self.go_on(turn, now);
                 }
             }
-            Input::GoOn => self.go_on(turn),
+            Input::GoOn => self.go_on(turn, now),
             Input::Leave => self.leave(turn),
             Input::Restore(snapshot) => {
                 self.restore(turn, &snapshot, now);
