@@ -270,6 +270,7 @@ impl Service {
                 Some(client) = successors.recv() => {
                     // Once the engine has paused, its reports are final.
                     let prepare = |context: &DaemonContext| {
+                        ownership::set_leaving(true);
                         store.close(context);
                         reporter.drain(&mut notifier);
                         notifier.hold()
@@ -279,6 +280,7 @@ impl Service {
                         Ok(false) => {}
                         Err(error) => {
                             warn!(%error, "the new daemon did not replace this one, which continues");
+                            ownership::set_leaving(false);
                             notifier.release();
                         }
                     }

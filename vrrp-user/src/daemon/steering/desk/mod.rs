@@ -292,9 +292,9 @@ impl Desk {
 
     /// Writes changed orders, then keeps them. Returns those before.
     fn commit(&self, change: impl FnOnce(&mut Steerings)) -> Result<Steerings, No> {
-        // A new daemon has read the file already.
-        if !ownership::is_ours() {
-            return Err(No::Failed("another daemon continues in place of this one; try again".to_owned()));
+        // A new daemon reads the file, or has read it already.
+        if ownership::is_leaving() || !ownership::is_ours() {
+            return Err(No::Failed("another daemon takes the place of this one; try again".to_owned()));
         }
         let context = self.shared.now();
         let mut inner = context.history.write();
