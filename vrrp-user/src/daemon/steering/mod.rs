@@ -75,7 +75,7 @@ pub fn keep(context: &DaemonContext, runtime_dir: &Path) {
 pub fn follow_names(context: &DaemonContext, before: &Config, after: &Config, runtime_dir: &Path) {
     let renamed = renamed(before, after);
     {
-        let steerings = &mut context.history.read().steerings;
+        let steerings = &mut context.history.write().steerings;
         let earlier = steerings.clone();
         steerings.rename(&renamed);
         if *steerings == earlier {
