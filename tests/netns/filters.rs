@@ -8,7 +8,7 @@ use vrrp_tests::clock::{poll, realtime};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
-use vrrp_tests::pair::SETTLE;
+use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 
 use crate::fence::{asked, ensure_fenced, is_there};
@@ -115,6 +115,44 @@ fn another_filter_and_another_daemon_are_left_alone() -> Result<()> {
     ensure!(shown.contains("u32"), "the other filter is gone: {shown}");
     ensure!(second.status()?["instances"][0]["state"] == "MASTER", "{}", second.status()?);
     Ok(())
+}
+
+/// What a program that manages its own filter does: it names the place that the kernel gives to the first one.
+#[test]
+#[needs("ours", "tc")]
+fn a_filter_that_another_program_sets_by_its_handle_is_left_alone_and_so_is_ours() -> Result<()> {
+    pair(DAEMON)?.check(|pair| {
+        let shown = |pair: &Pair| -> Result<String> {
+            pair.node(0)?.namespace.run("tc", &["filter", "show", "dev", INTERFACE, "ingress"])
+        };
+        // A classic program that takes no packet.
+        let replace = |pair: &Pair, handle: &str| {
+            let words = ["filter", "replace", "dev", INTERFACE, "ingress", "pref", "1", "handle", handle];
+            let rest = ["protocol", "all", "bpf", "bytecode", "1,6 0 0 0"];
+            pair.node(0)?.namespace.run("tc", &[&words[..], &rest[..]].concat())
+        };
+        let bytecodes = |pair: &Pair| Ok::<_, anyhow::Error>(shown(pair)?.matches("bytecode").count());
+        replace(pair, "1")?;
+        ensure!(filters(&pair.lab)?.len() == 1, "ours is gone: {}", shown(pair)?);
+        // And one that takes our own place.
+        let text = shown(pair)?;
+        let ours = text.lines().find(|line| line.contains("vrrpx:")).context("no filter of ours")?;
+        let handle =
+            ours.split_whitespace().skip_while(|word| *word != "handle").nth(1).context("no handle")?;
+        replace(pair, handle)?;
+        ensure!(filters(&pair.lab)?.is_empty(), "not replaced: {}", shown(pair)?);
+        poll("our filter", Duration::from_secs(3), || Ok((filters(&pair.lab)?.len() == 1).then_some(())))?;
+        ensure!(bytecodes(pair)? == 2, "{}", shown(pair)?);
+        let guard = pair.running(0)?.guard()?;
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        poll("the end of the guard", Duration::from_secs(5), || Ok((!is_there(guard)).then_some(())))?;
+        ensure!(filters(&pair.lab)?.is_empty() && bytecodes(pair)? == 2, "{}", shown(pair)?);
+        pair.restart(0, Signal::SIGKILL)?;
+        pair.wait_for_master(0)?;
+        pair.stop(0)?;
+        ensure!(filters(&pair.lab)?.is_empty() && bytecodes(pair)? == 2, "{}", shown(pair)?);
+        Ok(())
+    })
 }
 
 /// As `ip netns exec` and container engines start it: in its own mount namespace, without the host's bpffs.

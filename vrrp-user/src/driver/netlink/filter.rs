@@ -29,6 +29,9 @@ const NAME_MAX: usize = 256;
 const ETH_P_ALL: u16 = 3_u16.to_be();
 /// Tried in turn: all filters of one preference must be of one kind.
 const PREFERENCES: std::ops::RangeInclusive<u16> = 1..=64;
+/// Tried in turn; "vrrp" in ASCII. The kernel's own choice would be 1, which other programs name to replace their own
+/// filter, and they would replace ours. A hot restart and each further daemon need another one.
+const HANDLES: std::ops::Range<u32> = 0x7672_7270..0x7672_7280;
 const INGRESS: TcHandle = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
 
 /// A filter added by a daemon with this name.
@@ -74,17 +77,24 @@ pub fn add(socket: &mut RouteSocket, ifindex: u32, program: BorrowedFd<'_>, name
     ];
     let mut refused = io::Error::from_raw_os_error(libc::EBUSY);
     for preference in PREFERENCES {
-        let mut message = filter(ifindex, info(preference));
-        message.attributes.push(TcAttribute::Options(options.clone()));
-        match one(socket, RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE | NLM_F_EXCL) {
-            Ok(()) => return Ok(()),
-            // The preference is in use for filters of another kind or protocol.
-            Err(error)
-                if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EEXIST | libc::ENOENT)) =>
-            {
-                refused = error;
+        for handle in HANDLES {
+            let mut message = filter(ifindex, info(preference));
+            message.header.handle = handle.into();
+            message.attributes.push(TcAttribute::Options(options.clone()));
+            let Err(error) =
+                one(socket, RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE | NLM_F_EXCL)
+            else {
+                return Ok(());
+            };
+            let errno = error.raw_os_error();
+            refused = error;
+            match errno {
+                // The handle is in use.
+                Some(libc::EEXIST) => {}
+                // The preference is in use for filters of another kind or protocol.
+                Some(libc::EINVAL | libc::ENOENT) => break,
+                _ => return Err(refused),
             }
-            Err(error) => return Err(error),
         }
     }
     Err(refused)
@@ -146,11 +156,14 @@ pub fn find_all(socket: &mut RouteSocket, name: &Name) -> io::Result<Vec<Filter>
     Ok(found)
 }
 
-/// Removes a filter; a missing one counts as removed.
+/// Removes a filter; a missing one counts as removed, and so does one whose place another program has taken.
 ///
 /// # Errors
 /// The kernel's.
 pub fn remove(socket: &mut RouteSocket, filter: Filter) -> io::Result<()> {
+    if !is_there(socket, filter) {
+        return Ok(());
+    }
     let Request { message, flags } = removal(filter);
     match one(socket, message, flags) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT | libc::EINVAL)) => {
@@ -167,11 +180,18 @@ pub fn removal(it: Filter) -> Request {
     Request { message: RouteNetlinkMessage::DelTrafficFilter(message), flags: 0 }
 }
 
-/// The request for a filter; ENOENT if it is gone.
-pub fn query(it: Filter) -> RouteNetlinkMessage {
+/// Whether the filter is in its place with its own program; true if the kernel does not say.
+pub fn is_there(socket: &mut RouteSocket, it: Filter) -> bool {
     let mut message = filter(it.ifindex, it.info);
     message.header.handle = it.handle.into();
-    RouteNetlinkMessage::GetTrafficFilter(message)
+    match socket.query(RouteNetlinkMessage::GetTrafficFilter(message)) {
+        Ok(RouteNetlinkMessage::NewTrafficFilter(message)) => {
+            options(&message).and_then(program) == Some(it.program)
+        }
+        Ok(_) => true,
+        // EINVAL: its clsact, or its preference, is gone.
+        Err(error) => !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EINVAL)),
+    }
 }
 
 /// The filter, if it has this name.

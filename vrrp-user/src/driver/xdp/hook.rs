@@ -2,7 +2,7 @@
 //!
 //! Enters: the pin of its link, or its tc filter. Leaves: yes or no. Absent: attaching it again. A link detached by
 //! hand (`bpftool link detach`, Linux 5.9) remains, without an interface; a filter can be removed alone or with its
-//! clsact.
+//! clsact, and another program can take its place.
 
 use std::cell::RefCell;
 use std::io;
@@ -55,14 +55,7 @@ impl Hook {
     pub fn is_attached(&self) -> bool {
         match &self.0 {
             Form::Link(link) => is_on_interface(link),
-            Form::Filter(filter, socket) => {
-                let answer = socket.borrow_mut().query(filter::query(*filter));
-                // EINVAL: its clsact is gone.
-                let is_gone = |error: &io::Error| {
-                    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EINVAL))
-                };
-                !answer.as_ref().is_err_and(is_gone)
-            }
+            Form::Filter(filter, socket) => filter::is_there(&mut socket.borrow_mut(), *filter),
         }
     }
 }

@@ -77,7 +77,7 @@ fn add_filter(ebpf: &mut Ebpf, program: &str, ifindex: u32, owner: &Name) -> Res
     let mut socket = RouteSocket::open()?;
     let fd = program.fd()?;
     filter::add(&mut socket, ifindex, fd.as_fd(), owner)?;
-    // The handle was chosen by the kernel.
+    // Its place is the first that was free.
     let found = filter::find(&mut socket, ifindex, owner)?.into_iter().find(|filter| filter.program == id);
     found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT).into())
 }
