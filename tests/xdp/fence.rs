@@ -79,6 +79,21 @@ fn a_lease_ends_by_itself() {
     });
 }
 
+#[test]
+#[needs("root")]
+fn requests_of_both_hardware_types_of_ethernet_are_fenced() {
+    // Linux answers both (`arp_process`), and no others.
+    const IEEE_802: u8 = 6;
+    const HARDWARE: usize = ethernet::HEADER_LEN + 1;
+    on_each_entry(|stand| {
+        let mut request = question(address(ADDRESSES[0]), &[]);
+        for (hardware, outcome) in [(1, FENCED), (IEEE_802, FENCED), (7, Outcome::Other)] {
+            request[HARDWARE] = hardware;
+            assert_eq!(stand.run_bytes(&request), outcome, "{:?}, {hardware}", stand.entry);
+        }
+    });
+}
+
 /// Runs `check` for each entry, with an instance of priority 100 that has a lease, and a request for its address.
 fn on_each_owner(slot: &InstanceRules, check: impl Fn(&mut Stand, &[u8])) {
     stand::on_each_entry(slot, Family::V4, 0, |stand| {
@@ -233,7 +248,8 @@ fn others_pass() {
             changed(&arp, &[(21, 2)]),
             // Sender and target are the same: an announcement of the heir.
             changed(&arp, &[(31, 100)]),
-            changed(&arp, &[(15, 6)]),
+            // Another hardware type; 6 is read as Ethernet.
+            changed(&arp, &[(15, 7)]),
             changed(&solicitation, &[(54, 136)]),
             changed(&solicitation, &[(54, 128)]),
             // Hop limit 254: not from a neighbour.

@@ -13,7 +13,11 @@ pub const PACKET_LEN: usize = 28;
 pub const FRAME_LEN: usize = ethernet::HEADER_LEN + PACKET_LEN;
 
 /// Ethernet, IPv4, and the lengths of their addresses.
-const FORMAT: [u8; 6] = [0x00, 0x01, 0x08, 0x00, 6, 4];
+const FORMAT: [u8; 6] = [0x00, ETHERNET, 0x08, 0x00, 6, 4];
+
+/// Hardware types. Linux takes both on Ethernet, and answers both.
+const ETHERNET: u8 = 1;
+const IEEE_802: u8 = 6;
 
 mod field {
     pub(super) const FORMAT: usize = 0;
@@ -71,7 +75,9 @@ impl ArpRepr {
             2 => Operation::Reply,
             _ => return None,
         };
-        if octets.get(at + field::FORMAT)? != FORMAT {
+        let [first, hardware, rest @ ..] = octets.get::<6>(at + field::FORMAT)?;
+        let has_format = [first, ETHERNET, rest[0], rest[1], rest[2], rest[3]] == FORMAT;
+        if !has_format || !matches!(hardware, ETHERNET | IEEE_802) {
             return None;
         }
         Some(Self {
@@ -181,6 +187,15 @@ mod tests {
         let reply = ArpRepr { operation: Operation::Reply, ..repr() };
         assert_eq!(reply.requested(), None);
         assert_eq!(reply.to_string(), "10.0.9.102 is at 02:00:00:00:00:01");
+    }
+
+    #[test]
+    fn both_hardware_types_of_ethernet() {
+        for (hardware, is_read) in [(0, false), (1, true), (2, false), (6, true), (7, false)] {
+            let mut frame = GRATUITOUS_ARP;
+            frame[15] = hardware;
+            assert_eq!(ArpRepr::parse_frame(frame.as_slice()).is_some(), is_read, "{hardware}");
+        }
     }
 
     #[test]
