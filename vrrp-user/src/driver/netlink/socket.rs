@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -22,6 +22,9 @@ const RECEIVE_BUFFER: libc::c_int = 8 << 20;
 /// The kernel answers within the sending call; a longer wait means a lost answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const HEADER: usize = 16;
+/// Attempts at a dump that the kernel reports as interrupted. It does so for each change meanwhile, so on a host that
+/// changes all the time the last attempt counts as whole.
+const ATTEMPTS: usize = 16;
 
 /// Ports of this process: its own requests come back as notifications.
 static OWN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -157,39 +160,41 @@ impl RouteSocket {
     /// # Errors
     /// The kernel's refusal: ENODEV for a missing interface.
     pub fn query(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
-        let mut found = Err(io::Error::from(io::ErrorKind::InvalidData));
-        self.ask(message, NLM_F_ACK, |answer| found = Ok(answer))?;
-        found
+        let mut bytes = Vec::new();
+        self.encode(Request { message, flags: NLM_F_ACK }, 0, &mut bytes);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        let (mut found, mut refused) = (None, None);
+        self.answers(self.sequence, |_, answer| match answer {
+            NetlinkPayload::InnerMessage(object) => found = Some(object),
+            NetlinkPayload::Error(error) => refused = error.code,
+            _ => {}
+        })?;
+        match refused {
+            Some(code) => Err(io::Error::from_raw_os_error(-code.get())),
+            None => found.ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        }
     }
 
-    /// All objects of the kind that the request asks for.
+    /// All objects of the kind that the request asks for. Asks again if the list has changed meanwhile: the kernel goes
+    /// on by position, and may have left out an object that was there all along.
     ///
     /// # Errors
-    /// Sending failed, or an answer was lost.
+    /// Sending failed, an answer was lost, or the kernel gave up.
     pub fn dump(
         &mut self,
         message: RouteNetlinkMessage,
         f: impl FnMut(RouteNetlinkMessage),
     ) -> io::Result<()> {
-        self.ask(message, NLM_F_DUMP, f)
-    }
-
-    fn ask(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-        mut f: impl FnMut(RouteNetlinkMessage),
-    ) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        self.encode(Request { message, flags }, 0, &mut bytes);
-        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
-        let mut refused = None;
-        self.answers(self.sequence, |_, answer| match answer {
-            NetlinkPayload::InnerMessage(object) => f(object),
-            NetlinkPayload::Error(error) => refused = error.code,
-            _ => {}
+        let dump = whole(|| {
+            let mut bytes = Vec::new();
+            self.encode(Request { message: message.clone(), flags: NLM_F_DUMP }, 0, &mut bytes);
+            self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+            let mut dump = Dump::default();
+            self.answers(self.sequence, |header, answer| dump.take(header, answer))?;
+            Ok(dump)
         })?;
-        refused.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(-code.get())))
+        dump.objects.into_iter().for_each(f);
+        Ok(())
     }
 
     /// Reads one datagram of notifications, each with the port that caused it, or 0. False: none is queued.
@@ -261,6 +266,40 @@ impl RouteSocket {
     }
 }
 
+/// The answer to the request for a list.
+#[derive(Debug, Default)]
+struct Dump {
+    objects: Vec<RouteNetlinkMessage>,
+    /// The list has changed meanwhile.
+    is_interrupted: bool,
+    refused: Option<i32>,
+}
+
+impl Dump {
+    fn take(&mut self, header: &NetlinkHeader, answer: NetlinkPayload<RouteNetlinkMessage>) {
+        self.is_interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
+        match answer {
+            NetlinkPayload::InnerMessage(object) => self.objects.push(object),
+            NetlinkPayload::Error(error) => self.refused = error.code.map(|code| -code.get()),
+            // The end, or why the kernel gave up.
+            NetlinkPayload::Done(done) if done.code < 0 => self.refused = Some(-done.code),
+            _ => {}
+        }
+    }
+}
+
+/// The first answer of `attempt` that was not interrupted, or else the last one.
+fn whole(mut attempt: impl FnMut() -> io::Result<Dump>) -> io::Result<Dump> {
+    let mut dump = attempt()?;
+    for _ in 1..ATTEMPTS {
+        if !dump.is_interrupted {
+            break;
+        }
+        dump = attempt()?;
+    }
+    dump.refused.map_or(Ok(dump), |errno| Err(io::Error::from_raw_os_error(errno)))
+}
+
 impl Drop for RouteSocket {
     fn drop(&mut self) {
         let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,5 +318,68 @@ impl AsFd for RouteSocket {
 impl AsRawFd for RouteSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_core::DoneMessage;
+    use rtnetlink::packet_route::link::LinkMessage;
+
+    use super::*;
+
+    type Payload = NetlinkPayload<RouteNetlinkMessage>;
+
+    fn link(ifindex: u32) -> Payload {
+        let mut message = LinkMessage::default();
+        message.header.index = ifindex;
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message))
+    }
+
+    fn done(code: i32) -> Payload {
+        let mut message = DoneMessage::default();
+        message.code = code;
+        NetlinkPayload::Done(message)
+    }
+
+    /// The answer with these messages, each with its flags.
+    fn dump(messages: Vec<(u16, Payload)>) -> Dump {
+        let mut dump = Dump::default();
+        for (flags, payload) in messages {
+            let mut header = NetlinkHeader::default();
+            header.flags = flags;
+            dump.take(&header, payload);
+        }
+        dump
+    }
+
+    #[test]
+    fn an_interrupted_list_is_asked_for_again() {
+        // The kernel marks the messages from the change on, and perhaps the end alone.
+        for interrupted in [
+            vec![(0, link(1)), (NLM_F_DUMP_INTR, link(3)), (NLM_F_DUMP_INTR, done(0))],
+            vec![(0, link(1)), (NLM_F_DUMP_INTR, done(0))],
+        ] {
+            let whole_one = vec![(0, link(1)), (0, link(2)), (0, link(3)), (0, done(0))];
+            let mut answers = vec![whole_one, interrupted.clone(), interrupted];
+            let found = whole(|| Ok(dump(answers.pop().unwrap()))).unwrap();
+            assert_eq!((found.objects.len(), answers.len()), (3, 0));
+        }
+    }
+
+    #[test]
+    fn a_host_that_changes_all_the_time_gets_an_answer() {
+        let mut attempts = 0;
+        let found = whole(|| {
+            attempts += 1;
+            Ok(dump(vec![(NLM_F_DUMP_INTR, link(1)), (NLM_F_DUMP_INTR, done(0))]))
+        });
+        assert_eq!((found.unwrap().objects.len(), attempts), (1, ATTEMPTS));
+    }
+
+    #[test]
+    fn a_list_that_the_kernel_gave_up_is_an_error() {
+        let found = whole(|| Ok(dump(vec![(0, link(1)), (0, done(-libc::EMSGSIZE))])));
+        assert_eq!(found.unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
     }
 }
