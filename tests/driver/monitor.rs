@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use nix::net::if_::if_nametoindex;
 use tokio::sync::oneshot;
-use vrrp_user::config::InstanceSettings;
+use vrrp_user::config::{InstanceSettings, VirtualAddress};
 use vrrp_user::daemon::queue::{Input, Queue};
 use vrrp_user::driver::netlink::monitor::Monitor;
 use vrrp_user::driver::netlink::tracker::{Change, Tracker};
 use vrrp_user::protocol::{Event, InstanceId, TrackId};
 
-use crate::cable::{Cable, PATIENCE, SILENCE, readable, settings};
+use crate::cable::{Cable, PATIENCE, SILENCE, eventually, readable, settings, virtual_address};
 use vrrp_tests::clock::slowness;
 use vrrp_tests::needs;
+use vrrp_tests::netns::Namespace;
 
 /// Collects the engine's inputs while `test` runs.
 fn follow(cable: &Cable, instances: &[InstanceSettings], tracked: &[&str], test: impl FnOnce(&Reported)) {
@@ -87,6 +88,7 @@ impl Reported {
                     }
                     Input::Event(Event::Source(instance, None)) => format!("{} from nowhere", instance.0),
                     Input::Event(Event::Startup) => "startup".to_owned(),
+                    Input::Event(Event::Announce(instance)) => format!("{} announces", instance.0),
                     Input::Event(Event::Track(track, up)) => format!("track {} up {up}", track.0),
                     other => panic!("{other:?}"),
                 };
@@ -129,6 +131,46 @@ fn an_instance_gets_its_link_and_its_source() {
         left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
         reported.all(["0 from nowhere"]);
     });
+}
+
+#[test]
+#[needs("root", "ip")]
+fn another_mac_address_is_announced() {
+    let cable = Cable::new();
+    let left = &cable.left;
+    left.ip("addr add 192.0.2.1/24 dev eth0\nlink add br0 type bridge\nlink set br0 up").unwrap();
+    until_up(left, "br0");
+    let mut instance = settings(&["192.0.2.100/24"]);
+    let elsewhere = VirtualAddress { device: Some("br0".into()), ..virtual_address("203.0.113.100/24") };
+    Arc::get_mut(&mut instance.addresses).unwrap().excluded.push(elsewhere);
+    let index = format!("0 is Some({})", cable.ifindex());
+    follow(&cable, &[instance], &[], |told| {
+        told.all([&index, "0 from 192.0.2.1", "0 up true", "startup"]);
+        left.ip("link set eth0 address 02:00:00:00:00:99").unwrap();
+        told.all(["0 announces"]);
+        left.ip("link set br0 address 02:00:00:00:00:98").unwrap();
+        told.all(["0 announces"]);
+        // Other changes are none.
+        left.ip("link set eth0 mtu 1400\nlink set eth0 promisc on").unwrap();
+        told.nothing();
+        // Announced when it can be sent.
+        left.ip("link set eth0 down").unwrap();
+        told.all(["0 up false"]);
+        left.ip("link set eth0 address 02:00:00:00:00:97").unwrap();
+        told.nothing();
+        left.ip("link set eth0 up").unwrap();
+        told.all(["0 up true", "0 announces"]);
+    });
+}
+
+/// A bridge without ports is never up: gives it one.
+fn until_up(namespace: &Namespace, bridge: &str) {
+    namespace
+        .ip(&format!(
+            "link add p0 type veth peer name p1\nlink set p0 master {bridge}\nlink set p0 up\nlink set p1 up"
+        ))
+        .unwrap();
+    eventually(|| namespace.run("ip", &["link", "show", bridge]).unwrap().contains("state UP"));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Events for instances from the table of links and addresses.
 //!
 //! Enters: a [`Table`]. Leaves: for each instance its interface, whether that can carry traffic, and its source
-//! address; for each tracked interface whether it is up; each only on a change. Interfaces are identified by name, so
+//! address, and that clients have to learn another MAC address; for each tracked interface whether it is up; each only
+//! on a change. Interfaces are identified by name, so
 //! that they may appear late, be renamed, or be deleted and created again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub enum Change {
     Interface(InstanceId, Option<u32>),
     /// The interface with the virtual MAC address, which sends the adverts, was added or removed.
     Sender(InstanceId, Option<u32>),
-    /// [`Event::Link`], [`Event::Source`] or [`Event::Track`].
+    /// [`Event::Link`], [`Event::Source`], [`Event::Track`] or [`Event::Announce`].
     Event(Event),
 }
 
@@ -44,6 +45,8 @@ struct Tracked {
     interface: Arc<str>,
     /// Interfaces with virtual MAC addresses; the instance needs all of them.
     vmacs: Vec<Arc<str>>,
+    /// Interfaces of its addresses, which clients know by their MAC addresses.
+    announced: Vec<Announced>,
     /// Set even if the parent sends the adverts, as another configuration may change only that.
     sender: Option<Arc<str>>,
     family: Family,
@@ -52,6 +55,14 @@ struct Tracked {
     /// Virtual addresses of an owner, which are the interface's own.
     own: HashSet<IpAddr>,
     reported: Reported,
+}
+
+/// An interface with virtual addresses.
+#[derive(Debug)]
+struct Announced {
+    interface: Arc<str>,
+    /// Its index and MAC address when it was last up.
+    known: Option<(u32, Option<[u8; 6]>)>,
 }
 
 /// Last reported values; `None`: not reported yet.
@@ -79,6 +90,7 @@ impl Tracker {
                 id,
                 interface: Arc::clone(&settings.interface),
                 vmacs: settings.vmacs.all().map(|vmac| Arc::clone(vmac.name.as_arc())).collect(),
+                announced: Announced::of(settings),
                 sender: settings.vmacs.own.as_ref().map(|vmac| Arc::clone(vmac.name.as_arc())),
                 family: settings.family,
                 source: settings.source,
@@ -127,6 +139,10 @@ impl Tracker {
             let same = |old: &&Tracked| old.id == instance.id && old.interface == instance.interface;
             if let Some(old) = before.instances.iter().find(same) {
                 instance.reported = old.reported;
+                for announced in &mut instance.announced {
+                    let same = |old: &&Announced| old.interface == announced.interface;
+                    announced.known = old.announced.iter().find(same).and_then(|old| old.known);
+                }
             }
         }
         self.links.carry(&before.links);
@@ -168,6 +184,7 @@ impl Tracker {
                 taken &=
                     changed(&mut instance.reported.up, up, || report(Change::Event(Event::Link(id, up))));
             }
+            taken &= instance.report_new_macs(table, || report(Change::Event(Event::Announce(id))));
         }
         for (id, name, reported) in &mut self.interfaces {
             let up = is_up(name);
@@ -177,7 +194,41 @@ impl Tracker {
     }
 }
 
+impl Announced {
+    fn of(settings: &InstanceSettings) -> Vec<Self> {
+        let addresses = settings.addresses.all();
+        let interfaces: BTreeSet<&Arc<str>> = addresses.map(|address| settings.device_of(address)).collect();
+        interfaces
+            .into_iter()
+            .map(|interface| Self { interface: Arc::clone(interface), known: None })
+            .collect()
+    }
+
+    /// Whether it has another MAC address than when it was last up. A new interface gets its addresses, and is
+    /// announced with them.
+    fn has_new_mac(&self, ifindex: u32, mac: Option<[u8; 6]>) -> bool {
+        self.known.is_some_and(|(known, before)| known == ifindex && before != mac)
+    }
+}
+
 impl Tracked {
+    /// Calls `tell` if clients know an outdated MAC address: the kernel announces a new one only with `arp_notify`.
+    /// False if it refuses.
+    fn report_new_macs(&mut self, table: &Table, tell: impl FnOnce() -> bool) -> bool {
+        let up = |announced: &Announced| table.link(&announced.interface).filter(|link| link.up);
+        let is_new = |announced: &Announced| {
+            up(announced).is_some_and(|link| announced.has_new_mac(link.ifindex, link.mac))
+        };
+        if self.announced.iter().any(is_new) && !tell() {
+            return false;
+        }
+        for announced in &mut self.announced {
+            let now = up(announced).map(|link| (link.ifindex, link.mac));
+            announced.known = now.or(announced.known);
+        }
+        true
+    }
+
     /// The source address: the configured one if the machine has it; otherwise the interface's primary IPv4 address, or
     /// its link-local IPv6 address (RFC 9568 §5.1.1.1, §5.1.2.1).
     fn source(&self, ifindex: u32, table: &Table, virtuals: &HashSet<IpAddr>) -> Option<IpAddr> {
