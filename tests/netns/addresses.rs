@@ -91,6 +91,49 @@ fn addresses_set_by_vrrp_are_not_taken_for_the_host_s_own() -> Result<()> {
     })
 }
 
+/// keepalived removes it.
+#[test]
+#[needs("ours")]
+fn an_owners_own_address_is_never_removed() -> Result<()> {
+    let (own, other) = ("10.77.0.1", "10.77.0.200");
+    let instance = Instance::v3(255).addresses(&["10.77.0.1/24", "10.77.0.200/24"]);
+    let mut pair = Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance))])?;
+    pair.start(0)?;
+    pair.check(|pair| {
+        let held = |pair: &Pair, expected: [bool; 2]| -> Result<()> {
+            let held = [own, other].map(|address| pair.lab.has_address(0, address));
+            let held = held.into_iter().collect::<Result<Vec<_>>>()?;
+            ensure!(held == expected, "held: {held:?} instead of {expected:?}");
+            Ok(())
+        };
+        let gone = |pair: &Pair| until("the end", SETTLE, || held(pair, [true, false]).is_ok());
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, other.parse()?, true)?;
+        pair.lab.set_cable(0, false)?;
+        gone(pair)?;
+        pair.lab.set_cable(0, true)?;
+        pair.wait_for_address(0, other.parse()?, true)?;
+        // An address of the configuration before is not removed by the next one either.
+        let fewer = Instance::v3(255).addresses(&["10.77.0.200/24"]);
+        pair.running(0)?.reload(&Config::of(fewer).to_string())?;
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        held(pair, [true, true])?;
+        let both = Instance::v3(255).addresses(&["10.77.0.1/24", "10.77.0.200/24"]);
+        pair.running(0)?.reload(&Config::of(both).to_string())?;
+        pair.hot_restart(0, &[])?;
+        pair.wait_for_master(0)?;
+        held(pair, [true, true])?;
+        // Once a second, the guard gets a plan of what is there.
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        pair.running(0)?.process().signal(nix::sys::signal::Signal::SIGKILL)?;
+        gone(pair)?;
+        pair.restart(0, nix::sys::signal::Signal::SIGKILL)?;
+        pair.wait_for_address(0, other.parse()?, true)?;
+        pair.stop(0)?;
+        held(pair, [true, false])
+    })
+}
+
 #[test]
 #[needs("subject")]
 fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {

@@ -10,6 +10,7 @@ mod extra_announce;
 mod failures;
 mod lacks;
 mod last_interfaces;
+mod own;
 mod paths;
 mod place;
 mod prepared;
@@ -29,6 +30,7 @@ use self::extra_announce::Refresh;
 use self::failures::Failures;
 use self::lacks::{Attempt, Lacks};
 use self::last_interfaces::LastInterfaces;
+use self::own::Own;
 use self::paths::Paths;
 use self::place::{AddressPlace, fill, remove_all};
 use self::prepared::{Devices, Prepared};
@@ -43,7 +45,7 @@ use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::socket::Announcer;
 use crate::driver::wait::Wait;
-use crate::protocol::{AnnounceSettings, Announcement, Epoch, InstanceId, Loss, Missing};
+use crate::protocol::{AnnounceSettings, Announcement, Epoch, InstanceId, Loss, Missing, Priority};
 
 const COMMANDS: u64 = 0;
 
@@ -59,6 +61,8 @@ pub struct InstanceEffects {
     announce: AnnounceSettings,
     pauses: AnnouncePauses,
     refresh: Option<Refresh>,
+    /// Some of its addresses may be the host's own.
+    is_owner: bool,
 }
 
 impl From<&InstanceSettings> for InstanceEffects {
@@ -70,6 +74,7 @@ impl From<&InstanceSettings> for InstanceEffects {
             announce: settings.announce,
             pauses: settings.announce_pauses,
             refresh: Refresh::of(settings),
+            is_owner: settings.priority == Priority::OWNER,
         }
     }
 }
@@ -98,6 +103,7 @@ struct Instance {
     /// Since which epoch its addresses are set, while they are.
     held: Option<Epoch>,
     last_interfaces: LastInterfaces,
+    own: Own,
     lacks: Lacks,
 }
 
@@ -108,6 +114,7 @@ impl Instance {
             prepared: None,
             held: None,
             last_interfaces: LastInterfaces::default(),
+            own: Own::default(),
             lacks: Lacks::default(),
         }
     }
@@ -218,6 +225,9 @@ impl Effect {
         instance.held = Some(epoch);
         let places = instance.effects.places(&mut self.netlink);
         instance.last_interfaces.note(&places);
+        if instance.effects.is_owner {
+            instance.own = Own::of_held(&mut self.netlink, &places);
+        }
         if let Some(refresh) = &mut instance.effects.refresh {
             refresh.start(clock::now());
         }
@@ -228,9 +238,9 @@ impl Effect {
         let Self { instances, live, maps, netlink, announcer, repeats, .. } = self;
         repeats.void(id);
         let Some(instance) = instances.get_mut(id.index()) else { return };
-        instance.held = Some(epoch);
+        let was_held = instance.held.replace(epoch).is_some();
         let prepared = instance.take_prepared(netlink);
-        let Instance { effects, last_interfaces, .. } = instance;
+        let Instance { effects, last_interfaces, own, .. } = instance;
         if let Some(refresh) = &mut effects.refresh {
             refresh.start(begun);
         }
@@ -253,6 +263,9 @@ impl Effect {
             let took = clock::now().since(begun).as_nanos();
             live.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
         }
+        if effects.is_owner {
+            *own = Own::find(netlink, &places, &attempt, was_held.then_some(&*own));
+        }
         self.report(&failures);
         self.settle(id, attempt, None);
     }
@@ -265,10 +278,12 @@ impl Effect {
             return;
         }
         let last_interfaces = std::mem::take(&mut instance.last_interfaces);
+        let own = std::mem::take(&mut instance.own);
         let mut failures = Failures::default();
         let Some(effects) = self.unshared(id) else { return };
         effects.paths.remove(id, &mut self.netlink, &mut failures);
-        let places = effects.places(&mut self.netlink);
+        let mut places = effects.places(&mut self.netlink);
+        places.retain(|place| !own.has(place));
         remove_all(&mut self.netlink, id, &last_interfaces, &places, &mut failures);
         self.report(&failures);
         self.settle(id, Attempt::default(), None);
@@ -292,6 +307,7 @@ impl Effect {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         let old = std::mem::replace(&mut instance.effects, effects);
         let (new, last_interfaces) = (instance.effects.clone(), instance.last_interfaces.clone());
+        let own = instance.own.clone();
         let unshared = unshared.unwrap_or_else(|| old.clone());
         let gone = unshared.only(|address| !new.holds(&old, address));
         // Queued announcements may be for addresses that leave.
@@ -299,7 +315,8 @@ impl Effect {
         let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
         let stale = unshared.paths.where_differing(&old.paths, &new.paths);
         stale.remove(id, &mut self.netlink, &mut failures);
-        let places = gone.places(&mut self.netlink);
+        let mut places = gone.places(&mut self.netlink);
+        places.retain(|place| !own.has(place));
         remove_all(&mut self.netlink, id, &last_interfaces, &places, &mut failures);
         // All of them: removing the first address of a subnet removes the others as well.
         let places = new.places(&mut self.netlink);
@@ -307,6 +324,9 @@ impl Effect {
             instance.last_interfaces.note(&places);
         }
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
+        if let Some(instance) = self.instances.get_mut(id.index()).filter(|_| new.is_owner) {
+            instance.own = Own::find(&mut self.netlink, &places, &attempt, Some(&own));
+        }
         new.paths.set(&mut self.netlink, &mut attempt);
         let is_new = |place: &AddressPlace<'_>, errno| match errno {
             0 => true,

@@ -10,8 +10,9 @@ use crate::config::{Config, InstanceSettings};
 use crate::driver::cleanup_plan::Stage;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::filter::{self, Filter};
+use crate::driver::netlink::origin;
 use crate::driver::netlink::socket::{Request, RouteSocket};
-use crate::driver::netlink::table::Table;
+use crate::driver::netlink::table::{Address, Table};
 use crate::driver::netlink::{route, rule, vmac};
 use crate::protocol::{InstanceId, Priority, lease, skew};
 
@@ -57,8 +58,15 @@ fn moment(settings: &InstanceSettings, is_fenced: bool) -> Duration {
 
 fn addresses(settings: &InstanceSettings, table: &Table) -> Vec<Request> {
     let place = |address| {
-        let device = settings.device_of(address);
-        Some(Placed { ifindex: table.link(device)?.ifindex, address })
+        let ifindex = table.link(settings.device_of(address))?.ifindex;
+        (!is_own(settings, table.addresses(ifindex), address)).then_some(Placed { ifindex, address })
     };
     address::removals(&settings.addresses.all().filter_map(place).collect::<Vec<_>>())
+}
+
+/// Whether the address is the host's own: one of an owner that VRRP has not set. Before Linux 5.18 the kernel does not
+/// report that.
+fn is_own(settings: &InstanceSettings, present: &[Address], address: &VirtualAddress) -> bool {
+    let is_there = |it: &Address| it.address == address.address && !it.marked;
+    settings.priority == Priority::OWNER && origin::is_supported() && present.iter().any(is_there)
 }

@@ -5,16 +5,24 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use super::table::Address;
 
 /// The first kernel with IFA_PROTO.
 const SINCE: (u32, u32) = (5, 18);
 
+/// Whether this release of the kernel reports the origin.
+pub fn is_supported() -> bool {
+    static SUPPORTED: OnceLock<bool> = OnceLock::new();
+    *SUPPORTED.get_or_init(|| {
+        reports(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())
+    })
+}
+
 /// Whether the kernel reports the origin. A distributor may have added that to an older one.
 pub fn is_reported(all: &[Address]) -> bool {
-    let release = || fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    all.iter().any(|it| it.marked) || reports(&release())
+    all.iter().any(|it| it.marked) || is_supported()
 }
 
 fn reports(release: &str) -> bool {
