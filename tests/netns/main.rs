@@ -25,6 +25,7 @@ mod hot_restart;
 mod http;
 mod idle;
 mod inspect;
+mod interface_lock;
 mod interfaces;
 mod lacking;
 mod lifecycle;

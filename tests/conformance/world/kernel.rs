@@ -4,6 +4,7 @@
 //! fence with leases, sockets that count beside the program, and sends that may fail. As in the daemon, nothing here
 //! decides.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub(crate) struct Member {
     pub(crate) is_signed: bool,
     /// The program is detached: the kernel reports it, and only sockets receive.
     pub(crate) is_detached: bool,
+    /// The kernel's latest answer whether it is.
+    told_detached: Cell<bool>,
     /// The program is attached and receives nothing; sockets do.
     pub(crate) is_bypassed: bool,
     /// Why sends fail, while they do.
@@ -121,6 +124,7 @@ impl Member {
             link: true,
             is_signed: false,
             is_detached: false,
+            told_detached: Cell::new(false),
             is_bypassed: false,
             fails: None,
             side: Side::default(),
@@ -361,8 +365,10 @@ impl Ports for Kernel {
         self.side_mut(id).watch = None;
     }
 
+    /// Answers come late: each is that of the question before. A new attachment has none yet.
     fn is_detached(&self, id: InstanceId) -> bool {
-        self.members[id.index()].is_detached
+        let member = &self.members[id.index()];
+        member.told_detached.replace(member.is_detached) && member.is_detached
     }
 
     fn socket_count(&mut self, id: InstanceId, _now: Timestamp) -> Option<SocketCount> {

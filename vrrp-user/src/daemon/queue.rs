@@ -15,7 +15,7 @@ use super::hot_restart::RouterSnapshot;
 use crate::config::InstanceSettings;
 use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::socket::Listener;
-use crate::driver::xdp::Hook;
+use crate::driver::xdp::Attachment;
 use crate::protocol::{
     Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Loss, Missing, Priority, Transition,
 };
@@ -47,10 +47,10 @@ pub enum Input {
     },
     /// Close the packet socket of this interface.
     Unlisten(u32),
-    /// The program on an interface; `None` if the kernel cannot report on it.
-    Hook {
+    /// The program's attachment to an interface; `None` if the kernel cannot report on it.
+    Attachment {
         ifindex: u32,
-        hook: Option<Hook>,
+        attachment: Option<Arc<Attachment>>,
     },
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),

@@ -132,7 +132,8 @@ pub trait Ports {
 
     // What counts adverts beside the program.
 
-    /// Whether the program has been detached from the instance's interface.
+    /// Whether the program has been detached from the instance's interface, as far as is known now. The answer may be
+    /// one of the latest question: a silent master is in doubt several times before a takeover.
     fn is_detached(&self, id: InstanceId) -> bool;
 
     /// Adverts that an ordinary socket on the instance's interface has received. `None` if the program does not hear

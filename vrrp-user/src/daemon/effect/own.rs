@@ -11,7 +11,7 @@ use super::lacks::Attempt;
 use super::place::AddressPlace;
 use crate::daemon::queue::Object;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::netlink::{address, leftovers};
+use crate::driver::netlink::{address, origin};
 
 /// Own addresses, each with the name of its interface.
 #[derive(Clone, Debug, Default)]

@@ -35,9 +35,9 @@ impl KernelPorts {
                     self.pace.mind_new_queue();
                 }
             }
-            Input::Hook { ifindex, hook } => {
-                self.hooks.retain(|(known, _)| *known != ifindex);
-                self.hooks.extend(hook.map(|hook| (ifindex, hook)));
+            Input::Attachment { ifindex, attachment } => {
+                self.attachments.retain(|(known, _)| *known != ifindex);
+                self.attachments.extend(attachment.map(|attachment| (ifindex, attachment)));
             }
             Input::Unlisten(gone) => {
                 for (_, listener) in self.listeners.extract_if(.., |(ifindex, _)| *ifindex == gone) {

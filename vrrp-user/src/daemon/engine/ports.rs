@@ -25,7 +25,7 @@ use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{AdvertSender, Listener};
 use crate::driver::wait::{TIMER, Wait};
-use crate::driver::xdp::{Hook, Ring};
+use crate::driver::xdp::{Attachment, Ring};
 use crate::protocol::{
     Action, GroupId, InstanceId, Ports, Priority, RECORDS_MAX, Reason, ReceivedAdvert, Record, Router,
     SendError, SocketCount, Tally, Turn,
@@ -48,7 +48,7 @@ pub(super) struct KernelPorts {
     /// Packet sockets by interface index, for interfaces whose receive path is `socket`.
     pub(super) listeners: Vec<(u32, Listener)>,
     /// The program's attachments by interface index, if the kernel can report on them.
-    pub(super) hooks: Vec<(u32, Hook)>,
+    pub(super) attachments: Vec<(u32, Arc<Attachment>)>,
     /// Reference sockets of the interfaces on which a master's silence is in doubt.
     pub(super) silence_sockets: Vec<SilenceSocket>,
     pub(super) pace: Pace,
@@ -92,7 +92,7 @@ impl KernelPorts {
             live,
             ring,
             listeners: Vec::new(),
-            hooks: Vec::new(),
+            attachments: Vec::new(),
             silence_sockets: Vec::new(),
             pace: Pace::default(),
             sender: AdvertSender::new()?,
@@ -230,8 +230,8 @@ impl Ports for KernelPorts {
 
     fn is_detached(&self, id: InstanceId) -> bool {
         let ifindex = self.link(id).and_then(|link| link.ifindex);
-        let hook = self.hooks.iter().find(|(known, _)| Some(*known) == ifindex);
-        hook.is_some_and(|(_, hook)| !hook.is_attached())
+        let attachment = self.attachments.iter().find(|(known, _)| Some(*known) == ifindex);
+        attachment.is_some_and(|(_, attachment)| attachment.is_detached())
     }
 
     fn socket_count(&mut self, id: InstanceId, now: Timestamp) -> Option<SocketCount> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 
 use super::address;
 use super::link::Link;

@@ -36,7 +36,7 @@ use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership};
-use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program, remove_filters};
+use crate::driver::xdp::{Attached, Hook, HookWatch, Mode, PinError, Pins, Program, remove_filters};
 use crate::protocol::{Configured, InstanceId};
 
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub struct Attachments {
     places: BTreeMap<InstanceId, AttachPlace>,
     /// The program's attachments by interface, if the kernel can report on them.
     hooks: HashMap<u32, Hook>,
+    /// The same for the engine.
+    hook_watch: HookWatch,
     /// The engine's packet sockets by interface. Closing the last descriptor of one waits for all processors, which the
     /// engine must not: those that it has given up are kept a while longer.
     listeners: HashMap<u32, OwnedFd>,
@@ -113,6 +115,7 @@ impl Attachments {
             rx_paths: HashMap::new(),
             places: BTreeMap::new(),
             hooks: HashMap::new(),
+            hook_watch: HookWatch::default(),
             listeners: HashMap::new(),
             retiring: Vec::new(),
             retired: Vec::new(),
@@ -344,12 +347,22 @@ impl Attachments {
         rx_path
     }
 
-    /// Has the main thread and the engine query the kernel for the program there, from now on.
+    /// From now on, the main thread queries the kernel for the program there, and so does the engine through
+    /// [`HookWatch`].
     fn observe(&mut self, ifindex: u32) {
         self.hooks.remove(&ifindex);
         let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
         self.hooks.extend(hook().map(|hook| (ifindex, hook)));
-        self.inputs.push(Input::Hook { ifindex, hook: hook() });
+        let hook = hook();
+        self.watch_hook(ifindex, hook);
+    }
+
+    fn watch_hook(&mut self, ifindex: u32, hook: Option<Hook>) {
+        let attachment = self.hook_watch.set(ifindex, hook).unwrap_or_else(|error| {
+            warn!(%error, "a silent master is replaced even if another process has detached the program");
+            None
+        });
+        self.inputs.push(Input::Attachment { ifindex, attachment });
     }
 
     fn unlisten(&mut self, ifindex: u32) {
@@ -449,7 +462,7 @@ impl Attachments {
             program.detach(ifindex);
         }
         self.hooks.remove(&ifindex);
-        self.inputs.push(Input::Hook { ifindex, hook: None });
+        self.watch_hook(ifindex, None);
         self.unlisten(ifindex);
         self.rx_paths.remove(&ifindex);
         self.preceded.remove(&ifindex);
