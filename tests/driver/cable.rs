@@ -136,7 +136,7 @@ pub(crate) fn eventually(condition: impl Fn() -> bool) {
     assert!(condition());
 }
 
-fn packet_socket(receive: bool) -> io::Result<OwnedFd> {
+pub(crate) fn packet_socket(receive: bool) -> io::Result<OwnedFd> {
     let protocol = if receive { u16::try_from(libc::ETH_P_ALL).unwrap().to_be() } else { 0 };
     // SAFETY: takes numbers only; the descriptor has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };

@@ -12,6 +12,7 @@ mod cards;
 mod cleanup_plan;
 mod effect;
 mod entries;
+mod frags;
 mod listener;
 mod monitor;
 mod pause;

@@ -49,7 +49,7 @@ use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
 use vrrp_ebpf::wire::{AdvertInfo, Family, Octets, frame};
 
 use self::opaque::launder;
-use self::packet::Packet;
+use self::packet::{Packet, pull_headers};
 use self::reach::Reach;
 
 /// Leaves the frame to the next program and then to the stack: TCX_NEXT at tcx (Linux 6.6), TC_ACT_UNSPEC of a filter.
@@ -79,6 +79,7 @@ fn judge_xdp(context: &XdpContext) -> u32 {
 
 #[classifier]
 fn vrrp_tc(context: TcContext) -> i32 {
+    pull_headers(&context);
     match judge(&context) {
         Verdict::Pass => TC_NEXT,
         Verdict::Drop => TC_DROP,

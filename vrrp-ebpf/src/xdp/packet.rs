@@ -2,7 +2,7 @@
 //!
 //! Enters: the context of an entry. Leaves: [`View`] for the shared dissector, and the results of [`super::message`].
 //! Bytes are read in place and only from the first buffer; its end counts as the end of the frame. Drivers and generic
-//! XDP put far more than a VRRP message there; for tcx the message is pulled in.
+//! XDP put far more than a VRRP message there; for tcx the headers and the message are pulled in.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
@@ -11,6 +11,7 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::wire::Octets;
 use vrrp_ebpf::wire::frame::is_to_mac;
 use vrrp_ebpf::wire::ipv4::HEADER_LEN;
+use vrrp_ebpf::wire::{ethernet, ipv6};
 
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
@@ -20,9 +21,20 @@ use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp, unknown_router
 /// The kernel's `pkt_type` of a frame that the link layer addresses to another host.
 const PACKET_OTHERHOST: u32 = 3;
 
+/// Bytes up to the end of the longest headers that are read: Ethernet, two tags and IPv6.
+const HEADERS_LEN: u32 = (ethernet::HEADER_LEN + 2 * ethernet::TAG_LEN + ipv6::HEADER_LEN) as u32;
+
+/// Makes the headers readable in place. A driver that uses `napi_gro_frags` puts no more than Ethernet there, and GRO
+/// adds the rest only for protocols that it merges: not for VRRP or neighbour discovery.
+#[inline(always)]
+pub(super) fn pull_headers(context: &TcContext) {
+    let _view = context.first(HEADERS_LEN);
+}
+
 /// A frame, as its entry received it.
 pub(super) trait Packet: EbpfContext {
-    /// The bytes that can be read in place: the headers at least, because drivers and the stack read them too.
+    /// The bytes that can be read in place: the headers at least. Drivers put them there for XDP; for tcx see
+    /// [`pull_headers`].
     fn headers(&self) -> View;
 
     /// The bytes that can be read in place: the first `length` at least if the frame is long enough. Invalidates all
