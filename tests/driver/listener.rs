@@ -1,12 +1,19 @@
 //! The receive path by socket.
 
+use std::fs::File;
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use vrrp_ebpf::wire::{Family, ipv4, ipv6};
+use nix::net::if_::if_nametoindex;
+use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_ebpf::wire::{Family, ethernet, ipv4, ipv6};
 use vrrp_tests::needs;
-use vrrp_tests::packet::Frame;
+use vrrp_tests::netns::Namespace;
+use vrrp_tests::packet::{Frame, advert};
+use vrrp_tests::tun::device;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Outgoing};
+use vrrp_user::driver::xdp::Card;
 use vrrp_user::protocol::{InstanceId, Priority};
 
 use crate::cable::{Cable, PATIENCE, SILENCE, ifindex, inject, readable, settings};
@@ -51,6 +58,43 @@ fn adverts_have_their_arrival_time() {
     assert_eq!(heard[0].0[12..14], [0x08, 0x00]);
     assert_eq!(heard[1].0[12..14], [0x86, 0xdd]);
     assert_eq!(listener.drain(64, |_, _| {}).unwrap(), 0);
+}
+
+#[test]
+#[needs("root", "ip")]
+fn adverts_of_a_tunnel_get_an_ethernet_header() {
+    let namespace = Namespace::new("tunnel").unwrap();
+    let open = || {
+        let tunnel = device("tun0", libc::IFF_TUN)?;
+        Ok((tunnel, if_nametoindex("tun0")?))
+    };
+    let (mut tunnel, ifindex) = namespace.enter(open).unwrap();
+    namespace.ip("link set tun0 up").unwrap();
+    assert!(!namespace.enter(|| Ok(Card::of(ifindex)?)).unwrap().ethernet);
+    let mut listener = namespace.enter(|| Ok(Listener::open(ifindex)?)).unwrap();
+    let send = |tunnel: &mut File, frame: &Frame| {
+        let bytes = frame.build();
+        tunnel.write_all(&bytes[ethernet::HEADER_LEN..]).unwrap();
+        bytes
+    };
+    // Other protocols wake nothing.
+    for family in [Family::V4, Family::V6] {
+        send(&mut tunnel, &advert(dialect(family), 1).protocol(17));
+    }
+    assert!(!readable(&listener, SILENCE));
+    // Of full length, so that nothing of the first is left behind in the second.
+    for (family, addresses) in [(Family::V4, 60), (Family::V6, 20), (Family::V4, 1)] {
+        let sent = send(&mut tunnel, &advert(dialect(family), addresses));
+        assert!(readable(&listener, PATIENCE), "{family:?}");
+        let mut heard = Vec::new();
+        assert_eq!(listener.drain(64, |frame, _| heard.push(frame.to_vec())).unwrap(), 1);
+        assert_eq!(heard[0][12..], sent[12..], "{family:?}");
+        assert_eq!(vrrp_ebpf::wire::frame::dissect(heard[0].as_slice(), 0).unwrap().family, family);
+    }
+}
+
+fn dialect(family: Family) -> Dialect {
+    Dialect::V3 { family, centiseconds: 100 }
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod survive;
 mod systemd;
 mod top;
 mod tracks;
+mod tunnels;
 mod vmac;
 mod webhook;
 

@@ -33,6 +33,7 @@ mod server;
 pub mod service;
 pub mod smtp;
 pub mod tap;
+pub mod tun;
 pub mod vm;
 pub mod webhook;
 pub mod worker;

@@ -35,6 +35,12 @@ pub struct Link {
     pub group: u32,
 }
 
+/// Whether frames of an interface of this type (ARPHRD_*) begin with an Ethernet header. Tunnels and point-to-point
+/// links have none.
+pub const fn has_ethernet(kind: u16) -> bool {
+    matches!(kind, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK)
+}
+
 impl Link {
     /// `None` for a message that does not describe an interface, for example one about a bridge port.
     pub fn parse(message: &LinkMessage) -> Option<Self> {

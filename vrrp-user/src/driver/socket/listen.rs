@@ -1,8 +1,9 @@
 //! The socket receive path: adverts from a packet socket, for interfaces without an attached program.
 //!
 //! Enters: an interface. Leaves: whole frames that carry VRRP, each with the time when the kernel received it. A filter
-//! in the kernel drops everything else without waking the engine. Absent: frames with the tag of a VLAN, which belong
-//! to the VLAN's own interface. A priority tag names no VLAN (802.1Q §9.6).
+//! in the kernel drops everything else without waking the engine. Packets of an interface without Ethernet, such as a
+//! tunnel, get an Ethernet header. Absent: frames with the tag of a VLAN, which belong to the VLAN's own interface. A
+//! priority tag names no VLAN (802.1Q §9.6).
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -15,6 +16,7 @@ use vrrp_ebpf::wire::{PROTOCOL, ah, ethernet};
 
 use super::option::{PACKET_IGNORE_OUTGOING, instruction, read, set, set_buffer, set_filter, socket};
 use crate::driver::clock;
+use crate::driver::netlink::link::has_ethernet;
 
 /// Frames read by one system call.
 const FRAMES: usize = 32;
@@ -27,6 +29,7 @@ const RECEIVE_BUFFER: c_int = 1 << 20;
 
 /// Instructions of the filter.
 const FILTER_LEN: usize = 32;
+const PACKET_FILTER_LEN: usize = 12;
 
 /// A packet socket on one interface.
 pub struct Listener {
@@ -35,6 +38,8 @@ pub struct Listener {
     controls: Box<[Aligned; FRAMES]>,
     vectors: Box<[iovec; FRAMES]>,
     headers: Box<[mmsghdr; FRAMES]>,
+    /// Bytes before each packet for the Ethernet header that the interface lacks; 0 if it has one.
+    lacking: usize,
     /// Lower bound for later stamps: when the queue was last seen empty, or the last stamp returned.
     floor: Timestamp,
 }
@@ -51,10 +56,20 @@ impl Listener {
     /// # Errors
     /// The interface is gone, or CAP_NET_RAW is missing.
     pub fn open(ifindex: u32) -> io::Result<Self> {
+        let listener = Self::open_as(libc::SOCK_RAW, ifindex)?;
+        if has_ethernet(link_type(listener.as_fd())?) {
+            return Ok(listener);
+        }
+        Self::open_as(libc::SOCK_DGRAM, ifindex)
+    }
+
+    /// SOCK_DGRAM receives packets from the IP header on.
+    fn open_as(kind: c_int, ifindex: u32) -> io::Result<Self> {
         // Protocol 0 receives nothing until bound, so that no frame arrives before the filter is set.
-        let socket = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
+        let socket = socket(libc::AF_PACKET, kind, 0)?;
         let fd = socket.as_fd();
-        set_filter(fd, &filter())?;
+        let is_packet = kind == libc::SOCK_DGRAM;
+        if is_packet { set_filter(fd, &packet_filter()) } else { set_filter(fd, &filter()) }?;
         set(fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1 as c_int).or_else(unless_unknown)?;
         set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1 as c_int)?;
         set_buffer(fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
@@ -67,6 +82,7 @@ impl Listener {
             controls: Box::new([Aligned([0; CONTROL]); FRAMES]),
             vectors,
             headers,
+            lacking: if is_packet { ethernet::HEADER_LEN } else { 0 },
             floor: clock::now(),
         })
     }
@@ -86,6 +102,7 @@ impl Listener {
             let offset = Offset::now();
             let mut floor = self.floor.min(offset.monotonic);
             for index in 0..count {
+                self.complete(index);
                 if let Some((frame, stamp)) = self.frame(index) {
                     let stamp = stamp.map_or(offset.monotonic, |stamp| offset.apply(stamp));
                     floor = stamp.clamp(floor, offset.monotonic);
@@ -121,7 +138,8 @@ impl Listener {
         for ((vector, header), (frame, control)) in
             self.vectors.iter_mut().zip(self.headers.iter_mut()).zip(buffers)
         {
-            *vector = iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: FRAME };
+            let room = frame.get_mut(self.lacking..).unwrap_or_default();
+            *vector = iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
@@ -144,10 +162,31 @@ impl Listener {
         })
     }
 
+    /// Gives a packet without Ethernet an Ethernet header.
+    fn complete(&mut self, index: usize) {
+        if self.lacking == 0 {
+            return;
+        }
+        let Some((header, packet)) = self
+            .frames
+            .get_mut(index)
+            .and_then(|frame| frame.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>())
+        else {
+            return;
+        };
+        // The filter has compared the protocol with the kernel's.
+        let is_v6 = packet.first().is_some_and(|first| first >> 4 == 6);
+        let ethertype = if is_v6 { ethernet::IPV6 } else { ethernet::IPV4 };
+        let addresses = header.len() - size_of_val(&ethertype);
+        if let Some(place) = header.get_mut(addresses..) {
+            place.copy_from_slice(&ethertype.to_be_bytes());
+        }
+    }
+
     /// A received frame and its stamp, ns of CLOCK_REALTIME.
     fn frame(&self, index: usize) -> Option<(&[u8], Option<u64>)> {
         let header = self.headers.get(index)?;
-        let length = usize::try_from(header.msg_len).unwrap_or(FRAME).min(FRAME);
+        let length = usize::try_from(header.msg_len).unwrap_or(FRAME).saturating_add(self.lacking).min(FRAME);
         // SAFETY: the kernel has filled the header in; its control buffer lies in `controls`.
         let control = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr).as_ref() };
         let stamp = control.filter(|control| {
@@ -220,6 +259,16 @@ pub(super) fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// ARPHRD_* of the interface to which a packet socket is bound.
+fn link_type(socket: BorrowedFd<'_>) -> io::Result<u16> {
+    // SAFETY: an address of zeros is valid.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+    // SAFETY: the address lives across the call and is `length` bytes long.
+    let result = unsafe { libc::getsockname(socket.as_raw_fd(), (&raw mut address).cast(), &raw mut length) };
+    if result == 0 { Ok(address.sll_hatype) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Before Linux 4.20 only the filter keeps out our own packets.
 fn unless_unknown(error: io::Error) -> io::Result<()> {
     if error.raw_os_error() == Some(libc::ENOPROTOOPT) { Ok(()) } else { Err(error) }
@@ -281,6 +330,33 @@ fn filter() -> [sock_filter; FILTER_LEN] {
         equals(ah::PROTOCOL.into(), 3, 4),
         equals(ethernet::IPV6.into(), 0, 3),
         load_behind(BPF_B, IPV6_NEXT_HEADER),
+        equals(protocol, 0, 1),
+        instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
+        instruction(BPF_RET | BPF_K, 0, 0, 0),
+    ]
+}
+
+/// The same for packets without a link-layer header: those to this host or to a group.
+#[expect(clippy::cast_sign_loss, reason = "the kernel names its own fields by negative offsets")]
+fn packet_filter() -> [sock_filter; PACKET_FILTER_LEN] {
+    use libc::{BPF_ABS, BPF_B, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+    const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+    const ETHERTYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
+    const IPV4_PROTOCOL: u32 = 9;
+    const IPV6_NEXT_HEADER: u32 = 6;
+    let protocol = u32::from(PROTOCOL);
+    let load = |width, at| instruction(BPF_LD | width | BPF_ABS, 0, 0, at);
+    let equals = |value: u32, jt, jf| instruction(BPF_JMP | BPF_JEQ | BPF_K, jt, jf, value);
+    [
+        load(BPF_W, PACKET_TYPE),
+        instruction(BPF_JMP | BPF_JGE | BPF_K, 9, 0, u32::from(libc::PACKET_OTHERHOST)),
+        load(BPF_W, ETHERTYPE),
+        equals(ethernet::IPV4.into(), 0, 3),
+        load(BPF_B, IPV4_PROTOCOL),
+        equals(protocol, 4, 0),
+        equals(ah::PROTOCOL.into(), 3, 4),
+        equals(ethernet::IPV6.into(), 0, 3),
+        load(BPF_B, IPV6_NEXT_HEADER),
         equals(protocol, 0, 1),
         instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
         instruction(BPF_RET | BPF_K, 0, 0, 0),

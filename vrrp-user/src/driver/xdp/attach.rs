@@ -30,6 +30,8 @@ pub enum Mode {
 pub(super) struct Ground {
     /// The kind of a software device: `veth`, `bridge`, `vlan`. `None` for a network card.
     pub(super) kind: Option<String>,
+    /// Frames begin with an Ethernet header.
+    pub(super) has_ethernet: bool,
     /// VLAN tags may be stripped from frames before XDP.
     pub(super) strips_tags: bool,
     /// Pinned links outlive every process of the daemon.
@@ -41,11 +43,16 @@ const BOND: &str = "bond";
 impl Ground {
     pub(super) fn of(card: &Card, keeps_pins: bool) -> Self {
         let loopback = card.loopback.then(|| "loopback".to_owned());
-        Self { kind: card.kind.clone().or(loopback), strips_tags: card.strips_tags, keeps_pins }
+        let kind = card.kind.clone().or(loopback);
+        Self { kind, has_ethernet: card.ethernet, strips_tags: card.strips_tags, keeps_pins }
     }
 
     /// The paths to try, best first, and the reasons against better ones.
     pub(super) fn paths(&self, mode: Mode, interface: &str) -> (Vec<RxPath>, Vec<String>) {
+        if !self.has_ethernet {
+            let why = "its frames have no Ethernet header, with which the program begins to read";
+            return (Vec::new(), vec![format!("no program on {interface}: {why}")]);
+        }
         match mode {
             Mode::Auto => self.automatic(interface),
             Mode::Native if self.kind.as_deref() == Some(BOND) => {
@@ -244,11 +251,11 @@ mod tests {
     }
 
     fn card(strips_tags: bool) -> Ground {
-        Ground { kind: None, strips_tags, keeps_pins: true }
+        Ground { kind: None, has_ethernet: true, strips_tags, keeps_pins: true }
     }
 
     fn software(kind: &str) -> Ground {
-        Ground { kind: Some(kind.to_owned()), strips_tags: true, keeps_pins: true }
+        Ground { kind: Some(kind.to_owned()), has_ethernet: true, strips_tags: true, keeps_pins: true }
     }
 
     fn automatic(ground: &Ground) -> Vec<RxPath> {
@@ -274,6 +281,18 @@ mod tests {
         assert_eq!(paths, [RxPath::Generic]);
         assert!(why[0].starts_with("generic: VLAN tags are stripped before XDP"), "{why:?}");
         assert_eq!(card(false).paths(Mode::Native, "eth7"), (vec![RxPath::Native], vec![]));
+    }
+
+    #[test]
+    fn a_program_reads_ethernet_alone() {
+        let tunnel = Ground { has_ethernet: false, ..software("wireguard") };
+        for mode in [Mode::Auto, Mode::Native, Mode::Tcx, Mode::Tc, Mode::Generic] {
+            let (paths, why) = tunnel.paths(mode, "wg0");
+            assert_eq!(paths, [], "{mode:?}");
+            assert!(why[0].starts_with("no program on wg0: its frames have no Ethernet"), "{why:?}");
+        }
+        let refused = climb(u32::MAX, "wg0", Mode::Auto, &tunnel, |_| Ok(())).unwrap_err();
+        assert_eq!(refused.refusals.len(), 1);
     }
 
     #[test]

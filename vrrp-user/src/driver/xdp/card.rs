@@ -8,6 +8,7 @@ use std::io;
 
 use super::ethtool::{self, Feature};
 use super::getlink::{Description, attribute, number};
+use crate::driver::netlink::link::has_ethernet;
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
@@ -28,6 +29,8 @@ pub struct Card {
     /// Kind of a software device: `veth`, `bridge`, `vlan`, `bond`, …; `None` for hardware and a hypervisor's cards.
     pub kind: Option<String>,
     pub loopback: bool,
+    /// Frames begin with an Ethernet header.
+    pub ethernet: bool,
     /// Sends and receives multicast frames (IFF_MULTICAST).
     pub multicast: bool,
     /// The other end of a pair, or the lower interface, is in another network namespace.
@@ -72,6 +75,7 @@ impl Card {
         Self {
             kind,
             loopback: has(libc::IFF_LOOPBACK),
+            ethernet: has_ethernet(description.kind()),
             multicast: has(libc::IFF_MULTICAST),
             leads_elsewhere,
             parent: below.filter(|below| is_here && *below != 0 && *below != ifindex),
@@ -115,6 +119,25 @@ mod tests {
         assert_eq!((hardware.kind, hardware.parent, hardware.master), (None, None, None));
         assert!(!card(libc::IFF_UP | libc::IFF_LOOPBACK, &[]).is_hardware());
         assert!(!card(libc::IFF_UP, &[kind("bond")]).is_hardware());
+    }
+
+    #[test]
+    fn tunnels_have_no_ethernet_header() {
+        for (kind, ethernet) in [
+            (libc::ARPHRD_ETHER, true),
+            (libc::ARPHRD_LOOPBACK, true),
+            (libc::ARPHRD_NONE, false),
+            (libc::ARPHRD_PPP, false),
+            (libc::ARPHRD_TUNNEL, false),
+            (libc::ARPHRD_IPGRE, false),
+            (libc::ARPHRD_INFINIBAND, false),
+        ] {
+            let mut bytes = vec![0; 32];
+            bytes[4..6].copy_from_slice(&libc::RTM_NEWLINK.to_ne_bytes());
+            bytes[18..20].copy_from_slice(&kind.to_ne_bytes());
+            let card = Card::parse(IFINDEX, &Description::parse(bytes).unwrap());
+            assert_eq!(card.ethernet, ethernet, "{kind}");
+        }
     }
 
     #[test]

@@ -48,6 +48,12 @@ impl Description {
         }
     }
 
+    /// `ARPHRD_*`.
+    pub(super) fn kind(&self) -> u16 {
+        let kind = self.bytes.get(NLMSG_HEADER + 2..).and_then(|rest| rest.first_chunk());
+        kind.map_or(0, |kind| u16::from_ne_bytes(*kind))
+    }
+
     /// `IFF_*`.
     pub(super) fn flags(&self) -> u32 {
         let flags = self.bytes.get(NLMSG_HEADER + 8..).and_then(|rest| rest.first_chunk());

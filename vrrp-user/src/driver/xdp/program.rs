@@ -231,7 +231,7 @@ impl Program {
         match Card::of(ifindex) {
             Ok(card) => Ground::of(&card, keeps_pins),
             // A missing interface has no properties, and nothing can be attached to it.
-            Err(_) => Ground { kind: None, strips_tags: true, keeps_pins },
+            Err(_) => Ground { kind: None, has_ethernet: true, strips_tags: true, keeps_pins },
         }
     }
 

@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn without_a_program_the_socket_is_left_and_the_reason_is_reported_once() {
-        let ground = Ground { kind: Some("veth".to_owned()), strips_tags: true, keeps_pins: true };
+        let kind = Some("veth".to_owned());
+        let ground = Ground { kind, has_ethernet: true, strips_tags: true, keeps_pins: true };
         let forecast = survey().forecast(&ground, "eth7", Mode::Auto, Vec::new(), Ok(()));
         assert_eq!((forecast.rx_path, forecast.otherwise), (RxPath::Socket, None));
         assert_eq!(forecast.skipped.len(), 2, "{:?}", forecast.skipped);

@@ -62,6 +62,7 @@ mod tests {
     #[test]
     fn a_container_needs_the_interfaces_of_its_host() {
         let card = |leads_elsewhere| Card {
+            ethernet: true,
             kind: Some("veth".to_owned()),
             loopback: false,
             multicast: true,
