@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Config, InstanceSettings};
+use crate::config::{Config, InstanceSettings, VirtualAddress};
 use crate::driver::cleanup_plan::Stage;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::filter::{self, Filter};

@@ -15,9 +15,7 @@ const SINCE: (u32, u32) = (5, 18);
 /// Whether this release of the kernel reports the origin.
 pub fn is_supported() -> bool {
     static SUPPORTED: OnceLock<bool> = OnceLock::new();
-    *SUPPORTED.get_or_init(|| {
-        reports(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())
-    })
+    *SUPPORTED.get_or_init(|| reports(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()))
 }
 
 /// Whether the kernel reports the origin. A distributor may have added that to an older one.
