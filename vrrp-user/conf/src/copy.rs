@@ -3,7 +3,7 @@
 //! Enters: the outline of a configuration. Leaves: JSON, and the same statements from it, each word at its
 //! place. Absent: key files and templates that a configuration names; they are read again.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::lexer::Word;
 use super::outline::{self, Outline};
@@ -13,36 +13,54 @@ use super::tree::Statement;
 /// Version of the form.
 const FORM: u32 = 1;
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct Copy {
     form: u32,
     files: Vec<String>,
-    statements: Vec<Kept>,
+    statements: Vec<Kept<String>>,
 }
 
+/// What is written.
+#[derive(Serialize)]
+struct Copied<'a> {
+    form: u32,
+    files: Vec<&'a str>,
+    statements: Statements<'a>,
+}
+
+/// One after the other: a start copies its file, and all together would be as large as the rest of the daemon.
+struct Statements<'a>(&'a Outline);
+
 #[derive(Deserialize, Serialize)]
-struct Kept {
+struct Kept<T> {
     /// The keyword first.
-    words: Vec<KeptWord>,
-    block: Option<Vec<Kept>>,
+    words: Vec<KeptWord<T>>,
+    block: Option<Vec<Kept<T>>>,
 }
 
 /// Text, text as written, file, line, column, and whether a comment follows.
 #[derive(Deserialize, Serialize)]
-struct KeptWord(String, String, u32, u32, u32, bool);
+struct KeptWord<T>(T, T, u32, u32, u32, bool);
 
 /// The copy; `None` if it cannot be made.
 pub(super) fn write(outline: &Outline) -> Option<String> {
-    let word = |it: outline::Kept<'_>| {
-        let outline::Kept { text, raw, file, line, column, comment_follows } = it;
-        KeptWord(text.to_owned(), raw.to_owned(), file, line, column, comment_follows)
-    };
-    let statements = outline.each(word, |keyword, args, block| {
-        let words = std::iter::once(keyword).chain(args).collect();
-        Kept { words, block }
-    });
-    let files = outline.files.iter().map(ToString::to_string).collect();
-    serde_json::to_string(&Copy { form: FORM, files, statements }).ok()
+    let files = outline.files.iter().map(|name| &**name).collect();
+    serde_json::to_string(&Copied { form: FORM, files, statements: Statements(outline) }).ok()
+}
+
+impl Serialize for Statements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let statements = self.0.iter(kept, |keyword, args, block| {
+            let words = std::iter::once(keyword).chain(args).collect();
+            Kept { words, block }
+        });
+        serializer.collect_seq(statements)
+    }
+}
+
+fn kept<'a>(word: outline::Kept<'a>) -> KeptWord<&'a str> {
+    let outline::Kept { text, raw, file, line, column, comment_follows } = word;
+    KeptWord(text, raw, file, line, column, comment_follows)
 }
 
 /// The statements of a copy, and its files.
@@ -55,16 +73,17 @@ pub(super) fn read(text: &str, sources: &mut Sources) -> Result<Vec<Statement>, 
     statements.into_iter().map(|it| statement(it, &files)).collect()
 }
 
-fn statement(Kept { words, block }: Kept, files: &[FileId]) -> Result<Statement, String> {
+fn statement(Kept { words, block }: Kept<String>, files: &[FileId]) -> Result<Statement, String> {
     let mut words = words.into_iter().map(|it| word(it, files));
     let keyword = words.next().ok_or("a statement has no keyword")??;
     let args = words.collect::<Result<_, _>>()?;
-    let inner = |block: Vec<Kept>| block.into_iter().map(|it| statement(it, files)).collect::<Result<_, _>>();
+    let inner =
+        |block: Vec<Kept<String>>| block.into_iter().map(|it| statement(it, files)).collect::<Result<_, _>>();
     Ok(Statement { keyword, args, block: block.map(inner).transpose()? })
 }
 
 fn word(
-    KeptWord(text, raw, file, line, column, comment_follows): KeptWord,
+    KeptWord(text, raw, file, line, column, comment_follows): KeptWord<String>,
     files: &[FileId],
 ) -> Result<Word, String> {
     let file = usize::try_from(file).ok().and_then(|index| files.get(index).copied());

@@ -102,13 +102,24 @@ impl Outline {
     }
 
     /// The statements, made of their keyword, their arguments and their block.
-    pub(super) fn each<W, S>(
-        &self,
-        word: impl Fn(Kept<'_>) -> W,
+    pub(super) fn each<'a, W, S>(
+        &'a self,
+        word: impl Fn(Kept<'a>) -> W,
         statement: impl Fn(W, Vec<W>, Option<Vec<S>>) -> S,
     ) -> Vec<S> {
+        self.iter(word, statement).collect()
+    }
+
+    /// As [`Self::each`], one after the other.
+    pub(super) fn iter<'a, W, S>(
+        &'a self,
+        word: impl Fn(Kept<'a>) -> W,
+        statement: impl Fn(W, Vec<W>, Option<Vec<S>>) -> S,
+    ) -> impl Iterator<Item = S> {
+        let mut bytes = Bytes(&self.bytes);
+        let count = bytes.number().unwrap_or_default();
         // It reads what this version has written.
-        Bytes(&self.bytes).statements(&word, &statement).unwrap_or_default()
+        (0..count).map_while(move |_| bytes.statement(&word, &statement))
     }
 }
 
@@ -156,22 +167,26 @@ struct Bytes<'a>(&'a [u8]);
 impl<'a> Bytes<'a> {
     fn statements<W, S>(
         &mut self,
-        word: &impl Fn(Kept<'_>) -> W,
+        word: &impl Fn(Kept<'a>) -> W,
         statement: &impl Fn(W, Vec<W>, Option<Vec<S>>) -> S,
     ) -> Option<Vec<S>> {
         let count = self.number()?;
-        let mut all = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            let args = self.number()?;
-            let keyword = word(self.word()?);
-            let args = (0..args).map(|_| Some(word(self.word()?))).collect::<Option<_>>()?;
-            let block = match self.byte()? {
-                0 => None,
-                _ => Some(self.statements(word, statement)?),
-            };
-            all.push(statement(keyword, args, block));
-        }
-        Some(all)
+        (0..count).map(|_| self.statement(word, statement)).collect()
+    }
+
+    fn statement<W, S>(
+        &mut self,
+        word: &impl Fn(Kept<'a>) -> W,
+        statement: &impl Fn(W, Vec<W>, Option<Vec<S>>) -> S,
+    ) -> Option<S> {
+        let args = self.number()?;
+        let keyword = word(self.word()?);
+        let args = (0..args).map(|_| Some(word(self.word()?))).collect::<Option<_>>()?;
+        let block = match self.byte()? {
+            0 => None,
+            _ => Some(self.statements(word, statement)?),
+        };
+        Some(statement(keyword, args, block))
     }
 
     fn word(&mut self) -> Option<Kept<'a>> {
