@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use nix::net::if_::if_nametoindex;
 use vrrp_ebpf::wire::advert::Dialect;
@@ -12,7 +13,7 @@ use vrrp_tests::netns::Namespace;
 use vrrp_tests::packet::{Frame, advert};
 use vrrp_tests::tun::device;
 use vrrp_user::driver::clock;
-use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Outgoing};
+use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Memberships, Outgoing};
 use vrrp_user::driver::xdp::Card;
 use vrrp_user::protocol::{InstanceId, Priority};
 
@@ -214,4 +215,26 @@ fn a_membership_lasts_as_long_as_its_guard() {
     drop(v4);
     drop(v6);
     assert_eq!(joined(), (false, false));
+}
+
+#[test]
+#[needs("root", "ip")]
+fn instances_share_a_membership_until_the_last_one_leaves() {
+    let cable = Cable::new();
+    let is_joined =
+        || cable.left.run("ip", &["maddr", "show", "dev", "eth0"]).unwrap().contains("224.0.0.18");
+    let mut memberships = Memberships::default();
+    let mut join = || {
+        let group = Ipv4Addr::from(ipv4::GROUP).into();
+        cable.left.enter(|| Ok(memberships.of(group, ifindex()?)?)).unwrap()
+    };
+    let (first, second) = (join(), join());
+    assert!(Arc::ptr_eq(&first, &second));
+    drop(first);
+    assert!(is_joined());
+    drop(second);
+    assert!(!is_joined());
+    let again = join();
+    assert!(is_joined());
+    drop(again);
 }

@@ -52,6 +52,9 @@ const RETRY: Duration = Duration::from_millis(10);
 /// The longest time that new instances wait for an interface with a virtual MAC address to come up.
 const MADE_WAIT: Duration = Duration::from_millis(500);
 
+/// Changes for which the engine is woken at the latest.
+const CHANGES_AT_ONCE: usize = 32;
+
 /// Orders of the service.
 #[derive(Debug)]
 pub enum Order {
@@ -141,8 +144,10 @@ impl Interfaces<'_> {
                 self.attachments.hold_fence();
             }
             while !tracker.update(monitor.table(), |change| self.report(change)) {
+                self.inputs.wake();
                 tokio::time::sleep(RETRY).await;
             }
+            self.inputs.wake();
             self.attachments.settle_fence();
             self.report_missing(monitor.table());
             // After the changes of links: addresses of a link that is down need not be put back.
@@ -355,7 +360,8 @@ impl Interfaces<'_> {
         }
     }
 
-    /// A program is attached before the engine learns of the interface.
+    /// A program is attached before the engine learns of the interface. The engine is woken for several changes at once:
+    /// at a start, each instance has three.
     fn report(&mut self, change: Change) -> bool {
         let input = match change {
             Change::Interface(instance, ifindex) => {
@@ -372,7 +378,11 @@ impl Interfaces<'_> {
                 Input::Event(event)
             }
         };
-        self.inputs.push(input)
+        let taken = self.inputs.push_unwoken(input);
+        if self.inputs.len().is_multiple_of(CHANGES_AT_ONCE) {
+            self.inputs.wake();
+        }
+        taken
     }
 }
 

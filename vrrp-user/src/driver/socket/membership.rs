@@ -4,10 +4,12 @@
 //! queries, so that snooping switches forward the group to this port. It never receives anything: it is a UDP socket
 //! without a port.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Weak};
 
 use super::option::{set, socket};
 
@@ -46,6 +48,26 @@ impl Membership {
             }
         };
         Ok(Self { _socket: joined })
+    }
+}
+
+/// Memberships that instances share: one socket for each group and interface.
+#[derive(Debug, Default)]
+pub struct Memberships(HashMap<(IpAddr, u32), Weak<Membership>>);
+
+impl Memberships {
+    /// The membership that others have, or a new one. It ends when the last of them drops it.
+    ///
+    /// # Errors
+    /// As [`Membership::join`].
+    pub fn of(&mut self, group: IpAddr, ifindex: u32) -> io::Result<Arc<Membership>> {
+        if let Some(shared) = self.0.get(&(group, ifindex)).and_then(Weak::upgrade) {
+            return Ok(shared);
+        }
+        let joined = Arc::new(Membership::join(group, ifindex)?);
+        self.0.retain(|_, shared| shared.strong_count() > 0);
+        self.0.insert((group, ifindex), Arc::downgrade(&joined));
+        Ok(joined)
     }
 }
 

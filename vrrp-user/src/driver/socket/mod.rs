@@ -23,7 +23,7 @@ pub use advert::{AdvertSender, Outgoing};
 pub use announce::{Announcer, Station};
 pub use classify::{ReceivedAdvert, classify};
 pub use listen::Listener;
-pub use membership::{Membership, is_member};
+pub use membership::{Membership, Memberships, is_member};
 pub use reference::{HeardVrid, HeardVrids, ReferenceSocket};
 pub use sample::advert_of_peer;
 pub use tap::{Caught, Tap};

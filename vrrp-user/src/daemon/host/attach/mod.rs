@@ -35,7 +35,7 @@ use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
-use crate::driver::socket::{Listener, Membership};
+use crate::driver::socket::{Listener, Membership, Memberships};
 use crate::driver::xdp::{Attached, Hook, HookWatch, Mode, PinError, Pins, Program, remove_filters};
 use crate::protocol::{Configured, InstanceId};
 
@@ -55,6 +55,7 @@ pub struct Attachments {
     rx_paths: HashMap<u32, RxPath>,
     /// Where each instance is attached now.
     places: BTreeMap<InstanceId, AttachPlace>,
+    memberships: Memberships,
     /// The program's attachments by interface, if the kernel can report on them.
     hooks: HashMap<u32, Hook>,
     /// The same for the engine.
@@ -82,7 +83,7 @@ pub struct Attachments {
 #[derive(Debug, Default)]
 struct AttachPlace {
     ifindex: Option<u32>,
-    membership: Option<Membership>,
+    membership: Option<Arc<Membership>>,
     source: Option<IpAddr>,
     /// The failure to join the group was logged.
     is_refused: bool,
@@ -103,6 +104,7 @@ impl Attachments {
             Err(reason) => (None, Some(reason)),
         };
         let ids: Vec<InstanceId> = instances.keys().copied().collect();
+        let places = ids.iter().map(|id| (*id, AttachPlace::default())).collect();
         let mut this = Self {
             instances,
             program,
@@ -113,7 +115,8 @@ impl Attachments {
             inputs,
             history,
             rx_paths: HashMap::new(),
-            places: BTreeMap::new(),
+            places,
+            memberships: Memberships::default(),
             hooks: HashMap::new(),
             hook_watch: HookWatch::default(),
             listeners: HashMap::new(),
@@ -225,9 +228,12 @@ impl Attachments {
 
     /// Sets the instance's own source address: an advert from it is a loop.
     pub fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
-        let before = std::mem::replace(&mut self.places.entry(instance).or_default().source, source);
+        let place = self.places.entry(instance).or_default();
+        let before = std::mem::replace(&mut place.source, source);
         // The kernel forgets memberships when a family loses its addresses, as with an MTU that is too small for it.
-        if before.is_none() && source.is_some() {
+        if source.is_none() {
+            place.membership = None;
+        } else if before.is_none() {
             self.join(instance);
         }
         self.write_slot(instance);
@@ -242,7 +248,9 @@ impl Attachments {
         // The kernel counts members: an old socket that closes later would end the membership of the new one.
         place.membership = None;
         place.membership = match (&settings.unicast, place.ifindex) {
-            (None, Some(ifindex)) => Membership::join(group, ifindex)
+            (None, Some(ifindex)) => self
+                .memberships
+                .of(group, ifindex)
                 .inspect_err(|error| {
                     if !std::mem::replace(&mut place.is_refused, true) {
                         warn!(%interface, %group, %error, "cannot join the group");
