@@ -198,9 +198,9 @@ impl Reporter {
         }
         self.event(instance, |instance| What::Transition {
             instance,
-            from: transition.from.as_str().to_owned(),
-            to: transition.to.as_str().to_owned(),
-            reason: transition.reason.as_str().to_owned(),
+            from: transition.from.as_str().into(),
+            to: transition.to.as_str().into(),
+            reason: transition.reason.as_str().into(),
             priority: transition.priority.0,
             epoch: transition.epoch.0,
             peer: transition.peer.map(|peer| peer.to_string()),
@@ -252,9 +252,9 @@ impl Reporter {
         );
         self.history.events.push(What::GroupTransition {
             group: group.to_owned(),
-            from: transition.from.as_str().to_owned(),
-            to: transition.to.as_str().to_owned(),
-            reason: transition.reason.as_str().to_owned(),
+            from: transition.from.as_str().into(),
+            to: transition.to.as_str().into(),
+            reason: transition.reason.as_str().into(),
             member: self.name(transition.member).to_owned(),
             epoch: transition.epoch.0,
         });

@@ -11,6 +11,7 @@ pub mod file;
 pub mod follow;
 pub mod select;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -62,15 +63,18 @@ pub struct Event {
     pub what: What,
 }
 
+/// A word of the protocol. Thousands of events are kept: those of this run have no copies of it.
+pub type Word = Cow<'static, str>;
+
 /// The kind of an event, tagged by `event`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     Transition {
         instance: String,
-        from: String,
-        to: String,
-        reason: String,
+        from: Word,
+        to: Word,
+        reason: Word,
         priority: u8,
         epoch: u64,
         peer: Option<String>,
@@ -78,9 +82,9 @@ pub enum What {
     /// Follows the transitions of its members; `member` moved the others.
     GroupTransition {
         group: String,
-        from: String,
-        to: String,
-        reason: String,
+        from: Word,
+        to: Word,
+        reason: Word,
         member: String,
         epoch: u64,
     },

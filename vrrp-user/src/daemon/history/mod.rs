@@ -118,6 +118,10 @@ impl History {
             }
             let at = before_now(clock::now().since(transition.at));
             record.since = Some(at);
+            // Most instances have two, of their start.
+            if record.history.len() == record.history.capacity() {
+                record.history.reserve_exact(record.history.len().max(1));
+            }
             record.history.push_back(PastTransition { transition, at });
         });
     }

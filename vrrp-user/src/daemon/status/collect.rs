@@ -21,7 +21,7 @@ use super::{
 };
 use crate::config;
 use crate::config::InstanceSettings;
-use crate::daemon::events::What;
+use crate::daemon::events::{What, Word};
 use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::process::preflight::Disabled;
@@ -370,6 +370,7 @@ fn transitions(past: &InstanceRecord) -> Vec<PastTransition> {
     };
     let earlier = past.earlier.iter().filter_map(|event| match event.what.clone() {
         What::Transition { from, to, reason, priority, epoch, peer, .. } => {
+            let [from, to, reason] = [from, to, reason].map(Word::into_owned);
             Some(PastTransition { at: event.time.clone(), from, to, reason, priority, epoch, peer })
         }
         _ => None,
