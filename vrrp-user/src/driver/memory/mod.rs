@@ -7,7 +7,7 @@ use std::io;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-/// How far [`bring_in`] goes beyond the functions that it is given, in bytes.
+/// How far [`bring_in`] goes beyond each function that it is given, in bytes.
 const AROUND: usize = 256 << 10;
 
 /// mlock2(2): pages are locked when they are touched.
@@ -53,8 +53,8 @@ type Range = (usize, usize);
 
 /// What [`release_object`] is asked to do, and how it went.
 struct Release {
-    /// Code that stays. `None`: memory is not locked yet, and all code and all constants go.
-    kept: Option<Range>,
+    /// Code that stays, in order. `None`: memory is not locked yet, and all code and all constants go.
+    kept: Option<Vec<Range>>,
     outcome: io::Result<()>,
 }
 
@@ -72,10 +72,10 @@ pub fn release_program() {
 /// # Errors
 /// The kernel's: code is unmapped, but is not locked again.
 pub fn release_code(kept: &[*const ()]) -> io::Result<()> {
-    release(Some(around(kept).unwrap_or((usize::MAX, usize::MAX))))
+    release(Some(around(kept)))
 }
 
-fn release(kept: Option<Range>) -> io::Result<()> {
+fn release(kept: Option<Vec<Range>>) -> io::Result<()> {
     let mut order = Release { kept, outcome: Ok(()) };
     // SAFETY: the callback reads the headers of what is loaded, and `order`, which lives across the call.
     unsafe { libc::dl_iterate_phdr(Some(release_object), (&raw mut order).cast()) };
@@ -84,12 +84,12 @@ fn release(kept: Option<Range>) -> io::Result<()> {
 
 /// What [`touch_program`] is asked to do.
 struct Touch {
-    code: Option<Range>,
+    code: Vec<Range>,
     left_out: Vec<Range>,
 }
 
-/// Brings in the code between functions, and around them: most of what they call lies there, as the linker keeps the
-/// code of a package together. The constants of the program come in as well, such as tables of jumps, except whole
+/// Brings in the code around functions: most of what they call lies there, as the linker keeps the code of a package
+/// together. The constants of the program come in as well, such as tables of jumps, except whole
 /// pages of `cold`, and tables for dynamic linking and for panics. Work that must not wait for the disk needs its
 /// rarest code in memory.
 pub fn bring_in(functions: &[*const ()], cold: &'static [u8]) {
@@ -100,12 +100,21 @@ pub fn bring_in(functions: &[*const ()], cold: &'static [u8]) {
     unsafe { libc::dl_iterate_phdr(Some(touch_program), (&raw mut order).cast()) };
 }
 
-/// The pages from the first function to the last one, and [`AROUND`] on both sides; none without functions.
-fn around(functions: &[*const ()]) -> Option<Range> {
+/// The pages of functions, with [`AROUND`] on both sides of each, in order and apart.
+fn around(functions: &[*const ()]) -> Vec<Range> {
     let page = page_size();
-    let places = functions.iter().map(|function| function.addr());
-    let (first, last) = (places.clone().min()?, places.max()?);
-    Some((first.saturating_sub(AROUND) / page * page, last.saturating_add(AROUND) / page * page))
+    let mut places: Vec<usize> = functions.iter().map(|function| function.addr()).collect();
+    places.sort_unstable();
+    let mut ranges: Vec<Range> = Vec::new();
+    for place in places {
+        let [from, to] =
+            [place.saturating_sub(AROUND), place.saturating_add(AROUND)].map(|it| it / page * page);
+        match ranges.last_mut() {
+            Some((_, end)) if from <= *end => *end = to,
+            _ => ranges.push((from, to)),
+        }
+    }
+    ranges
 }
 
 /// What is left of a range without others, which are in order.
@@ -186,7 +195,7 @@ unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, ord
         headers.iter().filter(|header| header.p_flags & libc::PF_W == 0 && header.p_type == libc::PT_LOAD);
     for segment in clean.filter(|header| is_file && (!is_locked || header.p_flags & libc::PF_X != 0)) {
         let segment = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
-        for (from, to) in without(segment, order.kept.as_slice()) {
+        for (from, to) in without(segment, order.kept.as_deref().unwrap_or_default()) {
             // SAFETY: within a private mapping of a file that was never written to, and from the start of a page.
             let released = unsafe { release_pages(from, to, is_locked) };
             if released.is_err() {
@@ -264,9 +273,11 @@ mod tests {
     fn code_that_is_kept_stays_where_it_was() {
         let _alone = ALONE.lock();
         let kept = [release_code as *const ()];
-        let range = around(&kept).unwrap();
+        let range = around(&kept)[0];
         // The whole program.
-        bring_in(&[std::ptr::null(), std::ptr::without_provenance(usize::MAX)], &[]);
+        let all = (0..4096_usize).map(|step| range.0.saturating_sub(512 * AROUND) + step * AROUND / 4);
+        let all: Vec<*const ()> = all.map(std::ptr::without_provenance).collect();
+        bring_in(&all, &[]);
         let (before, pages) = (resident(), mapped(range));
         assert!(pages.iter().filter(|page| **page).count() >= AROUND / page_size(), "{pages:?}");
         // Fails if so much must not be locked.
@@ -297,8 +308,16 @@ mod tests {
 
     #[test]
     fn without_functions_nothing_is_kept() {
-        assert_eq!(around(&[]), None);
+        assert_eq!(around(&[]), []);
         assert_eq!(without((1, 9), &[]), [(1, 9)]);
+    }
+
+    #[test]
+    fn functions_that_are_far_apart_have_ranges_of_their_own() {
+        const FIRST: usize = 64 << 20;
+        let at = [FIRST + 9 * AROUND, FIRST, FIRST + AROUND].map(std::ptr::without_provenance);
+        let expected = [(FIRST - AROUND, FIRST + 2 * AROUND), (FIRST + 8 * AROUND, FIRST + 10 * AROUND)];
+        assert_eq!(around(&at), expected);
     }
 
     #[test]
