@@ -360,8 +360,8 @@ impl Interfaces<'_> {
         }
     }
 
-    /// A program is attached before the engine learns of the interface. The engine is woken for several changes at once:
-    /// at a start, each instance has three.
+    /// A program is attached before the engine learns of the interface. The engine is woken for several changes at
+    /// once: at a start, each instance has three.
     fn report(&mut self, change: Change) -> bool {
         let input = match change {
             Change::Interface(instance, ifindex) => {
