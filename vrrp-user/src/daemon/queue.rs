@@ -195,9 +195,17 @@ impl<T> Queue<T> {
     /// The entry, as the queue is full.
     pub fn offer(&self, entry: T) -> Result<(), T> {
         let outcome = self.entries.ring.push(entry);
-        // Fails only when the counter is full, and then the reader is awake anyway.
-        let _ = self.entries.wake.write(1);
+        self.wake();
         outcome
+    }
+
+    /// As [`Self::push`], without a system call: a reader that sleeps finds the entry after [`Self::wake`].
+    pub fn push_unwoken(&self, entry: T) -> bool {
+        let taken = self.entries.ring.push(entry).is_ok();
+        if !taken {
+            self.entries.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
     }
 
     pub fn pop(&self) -> Option<T> {
@@ -213,8 +221,9 @@ impl<T> Queue<T> {
         self.entries.ring.is_empty()
     }
 
-    /// Wakes the reader again, which has left entries behind.
+    /// Wakes the reader, for entries that it has left behind or was not woken for.
     pub fn wake(&self) {
+        // Fails only when the counter is full, and then the reader is awake anyway.
         let _ = self.entries.wake.write(1);
     }
 
