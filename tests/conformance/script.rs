@@ -65,6 +65,7 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["steer", ref order @ ..] => bench.handle(&steer(&[ID], order)),
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
         ["refused"] => bench.handle(&Event::Refused(ID)),
+        ["lost", "shared"] => bench.handle(&Event::Lost(ID, Loss::Shared)),
         ["lost", "flushed"] => bench.handle(&Event::Lost(ID, Loss::Flushed)),
         ["renew"] => bench.renew(),
         ["lost", "path"] => bench.handle(&Event::Lost(ID, Loss::Path)),

@@ -7,6 +7,7 @@ use nix::net::if_::if_nametoindex;
 use tokio::sync::oneshot;
 use vrrp_user::config::{InstanceSettings, VirtualAddress};
 use vrrp_user::daemon::queue::{Input, Queue};
+use vrrp_user::driver::clock;
 use vrrp_user::driver::netlink::monitor::Monitor;
 use vrrp_user::driver::netlink::tracker::{Change, Tracker};
 use vrrp_user::protocol::{Event, InstanceId, TrackId};
@@ -70,7 +71,11 @@ async fn report(mut tracker: Tracker, inputs: Queue<Input>, pause: impl Fn()) ->
         if !std::mem::replace(&mut started, true) {
             inputs.push(Input::Event(Event::Startup));
         }
-        monitor.changed().await?;
+        let settled = tracker.next().map(|at| at.since(clock::now()));
+        tokio::select! {
+            changed = monitor.changed() => changed?,
+            () = tokio::time::sleep(settled.unwrap_or_default()), if settled.is_some() => {}
+        }
     }
 }
 
@@ -128,7 +133,18 @@ fn an_instance_gets_its_link_and_its_source() {
         reported.all(["0 up false"]);
         cable.right.ip("link set eth0 up").unwrap();
         reported.all(["0 up true"]);
+        for lines in [
+            "addr del 192.0.2.1/24 dev eth0\naddr add 192.0.2.1/24 dev eth0",
+            "addr add 198.51.100.9/24 dev eth0",
+        ] {
+            left.ip(lines).unwrap();
+            reported.nothing();
+        }
         left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
+        reported.nothing();
+        // Another address takes its place once it has been missing for long.
+        reported.all(["0 from 198.51.100.9"]);
+        left.ip("addr del 198.51.100.9/24 dev eth0").unwrap();
         reported.all(["0 from nowhere"]);
     });
 }

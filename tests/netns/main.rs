@@ -35,6 +35,7 @@ mod named;
 mod neighbours;
 mod oddities;
 mod orphans;
+mod own_addresses;
 mod packages;
 mod paths;
 mod peers;

@@ -94,6 +94,24 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "what another daemon of this program removes is set again each time",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            lost shared         -> put back
+            lost shared         -> put back
+            lost shared         -> put back
+            lost shared         -> put back
+            lost shared         -> put back
+            lost shared         -> put back
+            lost shared         -> put back
+            lost path           -> put back
+            is MASTER",
+    },
+    Row {
+        number: "own",
         what: "a reload makes only a master set what is missing",
         variants: ALL,
         settings: plain,

@@ -57,6 +57,17 @@ pub enum Loss {
     /// Objects that the kernel may have dropped with an interface or another address, that this daemon itself has
     /// removed with another instance, or that could not be set before. No other process is the cause.
     Flushed,
+    /// Objects that another daemon of this program has too, and has removed: no contest.
+    Shared,
+    /// Nothing: an address is before one of the host's own in its subnet, and is to be set behind it.
+    Order,
+}
+
+impl Loss {
+    /// Whether another process has removed something.
+    pub fn is_of_other(self) -> bool {
+        matches!(self, Self::Address | Self::Path)
+    }
 }
 
 /// A valid advert of another router.

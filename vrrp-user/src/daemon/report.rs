@@ -154,12 +154,18 @@ impl Reporter {
             }
             Report::PutBack { instance, object, more, loss } => {
                 let name = self.name(instance);
-                if loss == Loss::Flushed {
-                    let why = "was lost with an interface or another address; it is set again";
-                    info!(instance = name, %object, more, "{why}");
-                } else {
-                    let by = self.removed_by(instance);
-                    warn!(instance = name, %object, more, by, "was removed by another process; it is set again");
+                match loss {
+                    Loss::Address | Loss::Path => {
+                        let (by, why) =
+                            (self.removed_by(instance), "was removed by another process; it is set again");
+                        warn!(instance = name, %object, more, by, "{why}");
+                    }
+                    // Its log line names the other daemon.
+                    Loss::Shared => debug!(instance = name, %object, more, "is set again"),
+                    Loss::Flushed | Loss::Order => {
+                        let why = "was lost with an interface or another address; it is set again";
+                        info!(instance = name, %object, more, "{why}");
+                    }
                 }
                 let object = object.to_string();
                 self.event(instance, |instance| What::PutBack { instance, object, more });

@@ -118,7 +118,7 @@ pub(crate) fn lost(instance: &mut Instance, loss: Loss, cx: &mut Cx<'_>) {
     let verdict = match loss {
         Loss::Address => instance.master.addresses_lost.note(cx.now),
         Loss::Path => instance.master.paths_lost.note(cx.now),
-        Loss::Flushed => RemovalResponse::PutBack,
+        Loss::Flushed | Loss::Shared | Loss::Order => RemovalResponse::PutBack,
     };
     match (verdict, loss) {
         (RemovalResponse::PutBack, _) => {

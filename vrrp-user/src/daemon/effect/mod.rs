@@ -10,6 +10,7 @@ mod extra_announce;
 mod failures;
 mod lacks;
 mod last_interfaces;
+mod order;
 mod own;
 mod paths;
 mod place;
@@ -389,6 +390,9 @@ impl Effect {
         }
         self.report(&failures);
         self.settle(id, attempt, Some(missing.loss));
+        if missing.loss == Loss::Order {
+            self.set_behind_host(id);
+        }
     }
 
     /// Remembers what is still missing, and reports changes.

@@ -35,6 +35,7 @@ use crate::daemon::reload::change;
 use crate::daemon::status::DaemonContext;
 use crate::driver::RxPath;
 use crate::driver::clock;
+use crate::driver::netlink::kin::Kin;
 use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::removal::{Lost, Owned, PathMonitor};
 use crate::driver::netlink::removed_by::RemovedBy;
@@ -98,6 +99,8 @@ pub struct Interfaces<'a> {
     /// Names of instances' interfaces that are not there.
     pub missing: BTreeSet<Arc<str>>,
     pub runtime_dir: PathBuf,
+    /// Other daemons of this network namespace, by what they use to set and remove.
+    pub kin: RefCell<Kin>,
 }
 
 impl Interfaces<'_> {
@@ -123,6 +126,7 @@ impl Interfaces<'_> {
         let mut paths = PathMonitor::open(&belongings)?;
         let mut mending = Mending::default();
         let mut has_owned = false;
+        let mut before_host = HashSet::new();
         loop {
             has_owned |= ownership::is_ours();
             if has_owned && !ownership::is_ours() {
@@ -130,6 +134,7 @@ impl Interfaces<'_> {
                 return std::future::pending().await;
             }
             let stirred = monitor.take_stirred();
+            monitor.take_setters().into_iter().for_each(|port| self.kin.borrow_mut().notice(port));
             let Lost { instances, statics, .. } = belongings.of_stirred(&stirred, monitor.table());
             if !stirred.is_empty() {
                 mending.stir();
@@ -154,6 +159,10 @@ impl Interfaces<'_> {
             let removed = monitor.take_removed();
             self.report_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
             self.report_lost(instances, None).await;
+            let now_before = belongings.before_host(monitor.table());
+            let new = now_before.difference(&before_host).map(|id| (*id, Loss::Order)).collect();
+            before_host = now_before;
+            self.report_lost(new, None).await;
             let mend_in = self.mend(&mut mending).await;
             // After the changes of links: programs go with them.
             if look.is_none_or(|look| clock::now() >= look) {
@@ -179,7 +188,8 @@ impl Interfaces<'_> {
             tokio::select! {
                 changed = monitor.changed() => changed?,
                 lost = paths.lost(&belongings, mend_in.is_some() && !mending.is_stirred()) => {
-                    let Lost { instances, by, statics, grown } = lost?;
+                    let Lost { instances, by, statics, grown, setter } = lost?;
+                    setter.into_iter().for_each(|port| self.kin.borrow_mut().notice(port));
                     match statics {
                         Some(Loss::Flushed) => self.statics.renew_paths(),
                         Some(_) => self.statics.lose_paths(),
@@ -207,6 +217,7 @@ impl Interfaces<'_> {
                             tracker = self::tracker(&self.config).continuing(&tracker);
                             belongings = self::belongings(&self.config);
                             paths = PathMonitor::open(&belongings)?;
+                            self.kin.borrow_mut().learn();
                         }
                         // The service waits for it.
                         let _ = answer.send(adopted);
@@ -341,17 +352,23 @@ impl Interfaces<'_> {
             return;
         }
         // While that process still lives.
-        let removed_by = by.and_then(RemovedBy::of).filter(|removed_by| removed_by.pid != std::process::id());
-        let neighbour = removed_by.as_ref().filter(|removed_by| removed_by.is_kin());
+        let living = by.and_then(RemovedBy::of).filter(|removed_by| removed_by.pid != std::process::id());
+        let known = || by.and_then(|port| self.kin.borrow().of(port).cloned());
+        // A process that has the port now is its owner; otherwise the one that has had it.
+        let neighbour = match &living {
+            Some(living) => Some(living.clone()).filter(RemovedBy::is_kin),
+            None => known(),
+        };
+        let removed_by = living;
         for (instance, loss) in lost {
-            let is_shared = loss != Loss::Flushed && neighbour.is_some();
-            let loss = if is_shared { Loss::Flushed } else { loss };
-            if let Some(by) = neighbour.filter(|_| is_shared) {
+            let is_shared = loss.is_of_other() && neighbour.is_some();
+            let loss = if is_shared { Loss::Shared } else { loss };
+            if let Some(by) = neighbour.as_ref().filter(|_| is_shared) {
                 // The other one had it as well, and left it; that is no contest.
                 let name = self.config.instance(instance).map_or("?", |it| &it.settings.name);
                 info!(instance = name, %by, "another vrrpx has removed what both have; it is set again");
             }
-            if loss != Loss::Flushed {
+            if loss.is_of_other() {
                 self.context.history.removed_by(instance, removed_by.clone());
             }
             while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {

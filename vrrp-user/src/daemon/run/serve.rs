@@ -38,6 +38,7 @@ use crate::daemon::queue::Input;
 use crate::daemon::service::Service;
 use crate::daemon::status::DaemonContext;
 use crate::daemon::steering;
+use crate::driver::netlink::kin::Kin;
 use crate::driver::ownership;
 use crate::driver::xdp::{Program, Ring};
 
@@ -194,6 +195,7 @@ impl Prepared<'_> {
             config: Arc::clone(config),
             missing: BTreeSet::new(),
             runtime_dir: options.runtime_dir.clone(),
+            kin: RefCell::new(Kin::new()),
         })
     }
 

@@ -87,6 +87,17 @@ pub fn remove(
     })
 }
 
+/// Removes the addresses in this order, and sets them again behind all others, by one send.
+///
+/// # Errors
+/// Netlink itself failed. A missing address is set; a refused one stays missing, which its loss shows.
+pub fn renew(socket: &mut RouteSocket, placed: &[Placed<'_>]) -> io::Result<()> {
+    let removed =
+        |placed: &Placed<'_>| Request { message: RouteNetlinkMessage::DelAddress(placed.named()), flags: 0 };
+    let requests = placed.iter().map(removed).chain(additions(placed)).collect();
+    socket.perform(requests, |_, _| {})
+}
+
 /// The requests of [`remove`].
 pub fn removals(placed: &[Placed<'_>]) -> Vec<Request> {
     let removed =

@@ -8,12 +8,14 @@
 //! attaches the program by tc, [`devconf`] writes IPv4 settings, [`leftovers`] removes the leftovers of an earlier run,
 //! [`origin`] distinguishes the host's own addresses.
 //! [`monitor`] keeps [`table`], the state of links and addresses. [`tracker`] turns it into events of instances,
-//! [`removal`] finds what instances have lost, and [`debounce`] delays changes of links.
+//! [`removal`] finds what instances have lost, [`debounce`] delays changes of links, and [`source_hold`] those of
+//! sources. [`removed_by`] and [`kin`] name processes.
 
 pub mod address;
 pub mod debounce;
 pub mod devconf;
 pub mod filter;
+pub mod kin;
 pub mod leftovers;
 pub mod link;
 pub mod monitor;
@@ -24,6 +26,7 @@ pub mod removed_by;
 pub mod route;
 pub mod rule;
 pub mod socket;
+pub mod source_hold;
 pub mod table;
 pub mod tracker;
 pub mod vmac;

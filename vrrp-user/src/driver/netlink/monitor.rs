@@ -3,7 +3,7 @@
 //! Enters: the kernel's notifications. Leaves: a current [`Table`]. If notifications are lost to a full buffer,
 //! everything is read again; the table is never stale.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -50,6 +50,10 @@ impl Monitor {
 
     pub fn take_stirred(&mut self) -> BTreeMap<String, Stir> {
         self.table.take_stirred()
+    }
+
+    pub fn take_setters(&mut self) -> BTreeSet<u32> {
+        self.table.take_setters()
     }
 
     /// Waits for the next change, and processes all that have arrived by then.

@@ -15,6 +15,7 @@ use rtnetlink::packet_route::{RouteNetlinkMessage, route, rule};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::address;
 use super::socket::{self, RouteSocket};
 use super::table::{Address, Gone, Removed, Stir, Table};
 use crate::config::{Hop, InstanceSettings, Route, Rule};
@@ -37,11 +38,13 @@ pub struct Lost {
     pub statics: Option<Loss>,
     /// A route was added; another one may depend on it.
     pub grown: bool,
+    /// The netlink port of another process that has set a route by VRRP's mark.
+    pub setter: Option<u32>,
 }
 
 impl Lost {
     fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.statics.is_none() && !self.grown
+        self.instances.is_empty() && self.statics.is_none() && !self.grown && self.setter.is_none()
     }
 
     fn lose_static(&mut self, loss: Loss) {
@@ -59,6 +62,10 @@ type InstanceInterface = (InstanceId, Arc<str>);
 pub struct Owned {
     /// By address and prefix.
     addresses: HashMap<(IpAddr, u8), Vec<InstanceInterface>>,
+    /// All of them, tracked or not.
+    virtuals: HashSet<IpAddr>,
+    /// Instances whose addresses are the host's own.
+    owners: HashSet<InstanceId>,
     routes: Vec<(InstanceId, Arc<Vec<Route>>)>,
     rules: Vec<(InstanceId, Arc<Vec<Rule>>)>,
     static_routes: Vec<Route>,
@@ -77,6 +84,8 @@ impl Owned {
             ..Self::default()
         };
         for (id, settings) in settings {
+            this.virtuals.extend(settings.addresses.all().map(|address| address.address));
+            this.owners.extend(settings.priority.is_owner().then_some(id));
             for address in settings.addresses.all().filter(|address| address.tracked) {
                 let device = address.device.as_ref().unwrap_or_else(|| settings.address_interface());
                 let place = (id, Arc::clone(device));
@@ -130,13 +139,43 @@ impl Owned {
         lost
     }
 
+    /// Instances with an address before one of the host's own in a subnet: the kernel would remove both together. Only
+    /// where addresses have marks (Linux 5.18): another daemon's are not the host's own, and would move behind in turn.
+    pub fn before_host(&self, table: &Table) -> HashSet<InstanceId> {
+        let is_host = |it: &&Address| it.secondary && !it.marked && !self.virtuals.contains(&it.address);
+        let hosts: Vec<&Address> = table.all_addresses().filter(is_host).collect();
+        if hosts.is_empty() {
+            return HashSet::new();
+        }
+        let is_before = |address: IpAddr, prefix: u8, device: &str| {
+            let present = table.link(device).map_or(&[][..], |link| table.addresses(link.ifindex));
+            let is_it =
+                |it: &&Address| it.address == address && it.prefix == prefix && it.marked && !it.secondary;
+            present.iter().find(is_it).is_some_and(|found| {
+                let is_behind = |host: &&Address| (host.ifindex, host.prefix) == (found.ifindex, prefix);
+                hosts.iter().copied().filter(is_behind).any(|host| host.is_near(address))
+            })
+        };
+        let owned = self.addresses.iter().filter(|((address, _), _)| address.is_ipv4());
+        let before = owned.flat_map(|((address, prefix), places)| {
+            let places = places.iter().filter(|(id, _)| !self.owners.contains(id));
+            let here = places.filter(|(_, device)| is_before(*address, *prefix, device));
+            here.map(|(id, _)| *id)
+        });
+        before.collect()
+    }
+
     /// Handles a notification about a route or a rule.
     fn of_path(&self, message: &RouteNetlinkMessage, port: u32, lost: &mut Lost) {
         // Port 0: removed by the kernel itself.
         let loss = if port == 0 || socket::is_own(port) { Loss::Flushed } else { Loss::Path };
         let before = lost.instances.len();
         match message {
-            RouteNetlinkMessage::NewRoute(_) => lost.grown |= !socket::is_own(port),
+            RouteNetlinkMessage::NewRoute(message) if !socket::is_own(port) => {
+                lost.grown = true;
+                let is_marked = u8::from(message.header.protocol) == address::PROTOCOL;
+                lost.setter = Some(port).filter(|port| is_marked && *port != 0).or(lost.setter);
+            }
             RouteNetlinkMessage::DelRoute(message) => {
                 let has_it = |routes: &[Route]| routes.iter().any(|it| it.tracked && is_route(it, message));
                 let owners = self.routes.iter().filter(|(_, routes)| has_it(routes));
@@ -165,7 +204,7 @@ impl Owned {
         let rules = self.rules.iter().map(|(id, _)| *id);
         let instances = routes.chain(rules).map(|id| (id, Loss::Flushed)).collect();
         let statics = self.has_static_paths().then_some(Loss::Flushed);
-        Lost { instances, by: None, statics, grown: true }
+        Lost { instances, by: None, statics, grown: true, setter: None }
     }
 
     fn has_static_paths(&self) -> bool {

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::fs::{self, read_dir};
-use std::path::Path;
 
 /// A process that removed something of ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,27 +37,40 @@ impl RemovedBy {
         let sockets = fs::read_to_string("/proc/net/netlink").ok()?;
         let inode = inode(&sockets, port)?;
         // The kernel gives the first netlink socket of a process its pid as port.
-        let pid = if owns(port, inode) { port } else { search(inode)? };
+        Self::process(if owns(port, inode) { port } else { search(inode)? })
+    }
+
+    pub(super) fn process(pid: u32) -> Option<Self> {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned();
         Some(Self { pid, name })
     }
 }
 
-/// Columns since Linux 2.6.35: socket, protocol, port, …, inode. Each protocol has its own port numbers.
-fn inode(sockets: &str, port: u32) -> Option<u64> {
-    sockets.lines().skip(1).find_map(|line| {
+/// The ports of a table as in `/proc/net/netlink`, by the inodes of their sockets. Columns since Linux 2.6.35: socket,
+/// protocol, port, …, inode. Each protocol has its own port numbers.
+pub(super) fn ports(sockets: &str) -> impl Iterator<Item = (u64, u32)> {
+    sockets.lines().skip(1).filter_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        let is_it = *columns.get(1)? == "0" && columns.get(2)?.parse() == Ok(port);
-        columns.last().filter(|_| is_it)?.parse().ok()
+        (*columns.get(1)? == "0").then_some(())?;
+        Some((columns.last()?.parse().ok()?, columns.get(2)?.parse().ok()?))
+    })
+}
+
+fn inode(sockets: &str, port: u32) -> Option<u64> {
+    ports(sockets).find_map(|(inode, known)| (known == port).then_some(inode))
+}
+
+/// Inodes of a process's sockets.
+pub(super) fn sockets(pid: u32) -> impl Iterator<Item = u64> {
+    let descriptors = read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    descriptors.filter_map(|descriptor| {
+        let target = fs::read_link(descriptor.path()).ok()?;
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     })
 }
 
 fn owns(pid: u32, inode: u64) -> bool {
-    let socket = format!("socket:[{inode}]");
-    let descriptors = read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    descriptors
-        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
-        .any(|target| target == Path::new(&socket))
+    sockets(pid).any(|it| it == inode)
 }
 
 fn search(inode: u64) -> Option<u32> {

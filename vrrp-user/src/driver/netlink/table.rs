@@ -1,6 +1,6 @@
 //! The table of links and addresses, kept current by notifications.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -80,6 +80,8 @@ pub struct Table {
     removed: Removed,
     /// By link name, since they were last taken.
     stirred: BTreeMap<String, Stir>,
+    /// Netlink ports of other processes that have set addresses by VRRP's mark, since they were last taken.
+    setters: BTreeSet<u32>,
 }
 
 /// Changes of a link, apart from addresses set by VRRP.
@@ -141,6 +143,9 @@ impl Table {
             RouteNetlinkMessage::NewAddress(message) => {
                 if let Some(address) = Address::parse(message) {
                     self.set(address);
+                    if address.marked && port != 0 && !socket::is_own(port) {
+                        self.setters.insert(port);
+                    }
                 }
             }
             RouteNetlinkMessage::DelAddress(message) => {
@@ -174,6 +179,10 @@ impl Table {
 
     pub fn take_stirred(&mut self) -> BTreeMap<String, Stir> {
         std::mem::take(&mut self.stirred)
+    }
+
+    pub fn take_setters(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.setters)
     }
 
     pub fn link(&self, name: &str) -> Option<&Link> {

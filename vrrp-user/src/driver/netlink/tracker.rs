@@ -13,6 +13,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use super::debounce::Debounce;
+use super::source_hold::SourceHold;
 use super::table::{Address, Table};
 use crate::config::{InstanceSettings, LinkDelays};
 use crate::driver::clock;
@@ -55,6 +56,7 @@ struct Tracked {
     /// Virtual addresses of an owner, which are the interface's own.
     own: HashSet<IpAddr>,
     reported: Reported,
+    hold: SourceHold,
 }
 
 /// An interface with virtual addresses.
@@ -96,6 +98,7 @@ impl Tracker {
                 source: settings.source,
                 own: if owner { addresses.collect() } else { HashSet::new() },
                 reported: Reported::default(),
+                hold: SourceHold::default(),
             });
         }
         let interfaces = tracked_interfaces.iter().map(|(id, name)| (*id, Arc::clone(name), None)).collect();
@@ -127,9 +130,10 @@ impl Tracker {
         above.any(|instance| !instance.vmacs.iter().all(is_up))
     }
 
-    /// When a pending change of a link will count.
+    /// When a pending change of a link or a source will count.
     pub fn next(&self) -> Option<Timestamp> {
-        self.links.next()
+        let sources = self.instances.iter().filter_map(|instance| instance.hold.next());
+        sources.chain(self.links.next()).min()
     }
 
     /// Continues after an earlier tracker: does not report unchanged values of the same instances and interfaces again.
@@ -142,6 +146,11 @@ impl Tracker {
                 for announced in &mut instance.announced {
                     let same = |old: &&Announced| old.interface == announced.interface;
                     announced.known = old.announced.iter().find(same).and_then(|old| old.known);
+                }
+                if old.source == instance.source {
+                    instance.hold = old.hold;
+                } else {
+                    instance.reported.source = None;
                 }
             }
         }
@@ -163,8 +172,10 @@ impl Tracker {
             let id = instance.id;
             let link = table.link(&instance.interface);
             let ifindex = link.map(|link| link.ifindex);
-            let source = ifindex.and_then(|ifindex| instance.source(ifindex, table, &self.virtuals));
             let up = is_up(&instance.interface) && instance.vmacs.iter().all(|name| is_up(name));
+            let offered = ifindex.and_then(|ifindex| instance.source(ifindex, table, &self.virtuals));
+            let used = instance.missing_source(ifindex, table).filter(|_| link.is_some_and(|link| link.up));
+            let source = instance.hold.settle(used, offered, now);
             let sender = instance.sender.as_ref().and_then(|name| table.link(name)).map(|link| link.ifindex);
             // Bad news first when the interface is removed, good news last when it appears.
             if !up {
@@ -229,18 +240,28 @@ impl Tracked {
         true
     }
 
+    /// The source in use, if the interface is still the same one and does not have that address.
+    fn missing_source(&self, ifindex: Option<u32>, table: &Table) -> Option<IpAddr> {
+        let source = self.reported.source.flatten()?;
+        let ifindex = ifindex.filter(|_| self.reported.ifindex == Some(ifindex))?;
+        (!self.has(source, ifindex, table)).then_some(source)
+    }
+
+    /// Whether this can be the source: a configured one may be on any interface.
+    fn has(&self, source: IpAddr, ifindex: u32, table: &Table) -> bool {
+        let is_it = |address: &Address| address.usable && address.address == source;
+        // A link-local address is not valid on another link.
+        table.addresses(ifindex).iter().any(is_it)
+            || self.source == Some(source) && !is_link_local(source) && table.all_addresses().any(is_it)
+    }
+
     /// The source address: the configured one if the machine has it; otherwise the interface's primary IPv4 address, or
     /// its link-local IPv6 address (RFC 9568 §5.1.1.1, §5.1.2.1).
     fn source(&self, ifindex: u32, table: &Table, virtuals: &HashSet<IpAddr>) -> Option<IpAddr> {
-        let ours = table.addresses(ifindex).iter().filter(|address| address.usable);
         if let Some(source) = self.source {
-            // A link-local address is not valid on another link.
-            let present = |address: &Address| address.address == source;
-            let found = ours.clone().any(present)
-                || !is_link_local(source)
-                    && table.all_addresses().any(|address| address.usable && present(address));
-            return found.then_some(source);
+            return self.has(source, ifindex, table).then_some(source);
         }
+        let ours = table.addresses(ifindex).iter().filter(|address| address.usable);
         let ours = ours.filter(|address| match self.family {
             Family::V4 => address.address.is_ipv4(),
             Family::V6 => is_link_local(address.address),

@@ -312,6 +312,8 @@ fn open_v4() -> io::Result<OwnedFd> {
     option(libc::IP_MULTICAST_ALL, 0)?;
     // A long advert to a peer behind a small MTU is fragmented rather than lost.
     option(libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+    // The source may be missing for a moment, while the interface is configured again.
+    option(libc::IP_TRANSPARENT, 1)?;
     finish(socket)
 }
 
@@ -334,7 +336,7 @@ fn open_v6() -> io::Result<OwnedFd> {
     option(libc::IPV6_MULTICAST_LOOP, 0)?;
     option(libc::IPV6_CHECKSUM, -1)?;
     // The parent's link-local source is sent through a macvlan that does not have it: if it had, both would answer for
-    // it (Linux 4.15).
+    // it (Linux 4.15). A source that is missing for a moment is sent, too.
     option(libc::IPV6_FREEBIND, 1)?;
     // Linux 4.20. On older kernels the socket only receives more packets, which its filter drops.
     let _ = option(IPV6_MULTICAST_ALL, 0);
