@@ -39,7 +39,7 @@ cat /tmp/keepalived.data
 #[needs("root", "ip", "keepalived")]
 fn files_that_keepalived_starts_on_give_the_same_instances() {
     let files = files();
-    assert_eq!(files.len(), 29);
+    assert_eq!(files.len(), 45);
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -20,6 +20,7 @@ mod lexer;
 mod lint;
 mod loaded;
 mod model;
+mod opens;
 mod outline;
 mod overwrite;
 mod resolve;
@@ -204,6 +205,7 @@ impl Reader {
     /// Reads the blocks. A file that is refused for its braces is read with the right ones, so that what follows is
     /// about the lines themselves; a file that is not, as keepalived reads it.
     fn build(&self, lines: Vec<Line>, report: &mut Report) -> Vec<Statement> {
+        let lines = if report.is_tolerant() { opens::complete(lines, report) } else { lines };
         let Some(braces) = Braces::examine(&lines) else { return tree::build(lines, report) };
         let corrected = braces.correct(&lines);
         let mut trial = Report::new(self.tolerance.clone());

@@ -72,9 +72,15 @@ impl Builder<'_> {
             self.report.error(at, format!("blocks are nested more than {DEPTH_MAX} deep"));
         } else {
             let head = self.current.pop_if(|statement| statement.block.is_none()).unwrap_or_else(|| {
-                self.report.error(at, "`{` without a keyword before it");
-                // Holds the block until it closes, then it is dropped.
-                Statement { keyword: Word { at, ..Word::default() }, args: Vec::new(), block: None }
+                let mut keyword = Word { at, ..Word::default() };
+                if self.report.is_tolerant() {
+                    // An unknown keyword like any other, as for keepalived.
+                    (keyword.text, keyword.raw) = ("{".into(), "{".into());
+                } else {
+                    self.report.error(at, "`{` without a keyword before it");
+                    // Holds the block until it closes, then it is dropped.
+                }
+                Statement { keyword, args: Vec::new(), block: None }
             });
             self.open.push((head, std::mem::take(&mut self.current)));
         }

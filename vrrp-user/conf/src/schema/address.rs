@@ -114,7 +114,7 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
 
 /// Reads addresses, one per line.
 pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], report: &mut Report) {
-    for statement in value::lines(inner, report) {
+    for statement in value::lines(inner, report, &|word| value::address(&word.text).is_some()) {
         let word = &statement.keyword;
         let Some((value, prefix)) = read_prefix(word, report) else { continue };
         let mut address = AddressDraft {

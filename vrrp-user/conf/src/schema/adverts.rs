@@ -99,7 +99,7 @@ fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report:
 
 fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     it.unicast.get_or_insert(statement.keyword.at);
-    for line in inner {
+    for line in value::lines(inner, report, &|word| word.text.parse::<IpAddr>().is_ok()) {
         let word = std::slice::from_ref(&line.keyword);
         let Some(address) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
             continue;

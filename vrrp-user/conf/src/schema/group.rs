@@ -135,7 +135,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
 
 /// Reads names of members, one or more per line.
 fn members(it: &mut GroupDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
-    for line in value::lines(inner, report) {
+    for line in value::lines(inner, report, &|_| true) {
         let words = std::iter::once(&line.keyword).chain(&line.args);
         it.members.extend(words.map(|word| At { value: word.text.as_str().into(), at: word.at }));
     }

@@ -197,7 +197,7 @@ fn server(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mu
 fn receivers(globals: &mut GlobalsDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     let at = statement.keyword.at;
     let to = &mut globals.mail.to.get_or_insert_with(|| At { value: Vec::new(), at }).value;
-    for line in value::lines(inner, report) {
+    for line in value::lines(inner, report, &|_| true) {
         let words: Vec<&Word> = std::iter::once(&line.keyword).chain(&line.args).collect();
         match joined(&words).parse() {
             Ok(with_name) => to.push(with_name),

@@ -46,7 +46,7 @@ pub(super) use hmac::{HmacDraft, KeyDraft, Secret, not_hex};
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
 pub(super) use process::fifos;
 pub use reference::{Keyword, KeywordTable, keywords};
-pub(super) use root::{Draft, TOP_LEVEL, homes_of};
+pub(super) use root::{Draft, TOP_LEVEL, homes_of, opens_block};
 pub(super) use rule::RuleDraft;
 pub(super) use script::{Class, ScriptDraft};
 pub(super) use track::TrackDraft;
@@ -243,7 +243,13 @@ fn read_lines<T>(
         let pending = std::mem::take(&mut report.moved);
         read_statement(row, statement, target, report);
         let mut moved = std::mem::replace(&mut report.moved, pending);
-        if place == root::TOP_LEVEL {
+        if place == root::TOP_LEVEL && row.keyword == root::GLOBAL_DEFS && !moved.is_empty() {
+            // The process that reads instances skips this block by its braces.
+            report
+                .left_out(keyword.at, "all to the `}` that matches the `{` of `global_defs` is skipped")
+                .elects(true)
+                .help("is a `}` missing?");
+        } else if place == root::TOP_LEVEL {
             // No brace closes the top level.
             moved.iter().for_each(|lines| read_lines(tables, place, lines, seen, target, report));
         } else if let Some(lines) = moved.pop_front() {

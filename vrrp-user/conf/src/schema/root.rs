@@ -31,10 +31,12 @@ pub(crate) struct Draft {
 
 pub(crate) const TOP_LEVEL: &str = "the top level";
 
+pub(super) const GLOBAL_DEFS: &str = "global_defs";
+
 pub(super) const TABLES: Tables<Draft> = &[ROWS, daemon::TOP, ignored::TOP];
 
 pub(super) const ROWS: &[Row<Draft>] = &[
-    Row::works("global_defs", Kind::Block("", read_globals), "", "settings for all instances"),
+    Row::works(GLOBAL_DEFS, Kind::Block("", read_globals), "", "settings for all instances"),
     Row::works(
         "vrrp_script",
         Kind::Block("NAME", script::read),
@@ -127,6 +129,23 @@ pub(crate) fn homes_of(keyword: &str) -> Vec<&'static str> {
         ("track_file", has(watch::FILE, keyword)),
     ];
     homes.into_iter().filter(|(_, found)| *found).map(|(home, _)| home).collect()
+}
+
+/// Whether the keyword begins a block in the block `home`; apart from `global_defs`, whose block keepalived needs a
+/// brace for.
+pub(crate) fn opens_block(home: &str, keyword: &str) -> bool {
+    match home {
+        TOP_LEVEL => keyword != GLOBAL_DEFS && is_block(TABLES, keyword),
+        GLOBAL_DEFS => is_block(GLOBALS, keyword),
+        "vrrp_instance" => is_block(instance::TABLES, keyword),
+        "vrrp_sync_group" => is_block(group::TABLES, keyword),
+        _ => false,
+    }
+}
+
+fn is_block<T>(tables: Tables<T>, keyword: &str) -> bool {
+    let mut rows = tables.iter().copied().flatten();
+    rows.any(|row| row.is(keyword) && matches!(row.kind, Kind::Block(..)))
 }
 
 /// The block of a keyword that belongs to one block only.

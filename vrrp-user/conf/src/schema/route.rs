@@ -29,7 +29,9 @@ const ECN: u32 = 1;
 
 /// Reads routes, one per line.
 pub(super) fn read(routes: &mut Vec<Route>, inner: &[Statement], report: &mut Report) {
-    value::read_lines(routes, inner, report, |at, words, report| line(words, report)?.route(at, report));
+    let is_item = |word: &Word| word.text == "default" || value::address(&word.text).is_some();
+    let read = |at, words: &[&Word], report: &mut Report| line(words, report)?.route(at, report);
+    value::read_lines(routes, inner, report, is_item, read);
 }
 
 #[derive(Default)]
@@ -75,7 +77,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
         let mut value = |report: &mut Report| {
             let next = rest.next();
             if next.is_none() {
-                report.left_out(word.at, format!("`{}` needs a value", word.text));
+                report.error(word.at, format!("`{}` needs a value", word.text));
             }
             next
         };
@@ -182,6 +184,12 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             "inet" => draft.is_v6 = false,
             "inet6" => draft.is_v6 = true,
             _ if draft.destination.is_none() && !draft.is_default => draft.set_destination(word, report)?,
+            _ if report.is_tolerant() && value::address(text).is_some() => {
+                let message =
+                    format!("`{text}` is the second destination of a route; it counts, as with keepalived");
+                report.warning(word.at, message);
+                draft.set_destination(word, report)?;
+            }
             _ => {
                 let known = WORDS.iter().copied().chain(RouteOption::ALL.iter().map(|(name, _)| *name));
                 report

@@ -59,7 +59,9 @@ const WORDS: [&str; 31] = [
 
 /// Reads rules, one per line.
 pub(super) fn read(rules: &mut Vec<RuleDraft>, inner: &[Statement], report: &mut Report) {
-    value::read_lines(rules, inner, report, |at, words, report| line(words, report)?.rule(at, report));
+    let is_item = |word: &Word| WORDS.contains(&&*word.text);
+    let read = |at, words: &[&Word], report: &mut Report| line(words, report)?.rule(at, report);
+    value::read_lines(rules, inner, report, is_item, read);
 }
 
 #[derive(Default)]
@@ -97,7 +99,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
         let mut value = |report: &mut Report| {
             let next = rest.next();
             if next.is_none() {
-                report.left_out(at, format!("`{}` needs a value", word.text));
+                report.error(at, format!("`{}` needs a value", word.text));
             }
             next
         };

@@ -44,7 +44,7 @@ fn weight(track: &mut TrackDraft, keyword: &Word, args: &[Word], report: &mut Re
 
 /// Reads tracked objects, one per line.
 pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &mut Report) {
-    for statement in value::lines(inner, report) {
+    for statement in value::lines(inner, report, &|_| true) {
         let name = At { value: statement.keyword.text.as_str().into(), at: statement.keyword.at };
         let mut track = TrackDraft { name, ..TrackDraft::default() };
         super::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);

@@ -37,9 +37,10 @@ pub(super) fn read_lines<T>(
     list: &mut Vec<T>,
     inner: &[Statement],
     report: &mut Report,
+    is_item: impl Fn(&Word) -> bool,
     read: impl Fn(Position, &[&Word], &mut Report) -> Option<T>,
 ) {
-    for Statement { keyword, args, .. } in lines(inner, report) {
+    for Statement { keyword, args, .. } in lines(inner, report, &is_item) {
         let words: Vec<&Word> = std::iter::once(keyword).chain(args).collect();
         let faults = report.faults();
         let item = read(keyword.at, &words, report);
@@ -48,8 +49,12 @@ pub(super) fn read_lines<T>(
 }
 
 /// The lines of a list. A block among them is left out; keepalived takes its lines for lines of the list, and its `}`
-/// for the end of the list.
-pub(super) fn lines<'a>(inner: &'a [Statement], report: &mut Report) -> Vec<&'a Statement> {
+/// for the end of the list. `is_item` says whether the line with the brace is one, too.
+pub(super) fn lines<'a>(
+    inner: &'a [Statement],
+    report: &mut Report,
+    is_item: &dyn Fn(&Word) -> bool,
+) -> Vec<&'a Statement> {
     let mut list = Vec::with_capacity(inner.len());
     let mut rest = inner;
     while let Some((line, behind)) = rest.split_first() {
@@ -63,7 +68,8 @@ pub(super) fn lines<'a>(inner: &'a [Statement], report: &mut Report) -> Vec<&'a 
             .elects(true)
             .help("is a `}` missing before it?");
         if report.is_tolerant() {
-            list.extend(lines(block, report));
+            list.extend(Some(line).filter(|line| is_item(&line.keyword)));
+            list.extend(lines(block, report, is_item));
             report.moved.push_back(rest.to_vec());
             break;
         }
