@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::config::{Config, InstanceSettings, VirtualAddress};
+use crate::config::{Config, InstanceSettings, Route, Rule, VirtualAddress};
 use crate::driver::netlink::address;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::origin;
@@ -111,7 +112,49 @@ impl Host {
             }
             lines.extend(self.lacks_source_of(settings));
         }
+        lines.extend(self.lacks_of_paths(config));
         lines.into_iter().collect()
+    }
+
+    /// Missing interfaces of routes and rules, apart from those that instances make, or are reported for.
+    fn lacks_of_paths(&self, config: &Config) -> Vec<String> {
+        let settings = || config.instances.iter().map(|instance| &instance.settings);
+        let made = settings().flat_map(|it| it.vmacs.all()).map(|vmac| vmac.name.as_arc());
+        let known: BTreeSet<&Arc<str>> = made.chain(settings().map(|it| &it.interface)).collect();
+        let is_missing = |device: &&Arc<str>| self.index(device).is_none() && !known.contains(device);
+        let of_routes = |place: &str, routes: &[Route]| -> Vec<String> {
+            let hops = routes.iter().flat_map(|route| route.hops.iter().map(move |hop| (route, hop)));
+            let devices =
+                hops.filter_map(|(route, hop)| Some((route, hop.device.as_ref().filter(is_missing)?)));
+            let line = |(route, device): (&Route, &Arc<str>)| {
+                let (address, prefix) = route.destination;
+                format!(
+                    "{place}: interface {device} of the route to {address}/{prefix} not found: it is set when that appears"
+                )
+            };
+            devices.map(line).collect()
+        };
+        let of_rules = |place: &str, rules: &[Rule]| -> Vec<String> {
+            let devices = rules.iter().flat_map(|rule| {
+                let both = rule.input.iter().chain(&rule.output).filter(is_missing);
+                both.map(move |device| (rule.preference, device))
+            });
+            let line = |(preference, device): (u32, &Arc<str>)| {
+                format!(
+                    "{place}: interface {device} of rule {preference} not found: it matches nothing until that appears"
+                )
+            };
+            devices.map(line).collect()
+        };
+        let of_instances = settings().flat_map(|it| {
+            let place = format!("vrrp_instance {}", it.name);
+            [of_routes(&place, &it.routes), of_rules(&place, &it.rules)].concat()
+        });
+        let statics = [
+            of_routes("static_routes", &config.statics.routes),
+            of_rules("static_rules", &config.statics.rules),
+        ];
+        of_instances.chain(statics.concat()).collect()
     }
 
     /// An instance without its interface is reported as that.
@@ -237,6 +280,8 @@ mod tests {
             ("", "fe80::9/64\n2001:db8::9/64"),
             ("priority 255", "192.0.2.10/24"),
             ("use_vmac\ntrack_interface {\neth1\n}", "192.0.2.21/24"),
+            ("use_vmac v9\nvirtual_routes {\n198.51.100.0/24 via 192.0.2.254 dev v9\n}", "192.0.2.21/24"),
+            ("virtual_rules {\nfrom 192.0.2.21 iif eth1 table 100 preference 6\n}", "192.0.2.21/24"),
         ] {
             let config = instance(lines, addresses);
             assert_eq!(host().misfits(&config), [""; 0], "{lines} {addresses}");
@@ -275,6 +320,17 @@ mod tests {
                 "192.0.2.30/24",
                 "vrrp_instance web: its source address 192.0.2.99 is on no interface: it stays in FAULT until that appears"
                     .to_owned(),
+            ),
+            (
+                "virtual_routes {\n198.51.100.0/24 via 192.0.2.254 dev eth7\n}",
+                "192.0.2.30/24",
+                "vrrp_instance web: interface eth7 of the route to 198.51.100.0/24 not found: it is set when that appears"
+                    .to_owned(),
+            ),
+            (
+                "virtual_rules {\nfrom 192.0.2.30 iif eth7 table 100 preference 6\n}",
+                "192.0.2.30/24",
+                "vrrp_instance web: interface eth7 of rule 6 not found: it matches nothing until that appears".to_owned(),
             ),
             (
                 "track_interface {\neth7\n}",
