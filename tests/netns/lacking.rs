@@ -303,3 +303,32 @@ fn a_reload_sets_abandoned_rules() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+#[needs("ours", "nft")]
+fn a_flushed_firewall_is_set_again() -> Result<()> {
+    let config = Config::of(Instance::v3(200).line("no_accept"));
+    Pair::idle([Role::new(DAEMON, config)])?.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        let has_rules = |pair: &Pair| {
+            let listed = pair.node(0).and_then(|node| node.namespace.run("nft", &["list", "ruleset"]));
+            listed.is_ok_and(|rules| {
+                rules.contains("ip daddr @addresses4 drop") && rules.contains("10.77.0.200")
+            })
+        };
+        ensure!(has_rules(pair), "no rules at first");
+        for removal in [&["flush", "ruleset"][..], &["delete", "table", "inet", "vrrpx"]] {
+            pair.node(0)?.namespace.run("nft", removal)?;
+            until("the rules", Duration::from_secs(5), || has_rules(pair))?;
+        }
+        let told = "the nftables table was removed by another process; it is set again";
+        ensure!(pair.running(0)?.log().matches(told).count() == 2, "not in the log");
+        // What the configuration no longer asks for stays away.
+        let output = pair.running(0)?.reload(&Config::of(Instance::v3(200)).to_string())?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        sleep(Duration::from_millis(1500));
+        ensure!(!has_rules(pair), "the rules are back");
+        Ok(())
+    })
+}

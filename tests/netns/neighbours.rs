@@ -1,15 +1,16 @@
 //! Two daemons in one network namespace, each with its own runtime directory.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::process::Directory;
+use vrrp_tests::process::{Directory, Process};
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -108,6 +109,173 @@ fn a_route_of_both_is_set_again_without_end() -> Result<()> {
         let status = pair.running(0)?.status()?;
         ensure!(status["instances"][0]["paths_left_alone"] == false, "the route is left alone");
         ensure!(has_route(pair), "the route is missing");
+        Ok(())
+    })
+}
+
+/// A daemon on node 0 whose files no process outside its mount namespace can reach.
+struct Apart {
+    process: Process,
+    directory: Directory,
+}
+
+impl Apart {
+    /// With its runtime directory at `runtime_dir`, which it alone sees.
+    fn start(pair: &Pair, instance: Instance, runtime_dir: &Path) -> Result<Self> {
+        let directory = Directory::new()?;
+        let file = directory.path().join("vrrpx.conf");
+        std::fs::write(&file, Config::of(instance).to_string())?;
+        let mut command = pair.node(0)?.namespace.command("unshare")?;
+        let mounts = "mount --make-rprivate / && mount -t tmpfs -o mode=755 none \"$1\"";
+        let script = format!("{mounts} && exec \"$2\" run --config \"$3\" --runtime-dir \"$1\"");
+        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(runtime_dir).arg(vrrpx()).arg(&file);
+        command.env_remove("NOTIFY_SOCKET");
+        let process = Process::start(command, directory.path().join("log"))?;
+        Ok(Self { process, directory })
+    }
+
+    fn is_refused(&mut self, words: &[&str]) -> Result<()> {
+        let status = self.process.wait(SETTLE)?;
+        let log = self.process.log();
+        ensure!(!status.success(), "it has ended with {status}: {log}");
+        words.iter().try_for_each(|word| {
+            ensure!(log.contains(word), "no {word:?} in {log}");
+            Ok(())
+        })
+    }
+}
+
+#[test]
+#[needs("ours")]
+fn one_in_another_mount_namespace_is_seen() -> Result<()> {
+    alone()?.check(|pair| {
+        let place = Directory::new()?;
+        let same_place = pair.running(0)?.directory().to_owned();
+        let pid = pair.running(0)?.status()?["node"]["pid"].to_string();
+        let named = format!("(pid {pid}, runtime directory {})", same_place.display());
+        for (instance, place, words) in [
+            (
+                Instance::v3(100).addresses(&["10.77.0.209/24"]),
+                place.path(),
+                ["VRID 51 (ipv4) is that of vrrp_instance VI_1", &*named],
+            ),
+            (
+                second().addresses(&[&format!("{VIRTUAL_V4}/32")]),
+                place.path(),
+                ["is an address of vrrp_instance VI_1", &*named],
+            ),
+            (second(), &*same_place, ["in another mount namespace", "give each its own --runtime-dir"]),
+        ] {
+            Apart::start(pair, instance, place)?.is_refused(&words)?;
+        }
+        let mut other = Apart::start(pair, second(), place.path())?;
+        pair.wait_for_address(0, OTHER.parse()?, true)?;
+        // Each sees the other.
+        let output = pair.running(0)?.reload(&Config::of(second()).to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let words = format!(
+            "VRID 61 (ipv4) is that of vrrp_instance VI_1 of another vrrpx (pid {}",
+            other.process.pid()
+        );
+        ensure!(!output.status.success() && said.contains(&words), "{said}");
+        other.process.signal(nix::sys::signal::Signal::SIGTERM)?;
+        other.process.wait(SETTLE)?;
+        ensure!(
+            pair.lab.has_address(0, VIRTUAL_V4)?,
+            "the address is gone: {}",
+            other.directory.path().display()
+        );
+        Ok(())
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn of_two_that_start_at_once_one_is_refused() -> Result<()> {
+    Pair::idle([Role::new(DAEMON, Config::of(first()))])?.check(|pair| {
+        for round in 0..6 {
+            let text = Config::of(first()).to_string();
+            let node = pair.node(0)?;
+            let mut both = vec![DAEMON.start_with(node, &text)?, DAEMON.start_with(node, &text)?];
+            until(&format!("the end of one in round {round}"), SETTLE, || {
+                both.iter().any(|it| !it.is_alive())
+            })?;
+            sleep(Duration::from_millis(500));
+            let (lives, ended): (Vec<_>, Vec<_>) = both.iter().partition(|it| it.is_alive());
+            ensure!(lives.len() == 1, "{} of two live in round {round}", lives.len());
+            let log = ended.first().context("none has ended")?.log();
+            ensure!(log.contains("VRID 51 (ipv4) is that of vrrp_instance VI_1 of another vrrpx"), "{log}");
+            until("the other one as master", SETTLE, || {
+                both.iter().any(|it| state(it).is_ok_and(|state| state == "MASTER"))
+            })?;
+            both.iter_mut().filter(|it| it.is_alive()).try_for_each(|it| it.stop().map(drop))?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes the names of the baton and of daemons, and listens on some of them.
+const STRANGER: &str = r"
+use Socket;
+my @held;
+for my $name ((map { qq(vrrpx.baton:$_) } 0..70), (map { qq(vrrpx.daemon:$_:/run/vrrpx) } 0..70)) {
+    socket(my $socket, AF_UNIX, SOCK_STREAM, 0) or die;
+    bind($socket, pack('S a*', AF_UNIX, qq(\0$name))) or die qq($name: $!);
+    listen($socket, 0) if $name =~ /[02468]$|daemon/;
+    push @held, $socket;
+}
+print qq(ready\n);
+sleep 60;
+";
+
+#[test]
+#[needs("ours", "perl", "setpriv")]
+fn another_user_that_takes_the_names_keeps_no_daemon_out() -> Result<()> {
+    Pair::idle([Role::new(DAEMON, Config::of(first()))])?.check(|pair| {
+        let directory = Directory::new()?;
+        let mut command = pair.node(0)?.namespace.command("setpriv")?;
+        command.args(["--reuid", "65534", "--clear-groups", "perl", "-e", &format!("$| = 1;{STRANGER}")]);
+        let stranger = Process::start(command, directory.path().join("log"))?;
+        until("the stranger", SETTLE, || stranger.log().contains("ready")).with_context(|| stranger.log())?;
+        pair.start(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        let mut refused = DAEMON.start_with(pair.node(0)?, &Config::of(first()).to_string())?;
+        let status = refused.process().wait(SETTLE)?;
+        ensure!(!status.success(), "the same virtual router twice: {}", refused.log());
+        ensure!(refused.log().contains("is that of vrrp_instance VI_1"), "{}", refused.log());
+        Ok(())
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn a_daemon_that_ends_is_named_for_what_it_removes() -> Result<()> {
+    alone()?.check(|pair| {
+        for round in 0..7 {
+            let mut other = beside(pair, second())?;
+            let pid = other.process().pid();
+            let told = format!("(pid {pid})");
+            if round % 2 == 0 {
+                other.stop()?;
+            } else {
+                // Its guard removes what it had.
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                other.process().wait(SETTLE)?;
+            }
+            until("the route of both", SETTLE, || has_route(pair))?;
+            let log = pair.running(0)?.log();
+            ensure!(!log.contains("a process that has ended"), "{log}");
+            if round % 2 == 0 {
+                let is_named = |line: &str| {
+                    line.contains("another vrrpx has removed what both have") && line.contains(&told)
+                };
+                until("its name", SETTLE, || pair.running(0).is_ok_and(|it| it.log().lines().any(is_named)))
+                    .with_context(|| log.clone())?;
+            }
+        }
+        let status = pair.running(0)?.status()?;
+        ensure!(status["instances"][0]["paths_left_alone"] == false, "the route is left alone");
+        ensure!(status["instances"][0]["removed_by"].is_null(), "{}", status["instances"][0]["removed_by"]);
         Ok(())
     })
 }

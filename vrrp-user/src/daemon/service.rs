@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +165,15 @@ impl Service {
     pub fn running(mut self, loaded: Arc<Loaded>) -> Self {
         self.reloader.running(loaded);
         self
+    }
+
+    /// Answers other daemons of the network namespace on this socket. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn with_neighbours(mut self, listener: UnixListener) -> Result<Self, ServiceError> {
+        self.control = self.control.with_neighbours(listener)?;
+        Ok(self)
     }
 
     /// Restores the previous daemon's state: its notifications are not repeated, and its checks keep their results.

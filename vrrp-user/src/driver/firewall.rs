@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use thiserror::Error;
 use vrrp_ebpf::wire::Family;
 
@@ -51,6 +52,55 @@ pub fn set(settings: &FirewallSettings, denied: &[Denied]) -> Result<(), Firewal
 /// As [`set`].
 pub fn remove(table: &str) -> Result<(), FirewallError> {
     run(&removal(table))
+}
+
+/// Whether the table is there; asks the kernel, without `nft`.
+///
+/// # Errors
+/// The kernel lacks nftables, or EPERM without CAP_NET_ADMIN.
+pub fn is_there(table: &str) -> io::Result<bool> {
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.bind_auto()?;
+    socket.send_to(&query(table), &SocketAddr::new(0, 0), 0)?;
+    let mut answer = [0; 1024];
+    let length = socket.recv(&mut answer.as_mut_slice(), 0)?;
+    let answer = answer.get(..length).unwrap_or_default();
+    let word = |at: usize| answer.get(at..at + 4).and_then(|it| it.try_into().ok()).map(i32::from_ne_bytes);
+    let kind = answer.get(4..6).and_then(|it| it.try_into().ok()).map(u16::from_ne_bytes);
+    match (kind, word(NLMSG_HEADER)) {
+        (Some(NLMSG_ERROR), Some(code)) if code == -libc::ENOENT => Ok(false),
+        (Some(NLMSG_ERROR), Some(code)) if code != 0 => Err(io::Error::from_raw_os_error(-code)),
+        (Some(_), _) => Ok(true),
+        (None, _) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+const NLMSG_HEADER: usize = 16;
+const NLMSG_ERROR: u16 = 2;
+const NLM_F_REQUEST: u16 = 1;
+/// `NFNL_SUBSYS_NFTABLES` and `NFT_MSG_GETTABLE` of `linux/netfilter/nf_tables.h`.
+const GET_TABLE: u16 = 10 << 8 | 1;
+/// `NFPROTO_INET`, and version 0 of nfnetlink.
+const INET: [u8; 4] = [1, 0, 0, 0];
+const NFTA_TABLE_NAME: u16 = 1;
+
+/// The request for a table of the family inet: header, family, name.
+fn query(table: &str) -> Vec<u8> {
+    let name = [table.as_bytes(), &[0]].concat();
+    let attribute = u16::try_from(4 + name.len()).unwrap_or(u16::MAX);
+    let mut body = INET.to_vec();
+    body.extend(attribute.to_ne_bytes());
+    body.extend(NFTA_TABLE_NAME.to_ne_bytes());
+    body.extend(&name);
+    body.resize(body.len().next_multiple_of(4), 0);
+    let mut message = Vec::new();
+    message.extend(u32::try_from(NLMSG_HEADER + body.len()).unwrap_or(0).to_ne_bytes());
+    message.extend(GET_TABLE.to_ne_bytes());
+    message.extend(NLM_F_REQUEST.to_ne_bytes());
+    // Sequence and port.
+    message.extend([0; 8]);
+    message.extend(body);
+    message
 }
 
 /// All rules of nftables in this network namespace, those of iptables-nft among them, as the JSON of `nft`.
@@ -189,6 +239,16 @@ fn refused(output: &Output) -> FirewallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_request_for_a_table_is_as_the_kernel_reads_it() {
+        let message = query("vrrpx");
+        let kind = [GET_TABLE, NLM_F_REQUEST].map(u16::to_ne_bytes).concat();
+        assert_eq!(message[..16], [&32_u32.to_ne_bytes()[..], &kind, &[0; 8]].concat());
+        let attribute = [10_u16, NFTA_TABLE_NAME].map(u16::to_ne_bytes).concat();
+        assert_eq!(message[16..], [&INET[..], &attribute, b"vrrpx\0\0\0"].concat());
+        assert_eq!(message.len(), 32);
+    }
 
     #[test]
     fn each_address_is_once_in_the_set_of_its_kind() {

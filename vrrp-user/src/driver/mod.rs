@@ -1,6 +1,7 @@
 //! The daemon's interface to the kernel, to processes and to other services. Drivers take no decisions: they turn
 //! packets and messages into events, and actions into packets and messages.
 
+pub mod abstract_socket;
 pub mod accounts;
 pub mod addresses;
 #[cfg(feature = "systemd")]

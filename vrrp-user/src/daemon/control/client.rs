@@ -74,6 +74,27 @@ pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
     }
 }
 
+/// The same over a connection, whichever way it was made.
+///
+/// # Errors
+/// As for [`status`].
+pub fn status_over(mut stream: UnixStream) -> Result<Status, ControlError> {
+    let path = PathBuf::from("(abstract socket)");
+    let mut line = Vec::new();
+    let mut exchange = || {
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        send(&mut stream, &Request::Status)?;
+        io::BufReader::new(&stream).read_until(b'\n', &mut line).map(drop)
+    };
+    exchange().map_err(|error| refused(error, &path, &path))?;
+    match serde_json::from_slice(&line).map_err(|error| ControlError::Garbled { path, error })? {
+        Response::Status(status) => Ok(*status),
+        other => Err(unexpected(other)),
+    }
+}
+
 /// Has the daemon of a runtime folder read its configuration again, or keep what it has read.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Context;
@@ -35,7 +36,7 @@ use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
-pub use client::{ControlError, Reader, Reading, events, request_reload, status, steer};
+pub use client::{ControlError, Reader, Reading, events, request_reload, status, status_over, steer};
 pub use message::{Request, Response};
 
 use self::message::PATIENCE;
@@ -45,6 +46,7 @@ use super::process::runtime_dir::RuntimeDir;
 use super::reload::{self, Ask};
 use super::status::SharedContext;
 use super::steering::{Call, who};
+use crate::driver::abstract_socket::Peer;
 use shelf::Shelf;
 
 /// Longest request in bytes, its line feed included.
@@ -61,6 +63,8 @@ const FOLLOWERS_MAX: usize = 16;
 pub struct Control {
     listener: UnixListener,
     readers: UnixListener,
+    /// For other daemons of the network namespace.
+    neighbours: Option<UnixListener>,
     receivers: Receivers,
 }
 
@@ -78,6 +82,8 @@ enum Rights {
     All,
     /// Status, from this shelf, and events.
     Read(Shelf),
+    /// The same, for root and this process's user alone: any user may connect to an abstract name.
+    Neighbour(Shelf),
 }
 
 /// Groups that may open a socket; `None`: only root for the one that steers, every user for the one that only shows.
@@ -99,8 +105,19 @@ impl Control {
         Ok(Self {
             listener: listen(&folder.socket(), groups.control, control)?,
             readers: listen(&folder.status_socket(), groups.status, status)?,
+            neighbours: None,
             receivers: Receivers::default(),
         })
+    }
+
+    /// Answers other daemons, too. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn with_neighbours(mut self, listener: StdListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        self.neighbours = Some(UnixListener::from_std(listener)?);
+        Ok(self)
     }
 
     /// Forwards requests to reload.
@@ -138,15 +155,21 @@ impl Control {
         self,
         context: SharedContext,
     ) -> (impl Future<Output = Infallible> + Send, impl Future<Output = Infallible> + Send) {
-        let Self { listener, readers, receivers } = self;
+        let Self { listener, readers, neighbours, receivers } = self;
         let of_readers = context.clone();
         let steering =
             async move { serve("control socket", &listener, &context, receivers, Rights::All).await };
         let reading = async move {
             let shelf = Shelf::default();
             let rights = Rights::Read(shelf.clone());
+            let answering = async {
+                let Some(listener) = &neighbours else { return std::future::pending().await };
+                let rights = Rights::Neighbour(shelf.clone());
+                serve("neighbours' socket", listener, &of_readers, Receivers::default(), rights).await
+            };
             tokio::select! {
                 never = serve("status socket", &readers, &of_readers, Receivers::default(), rights) => never,
+                never = answering => never,
                 never = shelf.serve(&of_readers) => never,
             }
         };
@@ -206,6 +229,9 @@ async fn converse(
     let by = OnceCell::new();
     let pid = client.peer_cred().ok().and_then(|it| it.pid());
     let uid = client.peer_cred().ok().map(|it| it.uid());
+    if matches!(rights, Rights::Neighbour(_)) && !Peer::of(&client)?.is_trusted() {
+        return Ok(());
+    }
     let (read, mut write) = client.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -225,7 +251,9 @@ async fn converse(
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
             return successors.send(client).await.map_err(io::Error::other);
         }
-        if let (Ok(Request::Status), Rights::Read(shelf), true) = (&request, rights, complete) {
+        if let (Ok(Request::Status), Rights::Read(shelf) | Rights::Neighbour(shelf), true) =
+            (&request, rights, complete)
+        {
             let Some(text) = shelf.status().await else { return Ok(()) };
             timeout(PATIENCE, write.write_all(&text)).await??;
             activity.end();
@@ -271,7 +299,7 @@ async fn answer(
 ) -> Response {
     match request {
         Ok(Request::Status) => Response::Status(Box::new(context.now().status())),
-        Ok(_) if matches!(rights, Rights::Read(_)) => Response::Error(
+        Ok(_) if !matches!(rights, Rights::All) => Response::Error(
             "this socket answers only status and events; the other one is control.sock".to_owned(),
         ),
         Ok(Request::Reload { dry_run, confirm, keep }) => {

@@ -6,13 +6,14 @@
 //! network namespace stays as it is: this one gets another name. Runs on the main thread.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
 use crate::config::{Config, FirewallSettings};
-use crate::daemon::neighbours;
+use crate::daemon::neighbours::{self, Neighbour};
 use crate::driver::firewall::{self, Denied};
 use crate::driver::ownership;
 
@@ -24,19 +25,31 @@ pub struct Firewall {
     set: Option<(FirewallSettings, Vec<Denied>)>,
     /// The name of the table that is set; it differs from the configured one if that is another daemon's.
     table: Option<Arc<str>>,
+    /// Why it could not be set again.
+    fault: Option<String>,
 }
 
-/// The runtime directory of another living daemon that has this table.
+/// The runtime directory of another living daemon that has this table. One in another mount namespace may have the table
+/// of the configuration; those with a number behind are unlike.
 fn holder(folder: &Path, table: &str) -> Option<PathBuf> {
+    let is_numbered =
+        table.rsplit_once('_').is_some_and(|(_, end)| end.bytes().all(|it| it.is_ascii_digit()));
+    let has_it = |folder: &Path| fs::read_to_string(file(folder)).is_ok_and(|theirs| theirs.trim() == table);
     let is_theirs =
-        |other: &PathBuf| fs::read_to_string(file(other)).is_ok_and(|theirs| theirs.trim() == table);
-    neighbours::find(folder).into_iter().find(is_theirs)
+        |other: &Neighbour| if other.is_apart() { !is_numbered } else { has_it(&other.runtime_dir) };
+    neighbours::find(folder).into_iter().find(is_theirs).map(|other| other.runtime_dir)
+}
+
+/// A number that no other daemon of this network namespace has: pids repeat in another pid namespace.
+fn own_number() -> String {
+    let mounts = fs::metadata("/proc/self/ns/mnt").map_or(0, |file| file.ino());
+    format!("{mounts}{}", std::process::id())
 }
 
 impl Firewall {
     /// Sets the rules for `config`; `folder` is the runtime directory.
     pub fn new(folder: &Path, config: &Config) -> Self {
-        let mut this = Self { file: file(folder), set: None, table: None };
+        let mut this = Self { file: file(folder), set: None, table: None, fault: None };
         // The table of a daemon that still runs is replaced as a whole, or is the same.
         if ownership::is_ours()
             && let Ok(table) = fs::read_to_string(&this.file)
@@ -85,11 +98,40 @@ impl Firewall {
         }
     }
 
+    /// Sets the rules again if another process has removed the table, as a reload of nftables' own rules does. Returns
+    /// whether there is a table to keep.
+    pub fn keep(&mut self) -> bool {
+        let (Some(table), Some((settings, denied))) = (&self.table, &self.set) else { return false };
+        // Where the kernel cannot be asked, nothing is known.
+        if firewall::is_there(table).unwrap_or(true) {
+            return true;
+        }
+        let named = FirewallSettings { table: Arc::clone(table), ..settings.clone() };
+        let again = firewall::set(&named, denied).map_err(|error| error.to_string());
+        let fault = again.as_ref().err().cloned();
+        if fault != self.fault || fault.is_none() {
+            match &fault {
+                None => warn!(
+                    table = &**table,
+                    "the nftables table was removed by another process; it is set again"
+                ),
+                Some(error) => warn!(
+                    table = &**table,
+                    error,
+                    "the nftables table was removed by another process, and cannot be set again: traffic to addresses \
+                     is accepted despite strict mode or `no_accept`"
+                ),
+            }
+        }
+        self.fault = fault;
+        true
+    }
+
     /// The name for the table: this one, unless another daemon has it.
     fn free(&self, table: &Arc<str>) -> Arc<str> {
         // In a hot restart, the table of the other process is the one.
         let known = fs::read_to_string(&self.file).ok().filter(|_| !ownership::is_ours());
-        let own = format!("{table}_{}", std::process::id());
+        let own = format!("{table}_{}", own_number());
         let is_variant = |known: &str| {
             let number = known.strip_prefix(&**table).map(|rest| rest.strip_prefix('_').unwrap_or(rest));
             number.is_some_and(|number| number.chars().all(|it| it.is_ascii_digit()))

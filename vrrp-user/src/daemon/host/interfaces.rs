@@ -56,6 +56,9 @@ const MADE_WAIT: Duration = Duration::from_millis(500);
 /// Changes for which the engine is woken at the latest.
 const CHANGES_AT_ONCE: usize = 32;
 
+/// From one look at the table of the firewall to the next.
+const KEPT: Duration = Duration::from_secs(1);
+
 /// Orders of the service.
 #[derive(Debug)]
 pub enum Order {
@@ -166,7 +169,9 @@ impl Interfaces<'_> {
             let mend_in = self.mend(&mut mending).await;
             // After the changes of links: programs go with them.
             if look.is_none_or(|look| clock::now() >= look) {
-                look = self.attachments.mend().map(|pause| clock::now() + pause);
+                let kept = self.firewall.keep().then_some(KEPT);
+                let pause = self.attachments.mend().into_iter().chain(kept).min();
+                look = pause.map(|pause| clock::now() + pause);
             }
             let look_in = look.map(|look| look.since(clock::now()));
             self.update_plan(monitor.table());

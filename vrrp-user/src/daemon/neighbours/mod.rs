@@ -1,32 +1,77 @@
 //! Other daemons of this program in the same network namespace, each with a runtime directory of its own.
 //!
-//! Enters: the listening sockets of the namespace, as the kernel lists them. Leaves: runtime directories, and what a
-//! configuration must not share with the daemons there. Absent: daemons in another mount namespace, whose sockets
-//! cannot be reached by their paths.
+//! Enters: the listening sockets of the namespace, as the kernel lists them. Leaves: the daemons there, and what a
+//! configuration must not share with them. [`presence`] finds those in another mount namespace, whose files cannot be
+//! reached, and has daemons look one after the other.
+
+pub mod presence;
 
 use std::fs;
 use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+pub use self::presence::Baton;
 use super::control::client;
 use super::process::runtime_dir;
 use super::status::Status;
 use crate::config::{Config, InstanceSettings};
+use crate::driver::abstract_socket::Peer;
 
 /// `__SO_ACCEPTCON`: the socket listens.
 const LISTENS: &str = "00010000";
 
-/// Runtime directories of the others.
-pub fn find(own: &Path) -> Vec<PathBuf> {
+/// Another daemon.
+#[derive(Debug)]
+pub struct Neighbour {
+    /// As that daemon sees it.
+    pub runtime_dir: PathBuf,
+    /// The connection for its status, if its files cannot be reached.
+    apart: Option<UnixStream>,
+}
+
+impl Neighbour {
+    /// Whether its runtime directory is in another mount namespace.
+    pub fn is_apart(&self) -> bool {
+        self.apart.is_some()
+    }
+
+    fn status(self) -> Option<Status> {
+        let status = match self.apart {
+            Some(stream) => control::status_over(stream),
+            None => control::status(&self.runtime_dir),
+        };
+        status.ok().filter(|status| !status.node.is_bridge)
+    }
+}
+
+/// The others; `own` is the runtime directory of this one.
+pub fn find(own: &Path) -> Vec<Neighbour> {
     let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap_or_default();
-    let own = fs::canonicalize(own).ok();
-    let is_other = |folder: &Path| fs::canonicalize(folder).is_ok_and(|it| Some(it) != own);
+    let canonical = fs::canonicalize(own).ok();
+    let is_other = |folder: &Path| fs::canonicalize(folder).is_ok_and(|it| Some(it) != canonical);
     let name = runtime_dir::socket(Path::new(""));
     let folders = listening(&sockets).filter(|path| path.file_name() == name.file_name());
     let folders = folders.filter_map(|path| Some(path.parent()?.to_owned()));
     // Any user may listen under this name, but no daemon starts in a folder that another user may change.
-    folders.filter(|folder| is_other(folder) && runtime_dir::trust(folder).is_ok()).collect()
+    let folders = folders.filter(|folder| is_other(folder) && runtime_dir::trust(folder).is_ok());
+    let holder = |folder: &Path| {
+        let stream = UnixStream::connect(runtime_dir::socket(folder)).ok()?;
+        Some(Peer::of(&stream).ok()?.pid)
+    };
+    // In a hot restart, the daemon of this runtime directory is the one that is replaced.
+    let mut known: Vec<u32> = holder(own).into_iter().chain([std::process::id()]).collect();
+    let mut others = Vec::new();
+    for runtime_dir in folders {
+        known.extend(holder(&runtime_dir));
+        others.push(Neighbour { runtime_dir, apart: None });
+    }
+    // A process of another pid namespace has no pid here.
+    let apart =
+        presence::list(&sockets).into_iter().filter(|it| it.peer.pid == 0 || !known.contains(&it.peer.pid));
+    others.extend(apart.map(|it| Neighbour { runtime_dir: it.runtime_dir, apart: Some(it.stream) }));
+    others
 }
 
 /// Paths of sockets that listen, of a table as in `/proc/net/unix`.
@@ -38,18 +83,32 @@ fn listening(table: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 /// For each virtual router and each address of `config` that another daemon has on the same interface, a line for
-/// people. Asks the others, which answer within seconds, or not at all if they hang.
+/// people; and one for another daemon with the same runtime directory. Asks the others, which answer within seconds, or
+/// not at all if they hang.
 pub fn clashes(config: &Config, own: &Path) -> Vec<String> {
-    let ask = |folder: PathBuf| {
-        let status = client::status(&folder).ok().filter(|status| !status.node.is_bridge)?;
-        Some((folder, status))
+    let ask = |neighbour: Neighbour| {
+        let (runtime_dir, is_apart) = (neighbour.runtime_dir.clone(), neighbour.is_apart());
+        Some((runtime_dir, is_apart, neighbour.status()?))
     };
     // All at once: one that hangs takes five seconds, and a reload has ten.
     let answers: Vec<_> = thread::scope(|scope| {
-        let asked: Vec<_> = find(own).into_iter().map(|folder| scope.spawn(move || ask(folder))).collect();
+        let asked: Vec<_> = find(own).into_iter().map(|other| scope.spawn(move || ask(other))).collect();
         asked.into_iter().filter_map(|it| it.join().ok().flatten()).collect()
     });
-    answers.iter().flat_map(|(folder, status)| shared(config, status, folder)).collect()
+    let lines = answers.iter().flat_map(|(folder, is_apart, status)| {
+        // The names of its program, pins and tables follow from it.
+        let is_same = *is_apart && presence::is_named(own, folder);
+        let named = is_same.then(|| {
+            format!(
+                "another vrrpx (pid {}) of this network namespace has the runtime directory {} in another mount \
+                 namespace; give each its own --runtime-dir",
+                status.node.pid,
+                folder.display()
+            )
+        });
+        named.into_iter().chain(shared(config, status, folder))
+    });
+    lines.collect()
 }
 
 fn shared(config: &Config, theirs: &Status, folder: &Path) -> Vec<String> {
@@ -111,7 +170,8 @@ mod tests {
         let _listener = std::os::unix::net::UnixListener::bind(folder.join("control.sock")).unwrap();
         for (mode, is_found) in [(0o755, true), (0o777, false)] {
             fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(find(Path::new("/nowhere")).contains(&folder), is_found, "{mode:o}");
+            let others = find(Path::new("/nowhere"));
+            assert_eq!(others.iter().any(|it| it.runtime_dir == folder), is_found, "{mode:o}");
         }
         fs::remove_dir_all(&folder).unwrap();
     }

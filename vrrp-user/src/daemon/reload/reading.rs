@@ -18,7 +18,7 @@ use tracing::warn;
 use super::{Ask, LISTED, Request};
 use crate::config::{Change, Config, Diagnostic, Loaded, Progress, Reader};
 use crate::daemon::load::{self, LoadError, Usable};
-use crate::daemon::neighbours;
+use crate::daemon::neighbours::{self, Baton};
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::Notice;
 use crate::daemon::process::{fit, preflight};
@@ -26,6 +26,9 @@ use crate::daemon::process::{fit, preflight};
 /// Time limit for the files. The largest configuration is read in a few seconds; a mount whose server is gone never
 /// answers.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest wait for another daemon that starts or reloads, within that limit.
+const BATON_WAIT: Duration = Duration::from_secs(3);
 
 /// Readings that have missed the deadline and still hold a thread each.
 const HANGING_MAX: usize = 8;
@@ -47,6 +50,8 @@ pub struct Ready {
     pub(super) misfits: Vec<String>,
     /// Differences from the configuration in use.
     pub(super) changes: Vec<Change>,
+    /// Until it is in use, as other daemons see it.
+    pub(super) _baton: Option<Baton>,
 }
 
 impl Ready {
@@ -202,6 +207,7 @@ fn prepare(
 ) -> Outcome {
     let usable = back.map_or_else(|| load::load(reader, options), load::usable);
     let Usable { mut config, loaded } = usable.map_err(|error: LoadError| error.findings())?;
+    let baton = Baton::wait(BATON_WAIT);
     let clashes = neighbours::clashes(&config, &options.runtime_dir);
     if !clashes.is_empty() {
         return Err(clashes);
@@ -210,7 +216,7 @@ fn prepare(
     let misfits = fit::findings(&config).into_iter().map(|it| it.text).collect();
     let changes = current.map(|current| current.changes_to(&loaded)).unwrap_or_default();
     let traps = loaded.traps();
-    Ok(Ready { config, loaded, traps, notices, misfits, changes })
+    Ok(Ready { config, loaded, traps, notices, misfits, changes, _baton: baton })
 }
 
 /// The file of `reload_file`, which exists while the configuration is read.

@@ -5,7 +5,7 @@ mod prepare;
 mod serve;
 mod threads;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +45,9 @@ use crate::driver::xdp::{Program, Ring};
 
 /// Least room for instances: a reload may bring that many to a small configuration.
 const ROOM_MIN: usize = 64;
+
+/// Longest wait for another daemon of this network namespace that starts or reloads.
+const BATON_WAIT: Duration = Duration::from_secs(10);
 
 /// Time limit for the end of a dead daemon's guard.
 const GUARD_ENDS: Duration = Duration::from_secs(1);
@@ -86,6 +89,9 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         None => RuntimeDir::claim(&options.runtime_dir)?,
     };
     let options = &RunOptions { runtime_dir: folder.path().to_owned(), ..options.clone() };
+    // From the look at the others until they can look at this one.
+    let baton = neighbours::Baton::wait(BATON_WAIT);
+    let present = neighbours::presence::announce(&options.runtime_dir);
     let clashes = neighbours::clashes(&config, &options.runtime_dir);
     if !clashes.is_empty() {
         return Err(RunError::Neighbours(clashes));
@@ -133,6 +139,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         queues: &queues,
         vmacs: &vmacs,
         guard: &guard,
+        baton: Cell::new(baton),
+        present: Cell::new(present.inspect_err(report_absence).ok()),
     };
     let outcome = runtime.block_on(prepared.serve(program, ring, predecessor, ready));
     if ownership::is_ours() {
@@ -150,6 +158,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
 }
 
 type Loaded = (Result<Program, String>, Option<Ring>, Arc<Maps>);
+
+fn report_absence(error: &io::Error) {
+    warn!(%error, "a vrrpx in another mount namespace will not see this one");
+}
 
 /// Must run before anything reads the clock.
 fn settle_clock() -> Result<(), UnknownOffset> {

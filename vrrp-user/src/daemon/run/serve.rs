@@ -4,9 +4,10 @@
 //! outcome, with the threads ended and the interfaces with virtual MAC addresses gone. Absent: the state of the host
 //! before and after.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,6 +33,7 @@ use crate::daemon::host::secondaries::Secondaries;
 use crate::daemon::host::statics::Statics;
 use crate::daemon::host::vmacs::Vmacs;
 use crate::daemon::hot_restart::{Predecessor, RouterSnapshot};
+use crate::daemon::neighbours::Baton;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::runtime_dir::{self, RuntimeDir};
 use crate::daemon::queue::Input;
@@ -61,6 +63,10 @@ pub(super) struct Prepared<'a> {
     pub(super) vmacs: &'a RefCell<Vmacs>,
     /// Empty while no guard could be started.
     pub(super) guard: &'a OnceCell<Guard>,
+    /// Until others are answered.
+    pub(super) baton: Cell<Option<Baton>>,
+    /// Where they are answered, if they cannot reach the runtime folder.
+    pub(super) present: Cell<Option<UnixListener>>,
 }
 
 impl Prepared<'_> {
@@ -113,6 +119,7 @@ impl Prepared<'_> {
             }
             self.keep_events().await;
             ready()?;
+            drop(self.baton.take());
             service.run(self.folder).await.map_err(RunError::from)
         };
         let outcome = tokio::select! {
@@ -146,7 +153,11 @@ impl Prepared<'_> {
         let (context, store) = (Arc::clone(self.context), Arc::clone(self.store));
         let service =
             Service::open(self.options, self.folder, context, inputs, reports, orders.clone(), store).await?;
-        Ok(service.running(Arc::clone(self.loaded)))
+        let service = service.running(Arc::clone(self.loaded));
+        match self.present.take() {
+            Some(listener) => Ok(service.with_neighbours(listener)?),
+            None => Ok(service),
+        }
     }
 
     /// Removes what an earlier daemon has left.
