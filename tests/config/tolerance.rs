@@ -39,7 +39,7 @@ cat /tmp/keepalived.data
 #[needs("root", "ip", "keepalived")]
 fn files_that_keepalived_starts_on_give_the_same_instances() {
     let files = files();
-    assert_eq!(files.len(), 45);
+    assert_eq!(files.len(), 47);
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -159,11 +159,12 @@ fn theirs(text: &str) -> Option<Instances> {
             let is_address = line.starts_with("     ") && in_addresses;
             if is_address {
                 let address = line.split_whitespace().next().unwrap();
-                // keepalived writes no prefix of a host.
-                let prefix = if address.contains('/') { "" } else { "/32" };
+                // It omits the prefix of a single address.
+                let whole = if address.contains(':') { "/128" } else { "/32" };
+                let prefix = if address.contains('/') { "" } else { whole };
                 instance.2.push(format!("{address}{prefix}"));
             }
-            in_addresses = line.starts_with("   Virtual IP") || is_address;
+            in_addresses = line.starts_with("   Virtual IP (") || is_address;
         }
     }
     Some(instances)
