@@ -174,7 +174,7 @@ fn one_in_another_mount_namespace_is_seen() -> Result<()> {
         let output = pair.running(0)?.reload(&Config::of(second()).to_string())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let words = format!(
-            "VRID 61 (ipv4) is that of vrrp_instance VI_1 of another vrrpx (pid {}",
+            "VRID 61 (ipv4) is that of vrrp_instance VI_61 of another vrrpx (pid {}",
             other.process.pid()
         );
         ensure!(!output.status.success() && said.contains(&words), "{said}");

@@ -29,8 +29,8 @@ pub struct Firewall {
     fault: Option<String>,
 }
 
-/// The runtime directory of another living daemon that has this table. One in another mount namespace may have the table
-/// of the configuration; those with a number behind are unlike.
+/// The runtime directory of another living daemon that has this table. One in another mount namespace may have the
+/// table of the configuration; names with a number differ.
 fn holder(folder: &Path, table: &str) -> Option<PathBuf> {
     let is_numbered =
         table.rsplit_once('_').is_some_and(|(_, end)| end.bytes().all(|it| it.is_ascii_digit()));

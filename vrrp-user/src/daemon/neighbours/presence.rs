@@ -2,8 +2,8 @@
 //!
 //! Enters: a runtime directory. Leaves: a socket under an abstract name, on which other daemons ask for the status, in
 //! whatever mount namespace they are; those of the others; and the baton, which one daemon at a time has from its look
-//! at the others until it answers them. Any user may take an abstract name: names of other users are passed over, so that
-//! such a user can hide nothing but the order.
+//! at the others until it answers them. Any user may take an abstract name. Names of other users are passed over, so
+//! that such a user can only prevent the order.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// For how long a holder may not listen: it does so just after it has taken the name.
 const LISTENS: Duration = Duration::from_millis(200);
 
-/// The socket of a daemon for the others. Nobody answers before [`crate::daemon::control::Control`] does.
+/// The socket of a daemon for the others. [`crate::daemon::control::Control`] answers there.
 ///
 /// # Errors
 /// No name is free, or no descriptor is left.
@@ -97,8 +97,8 @@ pub struct Baton {
 }
 
 impl Baton {
-    /// Waits for the baton, as long as another daemon has it and at most this long. `None` if it did not come, as with a
-    /// daemon that hangs.
+    /// Waits for the baton, as long as another daemon has it and at most this long. `None` if it did not come, as from
+    /// a daemon that hangs.
     pub fn wait(within: Duration) -> Option<Self> {
         let begun = Instant::now();
         let left = || within.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
