@@ -49,7 +49,8 @@ pub enum ControlError {
 /// Runtime directories of other daemons, for a user who has named none.
 fn others(runtime_dir: &Path) -> Vec<PathBuf> {
     let is_default = runtime_dir == Path::new(runtime_dir::DEFAULT);
-    if is_default { neighbours::find(runtime_dir) } else { Vec::new() }
+    let found = if is_default { neighbours::find(runtime_dir) } else { Vec::new() };
+    found.into_iter().map(|neighbour| neighbour.runtime_dir).collect()
 }
 
 /// Where other daemons run; empty without any.

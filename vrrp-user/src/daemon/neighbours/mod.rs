@@ -6,6 +6,7 @@
 
 pub mod presence;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
@@ -39,8 +40,8 @@ impl Neighbour {
 
     fn status(self) -> Option<Status> {
         let status = match self.apart {
-            Some(stream) => control::status_over(stream),
-            None => control::status(&self.runtime_dir),
+            Some(stream) => client::status_over(stream),
+            None => client::status(&self.runtime_dir),
         };
         status.ok().filter(|status| !status.node.is_bridge)
     }
@@ -51,11 +52,11 @@ pub fn find(own: &Path) -> Vec<Neighbour> {
     let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap_or_default();
     let canonical = fs::canonicalize(own).ok();
     let is_other = |folder: &Path| fs::canonicalize(folder).is_ok_and(|it| Some(it) != canonical);
-    let name = runtime_dir::socket(Path::new(""));
-    let folders = listening(&sockets).filter(|path| path.file_name() == name.file_name());
-    let folders = folders.filter_map(|path| Some(path.parent()?.to_owned()));
+    let folders = listening(&sockets).filter(|path| runtime_dir::is_socket(path));
+    // One for several sockets.
+    let folders: BTreeSet<PathBuf> = folders.filter_map(|path| Some(path.parent()?.to_owned())).collect();
     // Any user may listen under this name, but no daemon starts in a folder that another user may change.
-    let folders = folders.filter(|folder| is_other(folder) && runtime_dir::trust(folder).is_ok());
+    let folders = folders.into_iter().filter(|folder| is_other(folder) && runtime_dir::trust(folder).is_ok());
     let holder = |folder: &Path| {
         let stream = UnixStream::connect(runtime_dir::socket(folder)).ok()?;
         Some(Peer::of(&stream).ok()?.pid)

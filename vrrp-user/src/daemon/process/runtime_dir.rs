@@ -206,6 +206,14 @@ pub fn socket(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("control.sock")
 }
 
+/// Whether this is a control socket, as the kernel lists it: a daemon that has replaced another keeps the name under
+/// which its socket was bound beside that one's.
+pub fn is_socket(path: &Path) -> bool {
+    let beside = format!("control{NEXT}");
+    path.file_name() == socket(Path::new("")).file_name()
+        || path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(beside.as_bytes()))
+}
+
 /// Its socket for those who only read.
 pub fn status_socket(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("status.sock")
