@@ -79,6 +79,10 @@ fn headers_beyond_the_first_buffer_are_read() {
         for (slot, before) in (0..).zip(before) {
             assert_eq!(counted(slot, Counter::Event), before + 1, "{mode:?}, slot {slot}");
         }
-        cable.left.enter(|| Ok(program.detach(ifindex))).unwrap();
+        let detach = || {
+            program.detach(ifindex);
+            Ok(())
+        };
+        cable.left.enter(detach).unwrap();
     }
 }

@@ -196,7 +196,7 @@ fn of_two_that_start_at_once_one_is_refused() -> Result<()> {
         for round in 0..6 {
             let text = Config::of(first()).to_string();
             let node = pair.node(0)?;
-            let mut both = vec![DAEMON.start_with(node, &text)?, DAEMON.start_with(node, &text)?];
+            let mut both = [DAEMON.start_with(node, &text)?, DAEMON.start_with(node, &text)?];
             until(&format!("the end of one in round {round}"), SETTLE, || {
                 both.iter().any(|it| !it.is_alive())
             })?;

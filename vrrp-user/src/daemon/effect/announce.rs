@@ -13,8 +13,9 @@ use crate::driver::maps::Maps;
 use crate::driver::socket::Announcer;
 use crate::protocol::InstanceId;
 
-/// Whether an instance may announce. This thread may run on while the engine hangs, or wake before it after a suspension
-/// of both: an heir that has announced itself meanwhile would lose its clients, and does not announce itself again.
+/// Whether an instance may announce. This thread may run on while the engine hangs, or wake before it after a
+/// suspension of both: an heir that has announced itself meanwhile would lose its clients, and does not announce itself
+/// again.
 pub(super) fn is_entitled(maps: &Maps, id: InstanceId) -> bool {
     maps.lease(id.0).is_some_and(|until| clock::now() < until)
 }

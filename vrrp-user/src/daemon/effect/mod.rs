@@ -2,8 +2,8 @@
 //!
 //! Enters: [`Command`]s of the engine. Leaves: addresses added or removed, many in one send, and announcements: every
 //! address once when it is set, repeats later. Commands are carried out in order, and before any repeat, so that no
-//! takeover waits for another's repeats. Nothing is announced for an instance whose lease has run out: another router may
-//! be master by then. Absent: decisions, and sleep other than in the wait set.
+//! takeover waits for another's repeats. Nothing is announced for an instance whose lease has run out: another router
+//! may be master by then. Absent: decisions, and sleep other than in the wait set.
 
 mod announce;
 mod extra_announce;

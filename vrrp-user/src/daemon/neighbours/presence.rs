@@ -10,11 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::driver::abstract_socket::{self, NAME_MAX, Peer};
+use crate::driver::clock;
 
 /// Begins the name of a daemon's socket; a number follows, and behind a colon the runtime directory.
 const PRESENT: &str = "vrrpx.daemon:";
@@ -100,8 +101,8 @@ impl Baton {
     /// Waits for the baton, as long as another daemon has it and at most this long. `None` if it did not come, as from
     /// a daemon that hangs.
     pub fn wait(within: Duration) -> Option<Self> {
-        let begun = Instant::now();
-        let left = || within.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
+        let begun = clock::now();
+        let left = || within.checked_sub(clock::now().since(begun)).filter(|left| !left.is_zero());
         let (mut number, mut silent_since, mut is_told) = (0, None, false);
         while let Some(left) = left() {
             let name = format!("{BATON}{number}").into_bytes();
@@ -124,7 +125,7 @@ impl Baton {
                 }
                 // Of this user if it is about to listen, and otherwise of none that we wait for.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    if silent_since.get_or_insert_with(Instant::now).elapsed() < LISTENS {
+                    if clock::now().since(*silent_since.get_or_insert_with(clock::now)) < LISTENS {
                         sleep(RETRY);
                         continue;
                     }
