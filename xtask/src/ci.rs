@@ -12,9 +12,11 @@ use crate::{layers, lint, prose};
 /// Packages whose documentation is built.
 const DOCUMENTED: [&str; 4] = ["vrrp-ebpf", "vrrp-proto", "vrrp-conf", "vrrp-user"];
 
+type Check = fn() -> Result<()>;
+
 /// All checks, also after one that fails; the error names those.
 pub(crate) fn ci() -> Result<()> {
-    let checks: [(&str, fn() -> Result<()>); 7] = [
+    let checks: [(&str, Check); 7] = [
         ("lints", lint::lint),
         ("layers", layers::check),
         ("prose", prose::check),
@@ -36,8 +38,8 @@ pub(crate) fn ci() -> Result<()> {
 
 fn documentation() -> Result<()> {
     let mut doc = cargo()?;
-    doc.args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
-    DOCUMENTED.iter().for_each(|package| drop(doc.args(["--package", package])));
+    let packages = DOCUMENTED.map(|package| format!("--package={package}"));
+    doc.args(["doc", "--no-deps"]).args(packages).env("RUSTDOCFLAGS", "-D warnings");
     run(doc)
 }
 
