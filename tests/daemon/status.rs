@@ -23,7 +23,10 @@ fn the_json_has_the_values_of_the_sources() {
     assert_eq!(shown["node"]["router_id"], "node1");
     assert_eq!(shown["node"]["realtime"], false);
     assert_eq!(shown["node"]["realtime_note"], "no CAP_SYS_NICE");
-    assert_eq!(shown["interfaces"], json!([{"name": "eth0", "receive_path": "socket", "why": "no CAP_BPF"}]));
+    assert_eq!(
+        shown["interfaces"],
+        json!([{"name": "eth0", "receive_path": "socket", "why": "no CAP_BPF", "hidden_by": null}])
+    );
     assert_eq!(shown["engine"]["lateness"]["p50_microseconds"], 8);
     assert_eq!(shown["checks"][0]["up"], Value::Null);
 
