@@ -69,6 +69,7 @@ fn draw(terminal: &mut DefaultTerminal, board: &mut Board, feed: &Receiver<News>
 }
 
 /// Ends the process after a signal if reading keys does not: crossterm reads a terminal that has hung up for ever.
+#[expect(clippy::disallowed_methods, reason = "main waits for a terminal that is gone, and never returns")]
 fn end_by_signal() {
     loop {
         thread::sleep(PERIOD);

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn it_is_an_advert_of_the_instance() {
-        let mut settings = InstanceSettings::new("a", "lan0", Vrid::new(51).unwrap(), Family::V4);
+        let mut settings = InstanceSettings::new("web", "eth0", Vrid::new(51).unwrap(), Family::V4);
         let (peer, own) = ("192.0.2.12".parse().unwrap(), "192.0.2.11".parse().unwrap());
         let frame = advert_of_peer(&settings, peer, own).unwrap();
         let (link, rest) = frame.split_at(ethernet::HEADER_LEN);

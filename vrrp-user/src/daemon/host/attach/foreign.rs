@@ -99,7 +99,7 @@ impl Attachments {
                 );
             }
             (None, Some(_)) => {
-                info!(%interface, "no other XDP program keeps adverts from this node any more")
+                info!(%interface, "no other XDP program keeps adverts from this node any more");
             }
             _ => {}
         }
