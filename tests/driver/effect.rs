@@ -136,12 +136,12 @@ fn nothing_is_announced_without_a_lease() {
     let tap = Tap::new(&cable.right);
     let instance = || {
         let mut instance = settings(&["192.0.2.100"]);
-        instance.announce.garp_interval = Duration::from_millis(20);
+        instance.announce_pauses.garp = Duration::from_millis(20);
         instance
     };
     let mut elsewhere = instance();
     elsewhere.interface = "lo".into();
-    elsewhere.announce.extra_announce = Some(ExtraAnnounce { period: Duration::from_millis(20), all: true });
+    elsewhere.extra_announce = Some(ExtraAnnounce { period: Duration::from_millis(20), all: true });
     Arc::make_mut(&mut elsewhere.addresses).advertised[0] =
         VirtualAddress { device: Some("eth0".into()), ..virtual_address("192.0.2.200") };
     let running = Running::start(&cable, &[instance(), elsewhere], &[]);

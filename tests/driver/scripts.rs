@@ -88,7 +88,7 @@ fn a_script_of_another_user_has_neither_real_time_nor_unlimited_locked_memory() 
     let (uid, gid) = (Uid::from_raw(USER + 1), Gid::from_raw(USER + 1));
     let stranger = Identity { uid, gid, name: "stranger".into(), groups: Vec::new() };
     let limits = |identity: Identity, test: &str| Job {
-        command: ScriptCommand::Direct(["/bin/bash", "-c", test].map(str::to_owned).to_vec()),
+        command: ScriptCommand::Direct(vec!["/bin/bash".into(), "-c".into(), test.into()]),
         identity,
         limit: PATIENCE,
         leashed: true,
