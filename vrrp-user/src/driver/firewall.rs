@@ -10,12 +10,13 @@ use std::net::IpAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use thiserror::Error;
 use vrrp_ebpf::wire::Family;
 
+use super::clock;
 use crate::config::FirewallSettings;
 
 /// Longest run of `nft`: with a large ruleset it takes seconds. The caller waits for it.
@@ -220,9 +221,9 @@ fn run(script: &str) -> Result<(), FirewallError> {
 
 /// Whether the process ends within [`PATIENCE`]. Its messages fit into the pipe.
 fn end_in_time(child: &mut Child) -> io::Result<bool> {
-    let end = Instant::now() + PATIENCE;
+    let end = clock::now() + PATIENCE;
     while child.try_wait()?.is_none() {
-        if Instant::now() >= end {
+        if clock::now() >= end {
             return Ok(false);
         }
         thread::sleep(Duration::from_millis(1));

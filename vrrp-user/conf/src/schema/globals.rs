@@ -101,7 +101,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_garp_master_delay",
         Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals: &mut GlobalsDraft, t| {
-            globals.announce.delay = Some(t)
+            globals.announce.delay = Some(t);
         }),
         "5",
         "default `garp_master_delay`",
@@ -129,7 +129,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_garp_lower_prio_delay",
         Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals: &mut GlobalsDraft, t| {
-            globals.announce.lower_prio_delay = Some(t)
+            globals.announce.lower_prio_delay = Some(t);
         }),
         "`vrrp_garp_master_delay`",
         "default `garp_lower_prio_delay`",
@@ -138,7 +138,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_garp_lower_prio_repeat",
         Kind::Integer(0, u32::MAX as i64, |globals: &mut GlobalsDraft, n| {
-            globals.announce.lower_prio_repeat = Some(n)
+            globals.announce.lower_prio_repeat = Some(n);
         }),
         "`vrrp_garp_master_repeat`",
         "default `garp_lower_prio_repeat`",

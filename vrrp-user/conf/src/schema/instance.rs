@@ -289,7 +289,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     Row::works(
         "garp_lower_prio_delay",
         Kind::Seconds(Duration::ZERO, DELAY_MAX, |it: &mut InstanceDraft, t| {
-            it.announce.lower_prio_delay = Some(t)
+            it.announce.lower_prio_delay = Some(t);
         }),
         "global",
         "time from an advert of a master with lower priority to the second set",
@@ -298,7 +298,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     Row::works(
         "garp_lower_prio_repeat",
         Kind::Integer(0, u32::MAX as i64, |it: &mut InstanceDraft, n| {
-            it.announce.lower_prio_repeat = Some(n)
+            it.announce.lower_prio_repeat = Some(n);
         }),
         "global",
         "announcements per address after an advert of a master with lower priority",

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -15,8 +15,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use vrrp_ebpf::time::Timestamp;
 
 use crate::config::Host;
+use crate::driver::clock;
 
 /// Settings of a client's connections. Cheap to clone.
 #[derive(Clone)]
@@ -53,7 +55,7 @@ impl Tls {
             return false;
         }
         let used = lock(&self.0.config).as_ref().map(|(roots, _)| Arc::clone(roots));
-        let _unreadable = roots(Instant::now().checked_sub(RENEWAL)).await;
+        let _unreadable = roots(Some(RENEWAL)).await;
         let current = lock(&ROOTS).as_ref().map(|known| Arc::clone(&known.store));
         let is_newer =
             |(used, current): (Arc<RootCertStore>, Arc<RootCertStore>)| used.roots != current.roots;
@@ -96,24 +98,24 @@ const RENEWAL: Duration = Duration::from_secs(10);
 
 struct Known {
     store: Arc<RootCertStore>,
-    read: Instant,
+    read: Timestamp,
 }
 
 /// The system's certificates, for all clients: the environment, which names their files, is the process's.
 static ROOTS: Mutex<Option<Known>> = Mutex::new(None);
 
-/// The certificates of the system, read again if they were last read before `since`.
-async fn roots(since: Option<Instant>) -> io::Result<Arc<RootCertStore>> {
+/// The certificates of the system, read again if they are older than `max_age`.
+async fn roots(max_age: Option<Duration>) -> io::Result<Arc<RootCertStore>> {
     let known = lock(&ROOTS).as_ref().map(|known| (Arc::clone(&known.store), known.read));
     if let Some((store, read)) = known
-        && since.is_none_or(|since| read > since)
+        && max_age.is_none_or(|max_age| clock::now().since(read) < max_age)
     {
         return Ok(store);
     }
     // Some hundred files: not on the thread of the checks.
     let store = tokio::task::spawn_blocking(trusted).await.map_err(io::Error::other)??;
     let store = Arc::new(store);
-    *lock(&ROOTS) = Some(Known { store: Arc::clone(&store), read: Instant::now() });
+    *lock(&ROOTS) = Some(Known { store: Arc::clone(&store), read: clock::now() });
     Ok(store)
 }
 
