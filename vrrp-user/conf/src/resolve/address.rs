@@ -12,9 +12,6 @@ use super::super::source::At;
 use super::instance::interface_name;
 use crate::{Addresses, VirtualAddress};
 
-/// Bytes of an interface name or a label, without the closing zero (IFNAMSIZ).
-pub(crate) const NAME_MAX: usize = 15;
-
 /// Most addresses in an advert of 1500 bytes: 8 bytes of VRRP and an IP header are deducted, and the count field allows
 /// 255. keepalived deducts the Ethernet header too, and both must advertise the same list.
 const fn most(family: Family) -> usize {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::super::diagnostic::Report;
+use super::super::schema::NAME_MAX;
 use super::super::schema::{AuthDraft, AuthType, Checksum, GlobalsDraft, InstanceDraft};
 use super::super::source::At;
-use super::address::{self, NAME_MAX};
+use super::address;
 use super::policy::Policy;
 use super::{Announcing, hmac};
 use crate::{InstanceSettings, VmacSettings};

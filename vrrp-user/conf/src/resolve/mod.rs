@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use address::{NAME_MAX, repeated};
+pub(super) use address::repeated;
 pub(super) use instance::family;
 pub(super) use policy::{is_strict, lacks_link_local};
 

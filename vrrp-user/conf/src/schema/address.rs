@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::resolve::NAME_MAX;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::value;
@@ -42,6 +41,9 @@ pub(crate) enum Broadcast {
     Zeros,
     Address(Ipv4Addr),
 }
+
+/// Bytes of an interface name or a label, without the closing zero (IFNAMSIZ).
+pub(crate) const NAME_MAX: usize = 15;
 
 /// Options after an address.
 pub(super) const OPTIONS: &[Row<AddressDraft>] = &[

@@ -35,7 +35,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use address::{AddressDraft, Broadcast};
+pub(super) use address::{AddressDraft, Broadcast, NAME_MAX};
 pub(super) use adverts::Checksum;
 pub(super) use check::targets;
 pub(super) use daemon::is_start_only;

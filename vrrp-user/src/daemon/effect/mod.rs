@@ -6,6 +6,7 @@
 //! may be master by then. Absent: decisions, and sleep other than in the wait set.
 
 mod announce;
+mod effects;
 mod extra_announce;
 mod failures;
 mod lacks;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use self::announce::{is_entitled, queue, send};
+pub use self::effects::InstanceEffects;
 use self::extra_announce::Refresh;
 use self::failures::Failures;
 use self::lacks::{Attempt, Lacks};
@@ -34,51 +36,24 @@ use self::last_interfaces::LastInterfaces;
 use self::own::Own;
 use self::paths::Paths;
 use self::place::{AddressPlace, fill, remove_all};
-use self::prepared::{Devices, Prepared};
+use self::prepared::Prepared;
 use self::repeat::{Repeats, Target};
 use self::stand_by::StandBy;
 use super::live::LiveState;
 use super::queue::{Command, Object, Queue, Report};
-use crate::config::{Addresses, AnnouncePauses, InstanceSettings, VirtualAddress};
+use crate::config::VirtualAddress;
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::socket::Announcer;
 use crate::driver::wait::Wait;
-use crate::protocol::{AnnounceSettings, Announcement, Epoch, InstanceId, Loss, Missing, Priority};
+use crate::protocol::{Announcement, Epoch, InstanceId, Loss, Missing};
 
 const COMMANDS: u64 = 0;
 
 /// A takeover that is nearer is not prepared: the takeover itself reads the interfaces, and no other one waits for it.
 const TIME_TO_PREPARE: Duration = Duration::from_micros(150);
-
-/// Addresses, routes and rules of an instance, and how to announce them.
-#[derive(Clone, Debug)]
-pub struct InstanceEffects {
-    interface: Arc<str>,
-    addresses: Arc<Addresses>,
-    paths: Paths,
-    announce: AnnounceSettings,
-    pauses: AnnouncePauses,
-    refresh: Option<Refresh>,
-    /// Some of its addresses may be the host's own.
-    is_owner: bool,
-}
-
-impl From<&InstanceSettings> for InstanceEffects {
-    fn from(settings: &InstanceSettings) -> Self {
-        Self {
-            interface: Arc::clone(settings.address_interface()),
-            addresses: Arc::clone(&settings.addresses),
-            paths: Paths::of(settings),
-            announce: settings.announce,
-            pauses: settings.announce_pauses,
-            refresh: Refresh::of(settings),
-            is_owner: settings.priority == Priority::OWNER,
-        }
-    }
-}
 
 /// The thread's own state.
 #[derive(Debug)]
@@ -463,54 +438,5 @@ impl Effect {
         if let Some((instance, object, refusal)) = failures.first() {
             self.reports.push(Report::EffectFailed { instance, object, refusal });
         }
-    }
-}
-
-impl InstanceEffects {
-    fn device<'a>(&'a self, address: &'a VirtualAddress) -> &'a Arc<str> {
-        address.device.as_ref().unwrap_or(&self.interface)
-    }
-
-    /// Whether the kernel keeps `address` on `device` as one with an address of this instance: IPv4 addresses are the
-    /// same by address and prefix, IPv6 addresses by address alone.
-    fn has(&self, device: &str, address: &VirtualAddress) -> bool {
-        let named =
-            |it: &VirtualAddress| (it.address, Some((it.prefix, it.peer)).filter(|_| it.address.is_ipv4()));
-        self.addresses.all().any(|it| named(it) == named(address) && **self.device(it) == *device)
-    }
-
-    /// Whether it has an address of `other`, in the same form and on the same interface.
-    fn holds(&self, other: &Self, address: &VirtualAddress) -> bool {
-        self.addresses.all().any(|it| it == address && self.device(it) == other.device(address))
-    }
-
-    /// The same effects with some of the addresses only.
-    fn only(&self, is_wanted: impl Fn(&VirtualAddress) -> bool) -> Self {
-        let wanted = |list: &[VirtualAddress]| -> Vec<VirtualAddress> {
-            list.iter().filter(|address| is_wanted(address)).cloned().collect()
-        };
-        let Addresses { advertised, excluded } = &*self.addresses;
-        let addresses = Addresses { advertised: wanted(advertised), excluded: wanted(excluded) };
-        Self { addresses: Arc::new(addresses), ..self.clone() }
-    }
-
-    /// The places that are announced periodically.
-    fn chosen<'a>(&self, places: &'a [AddressPlace<'a>]) -> impl Iterator<Item = &'a AddressPlace<'a>> {
-        let chosen = self.refresh.as_ref().map_or(&[][..], Refresh::chosen);
-        places.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(place, _)| place)
-    }
-
-    /// Its addresses, each with the present state of its interface.
-    fn places(&self, netlink: &mut RouteSocket) -> Vec<AddressPlace<'_>> {
-        self.places_on(&Devices::of(self, netlink))
-    }
-
-    /// Its addresses, each with its interface as it was read.
-    fn places_on(&self, devices: &Devices) -> Vec<AddressPlace<'_>> {
-        let place = |address| {
-            let name = self.device(address);
-            AddressPlace { address, name, device: devices.find(name) }
-        };
-        self.addresses.all().map(place).collect()
     }
 }

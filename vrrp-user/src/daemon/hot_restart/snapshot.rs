@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::daemon::notify::hooks::LeftHooks;
+use crate::daemon::notify::hooks::notification::LeftHooks;
 use crate::protocol::{Epoch, GroupId, InstanceId, InstanceSnapshot};
 
 /// State of all instances and groups, by the numbers of one daemon.

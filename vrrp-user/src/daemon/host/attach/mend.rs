@@ -16,6 +16,7 @@ use super::{AttachPlace, Attachments};
 use crate::daemon::host::reception::{self, ReceptionFault};
 use crate::daemon::queue::Input;
 use crate::driver::clock;
+use crate::driver::xdp::Hook;
 use crate::protocol::{Event, InstanceId};
 
 /// If adverts are kept from the program again within this time, it is not put before the other once more.
@@ -116,5 +117,23 @@ impl Attachments {
             live.rx_path.store(rx_path as u8, Relaxed);
         }
         self.fence();
+    }
+
+    /// From now on, the main thread queries the kernel for the program there, and so does the engine through
+    /// [`HookWatch`].
+    pub(super) fn observe(&mut self, ifindex: u32) {
+        self.hooks.remove(&ifindex);
+        let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
+        self.hooks.extend(hook().map(|hook| (ifindex, hook)));
+        let hook = hook();
+        self.watch_hook(ifindex, hook);
+    }
+
+    pub(super) fn watch_hook(&mut self, ifindex: u32, hook: Option<Hook>) {
+        let attachment = self.hook_watch.set(ifindex, hook).unwrap_or_else(|error| {
+            warn!(%error, "a silent master is replaced even if another process has detached the program");
+            None
+        });
+        self.inputs.push(Input::Attachment { ifindex, attachment });
     }
 }

@@ -355,24 +355,6 @@ impl Attachments {
         rx_path
     }
 
-    /// From now on, the main thread queries the kernel for the program there, and so does the engine through
-    /// [`HookWatch`].
-    fn observe(&mut self, ifindex: u32) {
-        self.hooks.remove(&ifindex);
-        let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
-        self.hooks.extend(hook().map(|hook| (ifindex, hook)));
-        let hook = hook();
-        self.watch_hook(ifindex, hook);
-    }
-
-    fn watch_hook(&mut self, ifindex: u32, hook: Option<Hook>) {
-        let attachment = self.hook_watch.set(ifindex, hook).unwrap_or_else(|error| {
-            warn!(%error, "a silent master is replaced even if another process has detached the program");
-            None
-        });
-        self.inputs.push(Input::Attachment { ifindex, attachment });
-    }
-
     fn unlisten(&mut self, ifindex: u32) {
         self.inputs.push(Input::Unlisten(ifindex));
         self.retiring.extend(self.listeners.remove(&ifindex));

@@ -3,7 +3,8 @@
 //! Enters: the notifications that wait in the queue. Leaves: runs of commands, one after the other, noted in the
 //! [`History`].
 
-use std::net::IpAddr;
+pub(crate) mod notification;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
+pub(crate) use self::notification::{LeftHooks, Notification, Subject};
 use super::fifo::NotifyState;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
 use crate::daemon::events::What;
@@ -21,41 +23,12 @@ use crate::daemon::tasks::Tasks;
 use crate::driver::output::Output;
 use crate::driver::pidfd::{self, NamedProcess};
 use crate::driver::process::{Identity, IdentityError, Job};
-use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
 /// Longest time that a hook may run.
 const HOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a hook that is still running may hold up the `STOP` of its instance.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
-
-/// One change to report.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Notification {
-    pub(crate) word: NotifyState,
-    pub(crate) previous: State,
-    pub(crate) reason: Reason,
-    pub(crate) epoch: Epoch,
-    pub(crate) priority: Priority,
-    pub(crate) peer: Option<IpAddr>,
-}
-
-/// The subject of a notification.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Subject {
-    Instance(InstanceId),
-    Group(GroupId),
-}
-
-impl Subject {
-    /// The word that keepalived writes.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Instance(_) => "INSTANCE",
-            Self::Group(_) => "GROUP",
-        }
-    }
-}
 
 /// Notifications that wait in a queue, each with its number among all that the queue was given.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,21 +42,6 @@ pub(crate) struct Waiting {
     half_reported: Option<u64>,
     /// A command of another daemon, which comes before all others.
     after: Option<NamedProcess>,
-}
-
-/// Hooks of an instance or group that a daemon leaves to the one that replaces it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LeftHooks {
-    pub(crate) subject: Subject,
-    pub(crate) running: Option<NamedProcess>,
-    /// The latest state, if its hooks have not been started; with true, all but the specific one.
-    pub(crate) unreported: Option<(Notification, bool)>,
-}
-
-impl LeftHooks {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.running.is_none() && self.unreported.is_none()
-    }
 }
 
 /// What a queue has begun.

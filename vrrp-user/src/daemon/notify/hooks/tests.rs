@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::config::ScriptCommand;
 use crate::protocol::InstanceId;
+use crate::protocol::{Epoch, Priority, Reason, State};
 
 const SUBJECT: Subject = Subject::Instance(InstanceId(0));
 

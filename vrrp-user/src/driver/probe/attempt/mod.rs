@@ -19,6 +19,7 @@ use std::path::PathBuf;
 #[cfg(feature = "dns")]
 pub use dns::Dns;
 pub use failure::Failure;
+#[cfg(feature = "webhook")]
 pub(in crate::driver) use failure::cause;
 #[cfg(feature = "http")]
 pub use http::Http;
