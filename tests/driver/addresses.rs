@@ -20,7 +20,8 @@ type Refused = Vec<(usize, i32)>;
 fn perform(cable: &Cable, ifindex: u32, addresses: &[VirtualAddress], set: bool) -> Refused {
     let work = || {
         let mut socket = RouteSocket::open()?;
-        let placed: Vec<_> = addresses.iter().map(|address| Placed { ifindex, address }).collect();
+        let placed: Vec<_> =
+            addresses.iter().map(|address| Placed { ifindex, address, is_own: false }).collect();
         let mut refused = Vec::new();
         let perform = if set { address::add } else { address::remove };
         perform(&mut socket, &placed, &mut |index, refusal: NetlinkError| {

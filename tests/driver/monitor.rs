@@ -160,22 +160,22 @@ fn another_mac_address_is_announced() {
     let elsewhere = VirtualAddress { device: Some("br0".into()), ..virtual_address("203.0.113.100/24") };
     Arc::get_mut(&mut instance.addresses).unwrap().excluded.push(elsewhere);
     let index = format!("0 is Some({})", cable.ifindex());
-    follow(&cable, &[instance], &[], |told| {
-        told.all([&index, "0 from 192.0.2.1", "0 up true", "startup"]);
+    follow(&cable, &[instance], &[], |reported| {
+        reported.all([&index, "0 from 192.0.2.1", "0 up true", "startup"]);
         left.ip("link set eth0 address 02:00:00:00:00:99").unwrap();
-        told.all(["0 announces"]);
+        reported.all(["0 announces"]);
         left.ip("link set br0 address 02:00:00:00:00:98").unwrap();
-        told.all(["0 announces"]);
+        reported.all(["0 announces"]);
         // Other changes are none.
         left.ip("link set eth0 mtu 1400\nlink set eth0 promisc on").unwrap();
-        told.nothing();
+        reported.nothing();
         // Announced when it can be sent.
         left.ip("link set eth0 down").unwrap();
-        told.all(["0 up false"]);
+        reported.all(["0 up false"]);
         left.ip("link set eth0 address 02:00:00:00:00:97").unwrap();
-        told.nothing();
+        reported.nothing();
         left.ip("link set eth0 up").unwrap();
-        told.all(["0 up true", "0 announces"]);
+        reported.all(["0 up true", "0 announces"]);
     });
 }
 

@@ -17,11 +17,11 @@ fn inputs_kept_during_a_pause_come_before_later_ones() {
     let mut node = Node::new(&cable.left, 100, sources, false);
     node.engine.step().unwrap();
     assert_eq!(node.states(), [State::Backup; 2]);
-    let (answer, mut told) = oneshot::channel();
+    let (answer, mut reported) = oneshot::channel();
     node.inputs.push(Input::Pause(answer));
     let link = |up| Input::Event(Event::Link(InstanceId(0), up));
     [link(false), Input::GoOn, link(true)].into_iter().for_each(|input| assert!(node.inputs.push(input)));
     node.engine.step().unwrap();
-    assert!(told.try_recv().unwrap().is_some(), "the engine has not paused");
+    assert!(reported.try_recv().unwrap().is_some(), "the engine has not paused");
     assert_eq!(node.states(), [State::Backup; 2], "the link is up");
 }

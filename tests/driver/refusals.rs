@@ -58,7 +58,7 @@ fn an_address_is_refused_in_the_words_that_ip_shows() {
     let work = || {
         let ifindex = nix::net::if_::if_nametoindex("eth0")?;
         let mut refused = Vec::new();
-        let placed = [Placed { ifindex, address: &group }];
+        let placed = [Placed { ifindex, address: &group, is_own: false }];
         address::add(&mut RouteSocket::open()?, &placed, |_, refusal| refused.push(refusal))?;
         Ok(refused)
     };

@@ -81,7 +81,7 @@ fn runs() -> Result<()> {
 
 /// The engine's real-time priority and the memory of the maps are for the daemon alone.
 #[test]
-#[needs("root")]
+#[needs("root", "bash")]
 fn a_script_of_another_user_has_neither_real_time_nor_unlimited_locked_memory() -> Result<()> {
     setrlimit(Resource::RLIMIT_RTPRIO, 99, 99)?;
     setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)?;

@@ -322,8 +322,8 @@ fn a_flushed_firewall_is_set_again() -> Result<()> {
             pair.node(0)?.namespace.run("nft", removal)?;
             until("the rules", Duration::from_secs(5), || has_rules(pair))?;
         }
-        let told = "the nftables table was removed by another process; it is set again";
-        ensure!(pair.running(0)?.log().matches(told).count() == 2, "not in the log");
+        let reported = "the nftables table was removed by another process; it is set again";
+        ensure!(pair.running(0)?.log().matches(reported).count() == 2, "not in the log");
         // What the configuration no longer asks for stays away.
         let output = pair.running(0)?.reload(&Config::of(Instance::v3(200)).to_string())?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -254,7 +254,7 @@ fn a_daemon_that_ends_is_named_for_what_it_removes() -> Result<()> {
         for round in 0..7 {
             let mut other = beside(pair, second())?;
             let pid = other.process().pid();
-            let told = format!("(pid {pid})");
+            let reported = format!("(pid {pid})");
             if round % 2 == 0 {
                 other.stop()?;
             } else {
@@ -267,7 +267,7 @@ fn a_daemon_that_ends_is_named_for_what_it_removes() -> Result<()> {
             ensure!(!log.contains("a process that has ended"), "{log}");
             if round % 2 == 0 {
                 let is_named = |line: &str| {
-                    line.contains("another vrrpx has removed what both have") && line.contains(&told)
+                    line.contains("another vrrpx has removed what both have") && line.contains(&reported)
                 };
                 until("its name", SETTLE, || pair.running(0).is_ok_and(|it| it.log().lines().any(is_named)))
                     .with_context(|| log.clone())?;

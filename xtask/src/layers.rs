@@ -200,9 +200,24 @@ impl Layer {
         for prefix in self.never {
             let paths = code.match_indices(prefix).filter(|&(at, _)| at_start_of_path(&code, at));
             faults.extend(paths.map(|(at, _)| (line(at), format!("{} must not use {prefix}", self.name))));
+            let grouped = in_groups(&code, prefix).into_iter();
+            faults.extend(grouped.map(|at| (line(at), format!("{} must not use {prefix}", self.name))));
         }
         faults
     }
+}
+
+/// Places of groups of imports with the item that a path names: `a::b::{c, Item}` for `a::b::Item`.
+fn in_groups(code: &str, path: &str) -> Vec<usize> {
+    let Some((module, item)) = path.rsplit_once("::").filter(|(_, item)| !item.is_empty()) else {
+        return Vec::new();
+    };
+    let group = format!("{module}::{{");
+    let has_item = |at: usize| {
+        let names = code[at + group.len()..].split('}').next().unwrap_or_default();
+        names.split(',').any(|name| name.trim() == item)
+    };
+    code.match_indices(&group).map(|(at, _)| at).filter(|at| has_item(*at)).collect()
 }
 
 impl Closed {

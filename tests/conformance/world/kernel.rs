@@ -72,7 +72,7 @@ pub(crate) struct Member {
     /// The program is detached: the kernel reports it, and only sockets receive.
     pub(crate) is_detached: bool,
     /// The kernel's latest answer whether it is.
-    told_detached: Cell<bool>,
+    reported_detached: Cell<bool>,
     /// The program is attached and receives nothing; sockets do.
     pub(crate) is_bypassed: bool,
     /// Why sends fail, while they do.
@@ -124,7 +124,7 @@ impl Member {
             link: true,
             is_signed: false,
             is_detached: false,
-            told_detached: Cell::new(false),
+            reported_detached: Cell::new(false),
             is_bypassed: false,
             fails: None,
             side: Side::default(),
@@ -368,7 +368,7 @@ impl Ports for Kernel {
     /// Answers come late: each is that of the question before. A new attachment has none yet.
     fn is_detached(&self, id: InstanceId) -> bool {
         let member = &self.members[id.index()];
-        member.told_detached.replace(member.is_detached) && member.is_detached
+        member.reported_detached.replace(member.is_detached) && member.is_detached
     }
 
     fn socket_count(&mut self, id: InstanceId, _now: Timestamp) -> Option<SocketCount> {

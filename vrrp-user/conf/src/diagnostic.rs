@@ -101,6 +101,8 @@ pub(super) struct Report {
     kept: BTreeMap<Severity, usize>,
     /// Place of the first finding beyond [`KEPT_MAX`].
     more: BTreeMap<Severity, Position>,
+    /// The latest finding is the last one of `findings`.
+    latest_is_kept: bool,
     /// Receives the help of findings that are not kept.
     dropped: Finding,
     tolerance: Tolerance,
@@ -224,9 +226,10 @@ impl Report {
         self.findings.get_mut(index).unwrap_or(&mut self.dropped)
     }
 
-    /// Gives the latest finding its help.
+    /// Gives the latest finding its help, if it is a line that is left out.
     pub(super) fn help_last(&mut self, text: String) {
-        if let Some(last) = self.findings.last_mut() {
+        let is_kept = self.latest_is_kept;
+        if let Some(last) = self.findings.last_mut().filter(|last| is_kept && last.is_left_out()) {
             last.help(text);
         }
     }
@@ -283,6 +286,7 @@ impl Report {
         self.errors += usize::from(severity >= Severity::Error);
         self.faults += usize::from(severity >= Severity::LeftOut);
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+        self.latest_is_kept = false;
         let kept = self.kept.entry(severity).or_default();
         if *kept >= KEPT_MAX {
             if !self.reported.contains(&(severity, at, message)) {
@@ -295,6 +299,7 @@ impl Report {
             return &mut self.dropped;
         }
         *kept += 1;
+        self.latest_is_kept = true;
         self.findings.push_mut(Finding {
             severity,
             at,

@@ -190,7 +190,7 @@ impl Saving {
         match written {
             Err(error) => {
                 if has_turned {
-                    warn!(%error, "cannot keep a copy of the configuration: a start with a broken file would fail");
+                    warn!(%error, "cannot keep a copy of the configuration: a start with a broken file takes an older one, or fails");
                 }
                 // A later one may wait already.
                 lock(&self.waiting).get_or_insert((loaded, is_awaiting));

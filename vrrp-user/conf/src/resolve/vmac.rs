@@ -8,7 +8,7 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::ethernet::Mac;
 
 use super::super::diagnostic::Report;
-use super::super::schema::{AddressDraft, Draft, InstanceDraft, VmacDraft};
+use super::super::schema::{AddressDraft, Draft, InstanceDraft, NAME_MAX, VmacDraft};
 use super::super::source::At;
 use super::instance::is_interface_name;
 use crate::{Addresses, InstanceSettings, Name, Vmac, VmacSettings};
@@ -82,9 +82,14 @@ impl Names {
         let usable = draft.name.as_ref().filter(|name| {
             let is_usable = is_interface_name(&name.value);
             if !is_usable {
-                report
-                    .left_out(name.at, format!("`{}` cannot be the name of an interface", name.value))
-                    .help("the interface has the standard name instead");
+                let message = format!(
+                    "`{}` cannot be an interface: a name has 1 to {NAME_MAX} bytes and no `/`",
+                    name.value
+                );
+                let finding = report.left_out(name.at, message);
+                if finding.is_left_out() {
+                    finding.help("the interface has the standard name instead");
+                }
             }
             is_usable
         });

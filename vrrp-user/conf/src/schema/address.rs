@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::super::diagnostic::Report;
+use super::super::diagnostic::{Finding, Report};
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
@@ -151,7 +151,6 @@ fn read_prefix(word: &Word, report: &mut Report) -> Option<(IpAddr, Option<u8>)>
         return Some(read);
     }
     let finding = report.left_out(word.at, format!("`{}` is not an IP address with a prefix", word.text));
-    finding.elects(true);
     let (address, prefix) = word.text.split_once('/').unwrap_or((&word.text, ""));
     let Ok(address) = address.parse::<IpAddr>() else {
         finding.help("write an address such as `192.0.2.1/24` or `2001:db8::1/64`, one per line");
@@ -162,11 +161,22 @@ fn read_prefix(word: &Word, report: &mut Report) -> Option<(IpAddr, Option<u8>)>
     let leading =
         prefix.get(..digits).and_then(|digits| digits.parse::<u8>().ok()).filter(|prefix| *prefix <= host);
     let mask = prefix.parse::<Ipv4Addr>().map_or(0, |mask| mask.to_bits().leading_ones());
-    match mask {
-        0 => finding.help("write an address such as `192.0.2.1/24` or `2001:db8::1/64`, one per line"),
-        meant => finding.help(format!("write `{address}/{meant}`")),
+    let prefix = leading.unwrap_or(host);
+    let is_set = finding.is_left_out();
+    match (mask, is_set) {
+        (0, true) => finding.help(format!("it is set as {address}/{prefix}")),
+        (0, false) => finding.help(format!("write `{address}/{prefix}`, or the prefix of the subnet")),
+        (meant, true) => finding.help(format!("it is set as {address}/{prefix}; write `{address}/{meant}`")),
+        (meant, false) => finding.help(format!("write `{address}/{meant}`")),
     }
-    report.is_tolerant().then(|| (address, Some(leading.unwrap_or(host))))
+    report.is_tolerant().then_some((address, Some(prefix)))
+}
+
+/// Help with a fault for which keepalived drops the address.
+fn not_set(finding: &mut Finding) {
+    if finding.is_left_out() {
+        finding.help("the address is not set, as with keepalived");
+    }
 }
 
 /// The word after an option whose absence, as with keepalived, drops the address.
@@ -178,7 +188,7 @@ fn needed<'a>(
 ) -> Option<&'a Word> {
     let word = args.first();
     if word.is_none() {
-        report.left_out(keyword.at, format!("`{}` needs a value; the address is not set", keyword.text));
+        not_set(report.left_out(keyword.at, format!("`{}` needs a value", keyword.text)));
         address.is_void = true;
     }
     word
@@ -193,8 +203,7 @@ fn label(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut
     let Some(word) = needed(address, keyword, args, report) else { return };
     let length = word.text.len();
     if address.address.value.is_ipv4() && !(1..=NAME_MAX).contains(&length) {
-        let message = format!("a label has 1 to {NAME_MAX} bytes, not {length}; the address is not set");
-        report.left_out(word.at, message);
+        not_set(report.left_out(word.at, format!("a label has 1 to {NAME_MAX} bytes, not {length}")));
         address.is_void = true;
         return;
     }
@@ -226,7 +235,7 @@ pub(super) fn scope_number(word: &Word, report: &mut Report) -> Option<u8> {
 fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = needed(address, keyword, args, report) else { return };
     if address.address.value.is_ipv6() {
-        report.left_out(word.at, "IPv6 has no broadcast address; the address is not set");
+        not_set(report.left_out(word.at, "IPv6 has no broadcast address"));
         address.is_void = true;
         return;
     }
@@ -236,12 +245,10 @@ fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: 
         text => match text.parse() {
             Ok(value) => Broadcast::Address(value),
             Err(_) => {
+                let message = format!("`{text}` is not an IPv4 broadcast address");
                 report
-                    .left_out(
-                        word.at,
-                        format!("`{text}` is not an IPv4 broadcast address; the address is not set"),
-                    )
-                    .help("write an address, + or -");
+                    .left_out(word.at, message)
+                    .help("write an address, + or -; without, the address is not set");
                 address.is_void = true;
                 return;
             }

@@ -435,7 +435,9 @@ fn read_options<T>(
     let mut seen = Vec::new();
     while let Some((option, after)) = rest.split_first() {
         let Some(row) = rows.iter().find(|row| row.is(&option.text)) else {
-            report.left_out(option.at, format!("unknown option `{}` {place}", option.text)).help_with(|| {
+            let elects = elects(&option.text);
+            let message = format!("unknown option `{}` {place}", option.text);
+            report.left_out(option.at, message).elects(elects).help_with(|| {
                 let known = did_you_mean(&option.text, rows.iter().map(|row| row.keyword));
                 known.or_else(|| Some("write one entry per line, followed by its options".to_owned()))
             });

@@ -50,7 +50,8 @@ pub enum ControlError {
 fn others(runtime_dir: &Path) -> Vec<PathBuf> {
     let is_default = runtime_dir == Path::new(runtime_dir::DEFAULT);
     let found = if is_default { neighbours::find(runtime_dir) } else { Vec::new() };
-    found.into_iter().map(|neighbour| neighbour.runtime_dir).collect()
+    // The path of one in another mount namespace means nothing here.
+    found.into_iter().filter(|it| !it.is_apart()).map(|neighbour| neighbour.runtime_dir).collect()
 }
 
 /// Where other daemons run; empty without any.

@@ -83,7 +83,7 @@ impl InstanceEffects {
     pub(super) fn places_on(&self, devices: &Devices) -> Vec<AddressPlace<'_>> {
         let place = |address| {
             let name = self.device(address);
-            AddressPlace { address, name, device: devices.find(name) }
+            AddressPlace { address, name, device: devices.find(name), is_own: false }
         };
         self.addresses.all().map(place).collect()
     }

@@ -32,7 +32,9 @@ impl LastInterfaces {
             let before =
                 self.devices.iter().filter(move |(known, _)| known == name).map(|(_, ifindex)| *ifindex);
             let others = before.filter(move |ifindex| Some(*ifindex) != now);
-            now.into_iter().chain(others).map(move |ifindex| (index, Placed { ifindex, address }))
+            now.into_iter()
+                .chain(others)
+                .map(move |ifindex| (index, Placed { ifindex, address, is_own: false }))
         };
         places.iter().enumerate().flat_map(on).collect()
     }

@@ -300,8 +300,12 @@ impl Effect {
             instance.last_interfaces.note(&places);
         }
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
-        if let Some(instance) = self.instances.get_mut(id.index()).filter(|_| new.is_owner) {
-            instance.own = Own::find(&mut self.netlink, &places, &attempt, Some(&own));
+        let own = match new.is_owner {
+            true => Own::find(&mut self.netlink, &places, &attempt, Some(&own)),
+            false => Own::default(),
+        };
+        if let Some(instance) = self.instances.get_mut(id.index()) {
+            instance.own = own;
         }
         new.paths.set(&mut self.netlink, &mut attempt);
         let is_new = |place: &AddressPlace<'_>, errno| match errno {
@@ -348,7 +352,8 @@ impl Effect {
         let effects =
             instance.effects.only(|address| address.tracked || lacks.has(Object::Address(address.address)));
         let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
-        let places = effects.places(&mut self.netlink);
+        let mut places = effects.places(&mut self.netlink);
+        places.iter_mut().for_each(|place| place.is_own = instance.own.has(place));
         instance.last_interfaces.note(&places);
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
         let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);

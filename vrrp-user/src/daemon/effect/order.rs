@@ -49,9 +49,10 @@ impl Effect {
         let moved: Vec<AddressPlace<'_>> = places
             .iter()
             .filter(|place| {
-                placed(std::slice::from_ref(place))
-                    .iter()
-                    .any(|it| blocks.iter().any(|host| is_near(host, it)))
+                placed(std::slice::from_ref(place)).iter().any(|it| {
+                    present.iter().any(|found| is_at(found, it))
+                        && blocks.iter().any(|host| is_near(host, it))
+                })
             })
             .cloned()
             .collect();

@@ -29,6 +29,8 @@ pub(super) struct AddressPlace<'a> {
     pub(super) name: &'a Arc<str>,
     /// `None` if the interface is gone.
     pub(super) device: Option<Arc<Device>>,
+    /// One of an owner that was the host's before.
+    pub(super) is_own: bool,
 }
 
 impl AddressPlace<'_> {
@@ -101,7 +103,10 @@ pub(super) fn note(
 /// The kernel's form of the places; it answers ENODEV to interface 0.
 pub(super) fn placed<'a>(places: &[AddressPlace<'a>]) -> Vec<Placed<'a>> {
     let ifindex = |place: &AddressPlace<'_>| place.device.as_ref().map_or(0, |device| device.link.ifindex);
-    places.iter().map(|place| Placed { ifindex: ifindex(place), address: place.address }).collect()
+    places
+        .iter()
+        .map(|place| Placed { ifindex: ifindex(place), address: place.address, is_own: place.is_own })
+        .collect()
 }
 
 #[derive(Debug, PartialEq)]

@@ -67,6 +67,8 @@ struct Written {
     config: *const Config,
     interfaces: Vec<Option<u32>>,
     fenced: Vec<bool>,
+    /// Which addresses are the host's own.
+    own: Vec<bool>,
     pins: Vec<PathBuf>,
     filters: Vec<Filter>,
 }
@@ -213,6 +215,9 @@ impl Guard {
             config: Arc::as_ptr(config),
             interfaces: devices.map(|name| Some(table.link(name)?.ifindex)).collect(),
             fenced: config.instances.iter().map(|instance| is_fenced(instance.id)).collect(),
+            own: settings()
+                .flat_map(|it| it.addresses.all().map(move |address| plan::is_own(it, table, address)))
+                .collect(),
             pins,
             filters,
         };

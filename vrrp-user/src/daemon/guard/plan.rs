@@ -59,14 +59,17 @@ fn moment(settings: &InstanceSettings, is_fenced: bool) -> Duration {
 fn addresses(settings: &InstanceSettings, table: &Table) -> Vec<Request> {
     let place = |address| {
         let ifindex = table.link(settings.device_of(address))?.ifindex;
-        (!is_own(settings, table.addresses(ifindex), address)).then_some(Placed { ifindex, address })
+        (!is_own(settings, table, address)).then_some(Placed { ifindex, address, is_own: false })
     };
     address::removals(&settings.addresses.all().filter_map(place).collect::<Vec<_>>())
 }
 
 /// Whether the address is the host's own: one of an owner that VRRP has not set. Before Linux 5.18 the kernel does not
 /// report that.
-fn is_own(settings: &InstanceSettings, present: &[Address], address: &VirtualAddress) -> bool {
-    let is_there = |it: &Address| it.address == address.address && !it.marked;
-    settings.priority == Priority::OWNER && origin::is_supported() && present.iter().any(is_there)
+pub(super) fn is_own(settings: &InstanceSettings, table: &Table, address: &VirtualAddress) -> bool {
+    let is_it = |it: &Address| it.address == address.address && !it.marked;
+    let link = || table.link(settings.device_of(address));
+    settings.priority == Priority::OWNER
+        && origin::is_supported()
+        && link().is_some_and(|link| table.addresses(link.ifindex).iter().any(is_it))
 }

@@ -56,7 +56,7 @@ const MADE_WAIT: Duration = Duration::from_millis(500);
 /// Changes for which the engine is woken at the latest.
 const CHANGES_AT_ONCE: usize = 32;
 
-/// From one look at the table of the firewall to the next.
+/// Longest time from one look at the table of the firewall to the next.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// Orders of the service.
@@ -148,6 +148,7 @@ impl Interfaces<'_> {
             }
             let again = self.keep(monitor.table());
             self.attachments.set_locals(monitor.table());
+            stirred.keys().for_each(|interface| self.attachments.keep_groups(interface));
             if !started || new_since.is_some() {
                 self.attachments.hold_fence();
             }

@@ -222,7 +222,7 @@ impl Statics {
                 continue;
             }
             let mut refusal = None;
-            let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
+            let placed = [Placed { ifindex: link.ifindex, address: &it.address, is_own: false }];
             let done = address::add(socket, &placed, |_, refused| refusal = Some(refused));
             let refusal = refusal.or_else(|| failure(done));
             let is_taken = refusal.is_none();
@@ -305,7 +305,7 @@ fn failure(done: io::Result<()>) -> Option<NetlinkError> {
 
 fn remove(socket: &mut RouteSocket, it: &Static) {
     let Ok(link) = crate::driver::netlink::link::Link::by_name(socket, &it.device) else { return };
-    let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
+    let placed = [Placed { ifindex: link.ifindex, address: &it.address, is_own: false }];
     let _ = address::remove(socket, &placed, |_, error| {
         warn!(address = %it.address.address, interface = %it.device, %error, "cannot remove static address");
     });

@@ -18,7 +18,7 @@ use super::control::client;
 use super::process::runtime_dir;
 use super::status::Status;
 use crate::config::{Config, InstanceSettings};
-use crate::driver::abstract_socket::Peer;
+use crate::driver::abstract_socket::{self, Peer};
 
 /// `__SO_ACCEPTCON`: the socket listens.
 const LISTENS: &str = "00010000";
@@ -58,7 +58,7 @@ pub fn find(own: &Path) -> Vec<Neighbour> {
     // Any user may listen under this name, but no daemon starts in a folder that another user may change.
     let folders = folders.into_iter().filter(|folder| is_other(folder) && runtime_dir::trust(folder).is_ok());
     let holder = |folder: &Path| {
-        let stream = UnixStream::connect(runtime_dir::socket(folder)).ok()?;
+        let stream = abstract_socket::join_path(&runtime_dir::socket(folder)).ok()?;
         Some(Peer::of(&stream).ok()?.pid)
     };
     // In a hot restart, the daemon of this runtime directory is the one that is replaced.

@@ -103,7 +103,7 @@ impl Baton {
     pub fn wait(within: Duration) -> Option<Self> {
         let begun = clock::now();
         let left = || within.checked_sub(clock::now().since(begun)).filter(|left| !left.is_zero());
-        let (mut number, mut silent_since, mut is_told) = (0, None, false);
+        let (mut number, mut silent_since, mut is_reported) = (0, None, false);
         while let Some(left) = left() {
             let name = format!("{BATON}{number}").into_bytes();
             let taken = match abstract_socket::listen(&name) {
@@ -117,7 +117,7 @@ impl Baton {
             let holder = abstract_socket::join(&name).and_then(|stream| Ok((Peer::of(&stream)?, stream)));
             match holder {
                 Ok((peer, stream)) if peer.is_trusted() => {
-                    if !std::mem::replace(&mut is_told, true) {
+                    if !std::mem::replace(&mut is_reported, true) {
                         info!(pid = peer.pid, "waiting for another vrrpx that starts or reloads");
                     }
                     let _ = abstract_socket::wait_for_end(&stream, left);
@@ -129,9 +129,10 @@ impl Baton {
                         sleep(RETRY);
                         continue;
                     }
-                    (number, silent_since) = (number + 1, None);
+                    // The time counts once for all names: another user may have taken many.
+                    number += 1;
                 }
-                Ok(_) | Err(_) => (number, silent_since) = (number + 1, None),
+                Ok(_) | Err(_) => number += 1,
             }
             if number == NAMES {
                 break;
@@ -176,10 +177,10 @@ mod tests {
     fn one_at_a_time_has_the_baton() {
         let first = Baton::wait(Duration::from_secs(20)).unwrap();
         assert!(Baton::wait(Duration::from_millis(100)).is_none());
-        let (told, heard) = mpsc::channel();
+        let (reported, heard) = mpsc::channel();
         let second = thread::spawn(move || {
             let baton = Baton::wait(Duration::from_secs(20));
-            told.send(()).unwrap();
+            reported.send(()).unwrap();
             baton.is_some()
         });
         assert!(heard.recv_timeout(Duration::from_millis(200)).is_err());

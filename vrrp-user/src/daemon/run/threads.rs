@@ -153,7 +153,7 @@ async fn release_start() {
     }
 }
 
-/// Functions of all that real-time threads run; what is between them stays in memory from the start.
+/// Functions of all that real-time threads run; code around each stays in memory from the start.
 fn real_time_code() -> [*const (); 12] {
     [
         Engine::new as *const (),

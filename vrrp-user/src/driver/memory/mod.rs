@@ -89,9 +89,8 @@ struct Touch {
 }
 
 /// Brings in the code around functions: most of what they call lies there, as the linker keeps the code of a package
-/// together. The constants of the program come in as well, such as tables of jumps, except whole
-/// pages of `cold`, and tables for dynamic linking and for panics. Work that must not wait for the disk needs its
-/// rarest code in memory.
+/// together. The constants of the program come in as well, such as tables of jumps, except whole pages of `cold`, and
+/// tables for dynamic linking and for panics. Work that must not wait for the disk needs its rarest code in memory.
 pub fn bring_in(functions: &[*const ()], cold: &'static [u8]) {
     let places = cold.as_ptr_range();
     let left_out = vec![(places.start.addr(), places.end.addr())];

@@ -26,6 +26,8 @@ pub const PROTOCOL: u8 = 0x12;
 pub struct Placed<'a> {
     pub ifindex: u32,
     pub address: &'a VirtualAddress,
+    /// It was the host's before: it is set without the mark of VRRP, so that no later daemon takes it for its own.
+    pub is_own: bool,
 }
 
 /// Adds the addresses, in this order. An existing one counts as added.
@@ -169,7 +171,9 @@ fn added(placed: &Placed<'_>) -> AddressMessage {
         (lifetime.ifa_preferred, lifetime.ifa_valid) = (preferred, u32::MAX);
         attributes.push(AddressAttribute::CacheInfo(lifetime));
     }
-    attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    if !placed.is_own {
+        attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    }
     message
 }
 

@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn a_reported_origin_is_not_inferred() {
         let other = Address { address: [192, 0, 2, 9].into(), ..ONE };
-        let told = [ONE, other, Address { ifindex: 4, marked: true, ..other }];
-        let mut all = told;
+        let reported = [ONE, other, Address { ifindex: 4, marked: true, ..other }];
+        let mut all = reported;
         infer(&mut all, is_named);
-        assert_eq!(all, told);
+        assert_eq!(all, reported);
     }
 }

@@ -223,14 +223,14 @@ impl Announced {
 }
 
 impl Tracked {
-    /// Calls `tell` if clients know an outdated MAC address: the kernel announces a new one only with `arp_notify`.
+    /// Calls `report` if clients know an outdated MAC address: the kernel announces a new one only with `arp_notify`.
     /// False if it refuses.
-    fn report_new_macs(&mut self, table: &Table, tell: impl FnOnce() -> bool) -> bool {
+    fn report_new_macs(&mut self, table: &Table, report: impl FnOnce() -> bool) -> bool {
         let up = |announced: &Announced| table.link(&announced.interface).filter(|link| link.up);
         let is_new = |announced: &Announced| {
             up(announced).is_some_and(|link| announced.has_new_mac(link.ifindex, link.mac))
         };
-        if self.announced.iter().any(is_new) && !tell() {
+        if self.announced.iter().any(is_new) && !report() {
             return false;
         }
         for announced in &mut self.announced {

@@ -67,6 +67,22 @@ impl Attachments {
                 }
             }
         }
+        self.forget_foreign();
+    }
+
+    /// Forgets programs on interfaces that are gone or were made again.
+    fn forget_foreign(&mut self) {
+        let is_hidden = |name: &str| {
+            let mut hiding =
+                self.foreign.known.iter().filter(|(_, (program, _))| program.passes == Some(false));
+            hiding.any(|(ifindex, _)| {
+                let mut here = self.places.iter().filter(|(_, place)| place.ifindex == Some(*ifindex));
+                here.any(|(id, _)| self.instances.get(id).is_some_and(|it| *it.interface == *name))
+            })
+        };
+        let past: Vec<Arc<str>> =
+            self.history.read().hidden_by.keys().filter(|name| !is_hidden(name)).cloned().collect();
+        past.iter().for_each(|name| drop(self.history.hidden_by(name, None)));
     }
 
     /// `None` if no instance there has an advert to ask with.

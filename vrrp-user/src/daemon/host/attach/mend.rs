@@ -5,6 +5,7 @@
 //! reception faults in log and history.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -13,9 +14,11 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
 use super::{AttachPlace, Attachments};
+use crate::config::InstanceSettings;
 use crate::daemon::host::reception::{self, ReceptionFault};
 use crate::daemon::queue::Input;
 use crate::driver::clock;
+use crate::driver::socket::is_member;
 use crate::driver::xdp::Hook;
 use crate::protocol::{Event, InstanceId};
 
@@ -77,13 +80,44 @@ impl Attachments {
             .filter(|(_, reception_fault)| **reception_fault == ReceptionFault::Program);
         let hidden: HashSet<u32> = hidden.filter_map(|(id, _)| self.places.get(id)?.ifindex).collect();
         hidden.into_iter().for_each(|ifindex| self.precede(ifindex));
+        let lost = reception_fault.iter().filter(|(_, fault)| **fault == ReceptionFault::Membership);
+        let lost: Vec<InstanceId> = lost.map(|(id, _)| *id).collect();
+        self.leave_groups(&lost);
         let wants_group = |(id, place): &(&InstanceId, &AttachPlace)| {
-            let is_lost =
-                reception_fault.get(id) == Some(&ReceptionFault::Membership) || place.membership.is_none();
             let settings = self.instances.get(id);
-            is_lost && place.ifindex.is_some() && settings.is_some_and(|it| it.unicast.is_none())
+            place.membership.is_none()
+                && place.ifindex.is_some()
+                && settings.is_some_and(|it| it.unicast.is_none())
         };
         let lost: Vec<InstanceId> = self.places.iter().filter(wants_group).map(|(id, _)| *id).collect();
+        lost.into_iter().for_each(|id| self.join(id));
+    }
+
+    /// Leaves the groups of these instances. Instances share a membership, which ends when the last of them leaves.
+    fn leave_groups(&mut self, of: &[InstanceId]) {
+        let group =
+            |id: &InstanceId, place: &AttachPlace| Some((self.instances.get(id)?.group(), place.ifindex?));
+        let left: HashSet<(IpAddr, u32)> =
+            of.iter().filter_map(|id| group(id, self.places.get(id)?)).collect();
+        for (id, place) in &mut self.places {
+            let group = self.instances.get(id).map(InstanceSettings::group).zip(place.ifindex);
+            if group.is_some_and(|group| left.contains(&group)) {
+                place.membership = None;
+            }
+        }
+    }
+
+    /// Joins again the groups on an interface that the kernel has left: it leaves them when a family loses its
+    /// addresses, also while their source is held.
+    pub fn keep_groups(&mut self, interface: &str) {
+        let is_lost = |(id, place): &(&InstanceId, &AttachPlace)| {
+            let settings = self.instances.get(id);
+            let settings = settings.filter(|it| *it.interface == *interface && it.unicast.is_none());
+            let ifindex = place.ifindex.filter(|_| place.membership.is_some());
+            settings.zip(ifindex).is_some_and(|(it, ifindex)| !is_member(it.group(), ifindex))
+        };
+        let lost: Vec<InstanceId> = self.places.iter().filter(is_lost).map(|(id, _)| *id).collect();
+        self.leave_groups(&lost);
         lost.into_iter().for_each(|id| self.join(id));
     }
 

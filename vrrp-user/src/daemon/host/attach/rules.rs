@@ -6,7 +6,6 @@ use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, InstanceRules};
 use vrrp_ebpf::wire::address::widen;
 
 use crate::config::InstanceSettings;
-
 use crate::protocol::{Auth, InstanceId, UnicastPeer, Version};
 
 /// The form that adverts of an instance must have.

@@ -407,7 +407,10 @@ impl Desk {
             }
             inner.steerings.tidy();
             // In memory they are over in any case; a later start finds their time over.
-            if let Err(error) = file::save(&self.runtime_dir, &inner.steerings) {
+            // Another daemon that has taken the state writes the file itself.
+            if !ownership::is_leaving()
+                && let Err(error) = file::save(&self.runtime_dir, &inner.steerings)
+            {
                 warn!(%error, "cannot write the orders that remain");
             }
         }
