@@ -24,6 +24,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// A warning about something valid that keepalived does too.
     pub is_harmless: bool,
+    /// A line that is left out, on which the election may depend.
+    pub elects: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -314,7 +316,7 @@ impl Report {
 
 impl Finding {
     fn into_diagnostic(self, sources: &Sources) -> Diagnostic {
-        let Self { severity, at, mut message, help, more, is_harmless, .. } = self;
+        let Self { severity, at, mut message, help, more, is_harmless, elects, .. } = self;
         if more > 0 {
             message.push_str(&format!(" (and {more} more)"));
         }
@@ -322,7 +324,7 @@ impl Finding {
             message.push_str(&format!(" (from {origin})"));
         }
         let (file, Position { line, column, .. }) = (sources.name(at.file), at);
-        Diagnostic { severity, file, line, column, message, help, is_harmless }
+        Diagnostic { severity, file, line, column, message, help, is_harmless, elects }
     }
 }
 
@@ -373,6 +375,7 @@ mod tests {
             message: "no".to_owned(),
             help: None,
             is_harmless: false,
+            elects: false,
         };
         assert_eq!(diagnostic.to_string(), "a.conf:3:7: error: no");
         diagnostic.help = Some("yes".to_owned());

@@ -73,8 +73,16 @@ mod tests {
 
     fn excerpt(text: &str, line: u32, column: u32) -> Option<String> {
         let (severity, message, help) = (Severity::Error, "no".to_owned(), None);
-        let finding =
-            Diagnostic { severity, file: "a.conf".into(), line, column, message, help, is_harmless: false };
+        let finding = Diagnostic {
+            severity,
+            file: "a.conf".into(),
+            line,
+            column,
+            message,
+            help,
+            is_harmless: false,
+            elects: false,
+        };
         finding.excerpt(text)
     }
 

@@ -72,6 +72,12 @@ pub(super) fn usable(loaded: Arc<Loaded>) -> Result<Usable, LoadError> {
     Ok(Usable { config, loaded })
 }
 
+/// The first lines of findings about lines that are left out and on which the election may depend.
+pub(super) fn electing(loaded: &Loaded) -> Vec<String> {
+    let electing = loaded.diagnostics.iter().filter(|it| it.elects && it.severity == Severity::LeftOut);
+    electing.filter_map(|it| Some(it.to_string().lines().next()?.to_owned())).collect()
+}
+
 fn lines(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -160,7 +160,8 @@ impl Loaded {
             let is_known = self.diagnostics.iter().any(|it| is_there(it) && it.message == message);
             if traps.len() < TRAPS && !is_known && !traps.iter().any(is_there) {
                 let severity = Severity::Warning;
-                traps.push(Diagnostic { severity, file, line, column, message, help, is_harmless: true });
+                let (is_harmless, elects) = (true, false);
+                traps.push(Diagnostic { severity, file, line, column, message, help, is_harmless, elects });
             }
         }
         traps

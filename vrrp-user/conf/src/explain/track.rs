@@ -9,7 +9,7 @@ use super::super::outline::{Location, Text, Written};
 use super::super::{CheckSettings, CheckTarget, Config, Damping, HoldSettings, Instance};
 use super::time::{Within, seconds};
 use super::{Origin, arc, value};
-use vrrp_proto::{Priority, Track, TrackSettings};
+use vrrp_proto::{Priority, Track, TrackSettings, Weight};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tracked {
@@ -119,7 +119,8 @@ pub(super) fn all(
                 rhythm: script.filter(|script| is_polled(&script.target)).map(rhythm),
                 held: script.and_then(|script| held(script.hold)),
                 reaction: match track.track {
-                    Track::File(_) => None,
+                    // With a weight, the number decides how much.
+                    Track::File(_) if track.weight != Weight(0) => None,
                     _ => Some(effect(settings.priority, &settings.tracks, track)),
                 },
             })
@@ -235,7 +236,7 @@ fn effect(base: Priority, tracks: &[TrackSettings], track: &TrackSettings) -> Ef
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vrrp_proto::{TrackId, Weight};
+    use vrrp_proto::TrackId;
 
     fn track(id: u32, weight: i16, reverse: bool) -> TrackSettings {
         TrackSettings {

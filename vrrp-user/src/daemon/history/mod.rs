@@ -226,7 +226,13 @@ impl History {
             refused: loads.refused,
             stale: None,
             keep_by: None,
+            left_out: Vec::new(),
         };
+    }
+
+    /// The file in use has these lines, which are left out, and on which the election may depend.
+    pub fn leaves_out(&self, lines: Vec<String>) {
+        self.write().loads.left_out = lines;
     }
 
     /// The file was refused.

@@ -97,4 +97,6 @@ pub struct Loads {
     pub stale: Option<Stale>,
     /// When the reload is undone unless it is kept.
     pub keep_by: Option<SystemTime>,
+    /// Lines of the file in use that are left out, and on which the election may depend.
+    pub left_out: Vec<String>,
 }

@@ -29,6 +29,7 @@ use super::checks::Checks;
 use super::events::What;
 use super::host::interfaces::Order;
 use super::last_good::Saver;
+use super::load;
 use super::notify::Notifier;
 use super::process::options::RunOptions;
 use super::process::{preflight, systemd};
@@ -220,6 +221,7 @@ impl Reloader {
         confirm: Option<Duration>,
         purpose: Purpose,
     ) {
+        let left_out = load::electing(&loaded);
         let before = self.current.replace(loaded);
         let history = &self.shared.now().history;
         for change in applied.changes.iter().take(LISTED) {
@@ -233,12 +235,14 @@ impl Reloader {
             if let Some((given, read)) = self.returning.take() {
                 history.undone(read, given);
             }
+            history.leaves_out(left_out);
             self.forget_removed();
             self.save();
             return;
         }
         let read = history.read().loads.at;
         history.loaded(SystemTime::now(), &applied.changes);
+        history.leaves_out(left_out);
         info!(config = %self.options.config.display(), "reloaded");
         // Of several reloads, the configuration before the first one is the one that was kept last.
         let awaited = self.awaiting.take().map(|it| (it.before, it.read));

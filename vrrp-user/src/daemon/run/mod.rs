@@ -28,7 +28,7 @@ use super::history::History;
 use super::host::vmacs::Vmacs;
 use super::hot_restart;
 use super::live::LiveState;
-use super::load::Usable;
+use super::load::{self, Usable};
 use super::neighbours;
 use super::notify::lifecycle_script;
 use super::process::options::{RunOptions, XdpMode};
@@ -124,6 +124,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         config: Arc::new(config),
     });
     context.history.disabled(disabled);
+    context.history.leaves_out(load::electing(&loaded));
     if let Some((stale, at)) = stale {
         context.history.started_stale(stale, at);
     }

@@ -93,6 +93,7 @@ impl DaemonContext {
             stale_cause: loads.stale.as_ref().map(|stale| stale.cause.as_str().to_owned()),
             findings: loads.stale.as_ref().map(|stale| stale.findings.clone()).unwrap_or_default(),
             keep_by: loads.keep_by.map(rfc3339),
+            left_out: loads.left_out.clone(),
         }
     }
 

@@ -136,6 +136,9 @@ pub struct Configuration {
     /// When the latest reload is undone, unless it is kept.
     #[serde(default)]
     pub keep_by: Option<String>,
+    /// Lines of the file that are left out, as keepalived does, and on which the election may depend.
+    #[serde(default)]
+    pub left_out: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -11,6 +11,9 @@ use crate::protocol::Reason;
 /// Things that an instance lacks which are shown one by one.
 pub(super) const LACKS: usize = 16;
 
+/// Seconds from the start of a daemon within which its guard has started.
+const GUARD_STARTS: f64 = 2.0;
+
 /// Seconds in BACKUP within which the addresses of a former master may still be set.
 const HANDOVER: f64 = 1.0;
 
@@ -55,6 +58,7 @@ impl Status {
     /// Those of the configuration, of interfaces and files, of each instance, of hooks and of checks that are down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
         let configuration = self.configuration.stale().into_iter().chain(self.configuration.awaiting());
+        let configuration = configuration.chain(self.configuration.left_out());
         let configuration = configuration.map(|text| Problem { about: "configuration", text });
         let instances = self.instances.iter().flat_map(Instance::problems);
         let statics = self.statics.problems();
@@ -63,8 +67,16 @@ impl Status {
         let disabled = self.disabled_scripts.iter().map(DisabledScript::problem);
         let interfaces = self.interfaces.iter().filter_map(Interface::problem);
         let files = self.unwritten.iter().map(UnwrittenFile::problem);
-        let of_host = configuration.chain(interfaces).chain(files);
+        let of_host = configuration.chain(self.unguarded()).chain(interfaces).chain(files);
         of_host.chain(instances).chain(statics).chain(groups).chain(checks).chain(disabled)
+    }
+}
+
+impl Status {
+    fn unguarded(&self) -> Option<Problem<'_>> {
+        let is_missing = self.fence.guard.is_none() && self.node.uptime_seconds > GUARD_STARTS;
+        let text = "does not run: the addresses of a killed daemon stay set; the log has the reason";
+        (is_missing && !self.node.is_bridge).then(|| Problem { about: "guard", text: text.to_owned() })
     }
 }
 
@@ -99,6 +111,15 @@ impl UnwrittenFile {
 }
 
 impl Configuration {
+    /// Lines that are left out, with the first one.
+    fn left_out(&self) -> Option<String> {
+        let first = self.left_out.first()?;
+        Some(match self.left_out.len() {
+            1 => format!("a line has no effect, as with keepalived: {first}"),
+            count => format!("{count} lines have no effect, as with keepalived, the first one: {first}"),
+        })
+    }
+
     /// Why the file is not in use, with the first findings; `None` if it is.
     fn stale(&self) -> Option<String> {
         let since = clock(self.stale_since.as_ref()?);
