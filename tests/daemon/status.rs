@@ -235,3 +235,24 @@ fn a_disabled_script_is_a_problem() {
     context.history.disabled(vec![]);
     assert_eq!(context.status().disabled_scripts, []);
 }
+
+#[test]
+fn lines_without_effect_and_a_missing_guard_are_problems() {
+    let context = filled();
+    context.history.leaves_out(vec!["k.conf:5:14: left out: the first".to_owned(), "the second".to_owned()]);
+    let mut status = context.status();
+    let shown = |status: &Status| {
+        let screen = overview(status, View::default());
+        screen.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    (status.fence.guard, status.node.uptime_seconds) = (None, 10.0);
+    let text = shown(&status);
+    let first = "configuration: 2 lines have no effect, as with keepalived, the first one: k.conf:5:14: left out";
+    assert!(text.contains(first), "{text}");
+    assert!(text.contains("guard: does not run"), "{text}");
+    // It is just starting.
+    status.node.uptime_seconds = 1.0;
+    assert!(!shown(&status).contains("guard: does not run"));
+    (status.fence.guard, status.node.uptime_seconds) = (Some(7), 10.0);
+    assert!(!shown(&status).contains("guard: does not run"));
+}

@@ -205,7 +205,8 @@ impl LiveInstance {
         self.state.store(transition.to as u8, Relaxed);
         self.reason.store(transition.reason as u8, Relaxed);
         self.priority.store(transition.priority.0, Relaxed);
-        self.epoch.store(transition.epoch.0, Relaxed);
+        // As in a group.
+        self.epoch.store(transition.epoch.0, Release);
         self.since.store(transition.at.as_nanos(), Relaxed);
         let counts = self.transitions.get(transition.to as usize);
         if let Some(count) = counts.and_then(|counts| counts.get(transition.reason as usize)) {
