@@ -247,7 +247,8 @@ fn lines_without_effect_and_a_missing_guard_are_problems() {
     };
     (status.fence.guard, status.node.uptime_seconds) = (None, 10.0);
     let text = shown(&status);
-    let first = "configuration: 2 lines have no effect, as with keepalived, the first one: k.conf:5:14: left out";
+    let first =
+        "configuration: 2 lines have no effect, as with keepalived, the first one: k.conf:5:14: left out";
     assert!(text.contains(first), "{text}");
     assert!(text.contains("guard: does not run"), "{text}");
     // It is just starting.

@@ -109,7 +109,7 @@ impl Reported {
 
     fn nothing(&self) {
         std::thread::sleep(SILENCE);
-        assert!(self.0.pop().is_none());
+        assert_eq!(self.0.pop().map(|input| format!("{input:?}")), None);
     }
 }
 
@@ -133,8 +133,10 @@ fn an_instance_gets_its_link_and_its_source() {
         reported.all(["0 up false"]);
         cable.right.ip("link set eth0 up").unwrap();
         reported.all(["0 up true"]);
+        // The virtual address is set behind the host's own, as the daemon does.
         for lines in [
-            "addr del 192.0.2.1/24 dev eth0\naddr add 192.0.2.1/24 dev eth0",
+            "addr del 192.0.2.1/24 dev eth0\naddr del 192.0.2.100/24 dev eth0\n\
+             addr add 192.0.2.1/24 dev eth0\naddr add 192.0.2.100/24 dev eth0",
             "addr add 198.51.100.9/24 dev eth0",
         ] {
             left.ip(lines).unwrap();

@@ -7,8 +7,6 @@ use std::thread::spawn;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::libc::RLIM_INFINITY;
-use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid};
 use tokio::runtime::Builder;
 use vrrp_tests::needs;
@@ -75,29 +73,6 @@ fn runs() -> Result<()> {
             ensure!(beside.end == End::Exited(0), "the other script ended with {}", beside.end);
         }
         ensure!(stopped > 0, "no script was stopped, so the test shows nothing");
-        Ok(())
-    })
-}
-
-/// The engine's real-time priority and the memory of the maps are for the daemon alone.
-#[test]
-#[needs("root", "bash")]
-fn a_script_of_another_user_has_neither_real_time_nor_unlimited_locked_memory() -> Result<()> {
-    setrlimit(Resource::RLIMIT_RTPRIO, 99, 99)?;
-    setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)?;
-    let (uid, gid) = (Uid::from_raw(USER + 1), Gid::from_raw(USER + 1));
-    let stranger = Identity { uid, gid, name: "stranger".into(), groups: Vec::new() };
-    let limits = |identity: Identity, test: &str| Job {
-        command: ScriptCommand::Direct(vec!["/bin/bash".into(), "-c".into(), test.into()]),
-        identity,
-        limit: PATIENCE,
-        leashed: true,
-    };
-    Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let run = limits(stranger, "test $(ulimit -r) = 0 && test $(ulimit -l) -le 8192").run(&[], &[]).await;
-        ensure!(run.end == End::Exited(0), "the limits of another user: {}", run.end);
-        let run = limits(Identity::daemon(), "test $(ulimit -r) = 99").run(&[], &[]).await;
-        ensure!(run.end == End::Exited(0), "the limits of the daemon's user: {}", run.end);
         Ok(())
     })
 }

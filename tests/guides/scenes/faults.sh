@@ -86,7 +86,7 @@ flapping
     script_user root
 }
 vrrp_script f {
-    script $PWD/flap.sh
+    script /run/flap.sh
     interval 0.1
     fall 1
     rise 1

@@ -73,9 +73,9 @@ vrrp_script postgres {
     rise 1
 }"
 }
-# A script that succeeds and fails in turn.
+# A script of node 1 that succeeds and fails in turn.
 flapping() {
   echo '#!/bin/sh
-if [ -e '$PWD'/flapped ]; then rm '$PWD'/flapped; else touch '$PWD'/flapped; exit 1; fi' > flap.sh
-  chmod 755 flap.sh
+if [ -e /run/flapped ]; then rm /run/flapped; else touch /run/flapped; exit 1; fi' |
+    node1 sh -c 'cat > /run/flap.sh; chmod 755 /run/flap.sh'
 }
