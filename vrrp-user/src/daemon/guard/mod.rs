@@ -29,6 +29,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 use tracing::warn;
+use vrrp_ebpf::time::Timestamp;
 
 use super::log::JOURNAL_STREAM;
 use super::process::runtime_dir;
@@ -54,6 +55,8 @@ pub struct Guard {
     is_silent: bool,
     child: RefCell<Option<Child>>,
     exit: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
+    /// When the next guard is started, while there is none.
+    next: Cell<Option<Timestamp>>,
     netlink: RefCell<RouteSocket>,
     written: RefCell<Option<Written>>,
     refused: Cell<bool>,
@@ -114,6 +117,7 @@ impl Guard {
             is_silent,
             child: RefCell::default(),
             exit: RefCell::default(),
+            next: Cell::default(),
             netlink: RefCell::new(RouteSocket::open()?),
             written: RefCell::default(),
             refused: Cell::default(),
@@ -190,7 +194,11 @@ impl Guard {
             }
             return;
         }
-        sleep(PAUSE).await;
+        // The caller drops this future more often than a guard is started.
+        let next = self.next.get().unwrap_or_else(|| clock::now() + PAUSE);
+        self.next.set(Some(next));
+        sleep(next.since(clock::now())).await;
+        self.next.set(None);
         if ownership::is_ours() {
             // If it fails, it is tried again, and the status lacks the guard until then.
             let _ = self.spawn();
