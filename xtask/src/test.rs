@@ -31,8 +31,8 @@ fn programs() -> PossibleValuesParser {
 /// Part of the names of tests that mostly wait, for the whole seconds of the protocol.
 const SLOW: &str = "version_2";
 
-/// Tests in this module see what all daemons of a machine share, pins in bpffs, and run alone.
-const ALONE: &str = "orphans::";
+/// Tests in these modules run alone: they see what all daemons of a machine share, pins in bpffs, or keep its kernel busy.
+const ALONE: [&str; 2] = ["orphans::", "interface_lock::"];
 
 /// Prints what was skipped and what failed, and the sum as the last line.
 pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
@@ -73,9 +73,10 @@ fn everything(tally: &mut Tally) -> Result<()> {
     units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--no-fail-fast"]);
     tally.run(units)?;
     // A test of real daemons waits for most of its time, and then has to be on time.
-    tally.run(daemons(&["--test-threads=2", "--skip", SLOW, "--skip", ALONE])?)?;
+    let [first, second] = ALONE;
+    tally.run(daemons(&["--test-threads=2", "--skip", SLOW, "--skip", first, "--skip", second])?)?;
     tally.run(daemons(&["--test-threads=8", SLOW])?)?;
-    tally.run(daemons(&["--test-threads=1", ALONE])?)?;
+    tally.run(daemons(&["--test-threads=1", first, second])?)?;
     guests::test(tally, &guests::GATE, Scope::Gate)
 }
 
