@@ -23,8 +23,8 @@ const ROOM: u64 = if cfg!(debug_assertions) { 64 } else { 16 };
 const INSTANCE: u64 = 20;
 
 /// Threads of a daemon that has started: the main one, the engine, the effect thread, the one that writes events,
-/// those that ask the kernel about hooks and that serve readers, and those of tokio that have read or written a file and
-/// wait for the next one.
+/// those that ask the kernel about hooks and that serve readers, and those of tokio that have read or written a file
+/// and wait for the next one.
 const THREADS: usize = 10;
 
 /// A number of KiB in a file of /proc.

@@ -31,7 +31,8 @@ fn programs() -> PossibleValuesParser {
 /// Part of the names of tests that mostly wait, for the whole seconds of the protocol.
 const SLOW: &str = "version_2";
 
-/// Tests in these modules run alone: they see what all daemons of a machine share, pins in bpffs, or keep its kernel busy.
+/// Tests in these modules run alone: they see what all daemons of a machine share, pins in bpffs, or keep its kernel
+/// busy.
 const ALONE: [&str; 2] = ["orphans::", "interface_lock::"];
 
 /// Prints what was skipped and what failed, and the sum as the last line.
