@@ -109,11 +109,15 @@ impl ReceptionMonitor {
     pub fn pause(&self) -> Duration {
         let interfaces = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
         let cost = COST.saturating_mul(interfaces).min(PAUSE_MAX);
-        let is_pending = |mark: &Mark| {
+        if self.is_suspicious() { PAUSE_SUSPICIOUS.max(cost / 2) } else { PAUSE.max(cost) }
+    }
+
+    /// Whether something differs that does not count yet.
+    pub fn is_suspicious(&self) -> bool {
+        self.marks.values().any(|mark| {
             (1..PROGRAM_MISSES_LOOKS).contains(&mark.program_misses)
                 || (1..UNHEARD_LOOKS).contains(&mark.unheard)
-        };
-        if self.marks.values().any(is_pending) { PAUSE_SUSPICIOUS.max(cost / 2) } else { PAUSE.max(cost) }
+        })
     }
 
     /// The fault of each instance that has one. Takes a few system calls per interface, and one per instance that

@@ -36,6 +36,9 @@ impl Attachments {
         if now.since(self.looked) >= LOOK {
             self.looked = now;
             self.look_at_hooks();
+        } else if self.reception.is_suspicious() {
+            // The program may miss adverts because it is detached, and not for another one before it.
+            self.attach_again();
         }
         self.compare(now);
         (!self.rx_paths.is_empty()).then(|| self.reception.pause())
@@ -43,11 +46,16 @@ impl Attachments {
 
     fn look_at_hooks(&mut self) {
         self.retired = std::mem::take(&mut self.retiring);
+        self.attach_again();
+        self.ask_foreign();
+    }
+
+    /// Attaches the program again where another process has detached it.
+    fn attach_again(&mut self) {
         let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
         let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
         let by_others = "another process detached the program; attaching it again";
         detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
-        self.ask_foreign();
     }
 
     /// Logs reception faults, and repairs what can be repaired.
