@@ -60,12 +60,7 @@ impl Holding {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such field")?;
             Ok(line.split_whitespace().next().context("an empty field")?.parse()?)
         };
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
-        Ok(Self {
-            kibibytes: field("RssAnon:")?,
-            descriptors: i64::try_from(descriptors)?,
-            threads: field("Threads:")?,
-        })
+        Ok(Self { kibibytes: field("RssAnon:")?, descriptors: held(pid)?, threads: field("Threads:")? })
     }
 
     /// Of the working process: of ours the first, of keepalived the VRRP child.
@@ -98,6 +93,18 @@ impl fmt::Display for Holding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:+} KiB / {:+} / {:+}", self.kibibytes, self.descriptors, self.threads)
     }
+}
+
+/// The fewest descriptors that are open within half a second: those of a connection or a file that is being read
+/// come and go.
+fn held(pid: Pid) -> Result<i64> {
+    let mut fewest = i64::MAX;
+    for _ in 0..10 {
+        let open = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+        fewest = fewest.min(i64::try_from(open)?);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(fewest)
 }
 
 /// # Errors
