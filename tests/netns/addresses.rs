@@ -59,8 +59,7 @@ fn the_only_address_of_an_interface_is_not_taken_for_a_leftover() -> Result<()> 
             reason.is_ok_and(|reason| reason == "no_source")
         })?;
         ensure!(pair.lab.has_address(0, own)?, "the address is gone");
-        let output = pair.running(0)?.reload(&owner)?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.reload(0, &owner)?;
         pair.wait_for_master(0)?;
         ensure!(pair.lab.has_address(0, own)?, "the address is gone");
         Ok(())

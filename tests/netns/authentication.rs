@@ -97,8 +97,7 @@ fn adverts_under_another_key_are_refused() -> Result<()> {
 /// Reloads every node of the pair with this instance, one after the other, and waits long enough for a change to show.
 fn reload(pair: &mut Pair, instance: impl Fn(u8) -> Instance) -> Result<()> {
     for (node, priority) in [(0, 200), (1, 100)] {
-        let output = pair.running(node)?.reload(&Config::of(instance(priority)).to_string())?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.reload(node, &Config::of(instance(priority)))?;
         // Longer than Master_Down_Interval.
         sleep(Duration::from_millis(700));
     }
@@ -203,8 +202,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
         };
         replay(pair, "while running")?;
         let renamed = Config::of(instance(101, "renamed")).to_string();
-        let output = pair.running(1)?.reload(&renamed)?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.reload(1, &renamed)?;
         replay(pair, "after a reload")?;
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             pair.observer.clear();

@@ -76,8 +76,7 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
         pair.observer.clear();
         std::thread::sleep(QUIET);
         let quiet = longest_gap(pair);
-        let reloaded = pair.running(0)?.reload(&config.to_string())?;
-        ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        pair.reload(0, &config)?;
         until("the good check is up", SETTLE, || check(pair, "vanishes").is_ok_and(|it| it["up"] == true))?;
         fs::remove_file(&vanishing)?;
         pair.observer.clear();

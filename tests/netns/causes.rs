@@ -175,8 +175,7 @@ fn routes_and_rules_of_two_masters_stay_while_one_is_master() -> Result<()> {
             std::fs::write(&file, "0\n")?;
             wait_for_states(pair, &["MASTER", "MASTER"])?;
         }
-        let output = pair.running(0)?.reload(&first_alone.to_string())?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.reload(0, &first_alone)?;
         until("the removal of the second instance", SETTLE, || !shown(pair).contains("10.77.0.206/24"))?;
         wait_for(pair, &SHARED)?;
         let named = ["default via 10.77.0.254", "2001:db8::/48", "from 10.77.0.210", "from fd77::210"];

@@ -150,8 +150,7 @@ fn alerts_find_what_goes_wrong_in_real_scrapes() -> Result<()> {
         let missing = Instance::v3(100).named("VI_2").vrid(52).on("eth9").addresses(&["10.77.0.201/24"]);
         let globals = vec!["script_user root".to_owned()];
         let config = Config { globals, blocks: String::new(), instances: vec![wrong, missing] };
-        let reloaded = pair.running(1)?.reload(&config.to_string())?;
-        ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        pair.reload(1, &config)?;
         let refused = pair.running(1)?.reload("vrrp_instance VI_1 {\n    priority none\n}\n")?;
         ensure!(!refused.status.success(), "the broken file is in use");
         let after = poll("two masters for more than a second, and a failed hook", SETTLE, || {

@@ -233,8 +233,7 @@ fn static_settings_are_shown_until_they_are_set() -> Result<()> {
         node(pair, "address add 10.78.0.1/24 dev lan1")?;
         just(pair, &["address 192.0.2.1", "route to 192.0.2.128/26"])?;
         // Taken out of the file, it is not missing; nor has it been set.
-        let reloaded = pair.running(0)?.reload(&statics("").to_string())?;
-        ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        pair.reload(0, &statics(""))?;
         just(pair, &["address 192.0.2.1"])?;
         node(pair, "link add lan2 type veth peer name far2\nlink set far2 up\nlink set lan2 up")?;
         just(pair, &[])?;
@@ -296,8 +295,7 @@ fn a_reload_sets_abandoned_rules() -> Result<()> {
         })?;
         let _ = pair.node(0)?.namespace.ip("rule delete preference 500");
         ensure!(!has_rule(pair), "the rule is not left alone");
-        let output = pair.running(0)?.reload(&file)?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.reload(0, &file)?;
         until("the rule again", SETTLE, || has_rule(pair))?;
         ensure!(!left_alone(pair), "the status still has the rule as left alone");
         Ok(())
@@ -325,8 +323,7 @@ fn a_flushed_firewall_is_set_again() -> Result<()> {
         let reported = "the nftables table was removed by another process; it is set again";
         ensure!(pair.running(0)?.log().matches(reported).count() == 2, "not in the log");
         // What the configuration no longer asks for stays away.
-        let output = pair.running(0)?.reload(&Config::of(Instance::v3(200)).to_string())?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.reload(0, &Config::of(Instance::v3(200)))?;
         sleep(Duration::from_millis(1500));
         ensure!(!has_rules(pair), "the rules are back");
         Ok(())

@@ -106,12 +106,6 @@ impl Witness {
     }
 }
 
-fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
-    let output = pair.running(node)?.reload(&config.to_string())?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
 /// Another password, another version, another VRID with our address.
 #[test]
 #[needs("ours")]
@@ -135,11 +129,11 @@ fn routers_that_do_not_understand_each_other() -> Result<()> {
                 metric: &format!("vrrpx_peer_rejected{{{labels}}}"),
             };
             ensure!(!witness.screen(pair)?.contains("is not heard"), "before there is a fault");
-            reload(pair, 1, &Config::of(wrong))?;
+            pair.reload(1, &Config::of(wrong))?;
             // As a second master, it changes its words.
             let words = Words { screen: detail, ..words };
             witness.names(pair, &words)?;
-            reload(pair, 1, &Config::of(right))?;
+            pair.reload(1, &Config::of(right))?;
             witness.forgets(pair, &words)
         })?;
     }
@@ -209,7 +203,7 @@ fn a_missing_interface() -> Result<()> {
         let witness = Witness::of(pair, 1)?;
         let missing = Instance::v3(100).vrid(52).on("eth9").addresses(&["10.99.0.200/24"]);
         let config = Config { instances: vec![Instance::v3(100), missing], ..Config::default() };
-        reload(pair, 1, &config)?;
+        pair.reload(1, &config)?;
         let words = Words {
             screen: "there is no interface eth9",
             log: "interface not found",

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::Output;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -66,16 +65,6 @@ fn settled(instances: &[u8], hook: &str) -> Result<Pair> {
     Ok(pair)
 }
 
-fn done(output: &Output) -> Result<()> {
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "vrrpx reload: {} {text}", output.status);
-    Ok(())
-}
-
-fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
-    done(&pair.running(node)?.reload(&config.to_string())?)
-}
-
 /// State and epoch of each instance of a node, by name.
 fn standings(pair: &mut Pair, node: usize) -> Result<BTreeMap<String, (String, u64)>> {
     let status = pair.running(node)?.status()?;
@@ -126,7 +115,7 @@ fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
         let clients = clients.into_iter().collect::<Result<Vec<_>>>()?;
         for all in [&[51, 52, 53][..], &[51, 52][..]] {
             for (node, priority, hook) in [(0, 200, &*hook), (1, 100, "")] {
-                reload(pair, node, &config(priority, all, all, hook))?;
+                pair.reload(node, &config(priority, all, all, hook))?;
                 sleep(APART);
             }
             let now = [standings(pair, 0)?, standings(pair, 1)?];
@@ -181,7 +170,7 @@ fn epochs_in_hooks_only_grow() -> Result<()> {
         };
         until("masters at first", SETTLE, || are_masters(pair, 3))?;
         for (file, number) in files.iter().zip(1..) {
-            reload(pair, 0, file)?;
+            pair.reload(0, file)?;
             let what = format!("masters after reload {number}");
             until(&what, SETTLE, || are_masters(pair, file.instances.len()))?;
         }
@@ -207,13 +196,13 @@ fn a_member_with_a_virtual_mac_address_joins_a_mastership() -> Result<()> {
         for round in 0..5 {
             let mut joined = config(200, &[51, 52], &[51, 52, 53], "");
             joined.instances.push(member(200, 53).line("use_vmac"));
-            reload(pair, 0, &joined)?;
+            pair.reload(0, &joined)?;
             let is_master = |pair: &mut Pair| {
                 standings(pair, 0)
                     .is_ok_and(|now| now.get("VI_53").is_some_and(|(state, _)| state == "MASTER"))
             };
             until("the new member as master", SETTLE, || is_master(pair))?;
-            reload(pair, 0, &config(200, &[51, 52], &[51, 52], ""))?;
+            pair.reload(0, &config(200, &[51, 52], &[51, 52], ""))?;
             let now = standings(pair, 0)?;
             ensure!(now == before, "round {round}: {before:?} has become {now:?}");
         }
@@ -243,7 +232,7 @@ fn a_virtual_mac_address_comes_and_goes_and_other_members_stay() -> Result<()> {
         let moved = Prober::new(&pair.lab, VIRTUAL_V4.parse::<IpAddr>()?, Duration::from_millis(1))?;
         for (vmac, line) in [(Some(51), ""), (Some(51), "vmac_xmit_base"), (Some(51), ""), (None, "")] {
             for (node, priority, hook) in [(0, 200, &*hook), (1, 100, "")] {
-                reload(pair, node, &with_vmac(priority, &[51, 52], vmac, line, hook))?;
+                pair.reload(node, &with_vmac(priority, &[51, 52], vmac, line, hook))?;
                 let state = ["MASTER", "BACKUP"][node];
                 until("the members in one state", SETTLE, || {
                     standings(pair, node).is_ok_and(|now| now.values().all(|(it, _)| it == state))
@@ -301,7 +290,7 @@ fn a_new_member_in_fault_costs_the_others_nothing() -> Result<()> {
                 node(pair, &format!("link set {SECOND} down"))?;
             }
             let output = pair.running(0)?.reload(&joined.to_string())?;
-            done(&output)?;
+            ensure!(output.status.success(), "{what}: {output:?}");
             let named = String::from_utf8_lossy(&output.stdout).contains("goes on without it")
                 || String::from_utf8_lossy(&output.stderr).contains("goes on without it");
             ensure!(named == (what == "missing"), "{what}: {output:?}");
@@ -319,7 +308,7 @@ fn a_new_member_in_fault_costs_the_others_nothing() -> Result<()> {
             until(&format!("{what}: the new member as master"), SETTLE, || is(pair, "MASTER"))?;
             let now = standings(pair, 0)?;
             ensure!(before[0].iter().all(|(name, it)| now.get(name) == Some(it)), "{what}: {now:?}");
-            reload(pair, 0, &config(200, &[51, 52], &[51, 52], &hook))?;
+            pair.reload(0, &config(200, &[51, 52], &[51, 52], &hook))?;
         }
         ensure!([standings(pair, 0)?, standings(pair, 1)?] == before, "a member has moved");
         let probes = client.probes();
@@ -343,7 +332,7 @@ fn adverts_leave_from_another_interface_without_another_election() -> Result<()>
         let since = pair.mark();
         pair.observer.clear();
         for lines in [&["use_vmac"][..], base, &["use_vmac"][..]] {
-            reload(pair, 0, &with(200, lines))?;
+            pair.reload(0, &with(200, lines))?;
             sleep(APART);
         }
         ensure!(standings(pair, 0)? == before, "{before:?} has become {:?}", standings(pair, 0)?);
@@ -404,13 +393,13 @@ fn no_setting_costs_the_mastership_without_need() -> Result<()> {
         let before = standings(pair, 0)?;
         let mut refused = Vec::new();
         for line in LINES {
-            if let Err(error) = reload(pair, 0, &with(line)) {
+            if let Err(error) = pair.reload(0, &with(line)) {
                 refused.push(format!("{line}: {error:#}"));
                 continue;
             }
             sleep(Duration::from_millis(150));
             let inside = standings(pair, 0)?;
-            reload(pair, 0, &with(""))?;
+            pair.reload(0, &with(""))?;
             let after = standings(pair, 0)?;
             ensure!([&inside, &after] == [&before; 2], "{line}: {before:?}, {inside:?}, {after:?}");
         }

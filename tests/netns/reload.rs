@@ -1,7 +1,6 @@
 //! Reload of a running daemon with another file.
 
 use std::net::IpAddr;
-use std::process::Output;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -32,12 +31,6 @@ fn file(instances: Vec<Instance>) -> String {
     Config { instances, ..Config::default() }.to_string()
 }
 
-fn done(output: &Output) -> Result<()> {
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "vrrpx reload: {} {text}", output.status);
-    Ok(())
-}
-
 /// States of node 0, by name of the instance.
 fn states(pair: &mut Pair) -> Result<Vec<(String, String)>> {
     let status = pair.running(0)?.status()?;
@@ -65,7 +58,7 @@ fn a_broken_file_changes_nothing_and_shows() -> Result<()> {
         let status = pair.running(0)?.status()?;
         ensure!(status["configuration"]["stale_since"].is_string(), "{}", status["configuration"]);
         ensure!(status["configuration"]["refused"] == 1, "{}", status["configuration"]);
-        done(&pair.running(0)?.reload(&file(vec![instance(200, &[])]))?)?;
+        pair.reload(0, &file(vec![instance(200, &[])]))?;
         let status = pair.running(0)?.status()?;
         ensure!(status["configuration"]["stale_since"].is_null(), "{}", status["configuration"]);
         ensure!(epoch(pair)? == before, "the state has changed");
@@ -81,7 +74,7 @@ fn addresses_come_and_go_without_another_election() -> Result<()> {
         let before = epoch(pair)?;
         let [first, second, third]: [IpAddr; 3] = [VIRTUAL_V4.parse()?, SECOND.parse()?, THIRD.parse()?];
         pair.wait_for_address(0, second, true)?;
-        done(&pair.running(0)?.reload(&file(vec![instance(200, &[THIRD])]))?)?;
+        pair.reload(0, &file(vec![instance(200, &[THIRD])]))?;
         pair.wait_for_address(0, third, true)?;
         pair.wait_for_address(0, second, false)?;
         pair.wait_for_address(0, first, true)?;
@@ -110,7 +103,7 @@ fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
         until("both as first written", SETTLE, || are_held(pair, [("10.99.0.1", 24, INTERFACE), second]))?;
         let label = format!("{INTERFACE}:1");
         let other = with(200, &format!("10.99.0.1/25 label {label}"));
-        done(&pair.running(0)?.reload(&file(vec![other]))?)?;
+        pair.reload(0, &file(vec![other]))?;
         until("the other form", SETTLE, || are_held(pair, [("10.99.0.1", 25, &label), second]))?;
         ensure!(epoch(pair)? == before, "the state has changed");
         pair.wait_for_master(0)
@@ -134,7 +127,7 @@ fn an_address_is_set_again_with_other_options() -> Result<()> {
                 .is_ok_and(|text| text.lines().any(|line| line.contains("fd99::1/64") && line.contains(word)))
         };
         until("deprecated", SETTLE, || is_shown(pair, "deprecated"))?;
-        done(&pair.running(0)?.reload(&file(vec![with(200, "mngtmpaddr")]))?)?;
+        pair.reload(0, &file(vec![with(200, "mngtmpaddr")]))?;
         until("the new options", SETTLE, || is_shown(pair, "mngtmpaddr") && !is_shown(pair, "deprecated"))?;
         ensure!(epoch(pair)? == before, "the state has changed");
         pair.wait_for_master(0)
@@ -148,7 +141,7 @@ fn instances_come_go_and_change_their_names() -> Result<()> {
     Pair::settled(roles(daemon, &[]))?.check(|pair| {
         let before = epoch(pair)?;
         let added = || instance(150, &[]).vrid(77).addresses(&[&format!("{SECOND}/24")]);
-        done(&pair.running(0)?.reload(&file(vec![added(), instance(200, &[])]))?)?;
+        pair.reload(0, &file(vec![added(), instance(200, &[])]))?;
         pair.wait_for_address(0, SECOND.parse()?, true)?;
         let is_master = |states: &[(String, String)]| states.iter().all(|(_, state)| state == "MASTER");
         let both = states(pair)?;
@@ -156,14 +149,14 @@ fn instances_come_go_and_change_their_names() -> Result<()> {
 
         // The address moves to the remaining instance, which gets another name.
         let renamed = file(vec![instance(200, &[SECOND])]).replace("VI_1", "renamed");
-        done(&pair.running(0)?.reload(&renamed)?)?;
+        pair.reload(0, &renamed)?;
         let expected = vec![("renamed".to_owned(), "MASTER".to_owned())];
         until("the instance under its other name", SETTLE, || states(pair).is_ok_and(|now| now == expected))?;
         pair.wait_for_address(0, SECOND.parse()?, true)?;
         ensure!(epoch(pair)? == before, "the state has changed");
 
         // As after a start: first of lower priority, then removed for good.
-        done(&pair.running(0)?.reload(&file(vec![added()]))?)?;
+        pair.reload(0, &file(vec![added()]))?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)?;
         pair.wait_for_address(0, SECOND.parse()?, true)
@@ -202,7 +195,7 @@ fn reordered_groups_keep_their_states() -> Result<()> {
         }
         let before = [group(pair, "first")?, group(pair, "second")?];
         for groups in [&[added, first, second][..], &[second, first]] {
-            done(&pair.running(0)?.reload(&with(200, groups).to_string())?)?;
+            pair.reload(0, &with(200, groups))?;
             if groups.contains(&added) {
                 until("the new group as master", SETTLE, || is_master(pair, "added"))?;
             }
@@ -219,9 +212,9 @@ fn reordered_groups_keep_their_states() -> Result<()> {
 fn another_priority_moves_the_master() -> Result<()> {
     let daemon = subject();
     Pair::settled(roles(daemon, &[]))?.check(|pair| {
-        done(&pair.running(0)?.reload(&file(vec![instance(50, &[])]))?)?;
+        pair.reload(0, &file(vec![instance(50, &[])]))?;
         pair.wait_for_master(1)?;
-        done(&pair.running(0)?.reload(&file(vec![instance(150, &[])]))?)?;
+        pair.reload(0, &file(vec![instance(150, &[])]))?;
         pair.wait_for_master(0)
     })
 }
@@ -238,7 +231,7 @@ fn a_hundred_reloads_cause_no_takeover() -> Result<()> {
             let other =
                 instance(100 + round, &[]).vrid(77).addresses(&[&format!("10.77.0.{}/24", 100 + round % 50)]);
             let instances = vec![instance(200, &[]), other];
-            done(&pair.running(0)?.reload(&file(instances))?)?;
+            pair.reload(0, &file(instances))?;
             sleep(Duration::from_millis(5));
         }
         let senders = pair.observer.adverts();
@@ -270,9 +263,9 @@ fn signals_and_checks_survive() -> Result<()> {
         };
         let before = epoch(pair)?;
         until("some runs", SETTLE, || runs(pair, "alive").is_ok_and(|runs| runs > 5))?;
-        done(&pair.running(0)?.reload(&tracking(190, "alive").to_string())?)?;
+        pair.reload(0, &tracking(190, "alive"))?;
         ensure!(runs(pair, "alive")? > 5, "the check has started again");
-        done(&pair.running(0)?.reload(&tracking(190, "other").to_string())?)?;
+        pair.reload(0, &tracking(190, "other"))?;
         until("runs of the other", SETTLE, || runs(pair, "other").is_ok_and(|runs| runs > 2))?;
         ensure!(runs(pair, "alive").is_err(), "the check still runs");
         ensure!(epoch(pair)? == before, "the state has changed");

@@ -54,12 +54,6 @@ fn shows(pair: &mut Pair, node: usize, words: &[&str], without: &[&str], code: i
     }
 }
 
-fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
-    let output = pair.running(node)?.reload(&config.to_string())?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
 #[test]
 #[needs("ours")]
 fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()> {
@@ -77,11 +71,11 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
         ensure!(code(pair, 1, "VI_1")? == Some(1), "node 1 is master");
         ensure!(code(pair, 1, "VI_2")? == Some(2), "an unknown name is no mistake");
         // Its adverts of before are no second mastership.
-        reload(pair, 1, &Config::of(Instance::v3(250)))?;
+        pair.reload(1, &Config::of(Instance::v3(250)))?;
         pair.wait_for_master(1)?;
         let (text, code) = screen(pair, 1)?;
         ensure!(!text.contains("is master too") && code != Some(BAD), "{code:?}: {text}");
-        reload(pair, 1, &Config::of(Instance::v3(100)))?;
+        pair.reload(1, &Config::of(Instance::v3(100)))?;
         pair.wait_for_master(0)?;
         pair.die(0)?;
         pair.wait_for_master(1)?;
@@ -93,13 +87,13 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
 #[needs("ours")]
 fn a_backup_names_what_keeps_it_from_taking_over() -> Result<()> {
     Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
-        reload(pair, 1, &Config::of(Instance::v3(250).line("nopreempt")))?;
+        pair.reload(1, &Config::of(Instance::v3(250).line("nopreempt")))?;
         let left_alone = "10.77.0.1 is master with 200; ours is 250, but nopreempt leaves it alone";
         shows(pair, 1, &[left_alone], &["!"], WELL)?;
-        reload(pair, 1, &Config::of(Instance::v3(250).line("preempt_delay 60")))?;
+        pair.reload(1, &Config::of(Instance::v3(250).line("preempt_delay 60")))?;
         let endured = "10.77.0.1 is master with 200; ours is 250: preempt_delay, 5";
         shows(pair, 1, &[endured, "s to go"], &["!"], WELL)?;
-        reload(pair, 1, &Config::of(Instance::v3(200)))?;
+        pair.reload(1, &Config::of(Instance::v3(200)))?;
         shows(pair, 1, &["10.77.0.1 is master: 200 as ours"], &["preempt"], WELL)
     })
 }

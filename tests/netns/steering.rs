@@ -183,16 +183,11 @@ fn orders_outlive_restarts_and_reloads_and_end_with_their_instance() -> Result<(
             let instance = Instance::v3(priority);
             Config::of(vrid.map_or(instance.clone(), |vrid| instance.vrid(vrid))).to_string()
         };
-        let reload = |pair: &mut Pair, config: &str| {
-            let reloaded = pair.running(0)?.reload(config)?;
-            ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
-            Ok(())
-        };
-        reload(pair, &config(210, None))?;
+        pair.reload(0, &config(210, None))?;
         has(pair, "FAULT", held)?;
         let before = standing(pair, 0)?;
         let named = |name| Config::of(Instance::v3(210).named(name)).to_string();
-        reload(pair, &named("web"))?;
+        pair.reload(0, &named("web"))?;
         ensure!(instance(pair)?["name"] == "web");
         has(pair, "FAULT", held)?;
         // Its name changes at a hot restart too, and the file of orders has the name at the next start.
@@ -203,12 +198,12 @@ fn orders_outlive_restarts_and_reloads_and_end_with_their_instance() -> Result<(
         ensure!(standing(pair, 0)? == before, "a name has changed the state: {before:?}");
         let kept = fs::read_to_string(pair.running(0)?.directory().join("steering.json"))?;
         ensure!(kept.contains("\"mail\"") && !kept.contains("\"web\""), "{kept}");
-        reload(pair, &config(210, None))?;
+        pair.reload(0, &config(210, None))?;
         has(pair, "FAULT", held)?;
-        reload(pair, &config(210, Some(52)))?;
+        pair.reload(0, &config(210, Some(52)))?;
         ensure!(instance(pair)?["name"] == "VI_52");
         ensure!(orders(pair)?.1.is_empty(), "{:?}", orders(pair)?);
-        reload(pair, &config(210, None))?;
+        pair.reload(0, &config(210, None))?;
         pair.wait_for_master(0)?;
         has(pair, "MASTER", &[])
     })

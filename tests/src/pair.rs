@@ -1,7 +1,8 @@
 //! Daemons on the nodes of a lab, mostly two: a master to be lost and its heir.
 
+use std::fmt::Display;
 use std::net::IpAddr;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -196,6 +197,16 @@ impl Pair {
     pub fn stop(&mut self, node: usize) -> Result<ExitStatus> {
         let mut running = self.running.get_mut(node).and_then(Option::take).context("not running")?;
         running.stop().with_context(|| running.log())
+    }
+
+    /// Has the daemon of a node read another configuration.
+    ///
+    /// # Errors
+    /// When it refuses it, or was not started.
+    pub fn reload(&mut self, node: usize, config: &(impl Display + ?Sized)) -> Result<()> {
+        let Output { status, stderr, .. } = self.running(node)?.reload(&config.to_string())?;
+        ensure!(status.success(), "the reload: {status} {}", String::from_utf8_lossy(&stderr));
+        Ok(())
     }
 
     /// The daemon of a node.

@@ -279,11 +279,7 @@ fn a_reload_makes_and_removes_interfaces() -> Result<()> {
     let daemon = subject();
     let plain = |priority| Instance::v3(priority);
     Pair::settled(roles(daemon, plain(200), plain(100)))?.check(|pair| {
-        let reload = |pair: &mut Pair, instance: Instance| -> Result<()> {
-            let output = pair.running(0)?.reload(&Config::of(instance).to_string())?;
-            ensure!(output.status.success(), "vrrpx reload: {}", String::from_utf8_lossy(&output.stderr));
-            Ok(())
-        };
+        let reload = |pair: &mut Pair, instance: Instance| pair.reload(0, &Config::of(instance));
         let stands_on = |pair: &Pair, interface: &str| {
             let held = || pair.node(0)?.addresses();
             until(&format!("{VIRTUAL_V4} on {interface}"), SETTLE, || {
