@@ -8,13 +8,15 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::thread;
+use std::{process, thread};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_name;
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, send, socket,
+};
 use nix::unistd::setsid;
 use tracing::Level;
 
@@ -22,9 +24,7 @@ use crate::daemon::log;
 use crate::driver::cleanup_plan::{self, CleanupPlan, PinPaths, Stages};
 use crate::driver::clock;
 use crate::driver::memory;
-
-/// The name that ps shows; without it, that would be the name by which the kernel started it.
-const NAME: &CStr = c"vrrpx-guard";
+use crate::driver::netlink::kin::{self, GUARD};
 
 /// Waits for the end of the daemon that has started this process, with the plan at the standard input and a pidfd of
 /// the daemon at the standard output; carries out the plan unless the daemon has ended in order.
@@ -34,11 +34,14 @@ const NAME: &CStr = c"vrrpx-guard";
 pub fn run() -> io::Result<()> {
     let plan = CleanupPlan::inherit(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
     let daemon = io::stdout().as_fd().try_clone_to_owned()?;
-    let _ = set_name(NAME);
+    // Without it, ps shows the name by which the kernel started this process.
+    let _ = set_name(GUARD);
     let last_words = log::plain(Level::ERROR, "vrrpx guard: the daemon has died; its addresses are removed");
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    // Other daemons name what has removed something of theirs. Without this port, the kernel gives another one.
+    let _ = bind(netlink.as_raw_fd(), &NetlinkAddr::new(kin::guard_port(process::id()), 0));
     memory::release_program();
     rehearse(daemon.as_fd(), &netlink);
     // If locking is not permitted, a page may have to be read before the addresses can go.

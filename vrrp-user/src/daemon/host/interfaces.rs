@@ -359,10 +359,11 @@ impl Interfaces<'_> {
         }
         // While that process still lives.
         let living = by.and_then(RemovedBy::of).filter(|removed_by| removed_by.pid != std::process::id());
-        let known = || by.and_then(|port| self.kin.borrow().of(port).cloned());
-        // A process that has the port now is its owner; otherwise the one that has had it.
+        let known = || by.and_then(|port| self.kin.borrow().of(port));
+        // A process that has the port now is its owner; otherwise the one that has had it. It may end meanwhile.
         let neighbour = match &living {
-            Some(living) => Some(living.clone()).filter(RemovedBy::is_kin),
+            Some(living) if living.is_kin() => Some(living.clone()),
+            Some(living) => known().filter(|known| known.pid == living.pid),
             None => known(),
         };
         let removed_by = living;

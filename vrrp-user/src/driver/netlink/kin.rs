@@ -1,9 +1,11 @@
 //! Netlink ports of other processes of this program, remembered beyond their end.
 //!
 //! Enters: ports that have set something by VRRP's mark, and the processes that are there. Leaves: the process behind a
-//! port, also when it has closed the socket or has ended, as daemons do that remove something at their end.
+//! port, also when it has closed the socket or has ended, as daemons do that remove something at their end. A guard
+//! acts once, and ends: its port says what it is.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 use std::fs::{self, read_dir};
 
 use super::removed_by::RemovedBy;
@@ -11,6 +13,17 @@ use super::removed_by::RemovedBy;
 /// Most ports remembered of each kind: of this program, and of programs that are none of ours; keepalived sets the same
 /// mark. Beyond it, only those of processes that are there.
 const PORTS_MAX: usize = 1024;
+/// The name of guards among processes.
+pub const GUARD: &CStr = c"vrrpx-guard";
+/// Ports of guards are this plus the process id, which is below 2^22. The kernel itself gives process ids, and numbers
+/// above [`i32::MAX`]; libnl gives one socket in 1024 such a port, which counts only if its process has ended.
+const GUARDS: u32 = 0x5640_0000;
+const PIDS: u32 = 1 << 22;
+
+/// The netlink port for the guard with this process id.
+pub fn guard_port(pid: u32) -> u32 {
+    GUARDS + pid % PIDS
+}
 
 #[derive(Debug, Default)]
 pub struct Kin {
@@ -27,8 +40,10 @@ impl Kin {
     }
 
     /// The process of this program that has or had this port.
-    pub fn of(&self, port: u32) -> Option<&RemovedBy> {
-        self.ports.get(&port)
+    pub fn of(&self, port: u32) -> Option<RemovedBy> {
+        let guard = port.checked_sub(GUARDS).filter(|pid| *pid < PIDS);
+        let guard = guard.map(|pid| RemovedBy { pid, name: GUARD.to_string_lossy().into_owned() });
+        self.ports.get(&port).cloned().or(guard)
     }
 
     /// Another process has set something by VRRP's mark.
@@ -61,6 +76,23 @@ impl Kin {
                     self.ports.insert(*port, process.clone());
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_is_known_by_its_port_after_its_end() {
+        let kin = Kin::default();
+        for pid in [1, PIDS - 1] {
+            let found = kin.of(guard_port(pid)).unwrap();
+            assert_eq!(found.to_string(), format!("vrrpx-guard (pid {pid})"));
+        }
+        for other in [0, PIDS - 1, GUARDS - 1, GUARDS + PIDS, u32::MAX] {
+            assert_eq!(kin.of(other), None);
         }
     }
 }
