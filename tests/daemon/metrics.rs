@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vrrp_ebpf::map::{Counter, Peer};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
-use vrrp_tests::needs;
+use vrrp_tests::{FIRST, needs};
 use vrrp_user::daemon::history::HookRun;
 use vrrp_user::daemon::metrics::{Format, kept_rows, render, render_keepalived};
 use vrrp_user::daemon::status::table;
@@ -248,14 +248,15 @@ fn crowd() -> Arc<DaemonContext> {
     });
     let context = context(config(instances.collect(), vec![]));
     let now = clock::now();
-    for (slot, live) in (0_u32..).zip(&context.live.instances) {
+    for (id, live) in InstanceId::all().zip(&context.live.instances) {
+        let slot = id.0;
         let mut state = State::Init;
         let ends = if slot % 2 == 0 { State::Master } else { State::Backup };
         for (to, reason) in [(State::Backup, Reason::Startup), (ends, Reason::MasterSilent)] {
             let (epoch, priority) = (Epoch(1), Priority(100));
             let transition = Transition { from: state, to, reason, epoch, at: now, priority, peer: None };
             live.record(&transition);
-            context.history.transition(InstanceId(slot), transition);
+            context.history.transition(id, transition);
             state = to;
         }
         live.takeover_nanos.store(2_345_678 + u64::from(slot), Relaxed);
@@ -267,8 +268,8 @@ fn crowd() -> Arc<DaemonContext> {
             let vrid = u8::try_from(slot + 1).unwrap();
             let info = AdvertInfo { source, interval: 10, version: 3, vrid, priority: 90, address_count: 1 };
             let stamp = now - Duration::from_millis(back);
-            context.maps.count(Some(slot), Counter::Event as usize);
-            context.maps.note(slot, &info, ChecksumForm::Plain, Peer::FORM, stamp);
+            context.maps.count(Some(id), Counter::Event as usize);
+            context.maps.note(id, &info, ChecksumForm::Plain, Peer::FORM, stamp);
         }
     }
     context
@@ -280,7 +281,7 @@ fn each_rejected_peer_has_rows_of_its_own() {
     let context = filled();
     let wrong = [([10, 0, 0, 4], Reject::AuthData), ([10, 0, 0, 5], Reject::VersionMismatch)];
     for (address, reject) in wrong.into_iter().chain([([10, 0, 0, 6], Reject::AuthData)]) {
-        context.maps.reject(0, reject, widen(address.into()), clock::now());
+        context.maps.reject(FIRST, reject, widen(address.into()), clock::now());
     }
     let samples = parse(&render(&context, Format::OpenMetrics).unwrap());
     for (peer, reason) in [
@@ -324,7 +325,7 @@ fn rows_that_have_come_stay_over_a_hot_restart() {
             .then(|| value(&samples, name, &[first, ("reason", reason)]))
     };
     assert_eq!(row(&before, "vrrpx_rejects_total", "ttl"), None);
-    before.maps.reject(0, Reject::Ttl, [0; 16], clock::now());
+    before.maps.reject(FIRST, Reject::Ttl, [0; 16], clock::now());
     assert_eq!(row(&before, "vrrpx_rejects_total", "ttl"), Some(1.0));
     let fault = vrrp_user::daemon::host::reception::ReceptionFault::Program;
     before.history.reception_fault(InstanceId(0), Some(fault));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vrrp_tests::FIRST;
 use vrrp_user::config::{Config, NotifyCommand, NotifySettings, ScriptCommand};
 use vrrp_user::daemon::history::History;
 use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
@@ -11,8 +12,6 @@ use vrrp_user::driver::process::End;
 use vrrp_user::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State, Transition};
 
 use crate::setup::{Folder, backup, config, eventually, group, hook, instance, moved};
-
-const FIRST: InstanceId = InstanceId(0);
 
 fn notifier(config: &Config) -> (Notifier, Arc<History>) {
     let history = Arc::new(History::new(config.instances.len()));

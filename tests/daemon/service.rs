@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 use vrrp_ebpf::time::Timestamp;
+use vrrp_tests::FIRST;
 use vrrp_user::config::{Config, NotifySettings, Tolerance};
 use vrrp_user::daemon::auth::Store;
 use vrrp_user::daemon::control;
@@ -20,8 +21,6 @@ use vrrp_user::driver::clock;
 use vrrp_user::protocol::{Event, InstanceId, State, TrackId, Transition};
 
 use crate::setup::{Folder, backup, config, context, eventually, hook, instance, script};
-
-const FIRST: InstanceId = InstanceId(0);
 
 /// A signal reaches every service of the process, so these tests run one after the other.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -11,6 +11,7 @@ use vrrp_ebpf::map::{Counter, Peer};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family, Reject};
+use vrrp_tests::FIRST;
 use vrrp_user::config::{
     Addresses, CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, InstanceSettings,
     NotifyCommand, NotifySettings, ScriptCommand, VirtualAddress,
@@ -162,12 +163,12 @@ pub(crate) fn filled() -> Arc<DaemonContext> {
     let info = AdvertInfo { source, interval: 10, version: 3, vrid: 51, priority: 150, address_count: 1 };
     for back in [300, 200, 100, 0] {
         let stamp = now - Duration::from_millis(back);
-        context.maps.count(Some(0), Counter::Event as usize);
-        context.maps.note(0, &info, ChecksumForm::Plain, Peer::FORM, stamp);
+        context.maps.count(Some(FIRST), Counter::Event as usize);
+        context.maps.note(FIRST, &info, ChecksumForm::Plain, Peer::FORM, stamp);
     }
     let refused = widen([10, 0, 0, 3].into());
     for _ in 0..3 {
-        context.maps.reject(0, Reject::Checksum, refused, now);
+        context.maps.reject(FIRST, Reject::Checksum, refused, now);
     }
     context.maps.count(None, Counter::UnknownVrid as usize);
     context.history.rx_path("eth0".into(), RxPathNote { rx_path: RxPath::Socket, why: "no CAP_BPF".into() });

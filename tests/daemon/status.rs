@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vrrp_ebpf::wire::Reject;
 use vrrp_ebpf::wire::address::widen;
+use vrrp_tests::FIRST;
 use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::status::{Instance, Status, StatusVerdict, View, overview, table};
 use vrrp_user::driver::clock;
@@ -204,7 +205,7 @@ fn the_table_is_narrow_and_shows_what_matters() {
 fn notes_show_present_faults_only() {
     let context = filled();
     let past = clock::now() - Duration::from_secs(60);
-    context.maps.reject(0, Reject::Ttl, widen([10, 0, 0, 4].into()), past);
+    context.maps.reject(FIRST, Reject::Ttl, widen([10, 0, 0, 4].into()), past);
     context.live.instances[0].send_errors.store(3, Ordering::Relaxed);
     let status = context.status();
     let text = table(&status);

@@ -7,16 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use vrrp_tests::webhook::{Manner, Receiver, certificate};
+use vrrp_tests::{FIRST, SECOND};
 use vrrp_user::config::{Config, NotifySettings, Template, WebhookSettings, WebhookUrl};
 use vrrp_user::daemon::history::{History, Posts};
 use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
 use vrrp_user::driver::clock;
-use vrrp_user::protocol::{GroupId, InstanceId, Reason, State, Transition};
+use vrrp_user::protocol::{GroupId, Reason, State, Transition};
 
 use crate::setup::{Folder, backup, config, eventually, group, instance, moved};
-
-const FIRST: InstanceId = InstanceId(0);
-const SECOND: InstanceId = InstanceId(1);
 
 fn receiver(manner: Manner) -> Receiver {
     Receiver::new(TcpListener::bind("127.0.0.1:0").unwrap(), manner).unwrap()

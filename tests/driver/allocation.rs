@@ -20,7 +20,7 @@ use vrrp_user::driver::wait::{TIMER, Wait};
 use vrrp_user::protocol::{Event, InstanceId, Interval, Priority, State, Version};
 
 use crate::cable::{Cable, ifindex, settings};
-use vrrp_tests::needs;
+use vrrp_tests::{FIRST, SECOND, needs};
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -100,8 +100,8 @@ impl Node {
             Ok((ifindex, engine))
         };
         let (ifindex, engine) = namespace.enter(open).unwrap();
-        for (id, source) in (0..).map(InstanceId).zip(sources) {
-            maps.set_slot(id.0, &InstanceRules { version: 3, ..InstanceRules::UNUSED });
+        for (id, source) in InstanceId::all().zip(sources) {
+            maps.set_slot(id, &InstanceRules { version: 3, ..InstanceRules::UNUSED });
             inputs.push(Input::Interface { instance: id, ifindex: Some(ifindex) });
             inputs.push(Input::Event(Event::Link(id, true)));
             inputs.push(Input::Event(Event::Source(id, Some(source))));
@@ -136,7 +136,10 @@ fn a_turn_allocates_nothing_once_it_is_warm() {
     assert_eq!((master.states(), backup.states()), (vec![State::Master; 2], vec![State::Backup; 2]));
     let sent = master.live.instances.iter().map(|it| it.adverts_sent.load(Relaxed));
     assert!(sent.clone().all(|sent| sent >= 100), "{:?}", sent.collect::<Vec<_>>());
-    assert!((0..2).all(|slot| backup.maps.watch_hits(slot) >= 50), "the backup has watched its masters");
+    assert!(
+        [FIRST, SECOND].iter().all(|id| backup.maps.watch_hits(*id) >= 50),
+        "the backup has watched its masters"
+    );
 }
 
 #[test]

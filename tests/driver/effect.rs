@@ -151,7 +151,7 @@ fn nothing_is_announced_without_a_lease() {
     }
     (0..10).for_each(|_| _ = tap.next(announced));
     let until = clock::now() + Duration::from_millis(100);
-    [ZERO, ONE].into_iter().for_each(|id| running.maps.set_lease(id.0, Some(until)));
+    [ZERO, ONE].into_iter().for_each(|id| running.maps.set_lease(id, Some(until)));
     (0..3).for_each(|_| _ = tap.next(announced));
     std::thread::sleep(until.since(clock::now()));
     while tap.next_within(Duration::from_millis(10), announced).is_some() {}
@@ -162,7 +162,7 @@ fn nothing_is_announced_without_a_lease() {
     running.push(Command::Add(ZERO, Epoch(3)));
     eventually(|| cable.has("eth0", "192.0.2.100"));
     assert!(tap.next_within(SILENCE, announced).is_none(), "a takeover is announced without a lease");
-    running.maps.set_lease(ZERO.0, Some(clock::now() + Duration::from_secs(60)));
+    running.maps.set_lease(ZERO, Some(clock::now() + Duration::from_secs(60)));
     running.push(Command::Announce(ZERO, announce(3, 1)));
     assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
     running.stop();

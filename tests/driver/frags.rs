@@ -7,9 +7,10 @@ use std::os::fd::AsRawFd;
 use vrrp_ebpf::map::{Counter, InstanceKey, InstanceRules, LeaseKey};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{Family, ethernet};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{V3_IPV4, V3_IPV6, VRID, advert, question};
+use vrrp_tests::{FIRST, SECOND, needs};
 use vrrp_user::driver::xdp::{Mode, Program};
+use vrrp_user::protocol::InstanceId;
 
 use crate::cable::{Cable, eventually, packet_socket};
 
@@ -67,14 +68,14 @@ fn headers_beyond_the_first_buffer_are_read() {
     let target: IpAddr = "fe80::100".parse().unwrap();
     let mut program = Program::load(3).unwrap();
     program.reach(3).unwrap();
-    for (slot, (dialect, own)) in (0..).zip([(V3_IPV4, "192.0.2.7"), (V3_IPV6, "fe80::7")]) {
+    for (slot, (dialect, own)) in InstanceId::all().zip([(V3_IPV4, "192.0.2.7"), (V3_IPV6, "fe80::7")]) {
         let source = widen(own.parse::<IpAddr>().unwrap());
         let rules = InstanceRules { version: 3, source, ..InstanceRules::UNUSED };
         program.maps().set_slot(slot, &rules);
         program.insert(InstanceKey::new(ifindex, 0, dialect.family(), VRID), slot).unwrap();
     }
     let key = LeaseKey { ifindex, family: Family::V6 as u32, address: widen(target) };
-    program.fence(key, 2).unwrap();
+    program.fence(key, InstanceId(2)).unwrap();
     for mode in [Mode::Tcx, Mode::Tc] {
         let attached = cable.left.enter(|| Ok(program.attach(ifindex, "eth0", mode).map(drop))).unwrap();
         if let Err(error) = attached {
@@ -83,13 +84,13 @@ fn headers_beyond_the_first_buffer_are_read() {
             continue;
         }
         let counted = |slot, counter| program.maps().counters(Some(slot)).counter(counter);
-        let before = [0, 1].map(|slot| counted(slot, Counter::Event));
-        let fenced = counted(2, Counter::Fenced);
+        let before = [FIRST, SECOND].map(|slot| counted(slot, Counter::Event));
+        let fenced = counted(InstanceId(2), Counter::Fenced);
         let frames = [advert(V3_IPV4, 1).build(), advert(V3_IPV6, 20).build(), question(target, &[])];
         send(&cable, &frames);
-        eventually(|| counted(2, Counter::Fenced) == fenced + 1);
-        for (slot, before) in (0..).zip(before) {
-            assert_eq!(counted(slot, Counter::Event), before + 1, "{mode:?}, slot {slot}");
+        eventually(|| counted(InstanceId(2), Counter::Fenced) == fenced + 1);
+        for (slot, before) in InstanceId::all().zip(before) {
+            assert_eq!(counted(slot, Counter::Event), before + 1, "{mode:?}, {slot:?}");
         }
         let detach = || {
             program.detach(ifindex);

@@ -12,8 +12,10 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::{Entry, Program};
+use vrrp_user::protocol::InstanceId;
 
 use crate::packet::{self, Frame, V3_IPV4, V3_IPV6};
+use crate::{FIRST, SECOND};
 
 /// Runs of the program per measurement, and measurements per row.
 const REPEAT: u32 = 500_000;
@@ -56,11 +58,11 @@ pub fn run() -> Result<()> {
     let mut program = Program::load(2)?;
     let load = clock::now().since(started);
     program.maps().reach(2)?;
-    for (slot, family) in [(0, Family::V4), (1, Family::V6)] {
+    for (slot, family) in [(FIRST, Family::V4), (SECOND, Family::V6)] {
         program.maps().set_slot(slot, &InstanceRules { version: 3, ..InstanceRules::UNUSED });
         program.insert(InstanceKey::new(LOOPBACK, 0, family, packet::VRID), slot)?;
     }
-    for (slot, address) in (0..).zip(OURS) {
+    for (slot, address) in [FIRST, SECOND].into_iter().zip(OURS) {
         let address: IpAddr = address.parse()?;
         let family = Family::of(address) as u32;
         program.fence(LeaseKey { ifindex: LOOPBACK, family, address: widen(address) }, slot)?;
@@ -108,7 +110,7 @@ fn rows() -> Result<Vec<Row>> {
 
 fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
     let maps = program.maps();
-    let slot = u32::from(row.frame.get(12..14) == Some(&[0x86, 0xdd]));
+    let slot = if row.frame.get(12..14) == Some(&[0x86, 0xdd]) { SECOND } else { FIRST };
     let expected = match row.state {
         State::Plain => None,
         State::Watched(at) => {
@@ -163,9 +165,9 @@ fn spread(mut times: Vec<Duration>) -> (Duration, Duration) {
     (at(0), at(times.len() / 2))
 }
 
-fn source(frame: &[u8], slot: u32) -> Result<[u8; 16]> {
+fn source(frame: &[u8], slot: InstanceId) -> Result<[u8; 16]> {
     let mut source = [0; 16];
-    let bytes = if slot == 0 { frame.get(26..30) } else { frame.get(22..38) }.context("no source")?;
+    let bytes = if slot == FIRST { frame.get(26..30) } else { frame.get(22..38) }.context("no source")?;
     source.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     ensure!(source != [0; 16], "no sender: {:?}", IpAddr::from(source));
     Ok(source)

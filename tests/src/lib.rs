@@ -40,3 +40,9 @@ pub mod worker;
 
 pub use require::{Skipped, met, missing, require};
 pub use vrrp_tests_needs::needs;
+
+use vrrp_user::protocol::InstanceId;
+
+/// The first two instances.
+pub const FIRST: InstanceId = InstanceId(0);
+pub const SECOND: InstanceId = InstanceId(1);

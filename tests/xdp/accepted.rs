@@ -5,8 +5,8 @@ use vrrp_ebpf::map::{
 };
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, ethernet};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_tests::{FIRST, needs};
 use vrrp_user::driver::xdp::Entry;
 
 use crate::stand::{LOOPBACK, Outcome, Stand, on_each_entry, slot};
@@ -35,7 +35,7 @@ fn valid_adverts_wake_the_daemon() {
             let bytes = frame.build();
             let at = if dialect.family() == Family::V4 { 34 } else { 54 };
             assert_eq!(stand.woken(), [bytes[at..].to_vec()]);
-            let peer = stand.program.maps().peer(0, 0).unwrap();
+            let peer = stand.program.maps().peer(FIRST, 0).unwrap();
             assert_eq!((peer.priority, peer.address_count, peer.adverts), (100, count, 1));
             assert_eq!(peer.checksum, form as u8, "{dialect:?}, {form:?}");
         });
@@ -64,7 +64,7 @@ fn every_length() {
     for (dialect, most) in [(V2, 255), (V3_IPV4, 255), (V3_IPV6, 92)] {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
             // The budget is not under test: a watched source has the larger one.
-            stand.program.maps().reserve_budget_for(0, widen(advert(dialect, 1).source_address()));
+            stand.program.maps().reserve_budget_for(FIRST, widen(advert(dialect, 1).source_address()));
             for count in 1..=most {
                 let frame = advert(dialect, count);
                 if u32::from(count).is_multiple_of(BUDGET_WATCHED) {
@@ -185,7 +185,7 @@ fn other_traffic_passes() {
 fn another_vrid_or_family_belongs_to_no_instance() {
     for entry in Entry::ALL {
         let mut stand = Stand::new(entry, 1);
-        stand.insert(0, &slot(V3_IPV4), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
+        stand.insert(FIRST, &slot(V3_IPV4), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
         let unknown = Outcome::Passed(Counter::UnknownVrid);
         assert_eq!(stand.run(&advert(V3_IPV4, 1).byte(1, VRID + 1)), unknown);
         assert_eq!(stand.run(&advert(V3_IPV6, 1)), unknown);
@@ -198,7 +198,7 @@ fn another_vrid_or_family_belongs_to_no_instance() {
 fn unknown_routers_are_recorded_while_there_is_room() {
     for entry in Entry::ALL {
         let mut stand = Stand::new(entry, 1);
-        stand.insert(0, &slot(V2), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
+        stand.insert(FIRST, &slot(V2), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
         let maps = stand.program.maps();
         let carp = [&[0x21, VRID, 0, 7][..], &[0; 32]].concat();
         stand.run(&advert(V2, 1).payload(carp));

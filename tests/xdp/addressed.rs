@@ -7,8 +7,8 @@ use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, OWN_MAC, V2, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_tests::{FIRST, needs};
 
 use crate::stand::{FURTHER, LOOPBACK, OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
 
@@ -44,7 +44,7 @@ fn untouched(stand: &mut Stand, frame: &Frame) {
     }
     assert!(stand.woken().is_empty());
     let maps = stand.program.maps();
-    assert!(maps.peers(0).next().is_none() && maps.unknown_routers().is_empty());
+    assert!(maps.peers(FIRST).next().is_none() && maps.unknown_routers().is_empty());
 }
 
 /// R20: as seen by a router that has an instance with the same VRID.
@@ -156,7 +156,7 @@ fn a_damaged_header_keeps_no_master_alive() {
         on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
             let frame = advert(V3_IPV4, count);
             stand.watch(&frame, 34);
-            let before = stand.program.maps().last_seen(0);
+            let before = stand.program.maps().last_seen(FIRST);
             let bytes = frame.build();
             // TOS, identification, TTL, checksum: no field of the frame's type or its destination.
             for at in [15, 18, 19, 22, 24, 25] {
@@ -166,7 +166,7 @@ fn a_damaged_header_keeps_no_master_alive() {
                     assert_eq!(stand.run_bytes(&damaged), Outcome::Rejected(Reject::IpChecksum));
                 }
             }
-            assert_eq!(stand.program.maps().last_seen(0), before);
+            assert_eq!(stand.program.maps().last_seen(FIRST), before);
             assert_eq!(stand.run(&frame), Outcome::Passed(Counter::Steady));
         });
     }

@@ -3,9 +3,10 @@
 use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, InstanceRules, NO_PEER, PEERS_PER_SLOT};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V3_IPV4, VRID, advert};
+use vrrp_tests::{FIRST, needs};
 use vrrp_user::driver::xdp::Entry;
+use vrrp_user::protocol::InstanceId;
 
 use crate::stand::{LOOPBACK, Outcome, Stand, next_window, on_each_entry, slot};
 
@@ -24,7 +25,7 @@ fn events_are_limited() {
         stand.watch(&master, 34);
         next_window();
         let [events, over] =
-            stand.flood(0, &from(1), 10 * BUDGET_OTHERS, [Counter::Event, Counter::OverBudget]);
+            stand.flood(FIRST, &from(1), 10 * BUDGET_OTHERS, [Counter::Event, Counter::OverBudget]);
         assert!(events >= BUDGET_OTHERS && over > 0, "{events} events, {over} over budget");
         assert_eq!(stand.run(&master), Outcome::Passed(Counter::Steady));
         assert_eq!(stand.woken().len(), events as usize);
@@ -42,7 +43,7 @@ fn a_higher_priority_is_heard_in_a_flood_of_lower_ones() {
             let of = |priority: u8| from(1).byte(2, priority);
             next_window();
             let counters = [Counter::Event, Counter::OverBudget];
-            let [_, over] = stand.flood(0, &of(flooding), 4 * BUDGET_OTHERS, counters);
+            let [_, over] = stand.flood(FIRST, &of(flooding), 4 * BUDGET_OTHERS, counters);
             assert!(over > 0);
             assert_eq!(stand.run(&of(199 - flooding)), EVENT, "in a flood of priority {flooding}");
         });
@@ -58,14 +59,14 @@ fn new_senders_displace_no_record() {
             assert_eq!(stand.run(&from(host)), EVENT);
         }
         let maps = stand.program.maps();
-        let known: Vec<_> = maps.peers(0).map(|(_, peer)| peer.source).collect();
-        let before = maps.counters(Some(0));
+        let known: Vec<_> = maps.peers(FIRST).map(|(_, peer)| peer.source).collect();
+        let before = maps.counters(Some(FIRST));
         let _verdict = stand.program.run(stand.entry, &from(PEERS_PER_SLOT).build(), 1).unwrap();
-        let after = maps.counters(Some(0));
+        let after = maps.counters(Some(FIRST));
         for counter in [Counter::PeersFull, Counter::Event] {
             assert_eq!(after.counter(counter), before.counter(counter) + 1, "{counter:?}");
         }
-        assert_eq!(maps.peers(0).map(|(_, peer)| peer.source).collect::<Vec<_>>(), known);
+        assert_eq!(maps.peers(FIRST).map(|(_, peer)| peer.source).collect::<Vec<_>>(), known);
     });
 }
 
@@ -91,7 +92,7 @@ fn a_departed_sender_makes_room_for_a_new_one() {
             AdvertInfo { source, interval: 100, version: 3, vrid: VRID, priority: 100, address_count: 1 };
         let make_room = |stand: &Stand, seconds: u64| {
             let now = Timestamp::from_nanos(stamp + seconds * 1_000_000_000);
-            stand.program.maps().make_room(0, &info, ChecksumForm::Pseudo, now, false)
+            stand.program.maps().make_room(FIRST, &info, ChecksumForm::Pseudo, now, false)
         };
         // At an interval of one second, a sender counts as alive for less than four.
         assert_eq!(make_room(stand, 1), NO_PEER, "all other senders are alive");
@@ -112,21 +113,22 @@ const SLOTS: u8 = 32;
 fn a_full_ring_is_counted() {
     for entry in Entry::ALL {
         let mut stand = Stand::new(entry, SLOTS.into());
-        for index in 0..u32::from(SLOTS) {
-            let key = InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + u8::try_from(index).unwrap());
-            stand.insert(index, &slot(V3_IPV4), key);
+        let slots = || InstanceId::all().zip(VRID..).take(SLOTS.into());
+        for (id, vrid) in slots() {
+            let key = InstanceKey::new(LOOPBACK, 0, Family::V4, vrid);
+            stand.insert(id, &slot(V3_IPV4), key);
         }
         let (mut events, mut full) = (0, 0);
-        for index in 0..SLOTS {
-            let frame = advert(V3_IPV4, 1).byte(1, VRID + index);
+        for (id, vrid) in slots() {
+            let frame = advert(V3_IPV4, 1).byte(1, vrid);
             let counters = [Counter::Event, Counter::RingFull];
-            let [queued, lost] = stand.flood(index.into(), &frame, BUDGET_OTHERS, counters);
+            let [queued, lost] = stand.flood(id, &frame, BUDGET_OTHERS, counters);
             events += queued;
             full += lost;
         }
         assert!(full > 0, "{events} events found room");
-        let records = |index| stand.program.maps().peer(index, 0).unwrap().adverts;
-        assert_eq!((0..SLOTS.into()).map(records).sum::<u64>(), u64::from(SLOTS) * u64::from(BUDGET_OTHERS));
+        let records = |(id, _)| stand.program.maps().peer(id, 0).unwrap().adverts;
+        assert_eq!(slots().map(records).sum::<u64>(), u64::from(SLOTS) * u64::from(BUDGET_OTHERS));
         assert_eq!(stand.woken().len(), events as usize);
     }
 }

@@ -8,10 +8,11 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject, ethernet};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{V3_IPV4, VRID, advert, question};
+use vrrp_tests::{FIRST, SECOND, needs};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::Entry;
+use vrrp_user::protocol::InstanceId;
 
 use crate::signed::TRAILER;
 use crate::stand::{self, LOOPBACK, Outcome, Stand, next_window, slot};
@@ -32,16 +33,16 @@ fn key(address: IpAddr) -> LeaseKey {
 fn on_each_entry(check: impl Fn(&mut Stand)) {
     for entry in Entry::ALL {
         let mut stand = Stand::new(entry, 2);
-        ADDRESSES.map(address).map(key).into_iter().for_each(|key| stand.program.fence(key, 1).unwrap());
+        ADDRESSES.map(address).map(key).into_iter().for_each(|key| stand.program.fence(key, SECOND).unwrap());
         check(&mut stand);
     }
 }
 
 fn lease(stand: &Stand, span: Option<Duration>) {
-    lease_of(stand, 1, span);
+    lease_of(stand, SECOND, span);
 }
 
-fn lease_of(stand: &Stand, slot: u32, span: Option<Duration>) {
+fn lease_of(stand: &Stand, slot: InstanceId, span: Option<Duration>) {
     stand.program.maps().set_lease(slot, span.map(|span| clock::now() + span));
 }
 
@@ -49,7 +50,7 @@ fn lease_of(stand: &Stand, slot: u32, span: Option<Duration>) {
 fn ask_in_time(stand: &Stand, ask: &impl Fn(&Stand) -> Outcome, target: IpAddr) -> Timestamp {
     for span in [200, 1000, 5000].map(Duration::from_millis) {
         let until = clock::now() + span;
-        stand.program.maps().set_lease(1, Some(until));
+        stand.program.maps().set_lease(SECOND, Some(until));
         let outcome = ask(stand);
         if clock::now() < until {
             assert_eq!(outcome, Outcome::Other, "{:?}, {target}: it runs", stand.entry);
@@ -98,8 +99,8 @@ fn requests_of_both_hardware_types_of_ethernet_are_fenced() {
 fn on_each_owner(slot: &InstanceRules, check: impl Fn(&mut Stand, &[u8])) {
     stand::on_each_entry(slot, Family::V4, 0, |stand| {
         let target = address(ADDRESSES[0]);
-        stand.program.fence(key(target), 0).unwrap();
-        stand.program.maps().set_lease(0, Some(clock::now() + Duration::from_secs(60)));
+        stand.program.fence(key(target), FIRST).unwrap();
+        stand.program.maps().set_lease(FIRST, Some(clock::now() + Duration::from_secs(60)));
         check(stand, &question(target, &[]));
     });
 }
@@ -130,10 +131,10 @@ fn a_higher_advert_suspends_a_lease_until_it_is_judged() {
             let stamps = stamps(stand);
             let [first, second] = stamps[..] else { panic!("{stamps:?}") };
             // The daemon's renewal of the lease does not settle an advert that it has not received yet.
-            lease_of(stand, 0, Some(Duration::from_secs(60)));
-            stand.program.maps().settle_challenge(0, first);
+            lease_of(stand, FIRST, Some(Duration::from_secs(60)));
+            stand.program.maps().settle_challenge(FIRST, first);
             assert_eq!(stand.run_bytes(ask), FENCED, "{:?}: priority {better}", stand.entry);
-            stand.program.maps().settle_challenge(0, second);
+            stand.program.maps().settle_challenge(FIRST, second);
             assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}: priority {better}", stand.entry);
         }
         stand.program.maps().open_fence();
@@ -152,9 +153,9 @@ fn an_advert_beyond_the_budget_suspends_no_lease() {
         let better = advert(V3_IPV4, 1).byte(2, 200);
         // On a slow machine the window may end between the flood and the advert.
         let is_beyond = |stand: &mut Stand| {
-            let outcome = stand.flood_and_run(0, &better, 4 * BUDGET_OTHERS);
+            let outcome = stand.flood_and_run(FIRST, &better, 4 * BUDGET_OTHERS);
             if let Some(last) = stamps(stand).pop() {
-                stand.program.maps().settle_challenge(0, last);
+                stand.program.maps().settle_challenge(FIRST, last);
             }
             outcome == Outcome::Dropped(Counter::OverBudget)
         };
@@ -196,16 +197,16 @@ fn a_request_wakes_the_daemon_on_demand() {
             (outcome, questions)
         };
         assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: it did not ask", stand.entry);
-        let heed = |stand: &Stand, after| stand.program.maps().heed_questions(0, clock::now() + after);
+        let heed = |stand: &Stand, after| stand.program.maps().heed_questions(FIRST, clock::now() + after);
         heed(stand, Duration::from_secs(60));
         assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: not yet", stand.entry);
         heed(stand, Duration::ZERO);
         assert_eq!(asked(stand), (Outcome::Other, 1), "{:?}: the first", stand.entry);
         assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: the second", stand.entry);
         heed(stand, Duration::ZERO);
-        lease_of(stand, 0, None);
+        lease_of(stand, FIRST, None);
         assert_eq!(asked(stand), (FENCED, 0), "{:?}: without a lease", stand.entry);
-        lease_of(stand, 0, Some(Duration::from_secs(60)));
+        lease_of(stand, FIRST, Some(Duration::from_secs(60)));
         assert_eq!(asked(stand), (Outcome::Other, 1), "{:?}: it still asks", stand.entry);
     });
 }
@@ -281,10 +282,10 @@ fn keys_are_exact() {
             LeaseKey { ifindex: LOOPBACK + 1, ..key(target) },
             LeaseKey { family: Family::V6 as u32, ..key(target) },
         ] {
-            stand.program.fence(other, 1).unwrap();
+            stand.program.fence(other, SECOND).unwrap();
         }
         assert_eq!(stand.run_bytes(&question(target, &[])), Outcome::Other);
-        stand.program.fence(key(target), 1).unwrap();
+        stand.program.fence(key(target), SECOND).unwrap();
         assert_eq!(stand.run_bytes(&question(target, &[])), FENCED);
     });
 }

@@ -2,9 +2,10 @@
 
 use vrrp_ebpf::map::{Counter, InstanceKey};
 use vrrp_ebpf::wire::Family;
-use vrrp_tests::needs;
 use vrrp_tests::packet::{V3_IPV4, advert};
+use vrrp_tests::{FIRST, SECOND, needs};
 use vrrp_user::driver::xdp::Entry;
+use vrrp_user::protocol::InstanceId;
 
 use crate::stand::{LOOPBACK, Outcome, Stand, slot};
 
@@ -28,11 +29,11 @@ fn a_shared_place_serves_both() {
         let keys = pair();
         let frame = |key: InstanceKey| advert(V3_IPV4, 1).byte(1, key.vrid).vlan(key.vlan);
         let adverts = |stand: &Stand, index| stand.program.maps().peer(index, 0).unwrap().adverts;
-        for (index, key) in (0..).zip(keys) {
+        for (index, key) in InstanceId::all().zip(keys) {
             assert_eq!(stand.run(&frame(key)), UNKNOWN);
             stand.insert(index, &slot(V3_IPV4), key);
         }
-        for (index, key) in (0..).zip(keys) {
+        for (index, key) in InstanceId::all().zip(keys) {
             assert_eq!(stand.run(&frame(key)), EVENT);
             assert_eq!(adverts(&stand, index), 1, "each in its own slot");
         }
@@ -41,8 +42,8 @@ fn a_shared_place_serves_both() {
         assert_eq!(stand.run(&frame(keys[1])), EVENT);
         // Back in the other's slot: the place must not lead to the old one.
         stand.program.remove(keys[1]).unwrap();
-        stand.insert(1, &slot(V3_IPV4), keys[0]);
+        stand.insert(SECOND, &slot(V3_IPV4), keys[0]);
         assert_eq!(stand.run(&frame(keys[0])), EVENT);
-        assert_eq!((adverts(&stand, 0), adverts(&stand, 1)), (1, 3));
+        assert_eq!((adverts(&stand, FIRST), adverts(&stand, SECOND)), (1, 3));
     }
 }

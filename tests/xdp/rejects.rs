@@ -7,8 +7,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::{Family, Reject};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_tests::{FIRST, needs};
 use vrrp_user::driver::clock;
 
 use crate::stand::{OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
@@ -162,10 +162,10 @@ fn another_instance_in_its_place_begins_at_zero() {
         assert_eq!(stand.run(&advert(V3_IPV4, 2).ttl(64)), Outcome::Rejected(Reject::Ttl));
         assert_eq!(stand.run(&advert(V3_IPV4, 2)), Outcome::Passed(Counter::Event));
         let maps = stand.program.maps();
-        assert_eq!((maps.rejected(0).count(), maps.peers(0).count()), (1, 1));
-        maps.forget(0);
-        assert_eq!((maps.rejected(0).count(), maps.peers(0).count()), (0, 0));
-        assert!(maps.counters(Some(0)).counts.iter().all(|count| *count == 0));
+        assert_eq!((maps.rejected(FIRST).count(), maps.peers(FIRST).count()), (1, 1));
+        maps.forget(FIRST);
+        assert_eq!((maps.rejected(FIRST).count(), maps.peers(FIRST).count()), (0, 0));
+        assert!(maps.counters(Some(FIRST)).counts.iter().all(|count| *count == 0));
         assert_eq!(stand.run(&advert(V3_IPV4, 2).ttl(64)), Outcome::Rejected(Reject::Ttl));
     });
 }
@@ -188,7 +188,7 @@ fn the_sender_of_each_fault_is_on_record() {
         }
         let maps = stand.program.maps();
         let mut found: Vec<_> =
-            maps.rejected(0).map(|(reject, latest)| (reject, latest.source[3], latest.adverts)).collect();
+            maps.rejected(FIRST).map(|(reject, latest)| (reject, latest.source[3], latest.adverts)).collect();
         found.sort_unstable_by_key(|(_, host, _)| *host);
         assert_eq!(
             found,
@@ -230,9 +230,10 @@ fn check(stand: &mut Stand, row: &Row, tags: &[u16]) {
     assert_eq!(stand.run(&frame), Outcome::Rejected(row.reject), "{reported}");
     assert!(stand.woken().is_empty(), "{reported}: the daemon is not woken");
     let maps = stand.program.maps();
-    let noted = maps.rejected(0).find(|(reject, _)| *reject == row.reject).map(|(_, noted)| noted).unwrap();
+    let noted =
+        maps.rejected(FIRST).find(|(reject, _)| *reject == row.reject).map(|(_, noted)| noted).unwrap();
     assert_eq!(noted.source, widen(frame.source_address()), "{reported}: its sender is noted");
-    assert_eq!(noted.adverts, maps.counters(Some(0)).reject(row.reject), "{reported}");
+    assert_eq!(noted.adverts, maps.counters(Some(FIRST)).reject(row.reject), "{reported}");
     assert!(clock::now() - Duration::from_secs(5) < Timestamp::from_nanos(noted.last_seen), "{reported}");
-    assert!(maps.peers(0).all(|(_, peer)| peer.is_free()), "{reported}: no peer is recorded");
+    assert!(maps.peers(FIRST).all(|(_, peer)| peer.is_free()), "{reported}: no peer is recorded");
 }

@@ -5,8 +5,8 @@ use std::thread;
 
 use vrrp_ebpf::map::{Counter, InstanceRules};
 use vrrp_ebpf::wire::{Family, Reject};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{V2_PASS, advert};
+use vrrp_tests::{FIRST, needs};
 
 use crate::stand::{on_each_entry, slot};
 
@@ -28,8 +28,8 @@ fn an_advert_is_judged_by_one_set_of_rules() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !has_ended.load(Ordering::Relaxed) {
-                    maps.set_slot(0, &other);
-                    maps.set_slot(0, &ours);
+                    maps.set_slot(FIRST, &other);
+                    maps.set_slot(FIRST, &ours);
                 }
             });
             for _ in 0..CALLS {
@@ -37,7 +37,7 @@ fn an_advert_is_judged_by_one_set_of_rules() {
             }
             has_ended.store(true, Ordering::Relaxed);
         });
-        let counters = maps.counters(Some(0));
+        let counters = maps.counters(Some(FIRST));
         let valid = [Counter::Event, Counter::RingFull, Counter::OverBudget];
         let valid: u64 = valid.map(|counter| counters.counter(counter)).iter().sum();
         assert!(valid > 0 && counters.reject(Reject::VersionMismatch) > 0, "both were in force");

@@ -5,8 +5,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
 use vrrp_ebpf::wire::ah::AhRepr;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Trailer};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V2, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_tests::{FIRST, SECOND, needs};
 use vrrp_user::driver::xdp::Entry;
 
 use crate::stand::{LOOPBACK, Outcome, Stand, next_window, on_each_entry, slot};
@@ -32,7 +32,7 @@ fn the_daemon_gets_them_whole() {
                 stand.ring.drain(1, |event| events.push((event.message().to_vec(), event.peer)));
                 let at = if dialect.family() == Family::V4 { 34 } else { 54 };
                 assert_eq!(events, [(frame.build()[at..].to_vec(), NO_PEER)]);
-                assert_eq!(stand.program.maps().peers(0).count(), 0, "no peer is recorded");
+                assert_eq!(stand.program.maps().peers(FIRST).count(), 0, "no peer is recorded");
             });
         }
     }
@@ -46,7 +46,7 @@ fn adverts_without_a_trailer_pass_only_if_allowed() {
         for (trailer, outcome) in [(InstanceRules::SIGNED, missing), (InstanceRules::MAYBE_SIGNED, EVENT)] {
             on_each_entry(&signing(dialect, trailer), dialect.family(), 0, |stand| {
                 assert_eq!(stand.run(&advert(dialect, 2)), outcome, "{dialect:?}");
-                assert_eq!(stand.program.maps().peers(0).count(), 0);
+                assert_eq!(stand.program.maps().peers(FIRST).count(), 0);
                 for length in [1, 4, 27, 29, 32, 56] {
                     let frame = advert(dialect, 2).trailer(&vec![0; length]);
                     assert_eq!(stand.run(&frame), Outcome::Rejected(Reject::Length), "{length}");
@@ -77,11 +77,11 @@ fn from(host: u8) -> Frame {
 fn favour_the_master(stand: &Stand) {
     let mut master = [0; 16];
     master[..4].copy_from_slice(&[10, 0, 0, 1]);
-    stand.program.maps().reserve_budget_for(0, master);
+    stand.program.maps().reserve_budget_for(FIRST, master);
 }
 
 fn missed(stand: &Stand) -> [Option<Timestamp>; 2] {
-    [false, true].map(|of_watched| stand.program.maps().missed(0, of_watched))
+    [false, true].map(|of_watched| stand.program.maps().missed(FIRST, of_watched))
 }
 
 /// A flood from another source takes nothing from the budget of the master.
@@ -104,7 +104,7 @@ const FLOOD: u32 = 200;
 
 /// Sends a flood while the ring is not read; returns the number of events, and of adverts over the budget.
 fn flood(stand: &Stand, host: u8) -> (u32, u32) {
-    stand.flood(0, &from(host), FLOOD, [Counter::Event, Counter::OverBudget]).into()
+    stand.flood(FIRST, &from(host), FLOOD, [Counter::Event, Counter::OverBudget]).into()
 }
 
 /// While the daemon keeps up, each advert is judged, as only the signature identifies the master's.
@@ -133,11 +133,11 @@ fn a_flood_that_is_not_read_leaves_room_and_is_remembered() {
         let mut stand = Stand::new(entry, 2);
         let other = InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + 1);
         stand.insert(
-            0,
+            FIRST,
             &signing(V3_IPV4, InstanceRules::SIGNED),
             InstanceKey::new(LOOPBACK, 0, Family::V4, VRID),
         );
-        stand.insert(1, &signing(V3_IPV4, InstanceRules::SIGNED), other);
+        stand.insert(SECOND, &signing(V3_IPV4, InstanceRules::SIGNED), other);
         favour_the_master(&stand);
         next_window();
         let (events, dropped) = flood(&stand, 1);
@@ -165,7 +165,7 @@ fn behind_ipsec_the_daemon_gets_the_whole_packet() {
             let mut events = Vec::new();
             stand.ring.drain(1, |event| events.push((event.message().to_vec(), event.peer)));
             assert_eq!(events, [(frame.build()[14..].to_vec(), NO_PEER)]);
-            assert_eq!(stand.program.maps().peers(0).count(), 0, "no peer is recorded");
+            assert_eq!(stand.program.maps().peers(FIRST).count(), 0, "no peer is recorded");
         });
     }
 }

@@ -9,8 +9,10 @@ use vrrp_ebpf::map::{Counter, Counters, InstanceKey, InstanceRules, LocalKey};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
 use vrrp_ebpf::wire::{Family, Reject};
+use vrrp_tests::FIRST;
 use vrrp_tests::packet::{self, Frame, OWN_MAC};
 use vrrp_user::driver::xdp::{Entry, Program, Ring};
+use vrrp_user::protocol::InstanceId;
 
 /// BPF_PROG_TEST_RUN presents frames as those of the loopback device.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -105,11 +107,11 @@ impl Stand {
     /// A stand with slot 0 for VRID 51 of one dialect.
     pub(crate) fn of(entry: Entry, slot: &InstanceRules, family: Family, vlan: u16) -> Self {
         let mut stand = Self::new(entry, 1);
-        stand.insert(0, slot, InstanceKey::new(LOOPBACK, vlan, family, packet::VRID));
+        stand.insert(FIRST, slot, InstanceKey::new(LOOPBACK, vlan, family, packet::VRID));
         stand
     }
 
-    pub(crate) fn insert(&mut self, index: u32, slot: &InstanceRules, key: InstanceKey) {
+    pub(crate) fn insert(&mut self, index: InstanceId, slot: &InstanceRules, key: InstanceKey) {
         self.program.maps().set_slot(index, slot);
         self.program.insert(key, index).unwrap();
     }
@@ -147,7 +149,7 @@ impl Stand {
     /// on an emulated machine. Returns how far each of these counters rose; together they count every frame.
     pub(crate) fn flood<const N: usize>(
         &self,
-        slot: u32,
+        slot: InstanceId,
         frame: &Frame,
         frames: u32,
         counters: [Counter; N],
@@ -163,7 +165,7 @@ impl Stand {
 
     /// Sends a frame of this slot `frames` times, and at once one more time. Returns the outcome of the last one, which
     /// may be beyond the budget, as all of them may.
-    pub(crate) fn flood_and_run(&self, slot: u32, frame: &Frame, frames: u32) -> Outcome {
+    pub(crate) fn flood_and_run(&self, slot: InstanceId, frame: &Frame, frames: u32) -> Outcome {
         const COUNTERS: [Counter; 2] = [Counter::Event, Counter::OverBudget];
         let bytes = frame.build();
         let counts = || COUNTERS.map(|it| self.program.maps().counters(Some(slot)).counter(it));
@@ -191,7 +193,8 @@ impl Stand {
     /// Counters without an instance, then those of each slot.
     fn counts(&self) -> Vec<u64> {
         let maps = self.program.maps();
-        let rows = [None].into_iter().chain((0..maps.slots()).map(Some));
+        let slots = InstanceId::all().take(maps.slots() as usize);
+        let rows = [None].into_iter().chain(slots.map(Some));
         rows.flat_map(|slot| maps.counters(slot).counts).collect()
     }
 
@@ -209,7 +212,7 @@ impl Stand {
         self.ring.drain(1, |event| arm = Some((event.source, event.peer, event.stamp)));
         let (source, peer, stamp) = arm.expect("the event came");
         let seen = vrrp_ebpf::time::Timestamp::from_nanos(stamp);
-        self.program.maps().arm(0, source, peer, &frame.build()[at..], seen);
+        self.program.maps().arm(FIRST, source, peer, &frame.build()[at..], seen);
     }
 }
 

@@ -3,8 +3,8 @@
 use vrrp_ebpf::map::Counter;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::{Family, InstanceRules, Reject};
-use vrrp_tests::needs;
 use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, advert};
+use vrrp_tests::{FIRST, needs};
 
 use crate::stand::{Outcome, on_each_entry, slot};
 
@@ -24,14 +24,14 @@ fn watched_adverts_wake_no_daemon() {
             let frame = advert(dialect, count);
             stand.watch(&frame, at(dialect));
             let maps = stand.program.maps();
-            let armed = maps.last_seen(0).unwrap();
+            let armed = maps.last_seen(FIRST).unwrap();
             for heard in 1..=3 {
-                let before = maps.last_seen(0).unwrap();
+                let before = maps.last_seen(FIRST).unwrap();
                 assert_eq!(stand.run(&frame), STEADY, "{dialect:?}, {count} addresses");
-                assert!(maps.last_seen(0).unwrap() > before, "the stamp is refreshed");
-                assert_eq!(maps.watch_hits(0), heard);
+                assert!(maps.last_seen(FIRST).unwrap() > before, "the stamp is refreshed");
+                assert_eq!(maps.watch_hits(FIRST), heard);
             }
-            let peer = maps.peer(0, 0).unwrap();
+            let peer = maps.peer(FIRST, 0).unwrap();
             assert_eq!(peer.adverts, 4, "the sender's record is continued");
             assert_eq!(u64::from(peer.gaps.iter().sum::<u32>()), 3);
             assert!(peer.last_seen > armed.as_nanos());
@@ -49,8 +49,8 @@ fn a_watched_advert_from_an_own_address_is_refused() {
             let frame = advert(dialect, 1);
             stand.watch(&frame, at(dialect));
             assert_eq!(stand.run(&frame), STEADY, "{dialect:?}");
-            let source = stand.program.maps().peer(0, 0).unwrap().source;
-            stand.program.maps().set_slot(0, &InstanceRules { source, ..form });
+            let source = stand.program.maps().peer(FIRST, 0).unwrap().source;
+            stand.program.maps().set_slot(FIRST, &InstanceRules { source, ..form });
             assert_eq!(stand.run(&frame), Outcome::Rejected(Reject::OwnSource), "{dialect:?}");
         });
     }
@@ -94,7 +94,7 @@ fn a_disarmed_advert_is_an_event_again() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         let frame = advert(V3_IPV4, 2);
         stand.watch(&frame, at(V3_IPV4));
-        stand.program.maps().disarm(0);
+        stand.program.maps().disarm(FIRST);
         assert_eq!(stand.run(&frame), EVENT);
     });
 }

@@ -42,6 +42,8 @@ pub trait Rules: core::ops::Deref<Target = InstanceRules> {
 pub trait Maps {
     /// The bytes of the frame.
     type Octets: Octets + ?Sized;
+    /// The index of an instance in the arrays.
+    type Slot: Copy;
     /// The rules of an instance.
     type Rules: Rules;
 
@@ -68,41 +70,41 @@ pub trait Maps {
     fn is_to_us(&self, frame: &Frame, own: &[u8; 16]) -> bool;
 
     /// The slot of an instance.
-    fn slot_of(&self, key: &InstanceKey) -> Option<u32>;
+    fn slot_of(&self, key: &InstanceKey) -> Option<Self::Slot>;
 
     /// The rules in force of an instance.
-    fn rules(&self, slot: u32) -> Option<Self::Rules>;
+    fn rules(&self, slot: Self::Slot) -> Option<Self::Rules>;
 
     /// The entry of an allowed sender.
-    fn allowed_peer(&self, slot: u32, source: [u8; 16]) -> Option<AllowedPeer>;
+    fn allowed_peer(&self, slot: Self::Slot, source: [u8; 16]) -> Option<AllowedPeer>;
 
     /// Whether this is the watched advert; if so, it is recorded.
-    fn is_steady(&self, slot: u32, frame: &Frame) -> bool;
+    fn is_steady(&self, slot: Self::Slot, frame: &Frame) -> bool;
 
     /// Whether this is the source of the watched advert.
-    fn is_watched(&self, slot: u32, source: &[u8; 16]) -> bool;
+    fn is_watched(&self, slot: Self::Slot, source: &[u8; 16]) -> bool;
 
     /// Counts; `None` for adverts of no instance.
-    fn count(&self, slot: Option<u32>, counter: Counter);
+    fn count(&self, slot: Option<Self::Slot>, counter: Counter);
 
     /// Counts an advert that failed a check, and records its sender: a router that should be a peer may be a second
     /// master.
-    fn refuse(&self, slot: u32, reject: Reject, frame: &Frame);
+    fn refuse(&self, slot: Self::Slot, reject: Reject, frame: &Frame);
 
     /// Records the sender of an advert of no instance.
     fn note_unknown_router(&self, key: &InstanceKey, frame: &Frame);
 
     /// Records a valid advert; returns the index of its sender among the peers, or [`NO_PEER`].
-    fn note_peer(&self, slot: u32, info: &AdvertInfo, checksum: ChecksumForm, now: u64) -> u32;
+    fn note_peer(&self, slot: Self::Slot, info: &AdvertInfo, checksum: ChecksumForm, now: u64) -> u32;
 
     /// Spends one event of the budget of a [`SenderClass`], as a number; false if none is left.
-    fn spend(&self, slot: u32, class: usize, is_signed: bool, now: u64) -> bool;
+    fn spend(&self, slot: Self::Slot, class: usize, is_signed: bool, now: u64) -> bool;
 
     /// Records that a signed advert of a [`SenderClass`], as a number, was dropped unchecked.
-    fn miss(&self, slot: u32, class: usize, now: u64);
+    fn miss(&self, slot: Self::Slot, class: usize, now: u64);
 
     /// Hands an advert to the daemon; false if it cannot, which is counted.
-    fn wake(&self, slot: u32, message: &Message<'_>, now: u64) -> bool;
+    fn wake(&self, slot: Self::Slot, message: &Message<'_>, now: u64) -> bool;
 }
 
 /// A valid advert for the daemon.
@@ -125,13 +127,13 @@ pub struct Message<'a> {
 
 /// The result of [`admit`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Admission {
+pub enum Admission<S> {
     /// Nothing is left to do.
     Done(Verdict),
     /// The message is to be examined, by the rules of this generation.
     Examine {
         /// Index of the instance.
-        slot: u32,
+        slot: S,
         /// See [`crate::map::RulesPair`].
         generation: u64,
     },
@@ -142,8 +144,7 @@ const NO_ADDRESS: [u8; 16] = [0; 16];
 
 /// The fast path: adverts of other routers and the watched advert end here.
 #[inline(always)]
-pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> Admission {
-    const PASS: Admission = Admission::Done(Verdict::Pass);
+pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> Admission<M::Slot> {
     let key = InstanceKey::new(maps.ifindex(), frame.vlan, frame.family, frame.vrid);
     let header = || advert::judge_header(frame, |at, length| maps.header_sum(at, length));
     let Some(slot) = maps.slot_of(&key) else {
@@ -152,11 +153,11 @@ pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> Admission {
             maps.note_unknown_router(&key, frame);
             maps.count(None, Counter::UnknownVrid);
         }
-        return PASS;
+        return Admission::Done(Verdict::Pass);
     };
-    let Some(rules) = maps.rules(slot) else { return PASS };
+    let Some(rules) = maps.rules(slot) else { return Admission::Done(Verdict::Pass) };
     if !maps.is_to_us(frame, &rules.source) {
-        return PASS;
+        return Admission::Done(Verdict::Pass);
     }
     let mut judged = header().and_then(|()| advert::judge_envelope(frame, &rules));
     if judged.is_ok() && rules.unicast == InstanceRules::ALLOWED_PEERS_ONLY {
@@ -165,14 +166,14 @@ pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> Admission {
     // The address of the watched master may be ours by now.
     let may_be_steady = frame.source != rules.source;
     if !rules.are_in_force() {
-        return PASS;
+        return Admission::Done(Verdict::Pass);
     }
     if let Err(reject) = judged {
         maps.refuse(slot, first_of(reject, maps.octets(), frame), frame);
         return Admission::Done(Verdict::Drop);
     }
     if may_be_steady && maps.is_steady(slot, frame) {
-        return PASS;
+        return Admission::Done(Verdict::Pass);
     }
     Admission::Examine { slot, generation: rules.generation() }
 }
@@ -188,7 +189,7 @@ fn first_of<O: Octets + ?Sized>(reject: Reject, octets: &O, frame: &Frame) -> Re
 
 /// The rules in force, if they are those of this generation.
 #[inline(always)]
-fn same_rules<M: Maps>(maps: &M, slot: u32, generation: u64) -> Result<M::Rules, Verdict> {
+fn same_rules<M: Maps>(maps: &M, slot: M::Slot, generation: u64) -> Result<M::Rules, Verdict> {
     maps.rules(slot).filter(|rules| rules.generation() == generation).ok_or(Verdict::Pass)
 }
 
@@ -200,7 +201,7 @@ fn same_rules<M: Maps>(maps: &M, slot: u32, generation: u64) -> Result<M::Rules,
 pub fn examine<M: Maps>(
     maps: &M,
     frame: &Frame,
-    slot: u32,
+    slot: M::Slot,
     generation: u64,
 ) -> Result<(AdvertInfo, ChecksumForm), Verdict> {
     let rules = same_rules(maps, slot, generation)?;
@@ -225,7 +226,7 @@ pub fn examine<M: Maps>(
 pub fn note<M: Maps>(
     maps: &M,
     frame: &Frame,
-    slot: u32,
+    slot: M::Slot,
     generation: u64,
     (info, checksum): (&AdvertInfo, ChecksumForm),
 ) -> Verdict {

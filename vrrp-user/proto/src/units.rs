@@ -13,8 +13,17 @@ impl InstanceId {
     /// Most instances of one router; the maps have room for as many.
     pub const COUNT_MAX: u32 = 4096;
 
+    /// All ids, in the order of the router's instances.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..u32::MAX).map(Self)
+    }
+
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -89,8 +89,8 @@ impl Turn {
 
     /// Takes an instance whose lease had run out before its latest advert was sent.
     fn take_lapsed(&mut self) -> Option<InstanceId> {
-        let mut watchers = self.watchers.iter_mut().zip(0..);
-        let found = watchers.find_map(|(watcher, id)| watcher.lease.take_lapsed().then_some(InstanceId(id)));
+        let mut watchers = self.watchers.iter_mut().zip(InstanceId::all());
+        let found = watchers.find_map(|(watcher, id)| watcher.lease.take_lapsed().then_some(id));
         self.has_lapsed &= found.is_some();
         found
     }

@@ -89,7 +89,7 @@ impl Turn {
                 }
             }
             self.act(ports, None, now);
-            next = InstanceId(id.0 + 1);
+            next = id.next();
         }
     }
 
@@ -110,8 +110,8 @@ impl Turn {
 
     /// Catches up on every watched master.
     pub(super) fn catch_all_up<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
-        for (_, id) in (0..self.watchers.len()).zip(0..) {
-            self.catch_up(ports, InstanceId(id), now);
+        for id in InstanceId::all().take(self.watchers.len()) {
+            self.catch_up(ports, id, now);
         }
         self.act(ports, None, now);
     }
@@ -167,7 +167,7 @@ impl Turn {
         let mut next = InstanceId(0);
         while let Some(ready) = self.router.ready_with(id, next) {
             self.recall(ports, ready, now);
-            next = InstanceId(ready.0 + 1);
+            next = ready.next();
         }
     }
 

@@ -138,8 +138,8 @@ impl Turn {
         now: Timestamp,
     ) {
         self.router.restore(instances, groups, now);
-        for (_, id) in (0..self.watchers.len()).zip(0..) {
-            self.serve(ports, InstanceId(id), false, now);
+        for id in InstanceId::all().take(self.watchers.len()) {
+            self.serve(ports, id, false, now);
         }
     }
 

@@ -48,7 +48,7 @@ pub(in crate::daemon) fn all(context: &DaemonContext) -> Vec<InstanceTally> {
         .instances()
         .map(|(instance, live)| {
             let (become_master, release_master) = past(instance.id);
-            let counters = context.maps.counters(Some(instance.id.0));
+            let counters = context.maps.counters(Some(instance.id));
             let rejects = |words: &[Reject]| words.iter().map(|&word| counters.reject(word)).sum();
             // keepalived has one counter for all errors of an AH header.
             let is_ah = matches!(instance.settings.auth, Auth::Ah(_));

@@ -39,13 +39,12 @@ pub(super) fn all(context: &DaemonContext) -> Vec<View<'_>> {
     context
         .instances()
         .map(|(instance, live)| {
-            let slot = instance.id.0;
             let state = live.state();
             let past = history.instance(instance.id);
             let at = past.and_then(|past| past.history.back()).map_or(start, |passed| passed.at);
-            let peers: Vec<Peer> = context.maps.peers(slot).map(|(_, peer)| peer).collect();
+            let peers: Vec<Peer> = context.maps.peers(instance.id).map(|(_, peer)| peer).collect();
             let moved = live.since.load(std::sync::atomic::Ordering::Relaxed) != Timestamp::ZERO.as_nanos();
-            let source = context.maps.slot(slot).source;
+            let source = context.maps.slot(instance.id).source;
             let member = |group: &&Group| group.settings.members.contains(&instance.id);
             let group = context.config.groups.iter().find(member);
             View {

@@ -17,7 +17,7 @@ use crate::protocol::InstanceId;
 /// suspension of both: an heir that has announced itself meanwhile would lose its clients, and does not announce itself
 /// again.
 pub(super) fn is_entitled(maps: &Maps, id: InstanceId) -> bool {
-    maps.lease(id.0).is_some_and(|until| clock::now() < until)
+    maps.lease(id).is_some_and(|until| clock::now() < until)
 }
 
 /// Queues an announcement, if the instance has a lease.

@@ -424,13 +424,13 @@ impl Effect {
     /// Queues the periodic announcements that are due and returns when the next ones are.
     fn refresh(&mut self, now: Timestamp) -> Option<Timestamp> {
         let mut next = None;
-        for (instance, id) in self.instances.iter_mut().zip(0..) {
+        for (instance, id) in self.instances.iter_mut().zip(InstanceId::all()) {
             let Instance { effects, held: Some(_), .. } = instance else { continue };
             let Some(refresh) = &mut effects.refresh else { continue };
-            if refresh.take_due(now) && is_entitled(&self.maps, InstanceId(id)) {
+            if refresh.take_due(now) && is_entitled(&self.maps, id) {
                 let places = effects.places(&mut self.netlink);
                 let targets = effects.chosen(&places).filter_map(|place| place.target(effects.pauses));
-                self.repeats.push(InstanceId(id), targets.collect(), 1);
+                self.repeats.push(id, targets.collect(), 1);
             }
             let due = effects.refresh.as_ref().map(Refresh::due);
             next = next.into_iter().chain(due).min();

@@ -8,7 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::ports::{DRAIN_MAX, KernelPorts};
 use super::send::gate;
 use crate::daemon::hot_restart::RouterSnapshot;
-use crate::protocol::{GroupId, Instance, Turn};
+use crate::protocol::{GroupId, Instance, InstanceId, Turn};
 
 impl KernelPorts {
     /// Takes the state of all instances and groups, after which this engine sends nothing more. `None`: a handover is
@@ -26,7 +26,7 @@ impl KernelPorts {
         if let Some(ring) = ring {
             // An unjudged advert must not end a lease for longer than it takes to judge one.
             let stamp = |event: &vrrp_ebpf::map::Event| Timestamp::from_nanos(event.stamp);
-            ring.drain(DRAIN_MAX, |event| maps.settle_challenge(event.slot, stamp(event)));
+            ring.drain(DRAIN_MAX, |event| maps.settle_challenge(InstanceId(event.slot), stamp(event)));
         }
         for (_, listener) in &mut self.listeners {
             let _ = listener.drain(DRAIN_MAX, |_, _| {});
@@ -48,7 +48,7 @@ impl KernelPorts {
             if let Some(link) = self.links.get_mut(id.index())
                 && let Some(settings) = &link.settings
             {
-                link.gate = gate(&self.live, id.index(), settings);
+                link.gate = gate(&self.live, *id, settings);
             }
         }
         turn.restore(self, &snapshot.instances, &snapshot.groups, now);

@@ -81,8 +81,8 @@ impl KernelPorts {
         if let Some(ring) = &ring {
             wait.add(ring, TOKEN_RING)?;
         }
-        let links = instances.into_iter().enumerate().map(|(index, settings)| Link {
-            gate: gate(&live, index, &settings),
+        let links = instances.into_iter().zip(InstanceId::all()).map(|(settings, id)| Link {
+            gate: gate(&live, id, &settings),
             settings: Some(Arc::new(settings)),
             ..Link::default()
         });
@@ -188,11 +188,11 @@ impl Ports for KernelPorts {
     }
 
     fn last_seen(&self, id: InstanceId) -> Option<Timestamp> {
-        self.maps.last_seen(id.0)
+        self.maps.last_seen(id)
     }
 
     fn watched_form(&self, id: InstanceId) -> Option<ChecksumForm> {
-        self.maps.watched_form(id.0)
+        self.maps.watched_form(id)
     }
 
     fn record(&self, id: InstanceId, index: u32, family: Family) -> Option<Record> {
@@ -210,22 +210,22 @@ impl Ports for KernelPorts {
     }
 
     fn latest_gap(&self, id: InstanceId, source: IpAddr) -> Option<Duration> {
-        self.maps.latest_gap(id.0, widen(source))
+        self.maps.latest_gap(id, widen(source))
     }
 
     fn watch(&mut self, id: InstanceId, received: Option<&ReceivedAdvert<'_>>) {
         match received {
             // No two signed adverts are alike: each is an event, within a budget that is the sender's own.
-            Some(received) if self.is_signed(id) => self.maps.reserve_budget_for(id.0, received.source),
+            Some(received) if self.is_signed(id) => self.maps.reserve_budget_for(id, received.source),
             Some(&ReceivedAdvert { source, record, message, stamp, .. }) => {
-                self.maps.arm(id.0, source, record.unwrap_or(NO_PEER), message, stamp);
+                self.maps.arm(id, source, record.unwrap_or(NO_PEER), message, stamp);
             }
-            None => self.maps.disarm(id.0),
+            None => self.maps.disarm(id),
         }
     }
 
     fn unwatch(&mut self, id: InstanceId) {
-        self.maps.disarm(id.0);
+        self.maps.disarm(id);
     }
 
     fn is_detached(&self, id: InstanceId) -> bool {
@@ -239,7 +239,7 @@ impl Ports for KernelPorts {
     }
 
     fn program_count(&self, id: InstanceId) -> u64 {
-        self.maps.counters(Some(id.0)).adverts()
+        self.maps.counters(Some(id)).adverts()
     }
 
     fn close_sockets(&mut self) {
@@ -251,7 +251,7 @@ impl Ports for KernelPorts {
     }
 
     fn missed(&self, id: InstanceId, of_watched: bool) -> Option<Timestamp> {
-        self.maps.missed(id.0, of_watched)
+        self.maps.missed(id, of_watched)
     }
 
     fn fell_behind(&self) -> Option<Timestamp> {
@@ -271,7 +271,7 @@ impl Ports for KernelPorts {
     }
 
     fn set_lease(&mut self, id: InstanceId, until: Option<Timestamp>) {
-        self.maps.set_lease(id.0, until);
+        self.maps.set_lease(id, until);
     }
 
     fn is_fenced(&self, id: InstanceId) -> bool {
@@ -291,13 +291,13 @@ impl Ports for KernelPorts {
             Action::Advertise(..) | Action::Watch(_) | Action::Unwatch(_) => {}
             Action::AddAddresses(id, epoch) => {
                 self.command(Command::Add(id, epoch));
-                self.maps.end_masterships(id.0, None);
+                self.maps.end_masterships(id, None);
             }
             Action::RemoveAddresses(id, epoch) => self.command(Command::Remove(id, epoch)),
             Action::HoldAddresses(id, epoch) => self.command(Command::Hold(id, epoch)),
             Action::StopAnswering(id, _) => self.command(Command::StopAnnouncing(id)),
             Action::Announce(id, announcement) => self.command(Command::Announce(id, announcement)),
-            Action::Heed(id, from) => self.maps.heed_questions(id.0, from),
+            Action::Heed(id, from) => self.maps.heed_questions(id, from),
             Action::PutBack(id, epoch, missing) => self.command(Command::PutBack(id, epoch, missing)),
             Action::ReportAbandoned(id) => {
                 self.reports.push(Report::Abandoned(id));
@@ -353,7 +353,7 @@ impl Ports for KernelPorts {
             self.links.push(Link::default());
         }
         if let Some(link) = self.links.get_mut(id.index()) {
-            link.gate = gate(&self.live, id.index(), &settings);
+            link.gate = gate(&self.live, id, &settings);
             link.settings = Some(settings);
             link.build();
         }

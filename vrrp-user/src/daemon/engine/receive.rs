@@ -33,7 +33,7 @@ impl KernelPorts {
             };
             turn.take_advert(self, id, received, now);
             // Adverts that had to be sent because of this one have been sent.
-            self.maps.settle_challenge(event.slot, stamp);
+            self.maps.settle_challenge(id, stamp);
         });
         self.ring = Some(ring);
         if taken == DRAIN_MAX {
@@ -51,7 +51,7 @@ impl KernelPorts {
                 {
                     let (source, record) = (info.source, index_of(peer));
                     let received = ReceivedAdvert { source, record, message, checksum, stamp };
-                    turn.take_advert(self, InstanceId(slot), received, now);
+                    turn.take_advert(self, slot, received, now);
                 }
             });
             // A queue can have been full only if it is long.
@@ -67,9 +67,9 @@ impl KernelPorts {
 
     /// Adverts were lost at an interface; they may be of any instance on it.
     fn miss_all(&self, ifindex: u32, now: Timestamp) {
-        for (link, slot) in self.links.iter().zip(0..) {
+        for (link, id) in self.links.iter().zip(InstanceId::all()) {
             if link.ifindex == Some(ifindex) && link.gate.is_some() {
-                self.maps.miss(slot, now);
+                self.maps.miss(id, now);
             }
         }
     }
@@ -78,7 +78,7 @@ impl KernelPorts {
     pub(super) fn proven_record(&self, id: InstanceId, index: u32, family: Family) -> Option<Record> {
         let gate = self.link(id).and_then(|link| link.gate.as_ref());
         let least = gate.map_or(Peer::FORM, Gate::least_proof);
-        let peer = self.maps.peer(id.0, index).filter(|peer| peer.proof >= least)?;
+        let peer = self.maps.peer(id, index).filter(|peer| peer.proof >= least)?;
         let version = [Version::V2, Version::V3].into_iter().find(|it| *it as u8 == peer.version)?;
         let heard = PeerAdvert {
             version,
@@ -99,7 +99,7 @@ impl KernelPorts {
     ) -> Option<u32> {
         let advert = Advert::parse(received.message, family).ok()?;
         let info = info(received.source, &advert);
-        index_of(self.maps.make_room(id.0, &info, received.checksum, received.stamp, is_master))
+        index_of(self.maps.make_room(id, &info, received.checksum, received.stamp, is_master))
     }
 
     /// Verifies the signature of an advert, and only then records its sender. Adverts of unsigned instances pass
@@ -119,7 +119,7 @@ impl KernelPorts {
             .admit(received.message, narrow(family, received.source), received.stamp)
             .inspect_err(|reject| {
                 pace.refuse(now);
-                maps.reject(id.0, *reject, received.source, received.stamp);
+                maps.reject(id, *reject, received.source, received.stamp);
             })
             .ok()?;
         let advert = Advert::parse(admitted.message, family).ok()?;
@@ -128,7 +128,7 @@ impl KernelPorts {
             Proof::Signed { .. } | Proof::Counted { .. } => Peer::SIGNED,
             Proof::Tolerated => Peer::TOLERATED,
         };
-        let record = index_of(maps.note(id.0, &info, received.checksum, proof, received.stamp));
+        let record = index_of(maps.note(id, &info, received.checksum, proof, received.stamp));
         Some(ReceivedAdvert { message: admitted.message, record, ..received })
     }
 }
@@ -137,9 +137,8 @@ fn index_of(peer: u32) -> Option<u32> {
     (peer != NO_PEER).then_some(peer)
 }
 
-fn slot_of(links: &[Link], key: InstanceKey) -> Option<u32> {
-    let matches = |(slot, link): (usize, &Link)| {
-        let slot = u32::try_from(slot).ok()?;
+fn slot_of(links: &[Link], key: InstanceKey) -> Option<InstanceId> {
+    let matches = |(link, slot): (&Link, InstanceId)| {
         let settings = link.settings.as_ref()?;
         let same = link.ifindex == Some(key.ifindex)
             && settings.vrid.number() == key.vrid
@@ -147,7 +146,7 @@ fn slot_of(links: &[Link], key: InstanceKey) -> Option<u32> {
             && key.vlan == 0;
         same.then_some(slot)
     };
-    links.iter().enumerate().find_map(matches)
+    links.iter().zip(InstanceId::all()).find_map(matches)
 }
 
 fn info(source: [u8; 16], advert: &Advert<'_>) -> AdvertInfo {

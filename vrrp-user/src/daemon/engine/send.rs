@@ -4,8 +4,8 @@
 //! that are due together, with its outcomes, and the leases that they give.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
@@ -89,7 +89,7 @@ impl KernelPorts {
         sender.flush(|id, outcome| {
             let Err(errno) = outcome else {
                 if let Some(until) = settled(id, Ok(())) {
-                    maps.set_lease(id.0, Some(until));
+                    maps.set_lease(id, Some(until));
                 }
                 return;
             };
@@ -123,8 +123,8 @@ impl KernelPorts {
     }
 }
 
-pub(super) fn gate(live: &LiveState, index: usize, settings: &InstanceSettings) -> Option<Gate> {
-    Gate::open(settings, live.ledgers.get(index).and_then(OnceLock::get))
+pub(super) fn gate(live: &LiveState, id: InstanceId, settings: &InstanceSettings) -> Option<Gate> {
+    Gate::open(settings, live.ledger(id))
 }
 
 /// Refused by this host, as opposed to unreachable: a peer without a route, or whose neighbour entry has failed, may be

@@ -45,7 +45,7 @@ impl Engine {
             && let Some(id) = self.turn.router().silent_from(from, due)
         {
             let _ = self.ports.commands.offer(Command::StandBy(id, due));
-            from = InstanceId(id.0 + 1);
+            from = id.next();
         }
         Some(wake)
     }

@@ -20,7 +20,7 @@ use crate::protocol::InstanceId;
 /// The present content of the program's map.
 #[derive(Debug, Default)]
 pub struct Fence {
-    leases: HashMap<LeaseKey, u32>,
+    leases: HashMap<LeaseKey, InstanceId>,
 }
 
 impl Fence {
@@ -34,18 +34,18 @@ impl Fence {
         placed: impl Iterator<Item = (InstanceId, &'a InstanceSettings, u32)> + Clone,
     ) -> io::Result<()> {
         let wanted = wanted(placed);
-        self.leases.retain(|key, slot| {
-            let kept = wanted.get(key) == Some(slot);
+        self.leases.retain(|key, owner| {
+            let kept = wanted.get(key) == Some(owner);
             if !kept {
                 program.unfence(*key);
             }
             kept
         });
         let mut outcome = Ok(());
-        for (key, slot) in wanted {
+        for (key, owner) in wanted {
             if let Entry::Vacant(vacant) = self.leases.entry(key) {
-                match program.fence(key, slot) {
-                    Ok(()) => drop(vacant.insert(slot)),
+                match program.fence(key, owner) {
+                    Ok(()) => drop(vacant.insert(owner)),
                     Err(error) => outcome = Err(error),
                 }
             }
@@ -69,7 +69,7 @@ impl Fence {
 
 fn wanted<'a>(
     placed: impl Iterator<Item = (InstanceId, &'a InstanceSettings, u32)> + Clone,
-) -> HashMap<LeaseKey, u32> {
+) -> HashMap<LeaseKey, InstanceId> {
     let indexes: HashMap<&str, u32> =
         placed.clone().map(|(_, settings, ifindex)| (&*settings.interface, ifindex)).collect();
     let mut owners = HashMap::new();
@@ -79,13 +79,13 @@ fn wanted<'a>(
             for ifindex in [Some(own), device.filter(|other| *other != own)].into_iter().flatten() {
                 let family = Family::of(address.address) as u32;
                 let key = LeaseKey { ifindex, family, address: widen(address.address) };
-                owners.entry(key).or_insert_with(Vec::new).push(instance.0);
+                owners.entry(key).or_insert_with(Vec::new).push(instance);
             }
         }
     }
-    let single = |(key, mut slots): (LeaseKey, Vec<u32>)| {
-        slots.dedup();
-        <[u32; 1]>::try_from(slots).ok().map(|[slot]| (key, slot))
+    let single = |(key, mut owners): (LeaseKey, Vec<InstanceId>)| {
+        owners.dedup();
+        <[InstanceId; 1]>::try_from(owners).ok().map(|[owner]| (key, owner))
     };
     owners.into_iter().filter_map(single).collect()
 }

@@ -129,7 +129,7 @@ impl ReceptionMonitor {
         now: Timestamp,
     ) -> HashMap<InstanceId, ReceptionFault> {
         // Before the sockets: adverts that the program has seen by now have reached them, or soon will.
-        let seen: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id.0)).collect();
+        let seen: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id)).collect();
         let answers = self.ask(places.clone(), maps.locals());
         let mut marks = HashMap::new();
         let mut found = HashMap::new();
@@ -140,7 +140,7 @@ impl ReceptionMonitor {
                 let is_new = std::mem::replace(&mut mark.seen, seen) < seen;
                 if heard_vrids.has_heard(settings.vrid.number(), source) {
                     (mark.unheard, mark.quiet_since) = (0, None);
-                    mark.heard_by_sockets(is_new, || maps.counters(Some(id.0)).adverts());
+                    mark.heard_by_sockets(is_new, || maps.counters(Some(id)).adverts());
                 } else if is_new
                     && !heard_vrids.is_partial
                     && !settings.vmacs.keep_from_sockets(&settings.interface)
@@ -232,9 +232,9 @@ impl Mark {
 }
 
 /// When the program, or the daemon for signed adverts, last received an advert of any sender.
-fn seen(maps: &Maps, slot: u32) -> Timestamp {
-    maps.last_seen(slot).unwrap_or_else(|| {
-        let peers = maps.peers(slot).map(|(_, peer)| Timestamp::from_nanos(peer.last_seen));
+fn seen(maps: &Maps, id: InstanceId) -> Timestamp {
+    maps.last_seen(id).unwrap_or_else(|| {
+        let peers = maps.peers(id).map(|(_, peer)| Timestamp::from_nanos(peer.last_seen));
         peers.max().unwrap_or(Timestamp::ZERO)
     })
 }

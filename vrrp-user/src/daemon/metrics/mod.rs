@@ -74,7 +74,7 @@ pub fn kept_rows(context: &DaemonContext) -> Vec<(InstanceId, Vec<String>)> {
     let history = context.history.read();
     let rows = context.instances().map(|(config, live)| {
         let mut kept = history.instance(config.id).map(|past| past.kept_rows.clone()).unwrap_or_default();
-        let counters = context.maps.counters(Some(config.id.0));
+        let counters = context.maps.counters(Some(config.id));
         kept.extend(EventRow::all(live, &counters, &kept).iter().map(EventRow::key));
         (config.id, kept.into_iter().collect())
     });
@@ -144,7 +144,7 @@ impl Scrape {
         past: Option<&InstanceRecord>,
         steered: Option<&Steered>,
     ) -> Reading<'a> {
-        let (slot, settings, maps) = (config.id.0, &config.settings, &self.context.maps);
+        let (slot, settings, maps) = (config.id, &config.settings, &self.context.maps);
         let counters = maps.counters(Some(slot));
         let peers: Vec<Peer> = maps.peers(slot).map(|(_, peer)| peer).collect();
         let master = (live.state() == State::Backup).then(|| master(&peers, self.now)).flatten();

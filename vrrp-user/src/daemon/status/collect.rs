@@ -139,7 +139,7 @@ impl DaemonContext {
         let past = history.instance(id);
         let latest = past.and_then(|past| past.history.back());
         let since = Timestamp::from_nanos(live.since.load(Relaxed));
-        let peers: Vec<PeerEntry> = self.maps.peers(id.0).map(|(_, peer)| peer).collect();
+        let peers: Vec<PeerEntry> = self.maps.peers(id).map(|(_, peer)| peer).collect();
         let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
         let ledger = self.live.ledger(id).map(|it| &**it);
         Instance {
@@ -185,14 +185,14 @@ impl DaemonContext {
                 .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
             tracks: settings.tracks.iter().map(|track| tracked(track, history)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
-            counters: counts(live, &self.maps.counters(Some(id.0))),
+            counters: counts(live, &self.maps.counters(Some(id))),
             history: past.map(transitions).unwrap_or_default(),
         }
     }
 
     /// The rest of an instance's lease.
     pub(crate) fn lease(&self, id: InstanceId, now: Timestamp) -> Option<Duration> {
-        self.maps.lease(id.0).filter(|until| *until > now).map(|until| until.since(now))
+        self.maps.lease(id).filter(|until| *until > now).map(|until| until.since(now))
     }
 
     fn groups(&self, history: &Inner, now: Timestamp) -> Vec<Group> {

@@ -34,10 +34,10 @@ impl DaemonContext {
         live: &LiveInstance,
         now: Timestamp,
     ) -> Vec<Differing> {
-        let (slot, settings) = (config.id.0, &config.settings);
-        let watched = self.maps.watched(slot);
+        let settings = &config.settings;
+        let watched = self.maps.watched(config.id);
         let mut all = Vec::new();
-        for (_, peer) in self.maps.peers(slot).filter(|(_, peer)| is_heard(peer, now)) {
+        for (_, peer) in self.maps.peers(config.id).filter(|(_, peer)| is_heard(peer, now)) {
             let message = watched.as_ref().filter(|(source, _)| *source == peer.source);
             let message = message.map(|(_, message)| &**message);
             let found = differences(settings, live.priority(), &peer, message);

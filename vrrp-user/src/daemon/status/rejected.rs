@@ -50,7 +50,7 @@ impl DaemonContext {
             latest.senders().map(move |(source, last_seen)| (reject, source, last_seen))
         };
         let refused =
-            self.maps.rejected(config.id.0).flat_map(senders).filter_map(|(reject, source, last_seen)| {
+            self.maps.rejected(config.id).flat_map(senders).filter_map(|(reject, source, last_seen)| {
                 Some(Rejected {
                     peer: narrow(settings.family, source).to_string(),
                     reason: reject.as_str().to_owned(),

@@ -127,8 +127,7 @@ impl<T: Record> Mapped<T> {
     }
 
     /// The words of a record.
-    pub(super) fn words(&self, index: u32) -> Option<&[AtomicU64]> {
-        let index = index as usize;
+    pub(super) fn words(&self, index: usize) -> Option<&[AtomicU64]> {
         let ready = self.ready.load(Ordering::Acquire);
         // SAFETY: the index lies within what is mapped, which is aligned for words, as records are, and lives as long
         // as self; all accesses are atomic.
@@ -141,12 +140,12 @@ impl<T: Record> Mapped<T> {
     }
 
     /// The word at an offset in bytes, as by `offset_of!`.
-    pub(super) fn word(&self, index: u32, offset: usize) -> Option<&AtomicU64> {
+    pub(super) fn word(&self, index: usize, offset: usize) -> Option<&AtomicU64> {
         self.words(index)?.get(offset / WORD)
     }
 
     /// A copy of a record, word by word.
-    pub(super) fn read(&self, index: u32) -> Option<T> {
+    pub(super) fn read(&self, index: usize) -> Option<T> {
         let words = self.words(index)?;
         let mut copy = MaybeUninit::<T>::uninit();
         let to = copy.as_mut_ptr().cast::<u64>();
@@ -159,7 +158,7 @@ impl<T: Record> Mapped<T> {
     }
 
     /// Writes a record, word by word.
-    pub(super) fn write(&self, index: u32, value: &T) {
+    pub(super) fn write(&self, index: usize, value: &T) {
         if let Some(words) = self.words(index) {
             store(words, of(value));
         }

@@ -35,10 +35,10 @@ use crate::protocol::InstanceId;
 /// Maps accessible by system calls only. Each call makes system calls.
 pub trait ProgramMaps: Send + Sync + std::fmt::Debug {
     /// The program's counters, summed over all CPUs; `None` for slot means adverts of no instance.
-    fn counters(&self, slot: Option<u32>) -> Counters;
+    fn counters(&self, slot: Option<InstanceId>) -> Counters;
 
     /// Resets the counters of an instance.
-    fn clear(&self, slot: u32);
+    fn clear(&self, slot: InstanceId);
 
     fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)>;
 }
@@ -129,9 +129,9 @@ impl Maps {
     }
 
     /// The entry of a sender, for an instance with a list of allowed senders.
-    pub fn allowed_peer(&self, slot: u32, source: [u8; 16]) -> Option<AllowedPeer> {
+    pub fn allowed_peer(&self, slot: InstanceId, source: [u8; 16]) -> Option<AllowedPeer> {
         let allowed_peers = self.allowed_peers.read().unwrap_or_else(PoisonError::into_inner);
-        allowed_peers.get(&AllowedPeerKey { slot, source }).copied()
+        allowed_peers.get(&AllowedPeerKey { slot: slot.0, source }).copied()
     }
 
     /// Adds these allowed senders.
@@ -143,12 +143,12 @@ impl Maps {
     /// Removes the allowed senders of an instance that are not among these, and returns them.
     pub fn retain_allowed_peers(
         &self,
-        slot: u32,
+        slot: InstanceId,
         known: &[(AllowedPeerKey, AllowedPeer)],
     ) -> Vec<AllowedPeerKey> {
         let mut allowed_peers = self.allowed_peers.write().unwrap_or_else(PoisonError::into_inner);
         let is_gone =
-            |key: &&AllowedPeerKey| key.slot == slot && known.iter().all(|(other, _)| other != *key);
+            |key: &&AllowedPeerKey| key.slot == slot.0 && known.iter().all(|(other, _)| other != *key);
         let gone: Vec<AllowedPeerKey> = allowed_peers.keys().filter(is_gone).copied().collect();
         allowed_peers.retain(|key, _| !gone.contains(key));
         gone
@@ -159,16 +159,16 @@ impl Maps {
     }
 
     /// The gap before the latest advert of a sender, within its mastership.
-    pub fn latest_gap(&self, slot: u32, source: [u8; 16]) -> Option<Duration> {
+    pub fn latest_gap(&self, slot: InstanceId, source: [u8; 16]) -> Option<Duration> {
         let (_, peer) = self.peers(slot).find(|(_, peer)| peer.source == source)?;
         (peer.last_gap != 0).then(|| Duration::from_nanos(peer.last_gap))
     }
 
     /// Ends the mastership of all peers except the current master: their silence from now on is not a gap between
     /// adverts.
-    pub fn end_masterships(&self, slot: u32, master: Option<[u8; 16]>) {
+    pub fn end_masterships(&self, slot: InstanceId, master: Option<[u8; 16]>) {
         for (index, _) in self.peers(slot).filter(|(_, peer)| Some(peer.source) != master) {
-            if let Some(word) = self.peers.word(slot * PEERS_PER_SLOT + index, ENDED) {
+            if let Some(word) = self.peers.word(peer_at(slot, index), ENDED) {
                 // The program may write to the other bytes of the word at the same time.
                 word.fetch_or(HAS_ENDED, Ordering::Relaxed);
             }
@@ -176,41 +176,39 @@ impl Maps {
     }
 
     /// Clears a slot without a key for another instance: peers, rejected adverts and all counters.
-    pub fn forget(&self, slot: u32) {
+    pub fn forget(&self, slot: InstanceId) {
         self.counted.get(row(Some(slot))).into_iter().flatten().for_each(|it| it.store(0, Ordering::Relaxed));
         if let Some(program) = &self.program {
             program.clear(slot);
         }
         self.hits(slot).into_iter().for_each(|hits| hits.store(0, Ordering::Relaxed));
         self.forget_missed(slot);
-        for place in Reject::ALL.into_iter().filter_map(|reject| place_of(slot, reject)) {
-            self.rejected.write(place, &Rejected::NONE);
+        for reject in Reject::ALL {
+            self.rejected.write(rejected_at(slot, reject), &Rejected::NONE);
         }
         for index in 0..PEERS_PER_SLOT {
-            if let Some(entry) = slot.checked_mul(PEERS_PER_SLOT) {
-                self.peers.write(entry + index, &Peer::FREE);
-            }
+            self.peers.write(peer_at(slot, index), &Peer::FREE);
         }
     }
 
     /// The peers heard on a slot, each with its index.
-    pub fn peers(&self, slot: u32) -> impl Iterator<Item = (u32, Peer)> + '_ {
+    pub fn peers(&self, slot: InstanceId) -> impl Iterator<Item = (u32, Peer)> + '_ {
         (0..PEERS_PER_SLOT).filter_map(move |index| Some((index, self.peer(slot, index)?)))
     }
 
     /// One peer; `None` for a free entry.
-    pub fn peer(&self, slot: u32, index: u32) -> Option<Peer> {
+    pub fn peer(&self, slot: InstanceId, index: u32) -> Option<Peer> {
         if index >= PEERS_PER_SLOT {
             return None;
         }
-        self.peers.read(slot.checked_mul(PEERS_PER_SLOT)? + index).filter(|peer| !peer.is_free())
+        self.peers.read(peer_at(slot, index)).filter(|peer| !peer.is_free())
     }
 
     /// Records an advert in the entry of its sender, with the proof of its origin. Returns the entry's index, or
     /// [`NO_PEER`] if there is no room.
     pub fn note(
         &self,
-        slot: u32,
+        slot: InstanceId,
         info: &AdvertInfo,
         checksum: ChecksumForm,
         proof: u8,
@@ -225,7 +223,7 @@ impl Maps {
 
     fn set_peer(
         &self,
-        slot: u32,
+        slot: InstanceId,
         index: u32,
         info: &AdvertInfo,
         checksum: ChecksumForm,
@@ -236,15 +234,15 @@ impl Maps {
         let mut peer = before.unwrap_or(Peer::FREE);
         peer.record(info, checksum, stamp.as_nanos());
         peer.proof = proof;
-        self.peers.write(slot * PEERS_PER_SLOT + index, &peer);
+        self.peers.write(peer_at(slot, index), &peer);
         index
     }
 
     /// Counts an advert that the daemon itself refused, on the socket path or for its signature, and records its
     /// sender.
-    pub fn reject(&self, slot: u32, reject: Reject, source: [u8; 16], stamp: Timestamp) {
+    pub fn reject(&self, slot: InstanceId, reject: Reject, source: [u8; 16], stamp: Timestamp) {
         self.count(Some(slot), reject as usize);
-        let Some(place) = place_of(slot, reject) else { return };
+        let place = rejected_at(slot, reject);
         if let Some(mut rejected) = self.rejected.read(place) {
             rejected.note(source, stamp.as_nanos());
             self.rejected.write(place, &rejected);
@@ -252,8 +250,8 @@ impl Maps {
     }
 
     /// The last rejected adverts of an instance for each reason that has occurred.
-    pub fn rejected(&self, slot: u32) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
-        let entry = move |reject| Some((reject, self.rejected.read(place_of(slot, reject)?)?));
+    pub fn rejected(&self, slot: InstanceId) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
+        let entry = move |reject| Some((reject, self.rejected.read(rejected_at(slot, reject))?));
         Reject::ALL.into_iter().filter_map(entry).filter(|(_, rejected)| rejected.last_seen != 0)
     }
 
@@ -274,7 +272,7 @@ impl Maps {
 
     /// Counters of program and daemon for an instance, or for adverts of none. Makes one system call if a program is
     /// loaded: the engine calls it only when a master is silent.
-    pub fn counters(&self, slot: Option<u32>) -> Counters {
+    pub fn counters(&self, slot: Option<InstanceId>) -> Counters {
         let mut sum = self.program.as_ref().map_or(Counters::ZERO, |program| program.counters(slot));
         if let Some(row) = self.counted.get(row(slot)) {
             for (total, counted) in sum.counts.iter_mut().zip(row) {
@@ -287,15 +285,15 @@ impl Maps {
     /// For the socket path: spends one event of the instance's budget for a [`vrrp_ebpf::map::SenderClass`], as a
     /// number. The larger budget of signed adverts always applies, because the socket's queue is not shared as the ring
     /// is.
-    pub(in crate::driver) fn spend(&self, slot: u32, class: usize, is_signed: bool, now: u64) -> bool {
-        let mut budget = self.budgets.read(slot).unwrap_or_default();
+    pub(in crate::driver) fn spend(&self, slot: InstanceId, class: usize, is_signed: bool, now: u64) -> bool {
+        let mut budget = self.budgets.read(slot.index()).unwrap_or_default();
         let is_left = budget.spend(class, || is_signed, now);
-        self.budgets.write(slot, &budget);
+        self.budgets.write(slot.index(), &budget);
         is_left
     }
 
     /// Counts on the socket path; `index` is a [`Counter`] or a [`Reject`] as a number.
-    pub fn count(&self, slot: Option<u32>, index: usize) {
+    pub fn count(&self, slot: Option<InstanceId>, index: usize) {
         if let Some(count) = self.counted.get(row(slot)).and_then(|row| row.get(index)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -307,18 +305,23 @@ const ENDED: usize = offset_of!(Peer, interval);
 const HAS_ENDED: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
 const _: () = assert!(ENDED.is_multiple_of(8) && offset_of!(Peer, ended) == ENDED + 7);
 
-/// Index of a slot's entry for this reason.
-fn place_of(slot: u32, reject: Reject) -> Option<u32> {
-    slot.checked_mul(REJECTS_PER_SLOT)?.checked_add(reject as u32)
+/// Place of a peer among those of all slots.
+fn peer_at(slot: InstanceId, index: u32) -> usize {
+    slot.index().saturating_mul(PEERS_PER_SLOT as usize).saturating_add(index as usize)
 }
 
-fn row(slot: Option<u32>) -> usize {
-    slot.map_or(0, |slot| slot as usize + 1)
+/// Place of a slot's entry for this reason.
+fn rejected_at(slot: InstanceId, reject: Reject) -> usize {
+    slot.index().saturating_mul(REJECTS_PER_SLOT as usize).saturating_add(reject as usize)
+}
+
+fn row(slot: Option<InstanceId>) -> usize {
+    slot.map_or(0, |slot| slot.index() + 1)
 }
 
 /// Zeros that are no memory until they are counted up.
 fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
-    let rows = Box::<[[AtomicU64; COUNTERS]]>::new_zeroed_slice(row(Some(slots)));
+    let rows = Box::<[[AtomicU64; COUNTERS]]>::new_zeroed_slice(slots as usize + 1);
     // SAFETY: zero is a valid number.
     unsafe { rows.assume_init() }
 }
@@ -326,6 +329,9 @@ fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    pub(super) const FIRST: InstanceId = InstanceId(0);
+    pub(super) const SECOND: InstanceId = InstanceId(1);
 
     fn info(source: u8, priority: u8) -> AdvertInfo {
         let mut address = [0; 16];
@@ -337,43 +343,47 @@ mod tests {
     fn what_is_refused_is_known_by_its_latest_senders() {
         let maps = Maps::anonymous(2).unwrap();
         let [one, other] = [7, 8].map(|source| info(source, 100).source);
-        maps.reject(1, Reject::AuthData, one, Timestamp::from_nanos(10));
-        maps.reject(1, Reject::AuthData, other, Timestamp::from_nanos(20));
-        maps.reject(1, Reject::Ttl, one, Timestamp::from_nanos(30));
-        let found: Vec<_> = maps.rejected(1).collect();
+        maps.reject(SECOND, Reject::AuthData, one, Timestamp::from_nanos(10));
+        maps.reject(SECOND, Reject::AuthData, other, Timestamp::from_nanos(20));
+        maps.reject(SECOND, Reject::Ttl, one, Timestamp::from_nanos(30));
+        let found: Vec<_> = maps.rejected(SECOND).collect();
         let entry = |source, adverts, last_seen| Rejected { last_seen, adverts, source, ..Rejected::NONE };
         let both = Rejected { previous: one, previous_seen: 10, ..entry(other, 2, 20) };
         assert_eq!(found, [(Reject::Ttl, entry(one, 1, 30)), (Reject::AuthData, both)]);
-        assert_eq!(maps.counters(Some(1)).reject(Reject::AuthData), 2);
-        assert_eq!(maps.rejected(0).count(), 0);
-        maps.forget(1);
-        assert_eq!(maps.rejected(1).count(), 0);
-        assert_eq!(maps.counters(Some(1)).reject(Reject::AuthData), 0, "another instance begins at zero");
+        assert_eq!(maps.counters(Some(SECOND)).reject(Reject::AuthData), 2);
+        assert_eq!(maps.rejected(FIRST).count(), 0);
+        maps.forget(SECOND);
+        assert_eq!(maps.rejected(SECOND).count(), 0);
+        assert_eq!(
+            maps.counters(Some(SECOND)).reject(Reject::AuthData),
+            0,
+            "another instance begins at zero"
+        );
     }
 
     #[test]
     fn a_further_sender_does_not_displace_a_known_one() {
         let maps = Maps::anonymous(1).unwrap();
         let note = |source, at| {
-            maps.note(0, &info(source, 1), ChecksumForm::Plain, Peer::FORM, Timestamp::from_nanos(at))
+            maps.note(FIRST, &info(source, 1), ChecksumForm::Plain, Peer::FORM, Timestamp::from_nanos(at))
         };
         for source in 1..=u8::try_from(PEERS_PER_SLOT).unwrap() {
             note(source, 1);
         }
         assert_eq!(note(200, 2), NO_PEER);
-        assert!(maps.peers(0).all(|(_, peer)| peer.source[0] <= 8));
-        assert_eq!(maps.counters(Some(0)).counter(Counter::PeersFull), 1);
+        assert!(maps.peers(FIRST).all(|(_, peer)| peer.source[0] <= 8));
+        assert_eq!(maps.counters(Some(FIRST)).counter(Counter::PeersFull), 1);
     }
 
     #[test]
     fn other_masterships_end_and_the_rest_of_the_record_stays() {
         let maps = Maps::anonymous(1).unwrap();
         for source in [1, 2] {
-            maps.note(0, &info(source, 100), ChecksumForm::Plain, Peer::FORM, Timestamp::from_nanos(1));
+            maps.note(FIRST, &info(source, 100), ChecksumForm::Plain, Peer::FORM, Timestamp::from_nanos(1));
         }
-        let before = maps.peer(0, 0).unwrap();
-        maps.end_masterships(0, Some(info(2, 100).source));
-        let [one, other] = [0, 1].map(|index| maps.peer(0, index).unwrap());
+        let before = maps.peer(FIRST, 0).unwrap();
+        maps.end_masterships(FIRST, Some(info(2, 100).source));
+        let [one, other] = [0, 1].map(|index| maps.peer(FIRST, index).unwrap());
         assert_eq!((one.ended, other.ended), (1, 0));
         let kept = |peer: &Peer| (peer.interval, peer.version, peer.priority, peer.checksum, peer.proof);
         assert_eq!(kept(&one), kept(&before));

@@ -8,14 +8,14 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm};
 
 use super::Maps;
-use crate::protocol::{Interval, Version};
+use crate::protocol::{InstanceId, Interval, Version};
 
 /// Multiple of a sender's advertised interval after which it has gone. Its master_down_interval is shorter.
 const INTERVALS: u32 = 4;
 
 impl Maps {
     /// The entry of a sender, else a free one, else that of a sender that has gone.
-    pub(super) fn place(&self, slot: u32, source: [u8; 16], now: Timestamp) -> Option<u32> {
+    pub(super) fn place(&self, slot: InstanceId, source: [u8; 16], now: Timestamp) -> Option<u32> {
         let mut all = 0..PEERS_PER_SLOT;
         let is_own = |index: &u32| self.peer(slot, *index).is_some_and(|peer| peer.source == source);
         all.clone()
@@ -29,7 +29,7 @@ impl Maps {
     /// index, or [`NO_PEER`]. Only the thread that arms watches may call it.
     pub fn make_room(
         &self,
-        slot: u32,
+        slot: InstanceId,
         info: &AdvertInfo,
         checksum: ChecksumForm,
         stamp: Timestamp,
@@ -43,8 +43,8 @@ impl Maps {
     }
 
     /// The longest silent sender that may be evicted, never the watched master.
-    fn longest_silent(&self, slot: u32, may_go: impl Fn(&Peer) -> bool) -> Option<u32> {
-        let watched = self.watch.read(slot).filter(|watch| Watch::length_of(watch.armed) != 0);
+    fn longest_silent(&self, slot: InstanceId, may_go: impl Fn(&Peer) -> bool) -> Option<u32> {
+        let watched = self.watch.read(slot.index()).filter(|watch| Watch::length_of(watch.armed) != 0);
         let watched = watched.map(|watch| watch.source);
         let others = self.peers(slot).filter(|(_, peer)| Some(peer.source) != watched && may_go(peer));
         others.map(|(index, peer)| (peer.last_seen, index)).min().map(|(_, index)| index)
@@ -65,6 +65,7 @@ fn has_gone(peer: &Peer, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::maps::tests::FIRST;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -95,15 +96,15 @@ mod tests {
     }
 
     fn hear(maps: &Maps, source: u8, second: u64) -> u32 {
-        maps.note(0, &info(source, 100), ChecksumForm::Pseudo, Peer::FORM, at(second))
+        maps.note(FIRST, &info(source, 100), ChecksumForm::Pseudo, Peer::FORM, at(second))
     }
 
     fn known(maps: &Maps) -> Vec<u8> {
-        maps.peers(0).map(|(_, peer)| peer.source[0]).collect()
+        maps.peers(FIRST).map(|(_, peer)| peer.source[0]).collect()
     }
 
     fn make_room(maps: &Maps, second: u64, is_master: bool) -> u32 {
-        maps.make_room(0, &info(9, 100), ChecksumForm::Pseudo, at(second), is_master)
+        maps.make_room(FIRST, &info(9, 100), ChecksumForm::Pseudo, at(second), is_master)
     }
 
     #[test]
@@ -113,7 +114,7 @@ mod tests {
         hear(&maps, 1, 103);
         assert_eq!(make_room(&maps, 105, false), 1);
         assert_eq!(known(&maps), [1, 9, 3, 4, 5, 6, 7, 8]);
-        let new = maps.peer(0, 1).unwrap();
+        let new = maps.peer(FIRST, 1).unwrap();
         assert_eq!(
             (new.adverts, new.last_seen, new.gap_sum),
             (1, 105 * SECOND, 0),
@@ -126,11 +127,11 @@ mod tests {
     #[test]
     fn a_flood_evicts_neither_the_watched_master_nor_living_peers() {
         let maps = full();
-        maps.arm(0, info(3, 100).source, 2, &[0x31, 51, 1, 1], at(100));
+        maps.arm(FIRST, info(3, 100).source, 2, &[0x31, 51, 1, 1], at(100));
         for second in 101..130 {
             hear(&maps, 5, second);
             for source in 20..120 {
-                maps.make_room(0, &info(source, 100), ChecksumForm::Pseudo, at(second), true);
+                maps.make_room(FIRST, &info(source, 100), ChecksumForm::Pseudo, at(second), true);
             }
         }
         let known = known(&maps);
@@ -142,9 +143,15 @@ mod tests {
     fn for_the_master_one_that_was_heard_once_makes_room() {
         let maps = Maps::anonymous(1).unwrap();
         for source in 1..=8 {
-            maps.note(0, &info(source, 4095), ChecksumForm::Pseudo, Peer::FORM, at(100 + u64::from(source)));
+            maps.note(
+                FIRST,
+                &info(source, 4095),
+                ChecksumForm::Pseudo,
+                Peer::FORM,
+                at(100 + u64::from(source)),
+            );
         }
-        maps.note(0, &info(1, 4095), ChecksumForm::Pseudo, Peer::FORM, at(110));
+        maps.note(FIRST, &info(1, 4095), ChecksumForm::Pseudo, Peer::FORM, at(110));
         assert_eq!(make_room(&maps, 111, false), NO_PEER);
         assert_eq!(make_room(&maps, 111, true), 1, "of these the one silent for longest");
         assert_eq!(known(&maps), [1, 9, 3, 4, 5, 6, 7, 8]);

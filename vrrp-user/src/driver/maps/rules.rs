@@ -9,6 +9,7 @@ use vrrp_ebpf::path::Rules;
 
 use super::Maps;
 use super::mapped::store;
+use crate::protocol::InstanceId;
 
 const COPIES: usize = offset_of!(RulesPair, copies) / size_of::<u64>();
 const COPY: usize = size_of::<InstanceRules>() / size_of::<u64>();
@@ -20,7 +21,7 @@ const READINGS: usize = 8;
 #[derive(Debug)]
 pub(in crate::driver) struct RulesInForce<'a> {
     maps: &'a Maps,
-    slot: u32,
+    slot: InstanceId,
     generation: u64,
     rules: InstanceRules,
 }
@@ -47,23 +48,23 @@ impl Rules for RulesInForce<'_> {
 
 impl Maps {
     /// The rules in force of an instance.
-    pub fn slot(&self, slot: u32) -> InstanceRules {
+    pub fn slot(&self, slot: InstanceId) -> InstanceRules {
         self.rules(slot).map_or(InstanceRules::UNUSED, |rules| *rules)
     }
 
     /// The rules in force of an instance, of one copy.
-    pub(in crate::driver) fn rules(&self, slot: u32) -> Option<RulesInForce<'_>> {
+    pub(in crate::driver) fn rules(&self, slot: InstanceId) -> Option<RulesInForce<'_>> {
         (0..READINGS).find_map(|_| {
             let generation = self.generation(slot)?;
-            let [first, second] = self.rules.read(slot)?.copies;
+            let [first, second] = self.rules.read(slot.index())?.copies;
             let rules = if RulesPair::in_force(generation) == 0 { first } else { second };
             Some(RulesInForce { maps: self, slot, generation, rules }).filter(Rules::are_in_force)
         })
     }
 
     /// Changes the rules of an instance, as a whole. Only one thread may call it.
-    pub fn set_slot(&self, slot: u32, value: &InstanceRules) {
-        let (Some(before), Some(words)) = (self.rules(slot), self.rules.words(slot)) else { return };
+    pub fn set_slot(&self, slot: InstanceId, value: &InstanceRules) {
+        let (Some(before), Some(words)) = (self.rules(slot), self.rules.words(slot.index())) else { return };
         if *before == *value {
             return;
         }
@@ -82,8 +83,8 @@ impl Maps {
         }
     }
 
-    fn generation(&self, slot: u32) -> Option<u64> {
-        Some(self.rules.words(slot)?.first()?.load(Ordering::Acquire))
+    fn generation(&self, slot: InstanceId) -> Option<u64> {
+        Some(self.rules.words(slot.index())?.first()?.load(Ordering::Acquire))
     }
 }
 
@@ -93,6 +94,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::driver::maps::tests::{FIRST, SECOND};
 
     fn rules(byte: u8) -> InstanceRules {
         InstanceRules {
@@ -109,18 +111,18 @@ mod tests {
     #[test]
     fn the_latest_rules_are_in_force() {
         let maps = Maps::anonymous(2).unwrap();
-        assert_eq!(maps.slot(1), InstanceRules::UNUSED);
+        assert_eq!(maps.slot(SECOND), InstanceRules::UNUSED);
         for byte in [1, 4, 7] {
-            maps.set_slot(1, &rules(byte));
-            let found = maps.rules(1).unwrap();
+            maps.set_slot(SECOND, &rules(byte));
+            let found = maps.rules(SECOND).unwrap();
             assert_eq!((*found, found.generation()), (rules(byte), byte.into()));
-            maps.set_slot(1, &rules(byte));
+            maps.set_slot(SECOND, &rules(byte));
             assert!(found.are_in_force(), "nothing has changed");
-            maps.set_slot(1, &rules(99));
+            maps.set_slot(SECOND, &rules(99));
             assert!(!found.are_in_force());
-            maps.set_slot(1, &rules(byte));
+            maps.set_slot(SECOND, &rules(byte));
         }
-        assert!(maps.slot(0) == InstanceRules::UNUSED && maps.rules(2).is_none());
+        assert!(maps.slot(FIRST) == InstanceRules::UNUSED && maps.rules(InstanceId(2)).is_none());
     }
 
     /// A change while another thread reads: it finds the old rules or the new ones, and no mixture.
@@ -128,22 +130,22 @@ mod tests {
     fn rules_change_as_a_whole() {
         let (maps, has_ended) = (Maps::anonymous(1).unwrap(), AtomicBool::new(false));
         let [one, other] = [1, 2].map(rules);
-        maps.set_slot(0, &one);
+        maps.set_slot(FIRST, &one);
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..200_000 {
-                    maps.set_slot(0, &other);
-                    maps.set_slot(0, &one);
+                    maps.set_slot(FIRST, &other);
+                    maps.set_slot(FIRST, &one);
                 }
                 has_ended.store(true, Ordering::Relaxed);
             });
             while !has_ended.load(Ordering::Relaxed) {
                 // `None` if the rules have changed twice during each of its readings.
-                if let Some(found) = maps.rules(0) {
+                if let Some(found) = maps.rules(FIRST) {
                     assert!(*found == one || *found == other, "{:?}", *found);
                 }
             }
         });
-        assert_eq!(maps.slot(0), one);
+        assert_eq!(maps.slot(FIRST), one);
     }
 }

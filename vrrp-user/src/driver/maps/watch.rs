@@ -3,31 +3,32 @@
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use vrrp_ebpf::map::{Counter, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Watch};
+use vrrp_ebpf::map::{Counter, NO_PEER, PAYLOAD_MAX, Watch};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::ChecksumForm;
 
-use super::Maps;
 use super::mapped::store_bytes;
+use super::{Maps, peer_at};
+use crate::protocol::InstanceId;
 
 const SOURCE: usize = offset_of!(Watch, source) / size_of::<u64>();
 const PAYLOAD: usize = offset_of!(Watch, payload) / size_of::<u64>();
 
 impl Maps {
     /// When the watched advert was last seen; `None` while nothing is watched.
-    pub fn last_seen(&self, slot: u32) -> Option<Timestamp> {
+    pub fn last_seen(&self, slot: InstanceId) -> Option<Timestamp> {
         let length = Watch::length_of(self.armed(slot)?.load(Ordering::Relaxed));
-        let last_seen = self.watch.word(slot, offset_of!(Watch, last_seen))?;
+        let last_seen = self.watch.word(slot.index(), offset_of!(Watch, last_seen))?;
         (length != 0).then(|| Timestamp::from_nanos(last_seen.load(Ordering::Relaxed)))
     }
 
     /// Checksum form of the watched advert, over IPv4.
-    pub fn watched_form(&self, slot: u32) -> Option<ChecksumForm> {
+    pub fn watched_form(&self, slot: InstanceId) -> Option<ChecksumForm> {
         Some(ChecksumForm::of(self.peer(slot, self.watched_peer(slot)?)?.checksum))
     }
 
     /// Number of adverts that were equal to the watched one.
-    pub fn watch_hits(&self, slot: u32) -> u64 {
+    pub fn watch_hits(&self, slot: InstanceId) -> u64 {
         self.hits(slot).map_or(0, |hits| hits.load(Ordering::Relaxed))
     }
 
@@ -36,10 +37,10 @@ impl Maps {
     ///
     /// An advert that the program was comparing meanwhile may still refresh `last_seen`: it equalled the previous watch
     /// and was seen within the microsecond.
-    pub fn arm(&self, slot: u32, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
+    pub fn arm(&self, slot: InstanceId, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
         self.disarm(slot);
         self.end_masterships(slot, Some(source));
-        let (Some(words), Ok(length)) = (self.watch.words(slot), u32::try_from(message.len())) else {
+        let (Some(words), Ok(length)) = (self.watch.words(slot.index()), u32::try_from(message.len())) else {
             return;
         };
         if message.len() > PAYLOAD_MAX || peer == NO_PEER {
@@ -53,7 +54,10 @@ impl Maps {
         for (offset, value) in
             [(offset_of!(Watch, peer), peer), (offset_of!(Watch, last_seen), seen.as_nanos())]
         {
-            self.watch.word(slot, offset).into_iter().for_each(|word| word.store(value, Ordering::Relaxed));
+            self.watch
+                .word(slot.index(), offset)
+                .into_iter()
+                .for_each(|word| word.store(value, Ordering::Relaxed));
         }
         if let Some(armed) = self.armed(slot) {
             let generation = Watch::generation_of(armed.load(Ordering::Relaxed));
@@ -61,7 +65,7 @@ impl Maps {
         }
     }
 
-    pub fn disarm(&self, slot: u32) {
+    pub fn disarm(&self, slot: InstanceId) {
         if let Some(armed) = self.armed(slot) {
             let generation = Watch::generation_of(armed.load(Ordering::Relaxed)).wrapping_add(1);
             armed.store(Watch::armed(generation, 0), Ordering::Relaxed);
@@ -72,16 +76,16 @@ impl Maps {
 
     /// Sets the source whose adverts have a budget of their own, for instances whose messages cannot be watched because
     /// no two are equal.
-    pub fn reserve_budget_for(&self, slot: u32, source: [u8; 16]) {
+    pub fn reserve_budget_for(&self, slot: InstanceId, source: [u8; 16]) {
         self.disarm(slot);
         self.end_masterships(slot, Some(source));
         self.set_watched_source(slot, source);
     }
 
     /// Source and message of the watched advert.
-    pub fn watched(&self, slot: u32) -> Option<([u8; 16], Vec<u8>)> {
+    pub fn watched(&self, slot: InstanceId) -> Option<([u8; 16], Vec<u8>)> {
         let armed = self.armed(slot)?.load(Ordering::Acquire);
-        let watch = self.watch.read(slot)?;
+        let watch = self.watch.read(slot.index())?;
         let length = Watch::length_of(armed) as usize;
         let message = watch.payload.get(..length).filter(|message| !message.is_empty())?.to_vec();
         // If it was written meanwhile, the copy mixes two messages.
@@ -94,7 +98,7 @@ impl Maps {
     /// recorded.
     pub(in crate::driver) fn is_steady(
         &self,
-        slot: u32,
+        slot: InstanceId,
         source: &[u8; 16],
         message: &[u8],
         stamp: Timestamp,
@@ -103,12 +107,12 @@ impl Maps {
         if Watch::length_of(armed) as usize != message.len() || !self.is_watched(slot, source) {
             return false;
         }
-        let Some(watch) = self.watch.read(slot) else { return false };
+        let Some(watch) = self.watch.read(slot.index()) else { return false };
         if watch.payload.get(..message.len()) != Some(message) {
             return false;
         }
         let now = stamp.as_nanos();
-        if let Some(last_seen) = self.watch.word(slot, offset_of!(Watch, last_seen)) {
+        if let Some(last_seen) = self.watch.word(slot.index(), offset_of!(Watch, last_seen)) {
             last_seen.store(now, Ordering::Relaxed);
         }
         if let Some(hits) = self.hits(slot) {
@@ -116,21 +120,21 @@ impl Maps {
         }
         if let Some(mut peer) = self.peer(slot, watch.peer) {
             peer.touch(now);
-            self.peers.write(slot * PEERS_PER_SLOT + watch.peer, &peer);
+            self.peers.write(peer_at(slot, watch.peer), &peer);
         }
         self.count(Some(slot), Counter::Steady as usize);
         true
     }
 
     /// Whether this is the source of the watched advert.
-    pub(in crate::driver) fn is_watched(&self, slot: u32, source: &[u8; 16]) -> bool {
+    pub(in crate::driver) fn is_watched(&self, slot: InstanceId, source: &[u8; 16]) -> bool {
         self.watched_source(slot).as_ref() == Some(source)
     }
 
     /// The source of the watched advert, or of the one whose adverts have a budget of their own. Half of an old source
     /// and half of a new one equals neither.
-    fn watched_source(&self, slot: u32) -> Option<[u8; 16]> {
-        let words = self.watch.words(slot)?.get(SOURCE..SOURCE + 2)?;
+    fn watched_source(&self, slot: InstanceId) -> Option<[u8; 16]> {
+        let words = self.watch.words(slot.index())?.get(SOURCE..SOURCE + 2)?;
         let mut source = [0; 16];
         for (to, word) in source.chunks_exact_mut(size_of::<u64>()).zip(words) {
             to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
@@ -138,21 +142,24 @@ impl Maps {
         Some(source)
     }
 
-    fn set_watched_source(&self, slot: u32, source: [u8; 16]) {
-        store_bytes(self.watch.words(slot).and_then(|words| words.get(SOURCE..)).unwrap_or(&[]), &source);
+    fn set_watched_source(&self, slot: InstanceId, source: [u8; 16]) {
+        store_bytes(
+            self.watch.words(slot.index()).and_then(|words| words.get(SOURCE..)).unwrap_or(&[]),
+            &source,
+        );
     }
 
-    fn watched_peer(&self, slot: u32) -> Option<u32> {
-        let word = self.watch.word(slot, offset_of!(Watch, peer))?.load(Ordering::Relaxed);
+    fn watched_peer(&self, slot: InstanceId) -> Option<u32> {
+        let word = self.watch.word(slot.index(), offset_of!(Watch, peer))?.load(Ordering::Relaxed);
         word.to_ne_bytes().first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
     }
 
-    pub(super) fn hits(&self, slot: u32) -> Option<&AtomicU64> {
-        self.watch.word(slot, offset_of!(Watch, hits))
+    pub(super) fn hits(&self, slot: InstanceId) -> Option<&AtomicU64> {
+        self.watch.word(slot.index(), offset_of!(Watch, hits))
     }
 
-    fn armed(&self, slot: u32) -> Option<&AtomicU64> {
-        self.watch.word(slot, offset_of!(Watch, armed))
+    fn armed(&self, slot: InstanceId) -> Option<&AtomicU64> {
+        self.watch.word(slot.index(), offset_of!(Watch, armed))
     }
 }
 
@@ -165,6 +172,7 @@ mod tests {
     use vrrp_ebpf::wire::AdvertInfo;
 
     use super::*;
+    use crate::driver::maps::tests::{FIRST, SECOND};
 
     fn source(byte: u8) -> [u8; 16] {
         [byte; 16]
@@ -183,27 +191,33 @@ mod tests {
             priority: 100,
             address_count: 1,
         };
-        assert_eq!(maps.note(1, &info, ChecksumForm::Plain, Peer::FORM, at(10)), 0);
-        assert!(!maps.is_steady(1, &source(7), &message, at(10)), "not armed");
-        maps.arm(1, source(7), 0, &message, at(10));
-        assert_eq!((maps.watched(1), maps.last_seen(1)), (Some((source(7), message.into())), Some(at(10))));
-        assert_eq!(maps.watched_form(1), Some(ChecksumForm::Plain));
-        assert!(maps.is_steady(1, &source(7), &message, at(20)));
-        assert_eq!(maps.last_seen(1), Some(at(20)));
-        assert!(!maps.is_steady(1, &source(7), &[0x31, 51, 90, 1], at(30)), "another priority");
-        assert!(!maps.is_steady(1, &source(8), &message, at(40)), "another source");
-        assert!(!maps.is_steady(1, &source(7), &message[..3], at(40)), "another length");
-        assert_eq!((maps.last_seen(1), maps.peer(1, 0).map(|peer| peer.adverts)), (Some(at(20)), Some(2)));
-        maps.disarm(1);
-        assert_eq!((maps.last_seen(1), maps.watched(1)), (None, None));
-        assert_eq!((maps.counters(Some(1)).counter(Counter::Steady), maps.watch_hits(1)), (1, 1));
+        assert_eq!(maps.note(SECOND, &info, ChecksumForm::Plain, Peer::FORM, at(10)), 0);
+        assert!(!maps.is_steady(SECOND, &source(7), &message, at(10)), "not armed");
+        maps.arm(SECOND, source(7), 0, &message, at(10));
+        assert_eq!(
+            (maps.watched(SECOND), maps.last_seen(SECOND)),
+            (Some((source(7), message.into())), Some(at(10)))
+        );
+        assert_eq!(maps.watched_form(SECOND), Some(ChecksumForm::Plain));
+        assert!(maps.is_steady(SECOND, &source(7), &message, at(20)));
+        assert_eq!(maps.last_seen(SECOND), Some(at(20)));
+        assert!(!maps.is_steady(SECOND, &source(7), &[0x31, 51, 90, 1], at(30)), "another priority");
+        assert!(!maps.is_steady(SECOND, &source(8), &message, at(40)), "another source");
+        assert!(!maps.is_steady(SECOND, &source(7), &message[..3], at(40)), "another length");
+        assert_eq!(
+            (maps.last_seen(SECOND), maps.peer(SECOND, 0).map(|peer| peer.adverts)),
+            (Some(at(20)), Some(2))
+        );
+        maps.disarm(SECOND);
+        assert_eq!((maps.last_seen(SECOND), maps.watched(SECOND)), (None, None));
+        assert_eq!((maps.counters(Some(SECOND)).counter(Counter::Steady), maps.watch_hits(SECOND)), (1, 1));
     }
 
     /// Status reads the watched message while the engine arms another one: it finds one of them, or none.
     #[test]
     fn a_watched_message_is_read_as_a_whole() {
         let (maps, has_ended) = (Maps::anonymous(1).unwrap(), AtomicBool::new(false));
-        let arm = |byte: u8| maps.arm(0, source(byte), 0, &[byte; 1000], Timestamp::ZERO);
+        let arm = |byte: u8| maps.arm(FIRST, source(byte), 0, &[byte; 1000], Timestamp::ZERO);
         arm(1);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -214,11 +228,11 @@ mod tests {
                 has_ended.store(true, Ordering::Relaxed);
             });
             while !has_ended.load(Ordering::Relaxed) {
-                if let Some((found, message)) = maps.watched(0) {
+                if let Some((found, message)) = maps.watched(FIRST) {
                     assert!(message.iter().all(|byte| *byte == found[15]), "{found:?} {message:?}");
                 }
             }
         });
-        assert_eq!(maps.watched(0), Some((source(1), vec![1; 1000])));
+        assert_eq!(maps.watched(FIRST), Some((source(1), vec![1; 1000])));
     }
 }

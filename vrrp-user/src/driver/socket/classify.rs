@@ -10,11 +10,12 @@ use vrrp_ebpf::wire::vrrp::Header;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Octets, Reject, advert, checksum, frame};
 
 use crate::driver::maps::{Maps, RulesInForce};
+use crate::protocol::InstanceId;
 
 /// A valid advert that the engine must handle.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceivedAdvert<'a> {
-    pub slot: u32,
+    pub slot: InstanceId,
     /// The sender's index among the peers of the slot, or [`vrrp_ebpf::map::NO_PEER`].
     pub peer: u32,
     /// The VRRP message, from its first byte on.
@@ -32,7 +33,7 @@ pub fn classify<'a>(
     ifindex: u32,
     stamp: Timestamp,
     maps: &Maps,
-    lookup: impl Fn(InstanceKey) -> Option<u32>,
+    lookup: impl Fn(InstanceKey) -> Option<InstanceId>,
 ) -> Option<ReceivedAdvert<'a>> {
     let frame = frame::dissect(bytes, 0).ok()?;
     let reach = Reach { bytes, ifindex, stamp, maps, lookup, received: Cell::new(None) };
@@ -51,8 +52,9 @@ struct Reach<'a, 'm, L> {
     received: Cell<Option<ReceivedAdvert<'a>>>,
 }
 
-impl<'m, L: Fn(InstanceKey) -> Option<u32>> path::Maps for Reach<'_, 'm, L> {
+impl<'m, L: Fn(InstanceKey) -> Option<InstanceId>> path::Maps for Reach<'_, 'm, L> {
     type Octets = [u8];
+    type Slot = InstanceId;
     type Rules = RulesInForce<'m>;
 
     fn octets(&self) -> &[u8] {
@@ -84,32 +86,32 @@ impl<'m, L: Fn(InstanceKey) -> Option<u32>> path::Maps for Reach<'_, 'm, L> {
         self.maps.locals().take(self.ifindex, frame, own)
     }
 
-    fn slot_of(&self, key: &InstanceKey) -> Option<u32> {
+    fn slot_of(&self, key: &InstanceKey) -> Option<InstanceId> {
         (self.lookup)(*key)
     }
 
-    fn rules(&self, slot: u32) -> Option<RulesInForce<'m>> {
+    fn rules(&self, slot: InstanceId) -> Option<RulesInForce<'m>> {
         self.maps.rules(slot)
     }
 
-    fn allowed_peer(&self, slot: u32, source: [u8; 16]) -> Option<AllowedPeer> {
+    fn allowed_peer(&self, slot: InstanceId, source: [u8; 16]) -> Option<AllowedPeer> {
         self.maps.allowed_peer(slot, source)
     }
 
-    fn is_steady(&self, slot: u32, frame: &Frame) -> bool {
+    fn is_steady(&self, slot: InstanceId, frame: &Frame) -> bool {
         let message = self.bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
         message.is_some_and(|message| self.maps.is_steady(slot, &frame.source, message, self.stamp))
     }
 
-    fn is_watched(&self, slot: u32, source: &[u8; 16]) -> bool {
+    fn is_watched(&self, slot: InstanceId, source: &[u8; 16]) -> bool {
         self.maps.is_watched(slot, source)
     }
 
-    fn count(&self, slot: Option<u32>, counter: Counter) {
+    fn count(&self, slot: Option<InstanceId>, counter: Counter) {
         self.maps.count(slot, counter as usize);
     }
 
-    fn refuse(&self, slot: u32, reject: Reject, frame: &Frame) {
+    fn refuse(&self, slot: InstanceId, reject: Reject, frame: &Frame) {
         self.maps.reject(slot, reject, frame.source, self.stamp);
     }
 
@@ -121,19 +123,19 @@ impl<'m, L: Fn(InstanceKey) -> Option<u32>> path::Maps for Reach<'_, 'm, L> {
         }
     }
 
-    fn note_peer(&self, slot: u32, info: &AdvertInfo, checksum: ChecksumForm, _now: u64) -> u32 {
+    fn note_peer(&self, slot: InstanceId, info: &AdvertInfo, checksum: ChecksumForm, _now: u64) -> u32 {
         self.maps.note(slot, info, checksum, Peer::FORM, self.stamp)
     }
 
-    fn spend(&self, slot: u32, class: usize, is_signed: bool, now: u64) -> bool {
+    fn spend(&self, slot: InstanceId, class: usize, is_signed: bool, now: u64) -> bool {
         self.maps.spend(slot, class, is_signed, now)
     }
 
-    fn miss(&self, slot: u32, class: usize, _now: u64) {
+    fn miss(&self, slot: InstanceId, class: usize, _now: u64) {
         self.maps.miss_one(slot, class == SenderClass::Watched as usize, self.stamp);
     }
 
-    fn wake(&self, slot: u32, message: &Message<'_>, _now: u64) -> bool {
+    fn wake(&self, slot: InstanceId, message: &Message<'_>, _now: u64) -> bool {
         let Message { info, checksum, peer, at, length, .. } = *message;
         let Some(message) = self.bytes.get(at..).and_then(|rest| rest.get(..length)) else { return false };
         self.maps.count(Some(slot), Counter::Event as usize);
@@ -157,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    const SLOT: u32 = 1;
+    const SLOT: InstanceId = InstanceId(1);
     const IFINDEX: u32 = 7;
     const NOW: Timestamp = Timestamp::from_nanos(1_000);
 
@@ -323,7 +325,7 @@ mod tests {
         assert_eq!((maps.missed(SLOT, true), maps.missed(SLOT, false)), (None, Some(NOW)));
         assert_eq!(heard(1).len(), BUDGET_SIGNED as usize, "others have taken nothing from it");
         assert_eq!(maps.missed(SLOT, true), Some(NOW));
-        assert_eq!((maps.missed(0, true), maps.missed(0, false)), (None, None), "another instance");
+        assert_eq!([true, false].map(|it| maps.missed(InstanceId(0), it)), [None; 2], "another instance");
         maps.forget(SLOT);
         assert_eq!((maps.missed(SLOT, true), maps.missed(SLOT, false)), (None, None));
         maps.miss(SLOT, NOW);

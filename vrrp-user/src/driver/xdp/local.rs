@@ -6,6 +6,7 @@ use vrrp_ebpf::map::{LeaseKey, LocalKey};
 
 use super::pod::{Leased, Local};
 use super::program::Program;
+use crate::protocol::InstanceId;
 
 /// Room for MAC and IP addresses of the host.
 pub(super) const LOCALS_MAX: u32 = 16_384;
@@ -28,8 +29,8 @@ impl Program {
     ///
     /// # Errors
     /// The kernel's; E2BIG if there are too many.
-    pub fn fence(&mut self, key: LeaseKey, slot: u32) -> io::Result<()> {
-        self.leases.insert(Leased(key), slot, 0).map_err(io::Error::other)
+    pub fn fence(&mut self, key: LeaseKey, slot: InstanceId) -> io::Result<()> {
+        self.leases.insert(Leased(key), slot.0, 0).map_err(io::Error::other)
     }
 
     /// Passes ARP requests and neighbour solicitations for this address again.

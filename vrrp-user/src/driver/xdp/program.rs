@@ -36,6 +36,7 @@ use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::ownership;
+use crate::protocol::InstanceId;
 
 /// The object from bpf-linker; empty if its tools were missing at build time.
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
@@ -258,11 +259,12 @@ impl Program {
         }
     }
 
-    /// Assigns adverts of `key` to `slot`, whose rules must already be written.
+    /// Assigns adverts of `key` to an instance, whose rules must already be written.
     ///
     /// # Errors
     /// The kernel's; ENOSPC or E2BIG if there are more instances than [`Self::load`] made room for.
-    pub fn insert(&mut self, key: InstanceKey, slot: u32) -> io::Result<()> {
+    pub fn insert(&mut self, key: InstanceKey, instance: InstanceId) -> io::Result<()> {
+        let InstanceId(slot) = instance;
         self.keys.insert(Key(key), slot, 0).map_err(io::Error::other)?;
         let place = key.shortcut();
         let found = self.shortcuts.get(&place, 0).map_err(io::Error::other)?.0;

@@ -11,6 +11,7 @@ use vrrp_ebpf::map::{Counters, InstanceKey, UnknownRouter};
 use super::load_error::LoadError;
 use super::pod::{CountersValue, Key, Other};
 use crate::driver::maps::ProgramMaps;
+use crate::protocol::InstanceId;
 
 /// A second descriptor of a map.
 pub(super) fn second(map: &MapData) -> Result<MapData, LoadError> {
@@ -32,9 +33,9 @@ impl fmt::Debug for Unmapped {
 }
 
 impl ProgramMaps for Unmapped {
-    fn counters(&self, slot: Option<u32>) -> Counters {
+    fn counters(&self, slot: Option<InstanceId>) -> Counters {
         let mut sum = Counters::ZERO;
-        let row = slot.map_or(0, |slot| slot.saturating_add(1));
+        let row = slot.map_or(0, |slot| slot.0.saturating_add(1));
         for cpu in self.counters.get(&row, 0).iter().flat_map(|values| values.iter()) {
             for (total, count) in sum.counts.iter_mut().zip(cpu.0.counts) {
                 *total = total.wrapping_add(count);
@@ -43,14 +44,14 @@ impl ProgramMaps for Unmapped {
         sum
     }
 
-    fn clear(&self, slot: u32) {
+    fn clear(&self, slot: InstanceId) {
         let zeros = nr_cpus()
             .ok()
             .and_then(|cpus| PerCpuValues::try_from(vec![CountersValue(Counters::ZERO); cpus]).ok());
         if let Some(zeros) = zeros {
             let mut counters = self.zeroed.lock().unwrap_or_else(PoisonError::into_inner);
             // Setting an existing row cannot fail.
-            let _ = counters.set(slot.saturating_add(1), zeros, 0);
+            let _ = counters.set(slot.0.saturating_add(1), zeros, 0);
         }
     }
 

@@ -91,7 +91,7 @@ impl Attachments {
         let mut frames = here.filter_map(|(instance, place)| {
             let settings = self.instances.get(instance)?;
             let own = place.source?;
-            let latest = self.maps.peers(instance.0).map(|(_, peer)| peer).max_by_key(|peer| peer.last_seen);
+            let latest = self.maps.peers(*instance).map(|(_, peer)| peer).max_by_key(|peer| peer.last_seen);
             let heard = latest.map(|peer| narrow(settings.family, peer.source));
             let configured = settings.unicast.as_ref().and_then(|it| it.peers.first()).map(|it| it.address);
             let peer: IpAddr = heard.or(configured).unwrap_or(own);

@@ -148,7 +148,7 @@ impl Attachments {
             let settings = &**effects;
             let old = self.instances.insert(*id, settings.clone());
             if old.is_none() {
-                self.maps.forget(id.0);
+                self.maps.forget(*id);
             }
             self.write_slot(*id);
             let group = |it: &InstanceSettings| it.unicast.is_none().then(|| it.group());
@@ -295,8 +295,7 @@ impl Attachments {
         self.join(instance);
         // The slot is complete before its key makes it reachable.
         if let Some(program) = &mut self.program
-            && let Err(error) =
-                program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance.0)
+            && let Err(error) = program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance)
         {
             warn!(%interface, %error, "cannot add the instance to the program");
         }
@@ -435,7 +434,7 @@ impl Attachments {
 
     fn forget(&mut self, instance: InstanceId, ifindex: u32) {
         let Some(settings) = self.instances.get(&instance) else { return };
-        self.maps.disarm(instance.0);
+        self.maps.disarm(instance);
         if let Some(program) = &mut self.program {
             // It is not there if the interface was never known.
             let _ = program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
@@ -472,12 +471,12 @@ impl Attachments {
             warn!(instance = %settings.name, %error, "adverts of any unicast sender are heard");
             slot.unicast = slot.unicast.min(1);
         }
-        self.maps.set_slot(instance.0, &slot);
+        self.maps.set_slot(instance, &slot);
         self.retain_allowed_peers(instance, &known);
     }
 
     fn retain_allowed_peers(&mut self, instance: InstanceId, known: &[(AllowedPeerKey, AllowedPeer)]) {
-        let gone = self.maps.retain_allowed_peers(instance.0, known);
+        let gone = self.maps.retain_allowed_peers(instance, known);
         if let Some(program) = &mut self.program {
             program.remove_peers(&gone);
         }

@@ -27,7 +27,7 @@ impl Heir {
 
 pub(super) fn heir(context: &DaemonContext, instance: &Instance, began: Timestamp) -> Option<Heir> {
     let family = instance.settings.family;
-    let peers = context.maps.peers(instance.id.0).map(|(_, peer)| peer);
+    let peers = context.maps.peers(instance.id).map(|(_, peer)| peer);
     let is_heir = |peer: &Peer| peer.priority > 0 && Timestamp::from_nanos(peer.last_seen) > began;
     let peer = peers.filter(is_heir).max_by_key(|peer| peer.priority)?;
     let address = status::source(&peer, family).parse().ok()?;
@@ -38,7 +38,7 @@ pub(super) fn heir(context: &DaemonContext, instance: &Instance, began: Timestam
 /// What is known of other routers of an instance.
 pub(super) fn standing(context: &DaemonContext, instance: &Instance, state: State) -> Standing {
     let settings = &instance.settings;
-    let peers: Vec<Peer> = context.maps.peers(instance.id.0).map(|(_, peer)| peer).collect();
+    let peers: Vec<Peer> = context.maps.peers(instance.id).map(|(_, peer)| peer).collect();
     let address = |peer: &Peer| status::source(peer, settings.family).parse().ok();
     Standing {
         state,
