@@ -14,9 +14,6 @@ use crate::layers::{files, outermost, without_comment};
 /// Most files of a circle that goes beyond one directory.
 const MOST: usize = 3;
 
-/// The files of an instance's state machine, which is one thing in many files: each state moves the instance to others.
-const STATE_MACHINE: [&str; 4] = ["handover", "instance", "snapshot", "state"];
-
 const PACKAGES: [(&str, &str); 4] = [
     ("vrrp_ebpf", "vrrp-ebpf/src"),
     ("vrrp_proto", "vrrp-user/proto/src"),
@@ -56,11 +53,6 @@ fn is_fault(circle: &[&Module]) -> bool {
     let shared = (0..first.len()).take_while(|&at| others.iter().all(|other| other.get(at) == first.get(at)));
     let directory = first.get(..shared.count()).unwrap_or_default();
     let is_wide = match directory {
-        [package] if package == "vrrp_proto" => {
-            let is_machine =
-                |module: &&Module| module.get(1).is_some_and(|it| STATE_MACHINE.contains(&&**it));
-            !circle.iter().all(is_machine)
-        }
         [_] => true,
         [_, room] => ROOMS.contains(&&**room),
         _ => false,

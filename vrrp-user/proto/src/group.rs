@@ -19,11 +19,12 @@ use alloc::vec::Vec;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, GroupTransition, Reason, State};
+use super::context::{Cx, Move};
 use super::handover;
 use super::instance::Instance;
 use super::settings::GroupSettings;
-use super::state::backup::Suspension;
-use super::state::{self, Cx, backup, master};
+use super::state::data::Suspension;
+use super::state::{self, backup, master};
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
 
@@ -158,7 +159,7 @@ impl Group {
                 _ if are_owners => Reason::Owner,
                 _ => Reason::Startup,
             };
-            state::go(member, to, reason, None, cx);
+            state::go(member, Move::new(to, reason), cx);
         })
     }
 
@@ -169,7 +170,7 @@ impl Group {
             if member.state() == State::Fault {
                 member.reason = Some(reason);
             } else {
-                state::go(member, State::Fault, reason, None, cx);
+                state::go(member, Move::new(State::Fault, reason), cx);
             }
         })
     }
@@ -189,7 +190,7 @@ impl Group {
         if (member.state(), to) == (State::Fault, State::Fault) {
             member.reason = Some(reason);
         } else {
-            state::go(member, to, reason, None, cx);
+            state::go(member, Move::new(to, reason), cx);
         }
         !member.apart
     }
@@ -227,7 +228,7 @@ impl Group {
             }
             return true;
         }
-        self.each(instances, |member| backup::take_over(member, cx))
+        self.each(instances, |member| state::go(member, backup::take_over(member), cx))
     }
 
     /// Members that heard no better master release their addresses, which may have no new master yet.
@@ -238,7 +239,7 @@ impl Group {
         self.lost = (!is_ordered && self.settings.members.first() == Some(&cause)).then_some(cx.now);
         self.each(instances, |member| {
             if member.state() == State::Master {
-                state::go(member, State::Backup, reason, None, cx);
+                state::go(member, Move::new(State::Backup, reason), cx);
             }
         });
         // A member whose addresses go before the others are ready would leave a gap.

@@ -22,10 +22,10 @@ use core::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
+use super::context::Cx;
 use super::event::PeerAdvert;
 use super::instance::Instance;
 use super::settings::{ElectionSettings, Order};
-use super::state::Cx;
 use super::timers::Timer;
 use super::units::Priority;
 

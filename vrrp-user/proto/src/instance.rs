@@ -1,17 +1,17 @@
-//! One VRID on one interface and family: the data and inputs that its states share.
+//! One VRID on one interface and family: its data, and what its states share.
 //!
-//! The files under [`super::state`] say what an event means in each state.
+//! Its inputs are in [`super::input`], the meaning of each in a state under [`super::state`].
 
 use core::net::IpAddr;
 use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::action::{Action, Reason, State};
-use super::event::{Loss, PeerAdvert, TrackId};
-use super::handover::{self, Handover, Serving};
+use super::action::{Reason, State};
+use super::event::TrackId;
+use super::handover::{Handover, Serving};
 use super::settings::{ElectionSettings, TrackSettings};
-use super::state::{self, Backup, Cx, Master, RemoteMaster};
+use super::state::data::{Backup, Master, RemoteMaster};
 use super::steering::Steering;
 use super::timers::{Timer, Timers};
 use super::timing;
@@ -22,16 +22,16 @@ use super::units::{Epoch, GroupId, InstanceId, Interval, Priority, Version};
 #[derive(Debug)]
 pub struct Instance {
     id: InstanceId,
-    settings: ElectionSettings,
+    pub(super) settings: ElectionSettings,
     pub(super) group: Option<GroupId>,
     /// Its group continues without it: a reload has brought it there, and it has not been able to take part since.
     pub(super) apart: bool,
-    tracking: Tracking,
+    pub(super) tracking: Tracking,
     /// Effective: with the weights.
-    priority: Priority,
+    pub(super) priority: Priority,
     pub(super) started: bool,
     /// It ignores all events; its number is free.
-    removed: bool,
+    pub(super) removed: bool,
     pub(super) state: State,
     pub(super) epoch: Epoch,
     pub(super) reason: Option<Reason>,
@@ -228,36 +228,6 @@ impl Instance {
         self.priority = self.tracking.priority(&self.settings);
     }
 
-    pub(super) fn startup(&mut self, cx: &mut Cx<'_>) {
-        self.started = !self.removed;
-        self.reconsider(cx);
-    }
-
-    /// Takes other settings for the same VRID, interface and family. Unchanged parts continue: timers, the master that
-    /// is obeyed, the mastership. In a group, the group handles a Fault that begins or ends.
-    pub(super) fn reconfigure(
-        &mut self,
-        settings: ElectionSettings,
-        has_new_addresses: bool,
-        known: impl Fn(TrackId) -> Option<i32>,
-        cx: &mut Cx<'_>,
-    ) {
-        let (priority, epoch) = (self.priority, self.epoch);
-        let old = core::mem::replace(&mut self.settings, settings);
-        self.tracking.carry(&old.tracks, &self.settings.tracks, known);
-        self.priority = self.tracking.priority(&self.settings);
-        self.reconsider(cx);
-        match self.state {
-            _ if self.epoch != epoch => {}
-            State::Backup => state::backup::reconfigured(self, &old, priority, cx),
-            State::Master => state::master::reconfigured(self, &old, has_new_addresses, priority, cx),
-            State::Init | State::Fault => {}
-        }
-        if self.priority != priority {
-            cx.actions.push_back(Action::ReportPriority(self.id, self.priority));
-        }
-    }
-
     /// Gives a new instance the results that other instances know already.
     pub(super) fn carry_results(&mut self, known: impl Fn(TrackId) -> Option<i32>) {
         self.tracking.carry(&[], &self.settings.tracks, known);
@@ -269,214 +239,23 @@ impl Instance {
         self.started && self.reason.is_some()
     }
 
-    /// After a reload, for an instance without a group: a Fault of an earlier group ends, and so does waiting for its
-    /// members.
-    pub(super) fn stand_alone(&mut self, cx: &mut Cx<'_>) {
-        self.reconsider(cx);
-        if self.is_ready() {
-            state::backup::take_over(self, cx);
-        }
-    }
-
-    /// Removes the instance: it is no longer in the configuration.
-    pub(super) fn remove(&mut self, cx: &mut Cx<'_>) {
-        self.started = false;
-        self.removed = true;
-        handover::abort(self, cx);
-        if self.state != State::Init {
-            state::go(self, State::Init, Reason::Removed, None, cx);
-        }
-    }
-
-    /// Ends the instance. A second call ends the wait for an heir.
-    pub(super) fn shutdown(&mut self, cx: &mut Cx<'_>) {
-        self.started = false;
-        if self.state == State::Init {
-            handover::abort(self, cx);
-        } else {
-            state::go(self, State::Init, Reason::Shutdown, None, cx);
-        }
-    }
-
-    pub(super) fn heard(&mut self, heard: &PeerAdvert, cx: &mut Cx<'_>) {
-        if self.source() == Some(heard.source) {
-            self.stats.own_heard += 1;
-            return;
-        }
-        handover::heard(self, heard, cx);
-        if self.settings.owner_ignores && self.priority.is_owner() {
-            return;
-        }
-        match self.state {
-            State::Backup => state::backup::heard(self, heard, cx),
-            State::Master => state::master::heard(self, heard, cx),
-            State::Init | State::Fault => {}
-        }
-    }
-
-    pub(super) fn seen(&mut self, stamp: Timestamp, cx: &mut Cx<'_>) {
-        if self.state == State::Backup {
-            state::backup::seen(self, stamp, cx);
-        }
-    }
-
-    pub(super) fn not_receiving(&mut self, cx: &mut Cx<'_>) {
-        if self.state == State::Backup {
-            state::backup::not_receiving(self, cx);
-        }
-    }
-
-    pub(super) fn lapsed(&mut self, cx: &mut Cx<'_>) {
-        if self.state == State::Master {
-            state::suspended::lapsed(self, cx);
-        }
-    }
-
-    pub(super) fn asked(&mut self, cx: &mut Cx<'_>) {
-        if self.state == State::Master {
-            state::master::asked(self, cx);
-        }
-    }
-
-    pub(super) fn refused(&mut self) {
-        self.master.refused = self.state == State::Master;
-    }
-
-    pub(super) fn link(&mut self, up: bool, cx: &mut Cx<'_>) {
-        self.tracking.link = up;
-        self.reconsider(cx);
-    }
-
-    pub(super) fn source_is(&mut self, source: Option<IpAddr>, cx: &mut Cx<'_>) {
-        self.tracking.source = source;
-        self.reconsider(cx);
-    }
-
-    pub(super) fn track(&mut self, id: TrackId, value: i32, cx: &mut Cx<'_>) {
-        self.record(id, value);
-        let (old, epoch) = (self.priority, self.epoch);
-        self.priority = self.tracking.priority(&self.settings);
-        self.reconsider(cx);
-        self.reprioritised(old, self.epoch != epoch, cx);
-    }
-
-    pub(super) fn announce(&mut self, cx: &mut Cx<'_>) {
-        if self.state == State::Master {
-            state::master::announce_again(self, cx);
-        }
-    }
-
-    /// Acts on another priority than `old`, unless the state has started with it.
-    fn reprioritised(&mut self, old: Priority, is_settled: bool, cx: &mut Cx<'_>) {
-        if self.priority == old {
-            return;
-        }
-        match self.state {
-            _ if is_settled => {}
-            State::Backup => state::backup::reprioritised(self, old, cx),
-            State::Master => state::master::reprioritised(self, old, cx),
-            State::Init | State::Fault => {}
-        }
-        cx.actions.push_back(Action::ReportPriority(self.id, self.priority));
-    }
-
     /// Stores orders of an operator, without acting on them yet.
     pub(super) fn record_steering(&mut self, steering: Steering) {
         self.tracking.steering = steering;
     }
 
-    /// Acts on orders of an operator; a master may be to hand over.
-    pub(super) fn steer(&mut self, hands_over: bool, cx: &mut Cx<'_>) {
-        if self.removed {
-            return;
-        }
-        let (old, epoch) = (self.priority, self.epoch);
-        self.priority = self.tracking.priority(&self.settings);
-        self.reconsider(cx);
-        if hands_over
-            && self.epoch == epoch
-            && self.state == State::Master
-            && self.faults().reason().is_none()
-        {
-            state::go(self, State::Backup, Reason::HandedOver, None, cx);
-        }
-        // While it serves alone, its timer is for the end of that, whatever its priority: another member of its group
-        // may have had it hand over just before.
-        let is_settled = self.epoch != epoch || handover::serves_until(self).is_some();
-        self.reprioritised(old, is_settled, cx);
-    }
-
-    /// An address, a route or a rule was removed. Only a Master has them.
-    pub(super) fn lost(&mut self, loss: Loss, cx: &mut Cx<'_>) {
-        if self.state == State::Master {
-            state::master::lost(self, loss, cx);
-        }
-    }
-
-    pub(super) fn renew(&mut self, cx: &mut Cx<'_>) {
-        if self.state == State::Master {
-            state::master::renew(self, cx);
-        }
-    }
-
-    /// Another process keeps removing the addresses: a Fault.
-    pub(super) fn set_taken_away(&mut self, cx: &mut Cx<'_>) {
-        self.tracking.taken_away = true;
-        self.reconsider(cx);
-    }
-
-    /// The same, found by an earlier daemon process.
+    /// Another process keeps removing the addresses: a cause of Fault.
     pub(super) fn hold_taken_away(&mut self) {
         self.tracking.taken_away = true;
     }
 
-    /// This host refuses to send the adverts, and another master does not hear them: a Fault.
-    pub(super) fn set_refused(&mut self, cx: &mut Cx<'_>) {
-        self.tracking.refused = true;
-        self.reconsider(cx);
-    }
-
-    /// The same, found by an earlier daemon process.
+    /// This host refuses to send the adverts, and another master does not hear them: a cause of Fault.
     pub(super) fn hold_refused(&mut self) {
         self.tracking.refused = true;
     }
 
-    /// Ends these Faults, to try again.
-    pub(super) fn reclaim(&mut self, cx: &mut Cx<'_>) {
+    /// Ends these causes, to try again.
+    pub(super) fn reclaim(&mut self) {
         (self.tracking.taken_away, self.tracking.refused) = (false, false);
-        self.reconsider(cx);
-    }
-
-    pub(super) fn timeout(&mut self, cx: &mut Cx<'_>) {
-        // Each handler arms its timers beyond now, so one round is enough.
-        for _ in Timer::ALL {
-            let Some((timer, due)) = self.timers.take_due(cx.now) else { break };
-            match self.state {
-                _ if timer == Timer::Handover => handover::fired(self, cx),
-                State::Backup => state::backup::fired(self, timer, due, cx),
-                State::Master => state::master::fired(self, timer, due, cx),
-                State::Fault => state::fault::fired(self, timer, cx),
-                State::Init => {}
-            }
-        }
-    }
-
-    /// Enters or leaves Fault, or leaves Init, if the faults require it. In a group, the group does it.
-    fn reconsider(&mut self, cx: &mut Cx<'_>) {
-        if self.faults().reason().is_some_and(|reason| !handover::can_serve(reason)) {
-            handover::abort(self, cx);
-        }
-        if self.group.is_some() {
-            return;
-        }
-        match self.state {
-            State::Init => state::init::reconsider(self, cx),
-            State::Fault => state::fault::reconsider(self, cx),
-            State::Backup | State::Master => {
-                if let Some(reason) = self.faults().reason() {
-                    state::go(self, State::Fault, reason, None, cx);
-                }
-            }
-        }
     }
 }

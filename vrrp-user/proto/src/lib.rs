@@ -81,11 +81,13 @@ extern crate alloc;
 
 mod action;
 pub mod auth;
+mod context;
 mod deadlines;
 mod election;
 mod event;
 mod group;
 mod handover;
+mod input;
 mod instance;
 mod lease;
 mod reception;
@@ -116,7 +118,7 @@ pub use settings::{
     UnicastPeer,
 };
 pub use snapshot::InstanceSnapshot;
-pub use state::RemoteMaster;
+pub use state::data::RemoteMaster;
 pub use steering::{NoHeir, Standing, Steering, SteeringOrder, known_heir, may_leave};
 pub use timers::Timer;
 pub use timing::{lease, master_down_interval, skew};

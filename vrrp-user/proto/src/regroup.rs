@@ -21,11 +21,12 @@ use core::cmp::Reverse;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Reason, State};
+use super::context::{Cx, Move};
 use super::group::Group;
 use super::instance::Instance;
 use super::router::Router;
 use super::settings::GroupSettings;
-use super::state::{self, Cx, backup};
+use super::state::{self, backup};
 use super::units::{GroupId, InstanceId};
 
 impl Router {
@@ -169,15 +170,17 @@ impl Group {
         let recovered = if are_owners { State::Master } else { State::Backup };
         self.each(instances, |member| {
             if member.state() == State::Fault {
-                state::go(member, recovered, Reason::Recovered, None, cx);
+                state::go(member, Move::new(recovered, Reason::Recovered), cx);
             }
         });
         let is_idle = |member: &Instance| member.state() == State::Backup && !member.is_ready();
         let has_idle = self.present(instances).any(is_idle);
         self.each(instances, |member| match member.state() {
-            State::Backup if !has_idle => backup::take_over(member, cx),
+            State::Backup if !has_idle => state::go(member, backup::take_over(member), cx),
             // As after yielding: there may be no heir yet.
-            State::Master if has_idle => state::go(member, State::Backup, Reason::GroupYielded, None, cx),
+            State::Master if has_idle => {
+                state::go(member, Move::new(State::Backup, Reason::GroupYielded), cx);
+            }
             _ => {}
         });
     }

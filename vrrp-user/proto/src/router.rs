@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, State};
+use super::context::Cx;
 use super::deadlines::Deadlines;
 use super::event::{Event, TrackId};
 use super::group::{Before, Group};
@@ -13,7 +14,6 @@ use super::handover::Handover;
 use super::instance::Instance;
 use super::settings::{ElectionSettings, GroupSettings};
 use super::snapshot::InstanceSnapshot;
-use super::state::Cx;
 use super::steering::SteeringOrder;
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};

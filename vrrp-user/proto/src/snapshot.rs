@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
+use super::context::Cx;
 use super::event::{PeerAdvert, TrackId};
 use super::handover::Handover;
 use super::instance::Instance;
-use super::state::{self, Cx};
+use super::state::{backup, fault, master};
 use super::timers::Timer;
 use super::units::Epoch;
 
@@ -70,12 +71,15 @@ impl Instance {
         self.started = self.state != State::Init;
         match self.state {
             State::Init => {}
-            State::Backup => state::backup::restore(self, snapshot, cx),
+            State::Backup => {
+                let times = (snapshot.endures_until, snapshot.master_down);
+                backup::restore(self, snapshot.master, times, cx);
+            }
             State::Master => {
                 cx.actions.push_back(Action::HoldAddresses(self.id(), self.epoch));
-                state::master::restore(self, snapshot.advert.unwrap_or(cx.now), cx);
+                master::restore(self, snapshot.advert.unwrap_or(cx.now), cx);
             }
-            State::Fault => state::fault::restore(self, cx),
+            State::Fault => fault::restore(self, cx),
         }
     }
 }

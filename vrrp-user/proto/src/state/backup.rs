@@ -11,107 +11,16 @@ use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::{Cx, go};
+use super::data::{Backup, RemoteMaster, Suspension, WhyExpiring};
 use crate::action::{Action, Reason, State};
+use crate::context::{Cx, Move};
 use crate::event::PeerAdvert;
 use crate::handover;
 use crate::instance::Instance;
 use crate::settings::ElectionSettings;
-use crate::snapshot::InstanceSnapshot;
 use crate::timers::Timer;
 use crate::timing;
 use crate::units::{Priority, Version};
-
-/// The master that a Backup obeys.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct RemoteMaster {
-    /// Its latest advert; the stamp is that of the latest equal one.
-    pub heard: PeerAdvert,
-    /// Adverts equal to this one come as `Event::Seen`.
-    pub watched: bool,
-}
-
-/// Data of a Backup, apart from its timers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Backup {
-    master: Option<RemoteMaster>,
-    why_expiring: WhyExpiring,
-    /// Stamp of the latest advert that the timer or the choice of the master relies on.
-    latest: Option<Timestamp>,
-    /// Until then a lower master is obeyed; `None` while none is heard.
-    endure_until: Option<Timestamp>,
-    /// The latest suspension of this node that was detected.
-    suspension: Option<Suspension>,
-    /// When an input last set the timers.
-    armed: Timestamp,
-    /// The first and the latest check of a silent master since then.
-    checks: Option<(Timestamp, Timestamp)>,
-}
-
-/// A suspension of this node, while it was backup. Suspensions between which no advert was heard count as one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Suspension {
-    /// When it was detected.
-    resumed: Timestamp,
-    /// Its length at least: how late the timers were. `None`: unknown.
-    late: Option<Duration>,
-    /// Its length at most; see [`Backup::unchecked`].
-    absent: Duration,
-}
-
-impl RemoteMaster {
-    /// Whether to ignore an advert: version 2 of a watched master that speaks version 3 too (RFC 9568 §8.4.2, I04).
-    fn says_better(&self, heard: &PeerAdvert) -> bool {
-        let versions = (self.heard.version, heard.version);
-        self.watched && self.heard.source == heard.source && versions == (Version::V3, Version::V2)
-    }
-}
-
-impl Backup {
-    pub(crate) fn master(&self) -> Option<&RemoteMaster> {
-        self.master.as_ref()
-    }
-
-    pub(crate) fn latest(&self) -> Option<Timestamp> {
-        self.latest
-    }
-
-    pub(crate) fn endures_until(&self) -> Option<Timestamp> {
-        self.endure_until
-    }
-
-    fn note(&mut self, stamp: Timestamp) {
-        self.latest = self.latest.max(Some(stamp));
-    }
-
-    pub(crate) fn suspension(&self) -> Option<Suspension> {
-        self.suspension
-    }
-
-    /// How long this node may have been suspended until now: since the latest check, advert or input, whichever is
-    /// last. Checks prove that it ran only if they have gone on for long enough for a master that was suspended before
-    /// them, together with this node, to advert.
-    fn unchecked(&self, settle: Duration, now: Timestamp) -> Duration {
-        let checked = self.checks.filter(|(first, last)| last.since(*first) >= settle).map(|(_, last)| last);
-        now.since(checked.max(self.latest).max(Some(self.armed)).unwrap_or_default())
-    }
-
-    fn unwatch(&mut self) -> bool {
-        self.master.as_mut().is_some_and(|master| core::mem::take(&mut master.watched))
-    }
-}
-
-/// Why the master-down timer is running out.
-#[derive(Clone, Copy, Debug, Default)]
-enum WhyExpiring {
-    /// No master is heard.
-    #[default]
-    Silence,
-    /// The master released its addresses.
-    Released(PeerAdvert),
-    /// Only a lower master is heard, and not obeyed.
-    Overruled(PeerAdvert),
-}
 
 pub(super) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mut Cx<'_>) {
     instance.backup = Backup::default();
@@ -216,7 +125,7 @@ pub(crate) fn reconfigured(
     }
 }
 
-pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &mut Cx<'_>) {
+pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &mut Cx<'_>) -> Option<Move> {
     match timer {
         Timer::Suspect | Timer::MasterDown if is_suspension(instance, due, cx.now) => {
             note_suspension(instance, due, cx.now);
@@ -234,7 +143,7 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &
         }
         // The group decides. Meanwhile adverts of a master that comes back must be events again.
         Timer::MasterDown if instance.group().is_some() => dismiss(instance, cx),
-        Timer::MasterDown => take_over(instance, cx),
+        Timer::MasterDown => return Some(take_over(instance)),
         Timer::PreemptDelay => reconsider_master(instance, cx),
         Timer::Advert
         | Timer::AnnounceAgain
@@ -245,27 +154,33 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &
         | Timer::Resume
         | Timer::Handover => {}
     }
+    None
 }
 
 /// Continues from the snapshot of another process. Adverts sent meanwhile may have reached neither of them.
-pub(crate) fn restore(instance: &mut Instance, snapshot: &InstanceSnapshot, cx: &mut Cx<'_>) {
+pub(crate) fn restore(
+    instance: &mut Instance,
+    master: Option<PeerAdvert>,
+    (endures_until, master_down): (Option<Timestamp>, Option<Timestamp>),
+    cx: &mut Cx<'_>,
+) {
     instance.backup = Backup::default();
-    instance.backup.master = snapshot.master.map(|heard| RemoteMaster { heard, watched: false });
+    instance.backup.master = master.map(|heard| RemoteMaster { heard, watched: false });
     // Its next advert sets the timer, or ends the delay.
-    instance.backup.endure_until = snapshot.endures_until;
+    instance.backup.endure_until = endures_until;
     let listen = cx.now + instance.master_interval().duration() + instance.skew();
-    arm(instance, snapshot.master_down.map_or(listen, |deadline| deadline.max(listen)), cx.now);
+    arm(instance, master_down.map_or(listen, |deadline| deadline.max(listen)), cx.now);
 }
 
 /// Becomes master.
-pub(crate) fn take_over(instance: &mut Instance, cx: &mut Cx<'_>) {
+pub(crate) fn take_over(instance: &Instance) -> Move {
     let master = instance.backup.master.map(|master| master.heard);
-    let (reason, peer) = match instance.backup.why_expiring {
+    let (reason, heard) = match instance.backup.why_expiring {
         WhyExpiring::Silence => (Reason::MasterSilent, master),
         WhyExpiring::Released(heard) => (Reason::MasterReleased, Some(heard)),
         WhyExpiring::Overruled(heard) => (Reason::Preempted, Some(heard)),
     };
-    go(instance, State::Master, reason, peer.as_ref(), cx);
+    Move { to: State::Master, reason, heard }
 }
 
 /// Sets the master-down timer to `span` from now.

@@ -7,14 +7,15 @@
 //! Therefore an heir that has taken over from a silent master sends an advert at each ARP request or neighbour
 //! solicitation for an address. The other one received the same broadcast, and hears the advert directly behind it.
 
-use core::net::IpAddr;
 use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
+use super::data::Heir;
 use super::master::{self, ANSWER_PAUSE};
-use super::{Cx, suspended};
+use super::suspended;
 use crate::action::{Action, Reason};
+use crate::context::Cx;
 use crate::event::PeerAdvert;
 use crate::instance::Instance;
 
@@ -24,15 +25,6 @@ const EXPECTED: Duration = Duration::from_secs(300);
 /// Least time between an advert and the next one that is sent because of a request. With a shorter advert interval no
 /// request needs one.
 const ASKED_PAUSE: Duration = Duration::from_millis(20);
-
-/// What an heir knows of the master before it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Heir {
-    /// The master fell silent, and is expected back until then.
-    expected_until: Option<Timestamp>,
-    /// The source of the lower master, which was heard until this one preempted it.
-    overruled: Option<IpAddr>,
-}
 
 pub(super) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mut Cx<'_>) {
     instance.master.heir = match instance.reason {

@@ -1,17 +1,18 @@
 //! Init (RFC 9568 §6.4.1): nothing is sent and nothing is learned until the daemon is ready and every tracked object
 //! has a first result.
 
-use super::{Cx, go};
 use crate::action::{Reason, State};
+use crate::context::Move;
 use crate::instance::Instance;
 
-pub(crate) fn reconsider(instance: &mut Instance, cx: &mut Cx<'_>) {
-    if !instance.may_leave_init() {
-        return;
+/// Leaves Init, if it can. In a group, the group decides.
+pub(crate) fn ends(instance: &Instance) -> Option<Move> {
+    if instance.group.is_some() || !instance.may_leave_init() {
+        return None;
     }
-    match instance.faults().reason() {
-        Some(reason) => go(instance, State::Fault, reason, None, cx),
-        None if instance.priority().is_owner() => go(instance, State::Master, Reason::Owner, None, cx),
-        None => go(instance, State::Backup, Reason::Startup, None, cx),
-    }
+    Some(match instance.faults().reason() {
+        Some(reason) => Move::new(State::Fault, reason),
+        None if instance.priority().is_owner() => Move::new(State::Master, Reason::Owner),
+        None => Move::new(State::Backup, Reason::Startup),
+    })
 }

@@ -4,9 +4,10 @@ use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::heir::{self, Heir};
-use super::{Cx, go, suspended};
+use super::data::Master;
+use super::{fault, heir, suspended};
 use crate::action::{Action, Announcement, Missing, State};
+use crate::context::{Cx, Move};
 use crate::election;
 use crate::event::{Loss, PeerAdvert};
 use crate::handover;
@@ -22,33 +23,6 @@ pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(100);
 
 /// Least time between two sets of announcements for lower masters; one for every advert would be a storm.
 const CONTEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Data of a Master, apart from its timers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Master {
-    /// End of the lease that the latest advert gives.
-    pub(crate) entitled_until: Option<Timestamp>,
-    /// When it was sent.
-    pub(super) advertised: Option<Timestamp>,
-    pub(super) heir: Heir,
-    answered: Option<Timestamp>,
-    contest_announced: Option<Timestamp>,
-    /// When the addresses were announced once more, for a lower master that was heard again just after.
-    contest_followed: Option<Timestamp>,
-    /// When a lower master was heard last.
-    rivalled: Option<Timestamp>,
-    /// This host has refused our adverts, or those to one of several peers, before the advert that is handled next.
-    pub(crate) refused: bool,
-    addresses_lost: RemovalCounter,
-    paths_lost: RemovalCounter,
-}
-
-impl Master {
-    /// When the addresses were announced last because of another master.
-    pub(crate) fn contest_announced(&self) -> Option<Timestamp> {
-        self.contest_announced
-    }
-}
 
 pub(crate) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mut Cx<'_>) {
     instance.master = Master::default();
@@ -81,11 +55,11 @@ pub(crate) fn restore(instance: &mut Instance, advert: Timestamp, cx: &mut Cx<'_
     refresh(instance, cx.now);
 }
 
-pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
+pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) -> Option<Move> {
     let is_refused = core::mem::take(&mut instance.master.refused);
     heir::met(instance);
     if suspended::notice(instance, cx) {
-        return suspended::heard(instance, heard, cx);
+        return suspended::heard(instance, heard);
     }
     if heard.priority == Priority::RELEASE {
         instance.stats.contests += 1;
@@ -95,13 +69,15 @@ pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>
         if instance.settings().higher_prio_send_advert {
             advertise(instance, cx);
         }
-        go(instance, State::Backup, reason, Some(heard), cx);
+        return Some(Move { to: State::Backup, reason, heard: Some(*heard) });
     } else if is_refused && instance.master.rivalled.is_some() {
         // A lower master that does not yield to our advert does not hear us, and has the addresses too.
-        instance.set_refused(cx);
+        instance.hold_refused();
+        return fault::begins(instance);
     } else {
         contested(instance, heard, cx);
     }
+    None
 }
 
 pub(crate) fn asked(instance: &mut Instance, cx: &mut Cx<'_>) {
@@ -110,10 +86,10 @@ pub(crate) fn asked(instance: &mut Instance, cx: &mut Cx<'_>) {
 
 /// Puts removed objects back. If another process keeps removing them, addresses are a Fault, while routes and rules are
 /// left to it.
-pub(crate) fn lost(instance: &mut Instance, loss: Loss, cx: &mut Cx<'_>) {
+pub(crate) fn lost(instance: &mut Instance, loss: Loss, cx: &mut Cx<'_>) -> Option<Move> {
     // Taking over again puts everything back.
     if suspended::notice(instance, cx) {
-        return;
+        return None;
     }
     let verdict = match loss {
         Loss::Address => instance.master.addresses_lost.note(cx.now),
@@ -125,16 +101,20 @@ pub(crate) fn lost(instance: &mut Instance, loss: Loss, cx: &mut Cx<'_>) {
             let paths = instance.master.paths_lost.verdict() == RemovalResponse::PutBack;
             cx.actions.push_back(Action::PutBack(instance.id(), instance.epoch, Missing { loss, paths }));
         }
-        (RemovalResponse::GiveUp, Loss::Address) => instance.set_taken_away(cx),
+        (RemovalResponse::GiveUp, Loss::Address) => {
+            instance.hold_taken_away();
+            return fault::begins(instance);
+        }
         (RemovalResponse::GiveUp, _) => cx.actions.push_back(Action::ReportAbandoned(instance.id())),
         (RemovalResponse::Leave, _) => {}
     }
+    None
 }
 
 /// After a reload: sets missing objects, also routes and rules that had been left to another process.
-pub(crate) fn renew(instance: &mut Instance, cx: &mut Cx<'_>) {
+pub(crate) fn renew(instance: &mut Instance, cx: &mut Cx<'_>) -> Option<Move> {
     instance.master.paths_lost = RemovalCounter::default();
-    lost(instance, Loss::Flushed, cx);
+    lost(instance, Loss::Flushed, cx)
 }
 
 /// Sends a lowered priority at once: this is how a failed check hands over. A raised one does not change the master and
@@ -178,12 +158,12 @@ fn refresh(instance: &mut Instance, now: Timestamp) {
     }
 }
 
-pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &mut Cx<'_>) {
+pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &mut Cx<'_>) -> Option<Move> {
     if timer == Timer::Resume {
         return suspended::fired(instance, due, cx);
     }
     if suspended::notice(instance, cx) {
-        return;
+        return None;
     }
     let settings = instance.settings().announce;
     match timer {
@@ -209,6 +189,7 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &
         | Timer::Handover
         | Timer::Resume => {}
     }
+    None
 }
 
 /// A lower master was heard. Hosts that followed it must learn again who has the addresses.

@@ -1,34 +1,21 @@
 //! The states, one file each, and the transitions between them.
 //!
 //! Leaving a state stops all its timers; entering one arms those it needs. The addresses may stay after the end of a
-//! mastership; see [`super::handover`].
+//! mastership; see [`super::handover`]. A state does not change itself: it returns the transition, and [`go`] makes it.
 
 pub(super) mod backup;
+pub(super) mod data;
 pub(super) mod fault;
 mod heir;
 pub(super) mod init;
 pub(super) mod master;
 pub(super) mod suspended;
 
-use alloc::collections::VecDeque;
-
-use vrrp_ebpf::time::Timestamp;
-
-pub(super) use self::backup::Backup;
-pub use self::backup::RemoteMaster;
-pub(super) use self::master::Master;
 use super::action::{Action, Reason, State, Transition};
-use super::event::PeerAdvert;
+use super::context::{Cx, Move};
 use super::handover;
 use super::instance::Instance;
 use super::units::Epoch;
-
-/// The time and the output of one input.
-#[derive(Debug)]
-pub(super) struct Cx<'a> {
-    pub(super) now: Timestamp,
-    pub(super) actions: &'a mut VecDeque<Action>,
-}
 
 const FAULTS: &[Reason] = &[
     Reason::LinkDown,
@@ -75,15 +62,8 @@ const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Fault, State::Init, ENDS),
 ];
 
-/// Makes a transition; there is no other way. `heard` is the advert of the other router concerned, if any. The report
-/// comes last, when all other actions are queued.
-pub(super) fn go(
-    instance: &mut Instance,
-    to: State,
-    reason: Reason,
-    heard: Option<&PeerAdvert>,
-    cx: &mut Cx<'_>,
-) {
+/// Makes a transition; there is no other way. The report comes last, when all other actions are queued.
+pub(super) fn go(instance: &mut Instance, Move { to, reason, heard }: Move, cx: &mut Cx<'_>) {
     let from = instance.state;
     if !is_legal(from, to, reason) {
         debug_assert!(false, "{from:?} to {to:?} by {reason:?} is not a move");
@@ -98,8 +78,8 @@ pub(super) fn go(
         handover::begin(instance, to, reason, cx);
     }
     match to {
-        State::Backup => backup::enter(instance, heard, cx),
-        State::Master => master::enter(instance, heard, cx),
+        State::Backup => backup::enter(instance, heard.as_ref(), cx),
+        State::Master => master::enter(instance, heard.as_ref(), cx),
         State::Fault => fault::enter(instance, cx),
         State::Init => {}
     }

@@ -6,8 +6,8 @@
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::{Cx, go};
 use crate::action::{Reason, State};
+use crate::context::{Cx, Move};
 use crate::election;
 use crate::event::PeerAdvert;
 use crate::instance::Instance;
@@ -31,26 +31,25 @@ pub(crate) fn lapsed(instance: &mut Instance, cx: &Cx<'_>) {
     }
 }
 
-pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
+pub(crate) fn heard(instance: &Instance, heard: &PeerAdvert) -> Option<Move> {
     if heard.priority == Priority::RELEASE {
-        return;
+        return None;
     }
     let settings = instance.settings();
     let preempts = instance.priority().is_owner() || settings.preempt && settings.preempt_delay.is_zero();
     let endured = (!preempts).then_some(Reason::Superseded);
-    let reason = election::yields_to(instance.priority(), instance.source(), heard).or(endured);
-    if let Some(reason) = reason {
-        go(instance, State::Backup, reason, Some(heard), cx);
-    }
+    let reason = election::yields_to(instance.priority(), instance.source(), heard).or(endured)?;
+    Some(Move { to: State::Backup, reason, heard: Some(*heard) })
 }
 
 /// Takes over again, unless this node was suspended again, for so long that a backup that was suspended with it has
 /// detected it too, and waits for it.
-pub(crate) fn fired(instance: &mut Instance, due: Timestamp, cx: &mut Cx<'_>) {
+pub(crate) fn fired(instance: &mut Instance, due: Timestamp, cx: &Cx<'_>) -> Option<Move> {
     if cx.now.since(due) > instance.settings().advert_interval.duration() {
         listen(instance, cx);
+        None
     } else {
-        go(instance, State::Master, Reason::Resumed, None, cx);
+        Some(Move::new(State::Master, Reason::Resumed))
     }
 }
 

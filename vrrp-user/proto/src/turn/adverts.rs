@@ -10,7 +10,7 @@ use crate::action::State;
 use crate::event::Event;
 use crate::instance::Instance;
 use crate::reception::{Flooded, SilenceCheck};
-use crate::state::RemoteMaster;
+use crate::state::data::RemoteMaster;
 use crate::timers::Timer;
 use crate::units::{InstanceId, Priority};
 
