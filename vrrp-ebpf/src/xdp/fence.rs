@@ -4,13 +4,13 @@
 //! lease with the adverts that it sends; an advert that may be a better master's ends it until the daemon has handled
 //! it. Tagged frames belong to a VLAN interface and pass here.
 
-use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, LeaseKey};
+use vrrp_ebpf::path::Verdict;
 use vrrp_ebpf::wire::frame;
 
+use super::clock::now;
 use super::packet::Packet;
-use super::{Verdict, maps, now, record};
+use super::{maps, record};
 
 #[inline(always)]
 pub(super) fn judge(packet: &impl Packet) -> Verdict {
@@ -20,21 +20,8 @@ pub(super) fn judge(packet: &impl Packet) -> Verdict {
     }
 }
 
-/// Global functions, as [`super::examine_xdp`] is.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) extern "C" fn fence_xdp(context: *mut xdp_md) -> u32 {
-    fence(&XdpContext::new(context)) as u32
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) extern "C" fn fence_skb(skb: *mut __sk_buff) -> u32 {
-    fence(&TcContext::new(skb)) as u32
-}
-
 #[inline(always)]
-fn fence(packet: &impl Packet) -> Verdict {
+pub(super) fn fence(packet: &impl Packet) -> Verdict {
     let view = packet.first(frame::QUESTION_LEN as u32);
     let Some((family, address)) = frame::asked_for(&view, packet.stripped_vlan()) else {
         return Verdict::Pass;

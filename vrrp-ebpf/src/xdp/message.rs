@@ -1,9 +1,8 @@
 //! Whole messages: comparison with the watched one, checksum, copy.
 //!
-//! These are loops over packet memory, therefore global functions: the verifier checks each once, on its own, instead
-//! of once per path that leads to it. A global function has one context type, hence one of each per kind of entry.
+//! These are loops over packet memory, which global functions call: the verifier checks each once, on its own, instead
+//! of once per path that leads to it.
 
-use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use vrrp_ebpf::map::{PAYLOAD_MAX, Watch};
 
 use super::opaque::{self, at_most, barrier, bytes_differ, launder, load32, past_end, place};
@@ -20,18 +19,6 @@ const BLOCK: usize = 64;
 const REST_MASK: usize = 2047;
 const _: () = assert!(HEADERS_MAX + PAYLOAD_MAX <= REST_MASK && (HEADERS_MAX + 1).is_power_of_two());
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) extern "C" fn sum_xdp(context: *mut xdp_md, at: u32, length: u32) -> u64 {
-    sum(View::of_xdp(context), at, length)
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) extern "C" fn sum_skb(skb: *mut __sk_buff, at: u32, length: u32) -> u64 {
-    sum(View::of_skb(skb), at, length)
-}
-
 /// Whether the message of `length` bytes at `at` equals that of the watch.
 ///
 /// # Safety
@@ -47,7 +34,7 @@ pub(super) unsafe fn equals(view: View, at: usize, length: usize, watch: *const 
 /// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] if the
 /// message is not completely in the first buffer or is longer than the maps hold.
 #[inline(always)]
-fn sum(view: View, at: u32, length: u32) -> u64 {
+pub(super) fn sum(view: View, at: u32, length: u32) -> u64 {
     let mut sum = Sum(0);
     if visit(view, barrier(at as usize), barrier(length as usize), &mut sum) { sum.0 } else { NO_SUM }
 }

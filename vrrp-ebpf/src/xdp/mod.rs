@@ -25,6 +25,8 @@ macro_rules! log {
     };
 }
 
+mod clock;
+mod context;
 mod fence;
 mod limit;
 mod locals;
@@ -38,8 +40,6 @@ mod record;
 mod watch;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
-use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, InstanceKey, UnknownRouter};
@@ -48,6 +48,7 @@ use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
 use vrrp_ebpf::wire::{AdvertInfo, Family, Octets, frame};
 
+use self::clock::now;
 use self::opaque::launder;
 use self::packet::{Packet, pull_headers};
 use self::reach::Reach;
@@ -113,21 +114,6 @@ fn judge(packet: &impl Packet) -> Verdict {
 }
 
 /// [`path::examine`]; returns [`AdvertInfo::to_bits`], or else the verdict, which no such bits equal.
-///
-/// A BPF global function, like everything with loops or many branches: the verifier checks it once, on its own, and
-/// assumes nothing about its result in its callers. It has one context type, hence one per kind of entry.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn examine_xdp(context: *mut xdp_md, slot: u32, generation: u64) -> u64 {
-    examine(&XdpContext::new(context), slot, generation)
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn examine_skb(skb: *mut __sk_buff, slot: u32, generation: u64) -> u64 {
-    examine(&TcContext::new(skb), slot, generation)
-}
-
 #[inline(always)]
 fn examine(packet: &impl Packet, slot: u32, generation: u64) -> u64 {
     let Ok((frame, reach)) = dissect(packet) else { return Verdict::Drop as u64 };
@@ -137,20 +123,7 @@ fn examine(packet: &impl Packet, slot: u32, generation: u64) -> u64 {
     }
 }
 
-/// [`path::note`]. Global functions, as [`examine_xdp`] is: the verifier does not carry over what it learned from the
-/// checks.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn note_xdp(context: *mut xdp_md, slot: u32, generation: u64, info: u64) -> u32 {
-    note(&XdpContext::new(context), slot, generation, info) as u32
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn note_skb(skb: *mut __sk_buff, slot: u32, generation: u64, info: u64) -> u32 {
-    note(&TcContext::new(skb), slot, generation, info) as u32
-}
-
+/// [`path::note`], apart from the checks: the verifier does not carry over what it learned from them.
 #[inline(always)]
 fn note(packet: &impl Packet, slot: u32, generation: u64, info: u64) -> Verdict {
     let Ok((frame, reach)) = dissect(packet) else { return Verdict::Pass };
@@ -158,19 +131,7 @@ fn note(packet: &impl Packet, slot: u32, generation: u64, info: u64) -> Verdict 
     path::note(&reach, &frame, slot, generation, (&info, checksum))
 }
 
-/// Records an unknown router. Global functions, as [`examine_xdp`] is.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn unknown_router_xdp(context: *mut xdp_md) -> u32 {
-    note_unknown_router(&XdpContext::new(context))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn unknown_router_skb(skb: *mut __sk_buff) -> u32 {
-    note_unknown_router(&TcContext::new(skb))
-}
-
+/// Records an unknown router.
 #[inline(always)]
 fn note_unknown_router(packet: &impl Packet) -> u32 {
     let Ok((frame, Reach { view, .. })) = dissect(packet) else { return 0 };
@@ -207,12 +168,6 @@ fn dissect<P: Packet>(packet: &P) -> Result<(Frame, Reach<'_, P>), NotAdvert> {
 fn family(number: usize) -> Family {
     // SAFETY: the number was made from a family.
     unsafe { core::mem::transmute(number as u8) }
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper takes nothing.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Does nothing: measures the cost of a run itself.

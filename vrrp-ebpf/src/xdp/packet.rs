@@ -1,25 +1,17 @@
-//! Packet access for XDP and tcx: the only way to a frame's bytes.
+//! Packets of either kind of entry, and access to their bytes, which there is no other way to.
 //!
-//! Enters: the context of an entry. Leaves: [`View`] for the shared dissector, and the results of [`super::message`].
+//! Enters: the context of an entry. Leaves: [`View`] for the shared dissector. Absent: the two kinds, see
+//! [`super::context`].
 //! Bytes are read in place and only from the first buffer; its end counts as the end of the frame. Drivers and generic
 //! XDP put far more than a VRRP message there; for tcx the headers and the message are pulled in.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::generated::bpf_skb_pull_data;
-use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::wire::Octets;
-use vrrp_ebpf::wire::frame::is_to_mac;
 use vrrp_ebpf::wire::ipv4::HEADER_LEN;
 use vrrp_ebpf::wire::{ethernet, ipv6};
 
-use super::fence::{fence_skb, fence_xdp};
-use super::message::{sum_skb, sum_xdp};
-use super::opaque::{is_past_end, load32, masked, past_end, place};
-use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp, unknown_router_skb, unknown_router_xdp};
-
-/// The kernel's `pkt_type` of a frame that the link layer addresses to another host.
-const PACKET_OTHERHOST: u32 = 3;
+use super::opaque::{load32, past_end, place};
 
 /// Bytes up to the end of the longest headers that are read: Ethernet, two tags and IPv6.
 const HEADERS_LEN: u32 = (ethernet::HEADER_LEN + 2 * ethernet::TAG_LEN + ipv6::HEADER_LEN) as u32;
@@ -27,7 +19,7 @@ const HEADERS_LEN: u32 = (ethernet::HEADER_LEN + 2 * ethernet::TAG_LEN + ipv6::H
 /// Makes the headers readable in place. A driver that uses `napi_gro_frags` puts no more than Ethernet there, and GRO
 /// adds the rest only for protocols that it merges: not for VRRP or neighbour discovery.
 #[inline(always)]
-pub(super) fn pull_headers(context: &TcContext) {
+pub(super) fn pull_headers(context: &impl Packet) {
     let _view = context.first(HEADERS_LEN);
 }
 
@@ -63,128 +55,6 @@ pub(super) trait Packet: EbpfContext {
 
     /// See [`super::message::sum`].
     fn sum(&self, at: u32, length: u32) -> u64;
-}
-
-impl Packet for XdpContext {
-    #[inline(always)]
-    fn headers(&self) -> View {
-        View::of_xdp(self.ctx)
-    }
-
-    #[inline(always)]
-    fn first(&self, _length: u32) -> View {
-        View::of_xdp(self.ctx)
-    }
-
-    #[inline(always)]
-    fn ifindex(&self) -> u32 {
-        // SAFETY: the context is the kernel's.
-        unsafe { (*self.ctx).ingress_ifindex }
-    }
-
-    #[inline(always)]
-    fn stripped_vlan(&self) -> u16 {
-        0
-    }
-
-    /// Compared here, because drivers and generic XDP pass every frame on while a card is promiscuous.
-    #[inline(always)]
-    fn is_to_mac(&self, view: &View) -> bool {
-        is_to_mac(view, |mac| locals::has_mac(self.ifindex(), mac))
-    }
-
-    #[inline(always)]
-    fn examine(&self, slot: u32, generation: u64) -> u64 {
-        examine_xdp(self.ctx, slot, generation)
-    }
-
-    #[inline(always)]
-    fn note(&self, slot: u32, generation: u64, info: u64) -> u32 {
-        note_xdp(self.ctx, slot, generation, info)
-    }
-
-    #[inline(always)]
-    fn note_unknown_router(&self) -> u32 {
-        unknown_router_xdp(self.ctx)
-    }
-
-    #[inline(always)]
-    fn fence(&self) -> u32 {
-        fence_xdp(self.ctx)
-    }
-
-    #[inline(always)]
-    fn sum(&self, at: u32, length: u32) -> u64 {
-        sum_xdp(self.ctx, at, length)
-    }
-}
-
-impl Packet for TcContext {
-    #[inline(always)]
-    fn headers(&self) -> View {
-        View::of_skb(self.skb.skb)
-    }
-
-    #[inline(always)]
-    fn first(&self, length: u32) -> View {
-        let skb = self.skb.skb;
-        let view = View::of_skb(skb);
-        let length = masked::<0xffff>(length as usize) as u32;
-        if !is_past_end(view.start, length as usize, view.end) {
-            return view;
-        }
-        // SAFETY: the context is the kernel's. A shorter frame is pulled whole.
-        unsafe {
-            if (*skb).data_end - (*skb).data < (*skb).len {
-                bpf_skb_pull_data(skb, length.min((*skb).len));
-            }
-        }
-        View::of_skb(skb)
-    }
-
-    #[inline(always)]
-    fn ifindex(&self) -> u32 {
-        // SAFETY: the context is the kernel's.
-        unsafe { (*self.skb.skb).ifindex }
-    }
-
-    #[inline(always)]
-    fn stripped_vlan(&self) -> u16 {
-        // SAFETY: as above.
-        unsafe { if (*self.skb.skb).vlan_present == 0 { 0 } else { (*self.skb.skb).vlan_tci as u16 & 0xfff } }
-    }
-
-    /// The kernel has already compared the address.
-    #[inline(always)]
-    fn is_to_mac(&self, _view: &View) -> bool {
-        // SAFETY: as above.
-        unsafe { (*self.skb.skb).pkt_type != PACKET_OTHERHOST }
-    }
-
-    #[inline(always)]
-    fn examine(&self, slot: u32, generation: u64) -> u64 {
-        examine_skb(self.skb.skb, slot, generation)
-    }
-
-    #[inline(always)]
-    fn note(&self, slot: u32, generation: u64, info: u64) -> u32 {
-        note_skb(self.skb.skb, slot, generation, info)
-    }
-
-    #[inline(always)]
-    fn note_unknown_router(&self) -> u32 {
-        unknown_router_skb(self.skb.skb)
-    }
-
-    #[inline(always)]
-    fn fence(&self) -> u32 {
-        fence_skb(self.skb.skb)
-    }
-
-    #[inline(always)]
-    fn sum(&self, at: u32, length: u32) -> u64 {
-        sum_skb(self.skb.skb, at, length)
-    }
 }
 
 /// The first buffer of a frame.

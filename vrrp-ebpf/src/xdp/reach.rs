@@ -5,11 +5,12 @@ use vrrp_ebpf::path::{Maps, Message};
 use vrrp_ebpf::wire::frame::Frame;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject, ipv4};
 
+use super::clock::now;
 use super::maps::RulesInForce;
 use super::message::NO_SUM;
 use super::opaque::launder;
 use super::packet::{Packet, View};
-use super::{limit, locals, maps, now, record, watch};
+use super::{limit, locals, maps, record, watch};
 
 pub(super) struct Reach<'a, P> {
     pub(super) packet: &'a P,

@@ -4,8 +4,9 @@ use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Peer, Reject
 use vrrp_ebpf::path::Message;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm};
 
+use super::clock::now;
 use super::packet::View;
-use super::{maps, message, now};
+use super::{maps, message};
 
 /// Writes the advert to the record of its source and returns its index, or [`NO_PEER`] if neither a record of this
 /// source nor a free one exists.
