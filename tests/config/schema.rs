@@ -6,10 +6,9 @@ use serde_json::{Map, Value, json};
 use vrrp_user::daemon::status::SCHEMA;
 
 /// The files with structures of the status.
-const SOURCES: [&str; 3] = [
-    include_str!("../../vrrp-user/src/daemon/status/mod.rs"),
+const SOURCES: [&str; 2] = [
+    include_str!("../../vrrp-user/src/daemon/status/document.rs"),
     include_str!("../../vrrp-user/src/daemon/status/services.rs"),
-    include_str!("../../vrrp-user/src/daemon/status/statics.rs"),
 ];
 const PATH: &str = "../vrrp-user/dist/status.schema.json";
 

@@ -166,7 +166,7 @@ pub(crate) fn check() -> Result<()> {
     println!("layers: all dependencies point one way");
     let circles = circles::faults(&root()?)?;
     ensure!(circles.is_empty(), "{}", circles.join("\n"));
-    println!("layers: no circle of imports goes far");
+    println!("layers: no circle of imports is large");
     let services = format!("--features={}", SERVICES.join(","));
     let crates: BTreeSet<_> = tree(DAEMON, &["--no-default-features", &services])?
         .into_iter()

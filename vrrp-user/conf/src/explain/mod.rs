@@ -4,6 +4,7 @@
 //! --json`; [`text`] formats it for display. Absent: reading files and settings of the kernel, and the settings of the
 //! peers: an effect that depends on a peer's priority is given with the priorities for which it holds.
 
+mod finding;
 mod text;
 mod time;
 mod track;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use finding::{Finding, Gravity, Origin, Value};
 pub use text::text;
 pub use time::{Takeover, Timers, Within};
 pub use track::{Effect, Rhythm, Tracked};
 
+use self::finding::arc;
 use super::diagnostic::{Diagnostic, Severity};
 use super::loaded::Loaded;
 use super::model::{Group, Instance};
@@ -73,52 +76,6 @@ pub struct ExplainedGroup {
     pub name: Arc<str>,
     pub place: Location,
     pub values: Vec<Value>,
-}
-
-/// One effective value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Value {
-    pub keyword: String,
-    pub value: String,
-    pub from: Origin,
-    /// A finding refers to its line.
-    pub noted: bool,
-}
-
-/// Origin of a value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", content = "place", rename_all = "snake_case")]
-pub enum Origin {
-    /// Written in the block itself.
-    Written(Location),
-    /// Written in `global_defs`.
-    Globals(Location),
-    /// Written in the `vrrp_script`, or another tracked block.
-    Check(Location),
-    /// Written in the `vrrp_sync_group` of the instance.
-    Group(Location),
-    Default,
-    /// Follows from another keyword of the same block.
-    Follows(&'static str),
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gravity {
-    /// Not reported by `vrrpx check`: it may be intended.
-    Note,
-    Warning,
-    /// The line is ignored, as keepalived does.
-    LeftOut,
-    Error,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    pub gravity: Gravity,
-    pub place: Option<Location>,
-    pub message: String,
-    pub help: Option<String>,
 }
 
 impl Loaded {
@@ -219,21 +176,4 @@ impl Explanation {
             findings: diagnostics.iter().map(Finding::from).collect(),
         }
     }
-}
-
-impl From<&Diagnostic> for Finding {
-    fn from(diagnostic: &Diagnostic) -> Self {
-        let gravity = match diagnostic.severity {
-            Severity::Warning => Gravity::Warning,
-            Severity::LeftOut => Gravity::LeftOut,
-            Severity::Error | Severity::Unreadable => Gravity::Error,
-        };
-        let Diagnostic { message, help, .. } = diagnostic;
-        let place = Some(Location::of_finding(diagnostic));
-        Self { gravity, place, message: message.clone(), help: help.clone() }
-    }
-}
-
-fn arc<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
 }

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::super::outline::{Location, Text, Written};
 use super::super::{CheckSettings, CheckTarget, Config, Damping, HoldSettings, Instance};
+use super::finding::{Origin, arc};
 use super::time::{Within, seconds};
-use super::{Origin, arc, value};
+use super::value;
 use vrrp_proto::{Priority, Track, TrackSettings, Weight};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -5,8 +5,8 @@
 
 use vrrp_ebpf::time::Timestamp;
 
+use super::link::gate;
 use super::ports::{DRAIN_MAX, KernelPorts};
-use super::send::gate;
 use crate::daemon::hot_restart::RouterSnapshot;
 use crate::protocol::{GroupId, Instance, InstanceId, Turn};
 

@@ -8,6 +8,7 @@
 
 mod hot_restart;
 mod inputs;
+mod link;
 mod pace;
 mod ports;
 mod receive;

@@ -15,8 +15,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
+use super::link::{Link, gate};
 use super::pace::Pace;
-use super::send::{Link, gate};
 use super::silence_socket::SilenceSocket;
 use crate::config::InstanceSettings;
 use crate::daemon::live::{LiveGroup, LiveInstance, LiveState};

@@ -8,8 +8,8 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family};
 
+use super::link::Link;
 use super::ports::{DRAIN_MAX, KernelPorts};
-use super::send::Link;
 use crate::daemon::auth::Gate;
 use crate::driver::socket;
 use crate::protocol::auth::Proof;

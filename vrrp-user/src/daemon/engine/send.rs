@@ -1,64 +1,20 @@
-//! Sending parts of an instance: interface, source, checksum form, signature.
+//! Sends of adverts.
 //!
 //! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all adverts
 //! that are due together, with its outcomes, and the leases that they give.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::ChecksumForm;
 
+use super::link::Link;
 use super::ports::KernelPorts;
-use crate::config::InstanceSettings;
-use crate::daemon::auth::Gate;
-use crate::daemon::live::LiveState;
 use crate::daemon::queue::Report;
-use crate::driver::socket::Outgoing;
 use crate::protocol::{InstanceId, Priority, SendError};
 
 /// Between two reports of the same instance's send failures.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
-
-/// Sending parts of an instance.
-#[derive(Debug, Default)]
-pub(super) struct Link {
-    /// `None` once the instance is removed.
-    pub(super) settings: Option<Arc<InstanceSettings>>,
-    pub(super) ifindex: Option<u32>,
-    /// Index of the interface with the virtual MAC address that adverts leave from.
-    pub(super) sender: Option<u32>,
-    pub(super) source: Option<IpAddr>,
-    pub(super) outgoing: Option<Outgoing>,
-    /// Form of the checksum that was heard last.
-    pub(super) heard_form: Option<ChecksumForm>,
-    pub(super) failure_reported: Option<Timestamp>,
-    /// The signature's gate, if its adverts are signed.
-    pub(super) gate: Option<Gate>,
-}
-
-impl Link {
-    /// Builds the adverts of the present settings.
-    pub(super) fn build(&mut self) {
-        let Some(settings) = &self.settings else { return };
-        let ifindex = if settings.vmacs.sender().is_some() { self.sender } else { self.ifindex };
-        self.outgoing = match (ifindex, self.source) {
-            // Fails only for settings that the configuration refuses.
-            (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
-            _ => None,
-        };
-        self.answer_checksum();
-    }
-
-    pub(super) fn answer_checksum(&mut self) {
-        let answers = self.settings.as_ref().is_some_and(|settings| settings.answers_checksum);
-        if let (true, Some(form), Some(outgoing)) = (answers, self.heard_form, &mut self.outgoing) {
-            outgoing.set_checksum(form);
-        }
-    }
-}
 
 impl KernelPorts {
     /// Queues an advert. False without an interface or a source to send from.
@@ -121,10 +77,6 @@ impl KernelPorts {
             link.build();
         }
     }
-}
-
-pub(super) fn gate(live: &LiveState, id: InstanceId, settings: &InstanceSettings) -> Option<Gate> {
-    Gate::open(settings, live.ledger(id))
 }
 
 /// Refused by this host, as opposed to unreachable: a peer without a route, or whose neighbour entry has failed, may be

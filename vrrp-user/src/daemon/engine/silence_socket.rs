@@ -11,8 +11,8 @@ use std::sync::Arc;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use super::link::Link;
 use super::ports::KernelPorts;
-use super::send::Link;
 use crate::driver::locals::Locals;
 use crate::driver::socket::{HeardVrid, ReferenceSocket};
 use crate::protocol::{InstanceId, SocketCount};

@@ -11,7 +11,8 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::{Offer, PATIENCE, SnapshotMessage};
+use super::message::PATIENCE;
+use super::{Offer, SnapshotMessage};
 use crate::daemon::metrics::kept_rows;
 use crate::daemon::notify::hooks::LeftHooks;
 use crate::daemon::queue::{Input, Queue};

@@ -11,13 +11,16 @@ use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
 use super::hooks::HooksMessage;
-use super::{HotRestartError, PATIENCE, RouterSnapshot};
+use super::{HotRestartError, RouterSnapshot};
 use crate::config::{Config, Instance, Name, VirtualAddress, Vmac};
 use crate::daemon::status::family;
 use crate::protocol::{
     Epoch, GroupId, InstanceId, InstanceSnapshot, Interval, PeerAdvert, Priority, Reason, State, Track,
     TrackId, Version,
 };
+
+/// How long the old daemon is silent at most before it goes on by itself.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.
 pub const FORMAT: u32 = 4;

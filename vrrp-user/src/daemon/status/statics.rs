@@ -1,22 +1,12 @@
 //! Static addresses, routes and rules that are not set.
 
-use serde::{Deserialize, Serialize};
-
-use super::Lacking;
 use super::collect::lacking;
 use super::problem::{LACKS, Problem};
+use super::{Lacking, StaticSettings};
 use crate::daemon::history::StaticRecord;
 
 /// The name of static settings on the screen.
 const ABOUT: &str = "static settings";
-
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct StaticSettings {
-    /// Those that could not be set.
-    pub lacks: Vec<Lacking>,
-    /// Another process keeps removing routes or rules; they are not set again until the next reload.
-    pub paths_left_alone: bool,
-}
 
 impl StaticSettings {
     pub(super) fn of(record: &StaticRecord) -> Self {

@@ -7,6 +7,7 @@
 //! Orders are of instances by their names: they survive a reload, unless that removes the instance, and follow an
 //! instance that it renames. Their ends are times of CLOCK_BOOTTIME, which no change of the wall clock moves.
 
+mod audit;
 mod desk;
 mod file;
 mod order;
@@ -23,14 +24,10 @@ pub use desk::{Call, Desk};
 pub use order::{Kind, Order, Steered, Steerings};
 
 use self::order::{now, renamed};
-use super::events::What;
 use super::log;
 use super::status::DaemonContext;
 use crate::config::Config;
 use crate::protocol::{Event, InstanceId};
-
-/// The name of orders for the log in events.
-const LOG: &str = "log";
 
 /// Reads the orders of an earlier run into the history, and sets the log level; returns what the engine is to know
 /// before its instances take part. `names` has the names that instances had in that run, unless they are the same.
@@ -99,21 +96,4 @@ pub fn forget_removed(context: &DaemonContext, runtime_dir: &Path) {
     if let Err(error) = file::save(runtime_dir, &inner.steerings) {
         warn!(%error, "cannot write the orders that remain");
     }
-}
-
-/// Logs an order that begins or ends, and records it as an event.
-fn audit(context: &DaemonContext, name: &str, what: &str, order: &Order) {
-    let (by, until, why) = (&order.by, order.end(), order.reason.clone());
-    if name == LOG {
-        info!(by, until, "log: {what}");
-    } else {
-        info!(instance = name, by, until, why, "steered: {what}");
-    }
-    context.history.events.push(What::Steered {
-        name: name.to_owned(),
-        what: what.to_owned(),
-        by: by.clone(),
-        until,
-        why,
-    });
 }

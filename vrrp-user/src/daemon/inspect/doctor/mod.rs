@@ -5,6 +5,7 @@
 
 mod beside;
 mod facts;
+mod finding;
 mod firewall;
 mod interfaces;
 mod iptables;
@@ -19,84 +20,16 @@ mod settings;
 use serde::Serialize;
 
 pub use facts::Facts;
+pub use finding::{Finding, Level};
 pub use screen::screen;
 
+use self::finding::Findings;
 use crate::config::{Config, Diagnostic};
 use crate::daemon::host::places;
 use crate::daemon::status::StatusVerdict;
 
 /// Findings of a refused file that are shown.
 const REFUSALS: usize = 3;
-
-/// How a finding stands.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    Ok,
-    /// Could not be looked at, or does not apply.
-    Skip,
-    /// Works, and may not when it matters.
-    Warn,
-    /// VRRP does not work here, or not as the configuration asks.
-    Fail,
-}
-
-impl Level {
-    /// The word on the screen, as wide as the widest.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok  ",
-            Self::Skip => "skip",
-            Self::Warn => "warn",
-            Self::Fail => "FAIL",
-        }
-    }
-}
-
-/// One line of the report.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Finding {
-    /// Name of the check, as in docs/doctor.md.
-    pub check: &'static str,
-    pub level: Level,
-    pub text: String,
-    /// What to do about it.
-    pub fix: Option<String>,
-}
-
-/// Findings of one check, while it is made.
-#[derive(Debug, Default)]
-struct Findings {
-    check: &'static str,
-    list: Vec<Finding>,
-}
-
-impl Findings {
-    fn add(&mut self, level: Level, text: impl Into<String>, fix: Option<String>) {
-        self.list.push(Finding { check: self.check, level, text: text.into(), fix });
-    }
-
-    fn ok(&mut self, text: impl Into<String>) {
-        self.add(Level::Ok, text, None);
-    }
-
-    fn skip(&mut self, text: impl Into<String>) {
-        self.add(Level::Skip, text, None);
-    }
-
-    fn warn(&mut self, text: impl Into<String>, fix: impl Into<String>) {
-        self.add(Level::Warn, text, Some(fix.into()));
-    }
-
-    fn fail(&mut self, text: impl Into<String>, fix: impl Into<String>) {
-        self.add(Level::Fail, text, Some(fix.into()));
-    }
-
-    /// Whether nothing was found wrong so far.
-    fn is_well(&self) -> bool {
-        self.list.iter().all(|finding| finding.level < Level::Warn)
-    }
-}
 
 /// The judgement of one trap.
 type Judge = fn(&Config, &Facts, &mut Findings);

@@ -5,8 +5,9 @@ use super::scope::scope;
 use super::{Answer, Begin, Desk, No, state, until};
 use crate::config::Instance;
 use crate::daemon::status::DaemonContext;
+use crate::daemon::steering::audit::audit;
 use crate::daemon::steering::text::check_reason;
-use crate::daemon::steering::{Order, Steerings, audit};
+use crate::daemon::steering::{Order, Steerings};
 use crate::protocol::State;
 
 impl Desk {

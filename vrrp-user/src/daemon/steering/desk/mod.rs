@@ -19,8 +19,10 @@ use tracing::{info, warn};
 
 use self::heir::{Heir, heir, not_taken, refuse_in_maintenance, refuse_owners, refuse_without_heir};
 use self::scope::{named, scope, single};
+use super::audit::{LOG, audit};
+use super::order::now;
 use super::text::check_reason;
-use super::{Kind, LOG, Order, Steerings, audit, file, now};
+use super::{Kind, Order, Steerings, file};
 use crate::config::Instance;
 use crate::daemon::control::{Request, Response};
 use crate::daemon::live::LiveInstance;

@@ -1,0 +1,27 @@
+//! Log lines and events of orders.
+
+use tracing::info;
+
+use super::order::Order;
+use crate::daemon::events::What;
+use crate::daemon::status::DaemonContext;
+
+/// The name of orders for the log in events.
+pub(super) const LOG: &str = "log";
+
+/// Logs an order that begins or ends, and records it as an event.
+pub(super) fn audit(context: &DaemonContext, name: &str, what: &str, order: &Order) {
+    let (by, until, why) = (&order.by, order.end(), order.reason.clone());
+    if name == LOG {
+        info!(by, until, "log: {what}");
+    } else {
+        info!(instance = name, by, until, why, "steered: {what}");
+    }
+    context.history.events.push(What::Steered {
+        name: name.to_owned(),
+        what: what.to_owned(),
+        by: by.clone(),
+        until,
+        why,
+    });
+}
