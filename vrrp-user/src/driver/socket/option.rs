@@ -1,7 +1,7 @@
 //! Sockets and options without a wrapper in nix.
 
 use std::io;
-use std::mem::size_of;
+use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::c_int;
@@ -49,6 +49,38 @@ pub(in crate::driver) fn read<T: Copy + Default>(
         libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
     };
     (result == 0 && length == wanted).then_some(value)
+}
+
+/// The next packet, without waiting for one: its length, and the header with what came beside it. `None`: the queue is
+/// empty.
+///
+/// # Safety
+/// `name` must be valid with any bytes. The header points to the buffers.
+pub(super) unsafe fn receive<N>(
+    socket: &OwnedFd,
+    bytes: &mut [u8],
+    name: &mut N,
+    control: &mut [u64],
+) -> io::Result<Option<(usize, libc::msghdr)>> {
+    // SAFETY: a header without buffers is valid.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+    header.msg_name = (&raw mut *name).cast();
+    header.msg_namelen = libc::socklen_t::try_from(size_of::<N>()).unwrap_or(0);
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(control);
+    // SAFETY: all buffers live across the call with the given lengths.
+    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+    match usize::try_from(received) {
+        Ok(length) => Ok(Some((length, header))),
+        Err(_) => match io::Error::last_os_error() {
+            error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(None)
+            }
+            error => Err(error),
+        },
+    }
 }
 
 /// Sets a buffer size, beyond the system's limit if permitted, otherwise up to it.

@@ -17,7 +17,7 @@ use vrrp_ebpf::map::LocalKey;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{Family, PROTOCOL, ipv4};
 
-use super::option::{set, set_buffer, socket};
+use super::option::{receive, set, set_buffer, socket};
 use crate::driver::locals::Locals;
 
 /// Room for some forty adverts, each charged for its whole buffer. They suffice to show that the socket receives.
@@ -153,21 +153,13 @@ impl ReferenceSocket {
 
     /// The next packet. `None`: the queue is empty.
     fn receive(&self, bytes: &mut [u8; HEAD]) -> io::Result<Option<Received>> {
-        // SAFETY: an address of zeros is valid, and so is a header without buffers.
-        let (mut name, mut header): (libc::sockaddr_in6, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
+        // SAFETY: an address of zeros is valid; the kernel fills that of either family.
+        let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
         let mut control = [0_u64; CONTROL_WORDS];
-        let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: HEAD };
-        (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
-        header.msg_name = (&raw mut name).cast();
-        header.msg_namelen = libc::socklen_t::try_from(size_of_val(&name)).unwrap_or(0);
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = size_of_val(&control);
-        // SAFETY: all buffers live across the call with the given lengths; that of the name holds either family.
-        let received = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
-        let Ok(length) = usize::try_from(received) else {
-            let error = io::Error::last_os_error();
-            let is_empty = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-            return if is_empty { Ok(None) } else { Err(error) };
+        // SAFETY: it is numbers only.
+        let received = unsafe { receive(&self.socket, bytes, &mut name, &mut control) };
+        let Some((length, header)) = received? else {
+            return Ok(None);
         };
         let length = length.min(HEAD);
         Ok(Some(match self.family {

@@ -7,7 +7,7 @@
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use libc::c_int;
@@ -16,7 +16,7 @@ use vrrp_ebpf::wire::{PROTOCOL, ah, ethernet, ipv4, ipv6};
 
 use super::Membership;
 use super::listen::{bind, nanos};
-use super::option::{instruction, set, set_buffer, set_filter, socket};
+use super::option::{instruction, receive, set, set_buffer, set_filter, socket};
 
 /// Room for a frame of a usual link, rounded up.
 const FRAME: usize = 2048;
@@ -75,21 +75,13 @@ impl Tap {
         let millis = i32::try_from(patience.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
         poll(&mut polled, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX))?;
         let mut frame = [0; FRAME];
-        // SAFETY: an address of zeros is valid, and so is a header without buffers.
-        let (mut name, mut header): (libc::sockaddr_ll, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
+        // SAFETY: an address of zeros is valid.
+        let mut name: libc::sockaddr_ll = unsafe { zeroed() };
         let mut control = [0_u64; CONTROL_WORDS];
-        let mut part = libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: FRAME };
-        (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
-        header.msg_name = (&raw mut name).cast();
-        header.msg_namelen = libc::socklen_t::try_from(size_of_val(&name)).unwrap_or(0);
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = size_of_val(&control);
-        // SAFETY: all buffers live across the call with the given lengths.
-        let received = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
-        let Ok(length) = usize::try_from(received) else {
-            let error = io::Error::last_os_error();
-            let is_empty = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-            return if is_empty { Ok(false) } else { Err(error) };
+        // SAFETY: it is numbers only.
+        let received = unsafe { receive(&self.socket, &mut frame, &mut name, &mut control) };
+        let Some((length, header)) = received? else {
+            return Ok(false);
         };
         let (vlan, at) = metadata(&header);
         f(Caught {
