@@ -8,7 +8,7 @@ use super::super::lexer::Word;
 use super::super::model::{LifecycleScript, NotifyCommand, ProcessSettings};
 use super::super::source::At;
 use super::globals::{GlobalsDraft, Written};
-use super::notify::{self, FORM};
+use super::notify::hook_row;
 use super::root::Draft;
 use super::{Kind, Row, value};
 
@@ -121,28 +121,14 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "scripts of another user run with all groups of that user",
     ),
     Row::moot("use_symlink_paths", "run scripts by the path as written", "they always run so"),
-    Row::works(
-        "startup_script",
-        Kind::Own(FORM, |globals, keyword, args, report| {
-            notify::hook(&mut globals.daemon.startup.command, keyword, args, report);
-        }),
-        "",
-        "run before anything else; the start waits for its end",
-    ),
+    hook_row!("startup_script", daemon.startup.command, "run before anything else; the start waits for its end"),
     Row::works(
         "startup_script_timeout",
         Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.startup.limit = Some(t.value)),
         "10",
         "longest time for `startup_script`; it is terminated then",
     ),
-    Row::works(
-        "shutdown_script",
-        Kind::Own(FORM, |globals, keyword, args, report| {
-            notify::hook(&mut globals.daemon.shutdown.command, keyword, args, report);
-        }),
-        "",
-        "run after everything else has ended",
-    ),
+    hook_row!("shutdown_script", daemon.shutdown.command, "run after everything else has ended"),
     Row::works(
         "shutdown_script_timeout",
         Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.shutdown.limit = Some(t.value)),

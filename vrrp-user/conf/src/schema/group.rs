@@ -8,11 +8,12 @@ use super::super::model::NotifySettings;
 use super::super::source::At;
 use super::super::tree::Statement;
 use super::ignored::NO_BFD;
+use super::notify::hook_row;
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
 use super::webhook::{self, WebhookDraft};
-use super::{Kind, Row, Tables, mail, notify, track};
+use super::{Kind, Row, Tables, mail, track};
 
 #[derive(Debug, Default)]
 pub(crate) struct GroupDraft {
@@ -76,45 +77,14 @@ const ROWS: &[Row<GroupDraft>] = &[
         "off",
         "older name of `sync_group_tracking_weight`",
     ),
-    Row::works(
-        "notify_master",
-        Kind::Own(notify::FORM, |it, word, args, report| {
-            notify::hook(&mut it.notify.master, word, args, report);
-        }),
-        "",
-        "run when all members have become masters",
-    ),
-    Row::works(
-        "notify_backup",
-        Kind::Own(notify::FORM, |it, word, args, report| {
-            notify::hook(&mut it.notify.backup, word, args, report);
-        }),
-        "",
-        "run when all members have become backups",
-    ),
-    Row::works(
-        "notify_fault",
-        Kind::Own(notify::FORM, |it, word, args, report| {
-            notify::hook(&mut it.notify.fault, word, args, report);
-        }),
-        "",
-        "run when all members have entered FAULT",
-    ),
-    Row::works(
-        "notify_stop",
-        Kind::Own(notify::FORM, |it, word, args, report| {
-            notify::hook(&mut it.notify.stop, word, args, report);
-        }),
-        "",
-        "run when the daemon ends",
-    ),
-    Row::works(
+    hook_row!("notify_master", notify.master, "run when all members have become masters"),
+    hook_row!("notify_backup", notify.backup, "run when all members have become backups"),
+    hook_row!("notify_fault", notify.fault, "run when all members have entered FAULT"),
+    hook_row!("notify_stop", notify.stop, "run when the daemon ends"),
+    hook_row!(
         "notify",
-        Kind::Own(notify::FORM, |it, word, args, report| {
-            notify::hook(&mut it.notify.any, word, args, report);
-        }),
-        "",
-        "run on every change, with `GROUP`, name, state and 0 appended to its arguments",
+        notify.any,
+        "run on every change, with `GROUP`, name, state and 0 appended to its arguments"
     ),
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("notify_priority_changes", "priorities to FIFOs", "write it in the instances"),

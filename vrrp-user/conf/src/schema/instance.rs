@@ -12,6 +12,7 @@ use super::super::tree::Statement;
 use super::address::AddressDraft;
 use super::adverts::{self, Checksum, PeerDraft};
 use super::hmac::{self, HmacDraft};
+use super::notify::hook_row;
 use super::policy::{self, PolicyDraft};
 use super::root::Draft;
 use super::rule::RuleDraft;
@@ -304,15 +305,14 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "announcements per address after an advert of a master with lower priority",
     )
     .instead(0),
-    Row::works("notify_master", Kind::Own(notify::FORM, notify::master), "", "run on becoming master"),
-    Row::works("notify_backup", Kind::Own(notify::FORM, notify::backup), "", "run on becoming backup"),
-    Row::works("notify_fault", Kind::Own(notify::FORM, notify::fault), "", "run on entering FAULT"),
-    Row::works("notify_stop", Kind::Own(notify::FORM, notify::stop), "", "run when the daemon ends"),
-    Row::works(
+    hook_row!("notify_master", notify.master, "run on becoming master"),
+    hook_row!("notify_backup", notify.backup, "run on becoming backup"),
+    hook_row!("notify_fault", notify.fault, "run on entering FAULT"),
+    hook_row!("notify_stop", notify.stop, "run when the daemon ends"),
+    hook_row!(
         "notify",
-        Kind::Own(notify::FORM, notify::any),
-        "",
-        "run on every change, with `INSTANCE`, name, state and priority appended to its arguments",
+        notify.any,
+        "run on every change, with `INSTANCE`, name, state and priority appended to its arguments"
     ),
 ];
 

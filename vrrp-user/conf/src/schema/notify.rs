@@ -8,6 +8,21 @@ use super::{Kind, Row, globals, script};
 
 pub(super) const FORM: &str = "COMMAND [USER [GROUP]]";
 
+/// The row of a hook, by its place in the draft.
+macro_rules! hook_row {
+    ($keyword:literal, $($place:ident).+, $summary:literal) => {
+        crate::schema::Row::works(
+            $keyword,
+            crate::schema::Kind::Own(crate::schema::notify::FORM, |it, word, args, report| {
+                crate::schema::notify::hook(&mut it.$($place).+, word, args, report);
+            }),
+            "",
+            $summary,
+        )
+    };
+}
+pub(super) use hook_row;
+
 /// Hooks other than those for states.
 pub(super) const MORE: &[Row<InstanceDraft>] = &[
     Row::works(
@@ -16,11 +31,10 @@ pub(super) const MORE: &[Row<InstanceDraft>] = &[
         "off",
         "an instance that a reload removes is reported as `DELETED`, not as `FAULT`; runs the command",
     ),
-    Row::works(
+    hook_row!(
         "notify_master_rx_lower_pri",
-        Kind::Own(FORM, lower),
-        "",
-        "run when a master receives an advert of a master with lower priority",
+        notify.lower,
+        "run when a master receives an advert of a master with lower priority"
     ),
     Row::works(
         "notify_priority_changes",
@@ -30,35 +44,11 @@ pub(super) const MORE: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) fn master(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.master, keyword, args, report);
-}
-
-pub(super) fn backup(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.backup, keyword, args, report);
-}
-
-pub(super) fn fault(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.fault, keyword, args, report);
-}
-
-pub(super) fn stop(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.stop, keyword, args, report);
-}
-
-pub(super) fn any(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.any, keyword, args, report);
-}
-
 fn deleted(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     it.notify.reports_deleted = true;
     if !args.is_empty() {
         hook(&mut it.notify.deleted, keyword, args, report);
     }
-}
-
-fn lower(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.lower, keyword, args, report);
 }
 
 /// As in keepalived, the first word is the whole command; a user and a group may follow.
