@@ -201,10 +201,6 @@ impl Table {
         self.links.values().flat_map(|(_, addresses)| addresses)
     }
 
-    pub fn by_index(&self, ifindex: u32) -> Option<&Link> {
-        self.links.get(&ifindex).map(|(link, _)| link)
-    }
-
     /// Removes an interface and returns its addresses.
     fn remove(&mut self, ifindex: u32) -> Vec<Address> {
         let Some((link, addresses)) = self.links.remove(&ifindex) else { return Vec::new() };
