@@ -14,8 +14,8 @@ fn the_receive_path_is_the_requested_one() -> Result<()> {
         for node in [0, 1] {
             let rx_path = rx_path(pair, node)?;
             match mode {
-                Mode::Auto => ensure!(rx_path != Mode::Socket.word(), "no program is loaded"),
-                _ => ensure!(rx_path == mode.word(), "receive path {rx_path} instead of {}", mode.word()),
+                Mode::Auto => ensure!(rx_path != Mode::Socket.as_str(), "no program is loaded"),
+                _ => ensure!(rx_path == mode.as_str(), "receive path {rx_path} instead of {}", mode.as_str()),
             }
         }
         Ok(())

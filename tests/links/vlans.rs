@@ -45,7 +45,7 @@ fn each_lan_elects_its_own(mode: Mode) -> Result<()> {
     for interface in [INTERFACE, VLAN, OTHER] {
         let rx_path = rx_path(&first, interface)?;
         ensure!(
-            rx_path == mode.word() || mode == Mode::Auto && rx_path.starts_with("tc"),
+            rx_path == mode.as_str() || mode == Mode::Auto && rx_path.starts_with("tc"),
             "{interface}: receive path {rx_path}"
         );
     }

@@ -56,7 +56,7 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
         for node in [0, 1] {
             let running = pair.running(node)?;
             until("the receive path", SETTLE, || {
-                running.status().is_ok_and(|status| status["interfaces"][0]["receive_path"] == mode.word())
+                running.status().is_ok_and(|status| status["interfaces"][0]["receive_path"] == mode.as_str())
             })?;
         }
         let prober = asked(pair)?;

@@ -21,7 +21,7 @@ fn start(lab: &Lab, node: usize, mode: Mode) -> Result<Running> {
     let config = Config::of(Instance::v3(100).vrid(u8::try_from(node + 1)?));
     let running = Daemon::Vrrpx(mode).start(lab.nodes.get(node).context("no such node")?, &config)?;
     let is_attached =
-        || running.status().is_ok_and(|status| status["interfaces"][0]["receive_path"] == mode.word());
+        || running.status().is_ok_and(|status| status["interfaces"][0]["receive_path"] == mode.as_str());
     until("the program to be attached", SETTLE, is_attached).with_context(|| running.log())?;
     Ok(running)
 }

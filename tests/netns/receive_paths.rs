@@ -145,7 +145,7 @@ fn on(mode: Mode, flavour: Flavour) -> Result<()> {
     Pair::settled(flavour.roles(daemon, daemon))?.check(|pair| {
         for node in [0, 1] {
             let rx_path = rx_path(pair.running(node)?)?;
-            ensure!(rx_path == mode.word(), "receive path {rx_path} instead of {}", mode.word());
+            ensure!(rx_path == mode.as_str(), "receive path {rx_path} instead of {}", mode.as_str());
         }
         lifecycle(pair)
     })

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+pub use vrrp_user::daemon::process::options::XdpMode as Mode;
 
 pub use config::{Config, Instance};
 
@@ -32,27 +33,12 @@ pub enum Daemon {
     Vrrpx(Mode),
 }
 
-/// Receive path that ours is started with.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mode {
-    Auto,
-    Native,
-    Tcx,
-    Tc,
-    Generic,
-    Socket,
-}
-
 /// The daemon under test, which `VRRPX_SUBJECT` selects: `keepalived`, or a receive path of ours.
 pub fn subject() -> Daemon {
     match std::env::var("VRRPX_SUBJECT").as_deref() {
         Ok("keepalived") => Daemon::Keepalived,
-        Ok("native") => Daemon::Vrrpx(Mode::Native),
-        Ok("tcx") => Daemon::Vrrpx(Mode::Tcx),
-        Ok("tc") => Daemon::Vrrpx(Mode::Tc),
-        Ok("generic") => Daemon::Vrrpx(Mode::Generic),
-        Ok("socket") => Daemon::Vrrpx(Mode::Socket),
-        _ => Daemon::Vrrpx(Mode::Auto),
+        Ok(mode) => Daemon::Vrrpx(mode.parse().unwrap_or_default()),
+        Err(_) => Daemon::Vrrpx(Mode::Auto),
     }
 }
 
@@ -177,26 +163,13 @@ impl Daemon {
             Self::Frr => bail!("FRR is two processes"),
             Self::Vrrpx(mode) => {
                 let mut command = node.namespace.command(vrrpx())?;
-                command.args(["run", "--xdp-mode", mode.word(), "--config"]).arg(&file);
+                command.args(["run", "--xdp-mode", mode.as_str(), "--config"]).arg(&file);
                 command.arg("--runtime-dir").arg(path);
                 command
             }
         };
         command.env_remove("NOTIFY_SOCKET");
         Ok(command)
-    }
-}
-
-impl Mode {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Native => "native",
-            Self::Tcx => "tcx",
-            Self::Tc => "tc",
-            Self::Generic => "generic",
-            Self::Socket => "socket",
-        }
     }
 }
 
