@@ -7,7 +7,7 @@ use vrrp_user::config::{
     CheckTarget, Containers, Damping, DnsTarget, DockerTarget, FileTarget, HaproxyTarget, HoldSettings, Host,
     HttpTarget, Matching, ProcessTarget, Processes, ScriptCommand, parse,
 };
-use vrrp_user::protocol::Track;
+use vrrp_user::protocol::TrackedObject;
 
 fn file(body: &str) -> String {
     format!(
@@ -135,7 +135,7 @@ fn processes_and_files_are_read() {
         assert_eq!(loaded.config.checks[0].target, CheckTarget::Process(expected), "{body}");
         assert_eq!(loaded.diagnostics, [], "{body}");
         let track = &loaded.config.instances[0].settings.tracks[0];
-        assert_eq!((&track.track, track.weight.0), (&Track::Process("c".into()), -7));
+        assert_eq!((&track.object, track.weight.0), (&TrackedObject::Process("c".into()), -7));
     }
     let files = [
         ("", None, 1),
@@ -148,7 +148,7 @@ fn processes_and_files_are_read() {
         let expected = CheckTarget::File(FileTarget { path: "/run/number".into(), initial });
         assert_eq!(loaded.config.checks[0].target, expected, "{body}");
         let track = &loaded.config.instances[0].settings.tracks[0];
-        assert_eq!((&track.track, track.weight.0), (&Track::File("c".into()), weight));
+        assert_eq!((&track.object, track.weight.0), (&TrackedObject::File("c".into()), weight));
     }
     let unknown = parse("t", &tracking("track_file c {\nfile /run/number\n}", "track_process")).unwrap_err();
     assert!(unknown.iter().any(|found| found.message == "there is no vrrp_track_process `c`"), "{unknown:?}");

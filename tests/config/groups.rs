@@ -1,7 +1,7 @@
 //! `vrrp_sync_group`: settings that its members get, and findings.
 
 use vrrp_user::config::{Group, Loaded, NotifyCommand, ScriptCommand, parse};
-use vrrp_user::protocol::{InstanceId, Track, TrackSettings, Weight};
+use vrrp_user::protocol::{InstanceId, TrackSettings, TrackedObject, Weight};
 
 /// The text after three instances, which begin on line 1.
 fn with_instances(text: &str) -> String {
@@ -52,11 +52,14 @@ fn members_track_what_the_group_tracks() {
 
     let tracks = |index: usize| {
         let tracks = &config.instances[index].settings.tracks;
-        tracks.iter().map(|TrackSettings { track, weight, .. }| (track.clone(), weight.0)).collect::<Vec<_>>()
+        tracks
+            .iter()
+            .map(|TrackSettings { object, weight, .. }| (object.clone(), weight.0))
+            .collect::<Vec<_>>()
     };
-    let check = (Track::Script("check".into()), 10);
-    let eth9 = (Track::Interface("eth9".into()), -30);
-    let tun0 = (Track::Interface("tun0".into()), -5);
+    let check = (TrackedObject::Script("check".into()), 10);
+    let eth9 = (TrackedObject::Interface("eth9".into()), -30);
+    let tun0 = (TrackedObject::Interface("tun0".into()), -5);
     assert_eq!(tracks(0), [check.clone(), tun0, eth9.clone()]);
     assert_eq!(tracks(1), [check, eth9]);
     assert_eq!(tracks(2), []);
@@ -68,10 +71,10 @@ fn weights_of_members_count_as_with_keepalived() {
     let Loaded { config, .. } = parse("t", &with_instances(text)).unwrap();
     let tracks = |index: usize| {
         let tracks = config.instances[index].settings.tracks.iter();
-        tracks.map(|track| (track.track.clone(), track.weight)).collect::<Vec<_>>()
+        tracks.map(|track| (track.object.clone(), track.weight)).collect::<Vec<_>>()
     };
-    let check = (Track::Script("check".into()), Weight(0));
-    assert_eq!(tracks(0), [check.clone(), (Track::Interface("tun0".into()), Weight(-5))]);
+    let check = (TrackedObject::Script("check".into()), Weight(0));
+    assert_eq!(tracks(0), [check.clone(), (TrackedObject::Interface("tun0".into()), Weight(-5))]);
     assert_eq!(tracks(1), [check]);
     let expected = "t:5:20: warning: the weight of `tun0` counts although it is in vrrp_sync_group `G`, as with \
                     keepalived\nhelp: write `sync_group_tracking_weight` in the group, or no weight here";

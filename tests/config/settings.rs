@@ -10,7 +10,8 @@ use vrrp_user::config::{
     parse,
 };
 use vrrp_user::protocol::{
-    AnnounceSettings, Auth, Priority, Track, TrackId, TrackSettings, UnicastPeer, Version, Vrid, Weight,
+    AnnounceSettings, Auth, Priority, TrackId, TrackSettings, TrackedObject, UnicastPeer, Version, Vrid,
+    Weight,
 };
 
 #[test]
@@ -72,9 +73,9 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(
         one.tracks,
         [
-            track(0, Track::Script("ping".into()), -10, true, Some(true)),
-            track(1, Track::Interface("eth1".into()), 0, false, None),
-            track(2, Track::Interface("eth2".into()), 20, true, None),
+            track(0, TrackedObject::Script("ping".into()), -10, true, Some(true)),
+            track(1, TrackedObject::Interface("eth1".into()), 0, false, None),
+            track(2, TrackedObject::Interface("eth2".into()), 20, true, None),
         ]
     );
     let notify = &instances[0].notify;
@@ -107,7 +108,7 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(two.announce.lower_prio_repeat, 1);
     assert_eq!(two.higher_prio_send_advert, Some(true));
     assert!(!two.lower_prio_no_advert);
-    assert_eq!(two.tracks, [track(3, Track::Script("http".into()), 0, false, Some(false))]);
+    assert_eq!(two.tracks, [track(3, TrackedObject::Script("http".into()), 0, false, Some(false))]);
 
     let three = &instances[2].settings;
     assert_eq!((three.family, three.version, three.preempt), (Family::V6, Version::V3, false));
@@ -116,8 +117,8 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(
         three.tracks,
         [
-            track(3, Track::Script("http".into()), 0, false, Some(false)),
-            track(0, Track::Script("ping".into()), 5, true, Some(false)),
+            track(3, TrackedObject::Script("http".into()), 0, false, Some(false)),
+            track(0, TrackedObject::Script("ping".into()), 5, true, Some(false)),
         ]
     );
 
@@ -209,8 +210,8 @@ fn run(words: &[&str]) -> CheckTarget {
     CheckTarget::Command(direct(words))
 }
 
-fn track(id: u32, track: Track, weight: i16, reverse: bool, initial: Option<bool>) -> TrackSettings {
-    TrackSettings { id: TrackId(id), track, weight: Weight(weight), reverse, initial }
+fn track(id: u32, object: TrackedObject, weight: i16, reverse: bool, initial: Option<bool>) -> TrackSettings {
+    TrackSettings { id: TrackId(id), object, weight: Weight(weight), reverse, initial }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use vrrp_tests::needs;
 use vrrp_user::config::{CheckTarget, Config, Loaded, parse};
-use vrrp_user::protocol::Track;
+use vrrp_user::protocol::TrackedObject;
 
 /// By name: the effective priority, and whether it is in Fault.
 type Instances = BTreeMap<String, (u8, bool)>;
@@ -177,14 +177,14 @@ fn ours(config: &Config) -> Instances {
     let instances = config.instances.iter().map(|instance| {
         let settings = &instance.settings;
         let results = settings.tracks.iter().map(|track| {
-            let value = match &track.track {
-                Track::Script(name) => i32::from(name.starts_with("good")),
-                Track::Interface(name) => i32::from(name.starts_with("up")),
-                Track::File(name) => [("three", 3), ("zero", 0), ("thousand", 1000)]
+            let value = match &track.object {
+                TrackedObject::Script(name) => i32::from(name.starts_with("good")),
+                TrackedObject::Interface(name) => i32::from(name.starts_with("up")),
+                TrackedObject::File(name) => [("three", 3), ("zero", 0), ("thousand", 1000)]
                     .into_iter()
                     .find_map(|(other, number)| (**name == *other).then_some(number))
                     .unwrap(),
-                Track::Process(_) => panic!("no process is tracked"),
+                TrackedObject::Process(_) => panic!("no process is tracked"),
             };
             (track, value)
         });

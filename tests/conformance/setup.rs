@@ -8,7 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_user::protocol::{
     Action, AnnounceSettings, ElectionSettings, Event, Instance, InstanceId, Interval, Missing, Order,
-    PeerAdvert, Priority, Router, State, Track, TrackId, TrackSettings, Version, Weight,
+    PeerAdvert, Priority, Router, State, TrackId, TrackSettings, TrackedObject, Version, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);
@@ -63,7 +63,7 @@ pub(crate) fn centiseconds(count: u16) -> Interval {
 pub(crate) fn tracked(id: u32, weight: i16) -> TrackSettings {
     TrackSettings {
         id: TrackId(id),
-        track: Track::Script("check".into()),
+        object: TrackedObject::Script("check".into()),
         weight: Weight(weight),
         reverse: false,
         initial: Some(true),
@@ -72,7 +72,7 @@ pub(crate) fn tracked(id: u32, weight: i16) -> TrackSettings {
 
 /// A tracked file whose number is not known yet.
 pub(crate) fn file(id: u32, weight: i16) -> TrackSettings {
-    TrackSettings { track: Track::File("file".into()), initial: None, ..tracked(id, weight) }
+    TrackSettings { object: TrackedObject::File("file".into()), initial: None, ..tracked(id, weight) }
 }
 
 /// A router with one instance, and the current time.

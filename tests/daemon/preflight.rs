@@ -9,17 +9,17 @@ use vrrp_user::config::{
     CheckSettings, CheckTarget, Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser,
 };
 use vrrp_user::daemon::process::preflight;
-use vrrp_user::protocol::{Track, TrackId, TrackSettings, Weight};
+use vrrp_user::protocol::{TrackId, TrackSettings, TrackedObject, Weight};
 
 use crate::setup::{Folder, config, hook, instance, script};
 
 fn tracking(scripts: Vec<CheckSettings>, notify: NotifySettings) -> Config {
     let mut tracker = instance("VI_1", 51, notify);
-    let track = |id, track| TrackSettings { id, track, weight: Weight(0), reverse: false, initial: None };
+    let track = |id, object| TrackSettings { id, object, weight: Weight(0), reverse: false, initial: None };
     tracker.settings.tracks = scripts
         .iter()
-        .map(|script| track(script.id, Track::Script("check".into())))
-        .chain([track(TrackId(90), Track::Interface("eth1".into()))])
+        .map(|script| track(script.id, TrackedObject::Script("check".into())))
+        .chain([track(TrackId(90), TrackedObject::Interface("eth1".into()))])
         .collect();
     config(vec![tracker], scripts)
 }

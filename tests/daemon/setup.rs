@@ -22,8 +22,8 @@ use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::{RxPath, clock};
 use vrrp_user::protocol::{
-    Epoch, GroupId, GroupSettings, GroupTransition, InstanceId, Interval, Priority, Reason, State, Track,
-    TrackId, TrackSettings, Transition, Version, Vrid, Weight,
+    Epoch, GroupId, GroupSettings, GroupTransition, InstanceId, Interval, Priority, Reason, State, TrackId,
+    TrackSettings, TrackedObject, Transition, Version, Vrid, Weight,
 };
 
 /// A folder for one test, removed when dropped.
@@ -136,7 +136,7 @@ pub(crate) fn filled() -> Arc<DaemonContext> {
     let mut first = instance("VI_1", 51, NotifySettings::default());
     first.settings.tracks = vec![TrackSettings {
         id: TrackId(7),
-        track: Track::Script("check".into()),
+        object: TrackedObject::Script("check".into()),
         weight: Weight(-20),
         reverse: false,
         initial: None,

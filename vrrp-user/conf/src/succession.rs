@@ -12,7 +12,7 @@ use vrrp_ebpf::wire::Family;
 
 use super::model::{Config, Instance};
 use crate::{InstanceSettings, Vmac};
-use vrrp_proto::{InstanceId, Track, TrackId, Vrid};
+use vrrp_proto::{InstanceId, TrackId, TrackedObject, Vrid};
 
 /// The running daemon has room for fewer instances.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -31,11 +31,11 @@ pub fn succeed(before: &Config, after: &mut Config, capacity: usize) -> Result<(
 }
 
 fn number_tracks(before: &Config, after: &mut Config) {
-    let tracks = |config: &Config| -> Vec<(Track, TrackId)> {
+    let tracks = |config: &Config| -> Vec<(TrackedObject, TrackId)> {
         let tracks = config.instances.iter().flat_map(|instance| &instance.settings.tracks);
-        tracks.map(|track| (track.track.clone(), track.id)).collect()
+        tracks.map(|track| (track.object.clone(), track.id)).collect()
     };
-    let mut numbers: HashMap<Track, TrackId> = tracks(before).into_iter().collect();
+    let mut numbers: HashMap<TrackedObject, TrackId> = tracks(before).into_iter().collect();
     let mut next = numbers.values().map(|id| id.0.saturating_add(1)).max().unwrap_or(0);
     let mut renumbered = HashMap::new();
     for (track, id) in tracks(after) {

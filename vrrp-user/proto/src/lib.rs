@@ -114,7 +114,7 @@ pub use reception::HOLD_MAX;
 pub use removals::{RemovalCounter, RemovalResponse};
 pub use router::Router;
 pub use settings::{
-    AnnounceSettings, Auth, ElectionSettings, GroupSettings, Order, Track, TrackSettings, Unicast,
+    AnnounceSettings, Auth, ElectionSettings, GroupSettings, Order, TrackSettings, TrackedObject, Unicast,
     UnicastPeer,
 };
 pub use snapshot::InstanceSnapshot;

@@ -209,7 +209,7 @@ impl Default for AnnounceSettings {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TrackSettings {
     pub id: TrackId,
-    pub track: Track,
+    pub object: TrackedObject,
     /// 0: Fault while down, or while a file holds another number than 0. Positive: added while up. Negative: added
     /// while down.
     pub weight: Weight,
@@ -221,10 +221,26 @@ pub struct TrackSettings {
 
 /// The kind and name of a [`TrackId`], for people to read.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Track {
+pub enum TrackedObject {
     Script(Arc<str>),
     Interface(Arc<str>),
     Process(Arc<str>),
     /// Adds the number in it, times the weight.
     File(Arc<str>),
+}
+
+impl TrackedObject {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Script(_) => "script",
+            Self::Interface(_) => "interface",
+            Self::Process(_) => "process",
+            Self::File(_) => "file",
+        }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        let (Self::Script(name) | Self::Interface(name) | Self::Process(name) | Self::File(name)) = self;
+        name
+    }
 }

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use super::action::Reason;
 use super::event::TrackId;
-use super::settings::{ElectionSettings, Track, TrackSettings};
+use super::settings::{ElectionSettings, TrackSettings, TrackedObject};
 use super::steering::Steering;
 use super::units::Priority;
 
@@ -78,9 +78,9 @@ const FILE_MOST: i32 = 253;
 impl TrackSettings {
     /// Whether this result keeps the instance out of the election.
     pub fn fails(&self, value: i32) -> bool {
-        match self.track {
-            Track::File(_) if self.weight.0 == 0 => (value != 0) != self.reverse,
-            Track::File(_) => self.adds(value) <= FILE_FAULT,
+        match self.object {
+            TrackedObject::File(_) if self.weight.0 == 0 => (value != 0) != self.reverse,
+            TrackedObject::File(_) => self.adds(value) <= FILE_FAULT,
             _ => self.weight.0 == 0 && (value != 0) == self.reverse,
         }
     }
@@ -90,8 +90,8 @@ impl TrackSettings {
     pub fn adds(&self, value: i32) -> i32 {
         let weight = i32::from(self.weight.0);
         let weight = if self.reverse { -weight } else { weight };
-        match self.track {
-            Track::File(_) => value.saturating_mul(weight).min(FILE_MOST),
+        match self.object {
+            TrackedObject::File(_) => value.saturating_mul(weight).min(FILE_MOST),
             _ if (self.weight.0 > 0) == (value != 0) => weight,
             _ => 0,
         }

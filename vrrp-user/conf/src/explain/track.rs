@@ -10,7 +10,7 @@ use super::super::{CheckSettings, CheckTarget, Config, Damping, HoldSettings, In
 use super::finding::{Origin, arc};
 use super::time::{Within, seconds};
 use super::value;
-use vrrp_proto::{Priority, Track, TrackSettings, Weight};
+use vrrp_proto::{Priority, TrackSettings, TrackedObject, Weight};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tracked {
@@ -96,7 +96,7 @@ pub(super) fn all(
         .tracks
         .iter()
         .filter_map(|track| {
-            let (kind, name) = kind_and_name(&track.track);
+            let (kind, name) = (track.object.kind(), track.object.name());
             // A file of a `vrrp_check` is tracked as a check.
             let line =
                 line_of(kind, name, block, outline).or_else(|| line_of("script", name, block, outline))?;
@@ -119,23 +119,14 @@ pub(super) fn all(
                 }),
                 rhythm: script.filter(|script| is_polled(&script.target)).map(rhythm),
                 held: script.and_then(|script| held(script.hold)),
-                reaction: match track.track {
+                reaction: match track.object {
                     // With a weight, the number decides how much.
-                    Track::File(_) if track.weight != Weight(0) => None,
+                    TrackedObject::File(_) if track.weight != Weight(0) => None,
                     _ => Some(effect(settings.priority, &settings.tracks, track)),
                 },
             })
         })
         .collect()
-}
-
-fn kind_and_name(track: &Track) -> (&'static str, &Arc<str>) {
-    match track {
-        Track::Script(name) => ("script", name),
-        Track::Interface(name) => ("interface", name),
-        Track::Process(name) => ("process", name),
-        Track::File(name) => ("file", name),
-    }
 }
 
 /// The line that tracks something, in the instance or in its group.
@@ -242,7 +233,7 @@ mod tests {
     fn track(id: u32, weight: i16, reverse: bool) -> TrackSettings {
         TrackSettings {
             id: TrackId(id),
-            track: Track::Interface("eth1".into()),
+            object: TrackedObject::Interface("eth1".into()),
             weight: Weight(weight),
             reverse,
             initial: None,

@@ -30,7 +30,7 @@ use super::schema::{
 use super::settings::{AnnouncePauses, ExtraAnnounce};
 use super::source::At;
 use super::template;
-use vrrp_proto::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
+use vrrp_proto::{AnnounceSettings, InstanceId, Priority, TrackId, TrackSettings, TrackedObject, Weight};
 
 /// The result is valid only if the report has no errors.
 pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
@@ -132,7 +132,7 @@ struct Names {
     /// By kind and name; `None` if the block is invalid.
     scripts: HashMap<(Class, Arc<str>), Option<CheckSettings>>,
     /// A track's index is its number.
-    tracked: Vec<Track>,
+    tracked: Vec<TrackedObject>,
     tracked_scripts: Vec<CheckSettings>,
     tracked_interfaces: Vec<(TrackId, Arc<str>)>,
 }
@@ -201,20 +201,20 @@ impl Names {
         };
         let reverse = track.reverse.unwrap_or(script.reverse);
         // A file counts by its number, whichever keyword tracks it.
-        let track = match (&script.target, class) {
-            (CheckTarget::File(_), _) => Track::File(name.clone()),
-            (_, Class::Process) => Track::Process(name.clone()),
-            _ => Track::Script(name.clone()),
+        let object = match (&script.target, class) {
+            (CheckTarget::File(_), _) => TrackedObject::File(name.clone()),
+            (_, Class::Process) => TrackedObject::Process(name.clone()),
+            _ => TrackedObject::Script(name.clone()),
         };
-        let initial = match track {
-            Track::File(_) => None,
+        let initial = match object {
+            TrackedObject::File(_) => None,
             _ => before_first_result(script.init_fail, weight),
         };
-        let id = self.number(track.clone());
+        let id = self.number(object.clone());
         if self.tracked_scripts.iter().all(|other| other.id != id) {
             self.tracked_scripts.push(CheckSettings { id, ..script.clone() });
         }
-        Some(TrackSettings { id, track, weight, reverse, initial })
+        Some(TrackSettings { id, object, weight, reverse, initial })
     }
 
     fn interface(
@@ -229,18 +229,18 @@ impl Names {
             ignored_by_owner(&track.name, report);
             return None;
         }
-        let id = self.number(Track::Interface(name.clone()));
+        let id = self.number(TrackedObject::Interface(name.clone()));
         if self.tracked_interfaces.iter().all(|(other, _)| *other != id) {
             self.tracked_interfaces.push((id, name.clone()));
         }
         let reverse = track.reverse.unwrap_or(false);
         // The link state is known before the election begins.
-        Some(TrackSettings { id, track: Track::Interface(name), weight, reverse, initial: None })
+        Some(TrackSettings { id, object: TrackedObject::Interface(name), weight, reverse, initial: None })
     }
 
-    fn number(&mut self, track: Track) -> TrackId {
-        let index = self.tracked.iter().position(|other| *other == track).unwrap_or_else(|| {
-            self.tracked.push(track);
+    fn number(&mut self, object: TrackedObject) -> TrackId {
+        let index = self.tracked.iter().position(|other| *other == object).unwrap_or_else(|| {
+            self.tracked.push(object);
             self.tracked.len() - 1
         });
         TrackId(u32::try_from(index).unwrap_or(u32::MAX))
@@ -386,9 +386,9 @@ mod tests {
     #[test]
     fn until_the_first_result_a_weight_adds_nothing() {
         for (weight, reverse) in [(20, false), (20, true), (-20, false), (-20, true)] {
-            let (weight, track) = (Weight(weight), Track::Script("check".into()));
+            let (weight, object) = (Weight(weight), TrackedObject::Script("check".into()));
             let initial = before_first_result(false, weight);
-            let track = TrackSettings { id: TrackId(0), track, weight, reverse, initial };
+            let track = TrackSettings { id: TrackId(0), object, weight, reverse, initial };
             assert_eq!(track.adds(i32::from(initial.unwrap())), 0, "{weight:?} {reverse}");
         }
         assert_eq!(before_first_result(false, Weight(0)), None);

@@ -12,7 +12,7 @@ use crate::daemon::history::Inner;
 use crate::daemon::status::DaemonContext;
 use crate::daemon::wall::local;
 use crate::protocol::auth::AntiReplay;
-use crate::protocol::{Auth, State, Track, Version};
+use crate::protocol::{Auth, State, TrackedObject, Version};
 
 /// The whole file. Lines that programs look for have keepalived's words and order; a blank before a line shows its
 /// depth.
@@ -216,15 +216,16 @@ impl Instance<'_> {
             writeln!(f, "   Unicast Peer :")?;
             list(f, unicast.peers.iter().map(|peer| peer.address.to_string()))?;
         }
-        let tracked = |name: fn(&Track) -> Option<&str>| {
+        let tracked = |name: fn(&TrackedObject) -> Option<&str>| {
             let lines = settings.tracks.iter().filter_map(move |track| {
                 let way = reversed(track.reverse);
-                Some(format!("{} weight {}{way}", name(&track.track)?, track.weight.0))
+                Some(format!("{} weight {}{way}", name(&track.object)?, track.weight.0))
             });
             lines.collect::<Vec<_>>()
         };
-        let interfaces = tracked(|track| if let Track::Interface(name) = track { Some(name) } else { None });
-        let scripts = tracked(|track| if let Track::Script(name) = track { Some(name) } else { None });
+        let interfaces =
+            tracked(|it| if let TrackedObject::Interface(name) = it { Some(name) } else { None });
+        let scripts = tracked(|it| if let TrackedObject::Script(name) = it { Some(name) } else { None });
         if !interfaces.is_empty() {
             writeln!(f, "   Tracked interfaces :")?;
             list(f, interfaces)?;

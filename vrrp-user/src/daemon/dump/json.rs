@@ -6,7 +6,7 @@ use super::path;
 use super::tally::Tally;
 use super::view::{self, View};
 use crate::daemon::status::DaemonContext;
-use crate::protocol::{Auth, State, Track};
+use crate::protocol::{Auth, State, TrackedObject};
 
 /// The whole file: a list of instances, or with `json_version 2` an object that holds it.
 pub(super) fn json(context: &DaemonContext, tallies: &[Tally]) -> String {
@@ -117,7 +117,7 @@ impl<'a> Data<'a> {
         let state = view.state as u8;
         let tracked_scripts = settings.tracks.iter().filter_map(|track| {
             let script = context.config.checks.iter().find(|script| script.id == track.id)?;
-            matches!(track.track, Track::Script(_)).then(|| view::target(&script.target))
+            matches!(track.object, TrackedObject::Script(_)).then(|| view::target(&script.target))
         });
         Self {
             iname: &settings.name,
@@ -156,7 +156,7 @@ impl<'a> Data<'a> {
             evips: view.excluded(),
             vroutes: settings.routes.iter().map(path::route).collect(),
             vrules: settings.rules.iter().map(path::rule).collect(),
-            track_ifp: settings.tracks.iter().filter_map(|track| interface(&track.track)).collect(),
+            track_ifp: settings.tracks.iter().filter_map(|track| interface(&track.object)).collect(),
             track_script: tracked_scripts.collect(),
             auth_type: match settings.auth {
                 Auth::None | Auth::Hmac(_) => 0,
@@ -183,8 +183,8 @@ impl Scripts {
     }
 }
 
-fn interface(track: &Track) -> Option<&str> {
-    if let Track::Interface(name) = track { Some(name) } else { None }
+fn interface(object: &TrackedObject) -> Option<&str> {
+    if let TrackedObject::Interface(name) = object { Some(name) } else { None }
 }
 
 /// `1`, not `1.0`, for programs that read an integer.

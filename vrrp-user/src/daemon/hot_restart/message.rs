@@ -15,8 +15,8 @@ use super::{HotRestartError, RouterSnapshot};
 use crate::config::{Config, Instance, Name, VirtualAddress, Vmac};
 use crate::daemon::status::family;
 use crate::protocol::{
-    Epoch, GroupId, InstanceId, InstanceSnapshot, Interval, PeerAdvert, Priority, Reason, State, Track,
-    TrackId, Version,
+    Epoch, GroupId, InstanceId, InstanceSnapshot, Interval, PeerAdvert, Priority, Reason, State, TrackId,
+    TrackedObject, Version,
 };
 
 /// How long the old daemon is silent at most before it goes on by itself.
@@ -272,7 +272,7 @@ impl InstanceMessage {
         let nanos = |at: Option<Timestamp>| at.map(Timestamp::as_nanos);
         let result = |(id, value): &(TrackId, i32)| {
             let track = instance.settings.tracks.iter().find(|track| track.id == *id)?;
-            Some((label(&track.track), *value))
+            Some((label(&track.object), *value))
         };
         Self {
             name: Some(instance.settings.name.to_string()),
@@ -296,7 +296,7 @@ impl InstanceMessage {
         let state = State::ALL.into_iter().find(|state| state.as_str() == self.state);
         let word = self.reason.as_deref();
         let result = |(name, value): &(String, i32)| {
-            let track = instance.settings.tracks.iter().find(|track| label(&track.track) == *name)?;
+            let track = instance.settings.tracks.iter().find(|track| label(&track.object) == *name)?;
             Some((track.id, *value))
         };
         InstanceSnapshot {
@@ -337,13 +337,8 @@ impl Master {
     }
 }
 
-fn label(track: &Track) -> String {
-    match track {
-        Track::Script(name) => format!("script {name}"),
-        Track::Interface(name) => format!("interface {name}"),
-        Track::Process(name) => format!("process {name}"),
-        Track::File(name) => format!("file {name}"),
-    }
+fn label(object: &TrackedObject) -> String {
+    format!("{} {}", object.kind(), object.name())
 }
 
 #[cfg(test)]

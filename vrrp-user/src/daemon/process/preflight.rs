@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::driver::process::Identity;
 use crate::driver::security;
-use crate::protocol::Track;
+use crate::protocol::TrackedObject;
 
 /// A capability that the daemon uses, with its number (`linux/capability.h`) and what its absence costs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -160,7 +160,8 @@ pub fn scripts(config: &mut Config) -> Vec<Notice> {
         hooks(&instance.settings.name, &mut instance.notify, &mut verdict);
         let kept = &config.checks;
         instance.settings.tracks.retain(|track| {
-            !matches!(track.track, Track::Script(_)) || kept.iter().any(|script| script.id == track.id)
+            !matches!(track.object, TrackedObject::Script(_))
+                || kept.iter().any(|script| script.id == track.id)
         });
     }
     for group in &mut config.groups {

@@ -28,7 +28,7 @@ use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
 use crate::driver::{addresses, clock};
-use crate::protocol::{Auth, GroupId, InstanceId, State, Track, TrackSettings};
+use crate::protocol::{Auth, GroupId, InstanceId, State, TrackSettings, TrackedObject};
 
 /// Addresses of this host, each with its interface.
 type Present = HashSet<(IpAddr, String)>;
@@ -308,18 +308,14 @@ fn addresses(config: &config::Instance, present: Option<&Present>) -> Vec<Addres
 }
 
 pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
-    let (kind, name, up) = match &track.track {
-        Track::Script(name) => ("script", name, history.check(track.id).map(|round| round.up)),
-        Track::Process(name) => ("process", name, history.check(track.id).map(|round| round.up)),
-        Track::File(name) => {
-            let round = history.check(track.id);
-            ("file", name, round.map(|round| !track.fails(round.result())))
-        }
-        Track::Interface(name) => ("interface", name, history.links.get(&track.id).copied()),
+    let up = match &track.object {
+        TrackedObject::Script(_) | TrackedObject::Process(_) => history.check(track.id).map(|round| round.up),
+        TrackedObject::File(_) => history.check(track.id).map(|round| !track.fails(round.result())),
+        TrackedObject::Interface(_) => history.links.get(&track.id).copied(),
     };
     Tracked {
-        name: name.to_string(),
-        kind: kind.to_owned(),
+        name: track.object.name().to_string(),
+        kind: track.object.kind().to_owned(),
         weight: track.weight.0,
         reverse: track.reverse,
         up,

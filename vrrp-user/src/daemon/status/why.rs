@@ -17,7 +17,7 @@ use crate::config;
 use crate::config::InstanceSettings;
 use crate::daemon::history::{Inner, InstanceRecord};
 use crate::daemon::live::LiveInstance;
-use crate::protocol::{Faults, Reason, State, Track, TrackSettings};
+use crate::protocol::{Faults, Reason, State, TrackSettings, TrackedObject};
 
 /// What is known of one instance.
 pub(super) struct Facts<'a> {
@@ -199,9 +199,9 @@ impl Facts<'_> {
             return format!("{} is held down ({})", named(track), held.cause.as_str());
         }
         let outcome = result.map(|result| result.outcome.to_string());
-        match (&track.track, outcome) {
-            (Track::Script(_), Some(outcome)) => format!("{} is {way}: {outcome}", named(track)),
-            (Track::File(_), Some(number)) => format!("{} holds {number}", named(track)),
+        match (&track.object, outcome) {
+            (TrackedObject::Script(_), Some(outcome)) => format!("{} is {way}: {outcome}", named(track)),
+            (TrackedObject::File(_), Some(number)) => format!("{} holds {number}", named(track)),
             _ => format!("{} is {way}", named(track)),
         }
     }
@@ -209,12 +209,11 @@ impl Facts<'_> {
 
 /// A tracked thing, with what it is.
 fn named(track: &TrackSettings) -> String {
-    match &track.track {
-        Track::Script(name) => format!("check {name}"),
-        Track::Process(name) => format!("process {name}"),
-        Track::File(name) => format!("file {name}"),
-        Track::Interface(name) => format!("interface {name}"),
-    }
+    let kind = match &track.object {
+        TrackedObject::Script(_) => "check",
+        other => other.kind(),
+    };
+    format!("{kind} {}", track.object.name())
 }
 
 fn seconds(left: Duration) -> String {
