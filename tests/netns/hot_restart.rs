@@ -348,6 +348,29 @@ fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
     })
 }
 
+/// The file has other addresses, which a hot restart cannot change, so that the bridge process ends at once.
+#[test]
+#[needs("ours", "dbus-daemon")]
+fn a_restart_does_not_wait_for_a_bridge_process_that_has_failed() -> Result<()> {
+    let folder = Directory::new()?;
+    let systemd = Systemd::start()?;
+    let (pair, _socket) = supervised(&folder, Some(systemd.address()))?;
+    pair.check(|pair| {
+        pair.observer.clear();
+        let running = pair.running(0)?;
+        let other = Config::of(Instance::v3(200).addresses(&["10.77.0.201/24"]));
+        fs::write(running.directory().join("keepalived.conf"), other.to_string())?;
+        running.process().signal(Signal::SIGTERM)?;
+        ensure!(running.process().wait(SETTLE)?.success(), "the stop has failed");
+        let log = running.log();
+        ensure!(log.contains("the bridge process has ended before it replaced this one"), "not in the log");
+        ensure!(!log.contains("no new daemon has come"), "the old process has waited");
+        pair.kill(0);
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
+    })
+}
+
 #[test]
 #[needs("ours")]
 fn a_bridge_process_hands_over_if_no_daemon_comes() -> Result<()> {

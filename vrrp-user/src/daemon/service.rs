@@ -245,7 +245,7 @@ impl Service {
         // systemd may know the process that this one was forked from.
         systemd::notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
-        let (mut has_bridge, mut limit) = (false, reloader.options.bridge);
+        let (mut bridge, mut limit) = (None, reloader.options.bridge);
         let mut due = pin!(sleep(limit.unwrap_or_default()));
         let mut readings = Readings::default();
         let end = loop {
@@ -264,15 +264,19 @@ impl Service {
                     ReporterEvent::Reconfigured => continue,
                 },
                 _ = terminate.recv() => {
-                    if has_bridge || !bridge::begin(&reloader.options).await {
+                    if bridge.is_some() {
                         break End::Requested;
                     }
-                    has_bridge = true;
+                    bridge = bridge::begin(&reloader.options).await;
+                    if bridge.is_none() {
+                        break End::Requested;
+                    }
                     limit = Some(bridge::PATIENCE);
                     due.as_mut().reset(Instant::now() + bridge::PATIENCE);
                     continue;
                 }
                 _ = interrupt.recv() => break End::Requested,
+                () = bridge::end(bridge.as_mut()) => break End::Requested,
                 () = &mut due, if limit.is_some() => {
                     warn!("no new daemon has come within {:?}; ending", limit.unwrap_or_default());
                     break End::Requested;
@@ -285,7 +289,7 @@ impl Service {
                         reporter.drain(&mut notifier);
                         notifier.hold()
                     };
-                    match give_way(client, shared, &inputs, folder, prepare, has_bridge).await {
+                    match give_way(client, shared, &inputs, folder, prepare, bridge.is_some()).await {
                         Ok(true) => break End::Followed,
                         Ok(false) => {}
                         Err(error) => {

@@ -8,10 +8,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::process::{Child, Command};
 use tracing::{info, warn};
 
 use crate::daemon::process::options::RunOptions;
@@ -26,42 +26,50 @@ const LIFE: &str = "30";
 const HOT_RESTART: &str = "--hot-restart";
 const BRIDGE: &str = "--bridge";
 
-/// Starts the bridge process if systemd is about to start this unit again. False: the daemon is to stop.
-pub(crate) async fn begin(options: &RunOptions) -> bool {
+/// Starts the bridge process if systemd is about to start this unit again. `None`: the daemon is to stop.
+pub(crate) async fn begin(options: &RunOptions) -> Option<Child> {
     // As keepalived's drop-in, the daemon has other options, and such a unit restarts it as keepalived.
     let is_service = env::var_os("NOTIFY_SOCKET").is_some() && options.process.places.is_none();
     if !is_service || options.bridge.is_some() {
-        return false;
+        return None;
     }
     match restart::job().await {
         Ok(Some(job)) if job == "restart" => {}
-        Ok(_) => return false,
+        Ok(_) => return None,
         Err(error) => {
             warn!(%error, "cannot ask systemd whether this is a restart; stopping");
-            return false;
+            return None;
         }
     }
     match start() {
-        Ok(pid) => {
-            info!(pid, "systemd restarts the unit; a bridge process keeps the states");
-            true
+        Ok(bridge) => {
+            info!(pid = bridge.id(), "systemd restarts the unit; a bridge process keeps the states");
+            Some(bridge)
         }
         Err(error) => {
             warn!(%error, "cannot start a bridge process to keep the states over the restart");
-            false
+            None
         }
     }
 }
 
+/// Returns when the bridge process has ended: it cannot replace this one any more. For ever without one.
+pub(crate) async fn end(bridge: Option<&mut Child>) {
+    let Some(bridge) = bridge else { return std::future::pending().await };
+    // Cannot fail for a child.
+    let ended = bridge.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+    warn!(%ended, "the bridge process has ended before it replaced this one; its log lines have the reason; stopping");
+}
+
 /// Starts the running program, even if its file is another one by now.
-fn start() -> io::Result<u32> {
+fn start() -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
     // The kernel names it after the path, which ps would show.
     command.arg0(env::args_os().next().unwrap_or_else(|| "vrrpx".into()));
     command.args(arguments(env::args_os().skip(1)));
     // systemd does not know the process.
     command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
-    command.spawn().map(|child| child.id())
+    command.spawn()
 }
 
 fn arguments(own: impl Iterator<Item = OsString>) -> Vec<OsString> {
