@@ -128,11 +128,11 @@ fn an_instance_gets_its_link_and_its_source() {
         left.ip("link set eth0 down").unwrap();
         reported.all(["0 up false"]);
         left.ip("link set eth0 up").unwrap();
-        reported.all(["0 up true"]);
+        reported.all(["0 up true", "0 announces"]);
         cable.right.ip("link set eth0 down").unwrap();
         reported.all(["0 up false"]);
         cable.right.ip("link set eth0 up").unwrap();
-        reported.all(["0 up true"]);
+        reported.all(["0 up true", "0 announces"]);
         // The virtual address is set behind the host's own, as the daemon does.
         for lines in [
             "addr del 192.0.2.1/24 dev eth0\naddr del 192.0.2.100/24 dev eth0\n\
@@ -181,6 +181,32 @@ fn another_mac_address_is_announced() {
     });
 }
 
+/// They may have been set while it was down, here before the tracker has seen it up.
+#[test]
+#[needs("root", "ip")]
+fn addresses_are_announced_when_their_link_comes_up() {
+    let cable = Cable::new();
+    let left = &cable.left;
+    left.ip("addr add 192.0.2.1/24 dev eth0\nlink add lan1 type veth peer name far1").unwrap();
+    let mut instance = settings(&["192.0.2.100/24"]);
+    let elsewhere = VirtualAddress { device: Some("lan1".into()), ..virtual_address("203.0.113.100/24") };
+    Arc::get_mut(&mut instance.addresses).unwrap().excluded.push(elsewhere);
+    let index = format!("0 is Some({})", cable.ifindex());
+    follow(&cable, &[instance], &[], |reported| {
+        reported.all([&index, "0 from 192.0.2.1", "0 up true", "startup"]);
+        left.ip("link set far1 up").unwrap();
+        reported.nothing();
+        left.ip("link set lan1 up").unwrap();
+        reported.all(["0 announces"]);
+        for down in ["link set far1 down", "link set lan1 down"] {
+            left.ip(down).unwrap();
+            reported.nothing();
+            left.ip(&down.replace("down", "up")).unwrap();
+            reported.all(["0 announces"]);
+        }
+    });
+}
+
 /// A bridge without ports is never up: gives it one.
 fn until_up(namespace: &Namespace, bridge: &str) {
     namespace
@@ -211,7 +237,7 @@ fn an_interface_may_come_late_be_renamed_and_made_again() {
         left.ip("link add late0 type veth peer name late1").unwrap();
         reported.all([&*format!("0 is Some({})", index("late0"))]);
         left.ip("addr add 192.0.2.1/24 dev late0\nlink set late1 up\nlink set late0 up").unwrap();
-        reported.all(["0 from 192.0.2.1", "0 up true", "track 0 up true"]);
+        reported.all(["0 from 192.0.2.1", "0 up true", "0 announces", "track 0 up true"]);
         left.ip("link set late0 down\nlink set late0 name other0").unwrap();
         let mut gone = std::array::from_fn::<_, 4, _>(|_| reported.next());
         gone.sort();
@@ -270,7 +296,8 @@ fn lost_notifications_cause_a_new_dump() {
         cable.left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
         assert!(drops(&cable) > 0, "the flood was too small");
         drop(closed);
-        reported.all(["0 from 192.0.2.1", "0 from nowhere"]);
+        // The link may have been down meanwhile.
+        reported.all(["0 from 192.0.2.1", "0 announces", "0 from nowhere"]);
     });
 }
 

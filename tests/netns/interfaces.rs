@@ -8,6 +8,7 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
+use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::{roles, subject};
@@ -146,5 +147,31 @@ fn a_unicast_instance_finds_its_interface() -> Result<()> {
         running.stop()?;
         ensure!(!pair.node(0)?.addresses()?.iter().any(|held| held.address == VIRTUAL_V4), "left behind");
         Ok(())
+    })
+}
+
+/// A client there knows another owner of the addresses.
+#[test]
+#[needs("ours")]
+fn addresses_of_a_link_that_was_down_are_announced_when_it_comes_up() -> Result<()> {
+    const ADDRESSES: [&str; 2] = ["10.78.0.200", "fd78::200"];
+    const MAC: &str = "02:00:00:00:78:01";
+    let addresses = ADDRESSES.map(|address| format!("        {address} dev lan1\n")).concat();
+    let instance = Instance::v3(200).line(&format!("virtual_ipaddress_excluded {{\n{addresses}    }}"));
+    let client = Namespace::new("client")?;
+    Pair::idle([Role::new(subject(), Config::of(instance))])?.check(|pair| {
+        let far = format!("type veth peer name far1 netns {}", client.name());
+        pair.node(0)?.namespace.ip(&format!("link add lan1 address {MAC} {far}"))?;
+        client.ip("link set far1 up")?;
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        until("the address", SETTLE, || pair.lab.has_address(0, ADDRESSES[0]).is_ok_and(|it| it))?;
+        for address in ADDRESSES {
+            client.ip(&format!("neigh add {address} lladdr 02:00:00:00:78:99 dev far1 nud stale"))?;
+        }
+        pair.node(0)?.namespace.ip("link set lan1 up")?;
+        until("the client to know the master", SETTLE, || {
+            client.run("ip", &["neigh"]).is_ok_and(|all| all.matches(MAC).count() == ADDRESSES.len())
+        })
     })
 }

@@ -204,6 +204,25 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "announcements again, as after a link has come up: a set at once and the delayed one",
+        variants: ALL,
+        settings: |settings| {
+            settings.advert_interval = Interval::new(Duration::from_secs(40), settings.version).unwrap();
+            settings.announce.repeat = 5;
+            settings.announce.delay = Duration::from_secs(5);
+            owner(settings);
+        },
+        script: "
+            startup         -> advert 255, add, announce 4, MASTER owner
+            wait 5s         -> announce 5
+            wait 1s
+            announce        -> announce 5
+            wait 5s - 1ns
+            wait 1ns        -> announce 5
+            wait 20s",
+    },
+    Row {
+        number: "own",
         what: "a contest is announced now and later, and reported once a second",
         variants: ALL,
         settings: |settings| {

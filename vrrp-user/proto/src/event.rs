@@ -44,7 +44,7 @@ pub enum Event {
     Lost(InstanceId, Loss),
     /// Orders of an operator, of all instances that they concern together.
     Steer(Box<[SteeringOrder]>),
-    /// An operator has a master announce its addresses again.
+    /// A master is to announce its addresses again: an operator asks for it, or clients have to learn its MAC address.
     Announce(InstanceId),
 }
 

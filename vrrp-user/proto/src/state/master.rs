@@ -32,9 +32,7 @@ pub(crate) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mu
     let settings = instance.settings().announce;
     // Adding the addresses announces each once.
     announce(instance, settings.repeat.saturating_sub(1), cx);
-    if !settings.delay.is_zero() && settings.repeat > 0 {
-        instance.timers.set(Timer::AnnounceAgain, cx.now + settings.delay);
-    }
+    announce_after_delay(instance, cx.now);
     refresh(instance, cx.now);
     heir::enter(instance, heard, cx);
 }
@@ -141,11 +139,19 @@ pub(crate) fn reconfigured(
     if !speaks_alike || instance.priority() != priority {
         advertise(instance, cx);
     }
-    if has_new_addresses && !announce.delay.is_zero() && announce.repeat > 0 {
-        instance.timers.set(Timer::AnnounceAgain, cx.now + announce.delay);
+    if has_new_addresses {
+        announce_after_delay(instance, cx.now);
     }
     if (announce.refresh, announce.refresh_repeat) != (old.announce.refresh, old.announce.refresh_repeat) {
         refresh(instance, cx.now);
+    }
+}
+
+/// Has the second set follow.
+fn announce_after_delay(instance: &mut Instance, now: Timestamp) {
+    let settings = instance.settings().announce;
+    if !settings.delay.is_zero() && settings.repeat > 0 {
+        instance.timers.set(Timer::AnnounceAgain, now + settings.delay);
     }
 }
 
@@ -268,10 +274,11 @@ fn say(instance: &mut Instance, cx: &mut Cx<'_>) {
     instance.master.advertised = Some(cx.now);
 }
 
-/// A set of announcements that an operator has asked for.
+/// Announces all addresses, now and after the delay: behind a link that has just come up, a switch may not forward yet.
 pub(crate) fn announce_again(instance: &mut Instance, cx: &mut Cx<'_>) {
     if !suspended::notice(instance, cx) {
         announce(instance, instance.settings().announce.repeat.max(1), cx);
+        announce_after_delay(instance, cx.now);
     }
 }
 

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use vrrp_ebpf::time::Timestamp;
 
 use super::address::PROTOCOL;
 use super::link::Link;
 use super::socket;
+use crate::driver::clock;
 use crate::protocol::Loss;
 
 /// An address on an interface.
@@ -77,6 +79,8 @@ pub struct Table {
     /// Index of names: there are as many interfaces with virtual MAC addresses as instances, and each instance looks
     /// its own up.
     names: HashMap<String, u32>,
+    /// When links have come up, by index; those that have been up since they were read are missing.
+    risen: HashMap<u32, Timestamp>,
     removed: Removed,
     /// By link name, since they were last taken.
     stirred: BTreeMap<String, Stir>,
@@ -122,6 +126,9 @@ impl Table {
             RouteNetlinkMessage::NewLink(message) => {
                 if let Some(link) = Link::parse(message) {
                     let before = self.links.get(&link.ifindex).map(|(before, _)| before.clone());
+                    if link.up && before.as_ref().is_some_and(|before| !before.up) {
+                        self.risen.insert(link.ifindex, clock::now());
+                    }
                     let stance = |link: &Link| (link.up, link.set_up, link.name.clone());
                     if before.as_ref().map(stance) != Some(stance(&link)) {
                         let names = before.into_iter().map(|before| before.name);
@@ -137,6 +144,7 @@ impl Table {
             RouteNetlinkMessage::DelLink(message) => {
                 if let Some(link) = Link::parse(message) {
                     self.remove(link.ifindex);
+                    self.risen.remove(&link.ifindex);
                     self.stirred.entry(link.name).or_default().link = true;
                 }
             }
@@ -157,9 +165,11 @@ impl Table {
         }
     }
 
-    /// Records that notifications of removals were lost.
+    /// Records that notifications were lost: any address may have been removed, and any link may have been down.
     pub fn forget(&mut self) {
         self.removed.unknown = true;
+        let now = clock::now();
+        self.risen.extend(self.links.keys().map(|ifindex| (*ifindex, now)));
     }
 
     /// Addresses that were removed and are still missing.
@@ -199,6 +209,11 @@ impl Table {
 
     pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
         self.links.values().flat_map(|(_, addresses)| addresses)
+    }
+
+    /// When the link came up last, if it has been down.
+    pub fn risen(&self, ifindex: u32) -> Option<Timestamp> {
+        self.risen.get(&ifindex).copied()
     }
 
     /// Removes an interface and returns its addresses.

@@ -1,9 +1,8 @@
 //! Events for instances from the table of links and addresses.
 //!
-//! Enters: a [`Table`]. Leaves: for each instance its interface, whether that can carry traffic, and its source
-//! address, and that clients have to learn another MAC address; for each tracked interface whether it is up; each only
-//! on a change. Interfaces are identified by name, so
-//! that they may appear late, be renamed, or be deleted and created again.
+//! Enters: a [`Table`]. Leaves: for each instance its interface, whether that can carry traffic, its source address,
+//! and that clients have to learn its MAC address again; for each tracked interface whether it is up; each only on a
+//! change. Interfaces are identified by name, so that they may appear late, be renamed, or be deleted and made again.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,6 +12,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use super::debounce::Debounce;
+use super::link::Link;
 use super::source_hold::SourceHold;
 use super::table::{Address, Table};
 use crate::config::{InstanceSettings, LinkDelays};
@@ -63,8 +63,17 @@ struct Tracked {
 #[derive(Debug)]
 struct Announced {
     interface: Arc<str>,
-    /// Its index and MAC address when it was last up.
-    known: Option<(u32, Option<[u8; 6]>)>,
+    known: Option<Known>,
+}
+
+/// What clients know of an interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Known {
+    ifindex: u32,
+    /// When it was last up.
+    mac: Option<[u8; 6]>,
+    /// When it came up last, if it has been down: its addresses may have been set meanwhile.
+    risen: Option<Timestamp>,
 }
 
 /// Last reported values; `None`: not reported yet.
@@ -195,7 +204,7 @@ impl Tracker {
                 taken &=
                     changed(&mut instance.reported.up, up, || report(Change::Event(Event::Link(id, up))));
             }
-            taken &= instance.report_new_macs(table, || report(Change::Event(Event::Announce(id))));
+            taken &= instance.report_unknown(table, || report(Change::Event(Event::Announce(id))));
         }
         for (id, name, reported) in &mut self.interfaces {
             let up = is_up(name);
@@ -215,27 +224,31 @@ impl Announced {
             .collect()
     }
 
-    /// Whether it has another MAC address than when it was last up. A new interface gets its addresses, and is
-    /// announced with them.
-    fn has_new_mac(&self, ifindex: u32, mac: Option<[u8; 6]>) -> bool {
-        self.known.is_some_and(|(known, before)| known == ifindex && before != mac)
+    /// Whether clients are to learn of it again. A new interface gets its addresses, and is announced with them.
+    fn is_unknown(&self, now: &Known) -> bool {
+        self.known.is_some_and(|known| known.ifindex == now.ifindex && known != *now)
     }
 }
 
 impl Tracked {
-    /// Calls `report` if clients know an outdated MAC address: the kernel announces a new one only with `arp_notify`.
-    /// False if it refuses.
-    fn report_new_macs(&mut self, table: &Table, report: impl FnOnce() -> bool) -> bool {
-        let up = |announced: &Announced| table.link(&announced.interface).filter(|link| link.up);
-        let is_new = |announced: &Announced| {
-            up(announced).is_some_and(|link| announced.has_new_mac(link.ifindex, link.mac))
+    /// Calls `report` if clients may know an outdated MAC address: the kernel announces another one, and addresses of a
+    /// link that has come up, only with `arp_notify`. False if it refuses.
+    fn report_unknown(&mut self, table: &Table, report: impl FnOnce() -> bool) -> bool {
+        let now = |announced: &Announced| {
+            let link = table.link(&announced.interface)?;
+            let Link { ifindex, mac, up, .. } = *link;
+            Some((Known { ifindex, mac, risen: table.risen(ifindex) }, up))
         };
-        if self.announced.iter().any(is_new) && !report() {
+        let is_unknown =
+            |announced: &Announced| now(announced).is_some_and(|(now, up)| up && announced.is_unknown(&now));
+        if self.announced.iter().any(is_unknown) && !report() {
             return false;
         }
         for announced in &mut self.announced {
-            let now = up(announced).map(|link| (link.ifindex, link.mac));
-            announced.known = now.or(announced.known);
+            // One that was made while it is down is known from then on: it is announced when it comes up.
+            let is_known = |ifindex| announced.known.is_some_and(|known| known.ifindex == ifindex);
+            let now = now(announced).filter(|(now, up)| *up || !is_known(now.ifindex));
+            announced.known = now.map(|(now, _)| now).or(announced.known);
         }
         true
     }
