@@ -151,6 +151,28 @@ fn an_instance_gets_its_link_and_its_source() {
     });
 }
 
+/// As after a network manager has set it again, and when the instance leaves.
+#[test]
+#[needs("root", "ip")]
+fn a_source_behind_a_virtual_address_stays_the_source() {
+    let cable = Cable::new();
+    let left = &cable.left;
+    left.sysctl("ipv4/conf/eth0/promote_secondaries", "1").unwrap();
+    left.ip("addr add 192.0.2.1/24 dev eth0\naddr add 198.51.100.9/24 dev eth0").unwrap();
+    let index = format!("0 is Some({})", cable.ifindex());
+    follow(&cable, &[settings(&["192.0.2.100/24"])], &[], |reported| {
+        reported.all([&index, "0 from 192.0.2.1", "0 up true", "startup"]);
+        for lines in [
+            "addr add 192.0.2.100/24 dev eth0\naddr del 192.0.2.1/24 dev eth0\n\
+             addr add 192.0.2.1/24 dev eth0",
+            "addr del 192.0.2.100/24 dev eth0",
+        ] {
+            left.ip(lines).unwrap();
+            reported.nothing();
+        }
+    });
+}
+
 #[test]
 #[needs("root", "ip")]
 fn another_mac_address_is_announced() {

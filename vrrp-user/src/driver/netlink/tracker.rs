@@ -268,8 +268,10 @@ impl Tracked {
             || self.source == Some(source) && !is_link_local(source) && table.all_addresses().any(is_it)
     }
 
-    /// The source address: the configured one if the machine has it; otherwise the interface's primary IPv4 address, or
-    /// its link-local IPv6 address (RFC 9568 §5.1.1.1, §5.1.2.1).
+    /// The source address: the configured one if the machine has it; otherwise the one in use as long as the interface
+    /// has it, then the interface's primary IPv4 address, or its link-local IPv6 address (RFC 9568 §5.1.1.1, §5.1.2.1).
+    /// An address is no primary one while a virtual address is before it in its subnet; peers would take adverts from
+    /// another one for those of another router.
     fn source(&self, ifindex: u32, table: &Table, virtuals: &HashSet<IpAddr>) -> Option<IpAddr> {
         if let Some(source) = self.source {
             return self.has(source, ifindex, table).then_some(source);
@@ -280,9 +282,12 @@ impl Tracked {
             Family::V6 => is_link_local(address.address),
         });
         let real = ours.clone().filter(|address| !address.marked && !virtuals.contains(&address.address));
+        let used = self.reported.source.flatten().filter(|_| self.reported.ifindex == Some(Some(ifindex)));
+        let mut used = real.clone().filter(|address| Some(address.address) == used);
         let mut primary = real.clone().filter(|address| !address.secondary);
         let mut own = ours.filter(|address| self.own.contains(&address.address));
-        let source = primary.next().or_else(|| real.clone().next()).or_else(|| own.next());
+        let source = used.next().or_else(|| primary.next()).or_else(|| real.clone().next());
+        let source = source.or_else(|| own.next());
         source.map(|address| address.address)
     }
 }
