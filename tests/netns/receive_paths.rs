@@ -4,12 +4,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
-use vrrp_tests::pair::{Pair, SETTLE};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_user::driver::xdp::Pins;
 
@@ -209,4 +210,39 @@ fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// No memory for the filters of sockets: a limit of the network namespace (Linux 6.9).
+#[test]
+#[needs("ours")]
+fn a_missing_receive_path_is_named_and_tried_again() -> Result<()> {
+    let role = |priority| Role::new(Daemon::Vrrpx(Mode::Socket), Config::of(Instance::v3(priority)));
+    Pair::idle([role(100), role(200)])?.check(|pair| {
+        let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
+        node(pair, "link set lan0 down\nlink set lan0 name away0")?;
+        pair.start(0)?;
+        until("the daemon", SETTLE, || pair.running(0).is_ok_and(|it| it.is_up()))?;
+        pair.node(0)?.namespace.sysctl("core/optmem_max", "1")?;
+        node(pair, "link set away0 name lan0\nlink set lan0 up")?;
+        until("the status to name it", SETTLE, || {
+            let shown = pair.running(0).and_then(|it| it.ask(&["status"]));
+            let named = "! lan0: no receive path, so that no other router is heard: socket: ";
+            shown.is_ok_and(|shown| String::from_utf8_lossy(&shown.stdout).contains(named))
+        })?;
+        let of_interface = |pair: &mut Pair, key: &str| -> Result<Value> {
+            Ok(pair.running(0)?.status()?["interfaces"][0][key].clone())
+        };
+        ensure!(of_interface(pair, "receive_path")? == "none", "there is a receive path");
+        pair.node(0)?.namespace.sysctl("core/optmem_max", "131072")?;
+        until("a receive path", SETTLE, || {
+            of_interface(pair, "receive_path").is_ok_and(|path| path == "socket")
+        })?;
+        let log = pair.running(0)?.log();
+        ensure!(log.matches("adverts cannot be heard").count() == 1, "not logged once");
+        pair.wait_for_master(0)?;
+        pair.start(1)?;
+        until("the node to hear the other one", SETTLE, || {
+            pair.running(0).and_then(|it| it.status()).is_ok_and(|it| it["instances"][0]["state"] == "BACKUP")
+        })
+    })
 }

@@ -16,7 +16,9 @@ use tokio::sync::Notify;
 use vrrp_ebpf::time::Timestamp;
 
 pub use delivery::{HookRun, HookRuns, Mails, Posts};
-pub use record::{GroupRecord, InstanceRecord, Loads, PastTransition, Realtime, RxPathNote, StaticRecord};
+pub use record::{
+    GroupRecord, InstanceRecord, Loads, NOT_FOUND, PastTransition, Realtime, RxPathNote, StaticRecord,
+};
 
 use self::delivery::before_now;
 use super::events::{Event, Events, What};
@@ -333,8 +335,9 @@ impl History {
         *self.write().reattached.entry(Arc::clone(interface)).or_default() += 1;
     }
 
-    pub fn rx_path(&self, interface: Arc<str>, note: RxPathNote) {
-        self.write().rx_paths.insert(interface, note);
+    /// Returns the note before.
+    pub fn rx_path(&self, interface: Arc<str>, note: RxPathNote) -> Option<RxPathNote> {
+        self.write().rx_paths.insert(interface, note)
     }
 
     /// An XDP program of another keeps adverts from this interface, or no longer does. Returns the one before.

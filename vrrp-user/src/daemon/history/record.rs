@@ -77,6 +77,9 @@ pub struct RxPathNote {
     pub why: String,
 }
 
+/// Why an interface that is not there has no receive path.
+pub const NOT_FOUND: &str = "interface not found";
+
 /// Outcome of real-time scheduling.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Realtime {

@@ -29,7 +29,7 @@ use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
-use crate::daemon::history::RxPathNote;
+use crate::daemon::history::{NOT_FOUND, RxPathNote};
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::reload::change;
 use crate::daemon::status::DaemonContext;
@@ -283,7 +283,7 @@ impl Interfaces<'_> {
         let missing: BTreeSet<_> = names.filter(|name| table.link(name).is_none()).cloned().collect();
         for interface in missing.difference(&self.missing) {
             warn!(%interface, "interface not found; its instances stay in FAULT until it appears");
-            let why = "interface not found".to_owned();
+            let why = NOT_FOUND.to_owned();
             self.context.history.rx_path(Arc::clone(interface), RxPathNote { rx_path: RxPath::None, why });
         }
         self.missing = missing;

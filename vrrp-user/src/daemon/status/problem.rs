@@ -5,7 +5,9 @@ use super::{
     Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Interface, Lacking, Peer,
     ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, XdpProgram, span,
 };
+use crate::daemon::history::NOT_FOUND;
 use crate::daemon::{events, last_good};
+use crate::driver::RxPath;
 use crate::protocol::Reason;
 
 /// Things that an instance lacks which are shown one by one.
@@ -88,6 +90,14 @@ impl DisabledScript {
 
 impl Interface {
     fn problem(&self) -> Option<Problem<'_>> {
+        // An interface that is not there is named by its instances.
+        if let (true, Some(why)) = (self.receive_path == RxPath::None.as_str(), &self.why)
+            && why != NOT_FOUND
+        {
+            let text =
+                format!("no receive path, so that no other router is heard: {why}; retried every second");
+            return Some(Problem { about: &self.name, text });
+        }
         let XdpProgram { id, name } = self.hidden_by.as_ref()?;
         let name = if name.is_empty() { String::new() } else { format!("{name}, ") };
         let text = format!(

@@ -1,8 +1,8 @@
 //! Repair of the receive path after other processes have changed it.
 //!
 //! Enters: once a second, the state of the attachments; more often, the findings of [`reception`]. Leaves: the program
-//! attached again, or before programs that kept adverts from it, or a packet socket in its place; groups joined again;
-//! reception faults in log and history.
+//! attached again, or before programs that kept adverts from it, or a packet socket in its place; a receive path where
+//! none could be had; groups joined again; reception faults in log and history.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -17,6 +17,7 @@ use super::{AttachPlace, Attachments};
 use crate::config::InstanceSettings;
 use crate::daemon::host::reception::{self, ReceptionFault};
 use crate::daemon::queue::Input;
+use crate::driver::RxPath;
 use crate::driver::clock;
 use crate::driver::socket::is_member;
 use crate::driver::xdp::Hook;
@@ -47,7 +48,20 @@ impl Attachments {
     fn look_at_hooks(&mut self) {
         self.retired = std::mem::take(&mut self.retiring);
         self.attach_again();
+        self.climb_again();
         self.ask_foreign();
+    }
+
+    /// Tries again to get a receive path where none could be had, as without memory or descriptors.
+    fn climb_again(&mut self) {
+        let deaf = self.rx_paths.iter().filter(|(_, rx_path)| **rx_path == RxPath::None);
+        let deaf: Vec<u32> = deaf.map(|(ifindex, _)| *ifindex).collect();
+        for ifindex in deaf {
+            let Some((ids, interface)) = self.users(ifindex) else { continue };
+            if self.renew(ifindex, &ids, &interface) != RxPath::None {
+                self.listen_anew(&ids);
+            }
+        }
     }
 
     /// Attaches the program again where another process has detached it.
@@ -55,7 +69,9 @@ impl Attachments {
         let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
         let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
         let by_others = "another process detached the program; attaching it again";
-        detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
+        for ifindex in detached {
+            self.reattach(ifindex, by_others);
+        }
     }
 
     /// Logs reception faults, and repairs what can be repaired.
@@ -137,28 +153,49 @@ impl Attachments {
         if before.is_some_and(|before| now.since(before) < PRECEDES) {
             self.hidden.insert(ifindex);
         }
-        self.reattach(ifindex, "another program kept adverts from ours; attaching ours before it");
-        for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
+        if let Some(ids) =
+            self.reattach(ifindex, "another program kept adverts from ours; attaching ours before it")
+        {
+            self.listen_anew(&ids);
+        }
+    }
+
+    /// Silence until now proves nothing.
+    fn listen_anew(&self, ids: &[InstanceId]) {
+        for id in ids {
             self.inputs.push(Input::Event(Event::NotReceiving(*id)));
         }
     }
 
-    fn reattach(&mut self, ifindex: u32, why: &str) {
+    /// The instances on an interface, and its name.
+    fn users(&self, ifindex: u32) -> Option<(Vec<InstanceId>, Arc<str>)> {
         let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
         let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
-        let settings = ids.first().and_then(|id| self.instances.get(id));
-        let Some(interface) = settings.map(|settings| Arc::clone(&settings.interface)) else { return };
+        let settings = self.instances.get(ids.first()?)?;
+        Some((ids, Arc::clone(&settings.interface)))
+    }
+
+    /// Returns the instances there.
+    fn reattach(&mut self, ifindex: u32, why: &str) -> Option<Vec<InstanceId>> {
+        let (ids, interface) = self.users(ifindex)?;
         warn!(%interface, "{why}");
         self.reception.forget(&ids);
         for id in &ids {
             self.history.reception_fault(*id, None);
         }
-        let rx_path = self.climb(ifindex, &interface);
+        self.renew(ifindex, &ids, &interface);
         self.history.reattached(&interface);
+        Some(ids)
+    }
+
+    /// Attaches the best receive path that there is now.
+    fn renew(&mut self, ifindex: u32, ids: &[InstanceId], interface: &Arc<str>) -> RxPath {
+        let rx_path = self.climb(ifindex, interface);
         for live in ids.iter().filter_map(|id| self.live.instances.get(id.index())) {
             live.rx_path.store(rx_path as u8, Relaxed);
         }
         self.fence();
+        rx_path
     }
 
     /// From now on, the main thread queries the kernel for the program there, and so does the engine through

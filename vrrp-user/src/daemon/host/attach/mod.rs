@@ -339,16 +339,17 @@ impl Attachments {
                 }
             },
         };
+        let reasons = reasons.join("; ");
+        let note = RxPathNote { rx_path, why: reasons.clone() };
+        let before = self.history.rx_path(Arc::clone(interface), note.clone());
         match rx_path {
-            RxPath::None => warn!(%interface, reasons = reasons.join("; "), "adverts cannot be heard"),
+            RxPath::None if before == Some(note) => {}
+            RxPath::None => warn!(%interface, reasons, "adverts cannot be heard; trying again every second"),
             RxPath::Socket if self.mode != XdpMode::Socket => {
-                warn!(%interface, reasons = reasons.join("; "), "adverts are heard on a packet socket");
+                warn!(%interface, reasons, "adverts are heard on a packet socket");
             }
-            _ => {
-                info!(%interface, receive_path = rx_path.as_str(), reasons = reasons.join("; "), "adverts are heard");
-            }
+            _ => info!(%interface, receive_path = rx_path.as_str(), reasons, "adverts are heard"),
         }
-        self.history.rx_path(Arc::clone(interface), RxPathNote { rx_path, why: reasons.join("; ") });
         self.rx_paths.insert(ifindex, rx_path);
         rx_path
     }
