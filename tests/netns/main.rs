@@ -28,6 +28,7 @@ mod inspect;
 mod interface_lock;
 mod interfaces;
 mod lacking;
+mod leftovers;
 mod lifecycle;
 mod mail;
 mod memory;

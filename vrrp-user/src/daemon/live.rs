@@ -58,6 +58,8 @@ pub struct LiveInstance {
     pub put_back: AtomicU64,
     /// Addresses, routes and rules that it could not set, as master.
     pub lacking: AtomicU64,
+    /// Addresses that it has left and that could not be removed.
+    pub leftovers: AtomicU64,
     /// From the command to the last first announcement of the latest takeover, ns.
     pub takeover_nanos: AtomicU64,
     /// Lower masters heard while master.
@@ -185,6 +187,7 @@ impl LiveInstance {
             &self.announcements_sent,
             &self.put_back,
             &self.lacking,
+            &self.leftovers,
             &self.takeover_nanos,
             &self.contests,
             &self.rivalled_nanos,

@@ -94,7 +94,7 @@ pub enum Report {
     Group(GroupId, GroupTransition),
     /// Sending an advert failed with this errno; repeated at most once a second and instance.
     SendFailed(InstanceId, i32),
-    /// Something could not be removed or announced; the first failure of a command.
+    /// A route or rule could not be removed, or an address not be announced; the first failure of a command.
     EffectFailed {
         instance: InstanceId,
         object: Object,
@@ -113,6 +113,11 @@ pub enum Report {
         lacks: Box<[Lack]>,
         is_master: bool,
     },
+    /// All addresses that the instance has left and that could not be removed; they are tried again.
+    Leftovers {
+        instance: InstanceId,
+        left: Box<[Lack]>,
+    },
     /// Another process keeps removing routes and rules; they are not set again.
     Abandoned(InstanceId),
     /// All effects of a new configuration are decided and sent.
@@ -121,7 +126,7 @@ pub enum Report {
     Stopped,
 }
 
-/// An object that could not be set, and why.
+/// An object that could not be set, or an address that could not be removed, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lack {
     pub object: Object,

@@ -171,6 +171,7 @@ impl Reporter {
                 self.event(instance, |instance| What::PutBack { instance, object, more });
             }
             Report::Lacks { instance, ref lacks, is_master } => self.report_lacks(instance, lacks, is_master),
+            Report::Leftovers { instance, ref left } => self.report_leftovers(instance, left),
             Report::Abandoned(instance) => {
                 let (name, by) = (self.name(instance), self.removed_by(instance));
                 self.history.abandoned(instance);
@@ -217,7 +218,6 @@ impl Reporter {
     fn report_lacks(&self, instance: InstanceId, lacks: &[Lack], is_master: bool) {
         let before = self.history.lacks(instance, lacks.into());
         let name = self.name(instance);
-        let among = |list: &[Lack], lack: &Lack| list.iter().any(|known| known.object == lack.object);
         let fresh: Vec<&Lack> = lacks.iter().filter(|lack| !among(&before, lack)).collect();
         let healed: Vec<&Lack> = before.iter().filter(|lack| is_master && !among(lacks, lack)).collect();
         for (lack, more) in first(&fresh) {
@@ -236,6 +236,23 @@ impl Reporter {
             let object = lack.object.to_string();
             info!(instance = name, object, more, "is set now");
             self.event(instance, |instance| What::Restored { instance, object, more });
+        }
+    }
+
+    /// Logs each address once when it cannot be removed, and once when that is over.
+    fn report_leftovers(&self, instance: InstanceId, left: &[Lack]) {
+        let before = self.history.leftovers(instance, left.into());
+        let name = self.name(instance);
+        let fresh: Vec<&Lack> = left.iter().filter(|lack| !among(&before, lack)).collect();
+        let gone: Vec<&Lack> = before.iter().filter(|lack| !among(left, lack)).collect();
+        for (lack, more) in first(&fresh) {
+            let object = lack.object.to_string();
+            warn!(instance = name, object, error = %lack.refusal, more, "cannot be removed; retrying until it is gone");
+            let error = lack.refusal.plain();
+            self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
+        }
+        for (lack, more) in first(&gone) {
+            info!(instance = name, object = %lack.object, more, "is removed now, or a master has it again");
         }
     }
 
@@ -277,6 +294,10 @@ impl Reporter {
     fn interface(&self, instance: InstanceId) -> &str {
         self.config.instance(instance).map_or("?", |instance| &instance.settings.interface)
     }
+}
+
+fn among(list: &[Lack], lack: &Lack) -> bool {
+    list.iter().any(|known| known.object == lack.object)
 }
 
 /// The objects that are logged one by one; with the last, the number of the others.

@@ -11,6 +11,7 @@ mod extra_announce;
 mod failures;
 mod lacks;
 mod last_interfaces;
+mod leftovers;
 mod order;
 mod own;
 mod paths;
@@ -33,9 +34,10 @@ use self::extra_announce::Refresh;
 use self::failures::Failures;
 use self::lacks::{Attempt, Lacks};
 use self::last_interfaces::LastInterfaces;
+use self::leftovers::Leftovers;
 use self::own::Own;
 use self::paths::Paths;
-use self::place::{AddressPlace, fill, remove_all};
+use self::place::{AddressPlace, fill};
 use self::prepared::Prepared;
 use self::repeat::{Repeats, Target};
 use self::stand_by::StandBy;
@@ -81,6 +83,7 @@ struct Instance {
     last_interfaces: LastInterfaces,
     own: Own,
     lacks: Lacks,
+    leftovers: Leftovers,
 }
 
 impl Instance {
@@ -92,6 +95,7 @@ impl Instance {
             last_interfaces: LastInterfaces::default(),
             own: Own::default(),
             lacks: Lacks::default(),
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -153,12 +157,14 @@ impl Effect {
         self.stand_by = StandBy::new();
         while self.obey() {
             let next = self.repeat();
+            let next = next.into_iter().chain(self.remove_leftovers(clock::now())).min();
             self.stand_by.rest();
             if self.wait.arm(next).is_err() || self.wait.wait().is_err() {
                 // Both fail only for descriptors that are not ours any more.
                 return;
             }
         }
+        self.remove_last_leftovers();
     }
 
     /// Carries out the queued commands, and those of a takeover that is near. False after [`Command::Stop`].
@@ -260,8 +266,8 @@ impl Effect {
         effects.paths.remove(id, &mut self.netlink, &mut failures);
         let mut places = effects.places(&mut self.netlink);
         places.retain(|place| !own.has(place));
-        remove_all(&mut self.netlink, id, &last_interfaces, &places, &mut failures);
         self.report(&failures);
+        self.remove_addresses(id, &last_interfaces, &places);
         self.settle(id, Attempt::default(), None);
     }
 
@@ -293,7 +299,7 @@ impl Effect {
         stale.remove(id, &mut self.netlink, &mut failures);
         let mut places = gone.places(&mut self.netlink);
         places.retain(|place| !own.has(place));
-        remove_all(&mut self.netlink, id, &last_interfaces, &places, &mut failures);
+        self.remove_addresses(id, &last_interfaces, &places);
         // All of them: removing the first address of a subnet removes the others as well.
         let places = new.places(&mut self.netlink);
         if let Some(instance) = self.instances.get_mut(id.index()) {

@@ -1,15 +1,13 @@
 //! Addresses of an instance, each with the present state of its interface.
 //!
-//! Enters: addresses to be set or removed. Leaves: one send of netlink for all, and the kernel's refusals.
+//! Enters: addresses to be set. Leaves: one send of netlink for all, and the kernel's refusals.
 
 use std::io;
 use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
 
-use super::failures::Failures;
 use super::lacks::Attempt;
-use super::last_interfaces::LastInterfaces;
 use super::repeat::Target;
 use crate::config::{AnnouncePauses, VirtualAddress};
 use crate::daemon::queue::Object;
@@ -19,7 +17,6 @@ use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::socket::Station;
 use crate::driver::sysctl;
-use crate::protocol::InstanceId;
 
 /// A virtual address and its interface.
 #[derive(Clone, Debug)]
@@ -53,22 +50,6 @@ impl AddressPlace<'_> {
         let station = Station { ifindex: device.link.ifindex, mac: device.link.mac?, router: device.router };
         Some(Target { address, station, pause })
     }
-}
-
-pub(super) fn remove_all(
-    netlink: &mut RouteSocket,
-    id: InstanceId,
-    last_interfaces: &LastInterfaces,
-    places: &[AddressPlace<'_>],
-    failures: &mut Failures,
-) {
-    let (numbers, placed): (Vec<usize>, Vec<Placed<'_>>) = last_interfaces.all(places).into_iter().unzip();
-    let done = address::remove(netlink, &placed, |index, refusal| {
-        if let Some(place) = numbers.get(index).and_then(|number| places.get(*number)) {
-            failures.note(id, Object::Address(place.address.address), refusal);
-        }
-    });
-    note_all(failures, id, places, done);
 }
 
 /// Sets the addresses that are missing, by one send, and returns the errno of each as [`Attempt::run`].
@@ -120,12 +101,5 @@ impl Device {
     pub(super) fn find(netlink: &mut RouteSocket, name: &str, v6: bool) -> Option<Self> {
         let link = Link::by_name(netlink, name).ok()?;
         Some(Self { link, router: v6 && sysctl::forwards(Family::V6, name) })
-    }
-}
-
-/// Netlink itself failed: the outcome of each address is unknown.
-fn note_all(failures: &mut Failures, id: InstanceId, places: &[AddressPlace<'_>], done: io::Result<()>) {
-    if let (Err(error), Some(place)) = (done, places.first()) {
-        failures.note_failure(id, Object::Address(place.address.address), &error);
     }
 }

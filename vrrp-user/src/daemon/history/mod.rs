@@ -152,6 +152,13 @@ impl History {
         before
     }
 
+    /// Returns what it had left before.
+    pub fn leftovers(&self, instance: InstanceId, left: Box<[Lack]>) -> Box<[Lack]> {
+        let mut before = Box::default();
+        self.of(instance, |record| before = std::mem::replace(&mut record.leftovers, left));
+        before
+    }
+
     /// Lasts until the next transition or reload.
     pub fn abandoned(&self, instance: InstanceId) {
         self.of(instance, |record| record.is_abandoned = true);

@@ -32,6 +32,8 @@ pub struct InstanceRecord {
     pub removed_by: Option<RemovedBy>,
     /// Objects that it could not set, as master, and retries.
     pub lacks: Box<[Lack]>,
+    /// Addresses that it has left and that could not be removed.
+    pub leftovers: Box<[Lack]>,
     /// Another process keeps removing routes and rules, and they are not set again.
     pub is_abandoned: bool,
     /// Time and errno of the latest failed send.

@@ -9,6 +9,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -150,7 +151,9 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // A thread that reads from a hanging file system never ends.
     runtime.shutdown_background();
     // Not after a failure: then the guard removes what may be left.
-    if let Some(guard) = guard.into_inner().filter(|_| outcome.is_ok() || !ownership::is_ours()) {
+    let is_left = context.live.instances.iter().any(|instance| instance.leftovers.load(Relaxed) > 0);
+    let is_clean = outcome.is_ok() && !is_left || !ownership::is_ours();
+    if let Some(guard) = guard.into_inner().filter(|_| is_clean) {
         guard.dismiss();
     }
     outcome?;

@@ -178,6 +178,7 @@ impl DaemonContext {
             addresses: addresses(config, present),
             removed_by: past.and_then(|past| past.removed_by.as_ref()).map(ToString::to_string),
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
+            leftovers: past.map(|past| past.leftovers.iter().map(lacking).collect()).unwrap_or_default(),
             paths_left_alone: past.is_some_and(|past| past.is_abandoned),
             send_error: past
                 .and_then(|past| past.send_failure)

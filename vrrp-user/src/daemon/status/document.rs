@@ -235,6 +235,9 @@ pub struct Instance {
     pub removed_by: Option<String>,
     /// Objects that it could not set, as master, and retries.
     pub lacks: Vec<Lacking>,
+    /// Addresses that it has left and that could not be removed; they are tried again.
+    #[serde(default)]
+    pub leftovers: Vec<Lacking>,
     /// Another process keeps removing routes and rules; they are not set again until the next takeover or reload.
     pub paths_left_alone: bool,
     /// Why adverts cannot be sent at present.

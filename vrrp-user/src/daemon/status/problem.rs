@@ -10,7 +10,7 @@ use crate::daemon::{events, last_good};
 use crate::driver::RxPath;
 use crate::protocol::Reason;
 
-/// Things that an instance lacks which are shown one by one.
+/// Things that an instance lacks, or has left behind, which are shown one by one.
 pub(super) const LACKS: usize = 16;
 
 /// Seconds from the start of a daemon within which its guard has started.
@@ -262,6 +262,12 @@ impl Instance {
         }
         if self.lacks.len() > LACKS {
             add(format!("lacks {} more", self.lacks.len() - LACKS));
+        }
+        for Lacking { object, error } in self.leftovers.iter().take(LACKS) {
+            add(format!("{object} cannot be removed: {error}; retried until it is gone"));
+        }
+        if self.leftovers.len() > LACKS {
+            add(format!("{} more cannot be removed", self.leftovers.len() - LACKS));
         }
         if self.paths_left_alone {
             let until = "not set again until the next takeover or reload";
