@@ -206,10 +206,10 @@ fn settings_that_work_against_addresses_are_named() {
     }
     host.ip("link add second type veth peer third\naddress add 10.77.0.9/24 dev second\nlink set second up\nlink set third up");
     for (key, wrong, right, words) in [
-        ("ipv4/conf/all/arp_ignore", "0", "1", "both answer ARP requests"),
+        ("ipv4/conf/second/arp_ignore", "0", "1", "second answers ARP requests"),
+        ("ipv4/conf/second/arp_announce", "0", "2", "ARP requests from a virtual address may leave second"),
         ("ipv4/conf/all/rp_filter", "1", "2", "rp_filter 1 drops"),
     ] {
-        host.sysctl("ipv4/conf/lan0/arp_ignore", "0");
         host.springs(PLAIN, ("arp", "warn", words), |it| it.sysctl(key, wrong), |it| it.sysctl(key, right));
     }
     let routes = "virtual_routes {\n198.51.100.0/24 via 10.77.0.100 dev lan0\n}";

@@ -34,6 +34,9 @@ const OF_IPV4: [&str; 7] = [
 ];
 const OF_IPV6: [&str; 5] = ["accept_ra", "disable_ipv6", "drop_unsolicited_na", "forwarding", "proxy_ndp"];
 
+/// Settings of other interfaces, which may be in the same subnet.
+const OF_OTHERS: [&str; 2] = ["arp_announce", "arp_ignore"];
+
 /// Settings of the host.
 const OF_HOST: [&str; 4] =
     ["ipv4/ip_forward", "ipv4/ip_nonlocal_bind", "ipv6/ip_nonlocal_bind", "ipv6/conf/all/forwarding"];
@@ -135,7 +138,7 @@ impl Facts {
             bpffs: xdp::bpffs().err().map(|error| error.to_string()),
             program: survey.refusal(),
             interfaces: interfaces.collect(),
-            settings: settings(used(config)),
+            settings: settings(used(config), &host),
             listeners: listeners(),
             iptables_nft: translated_rules(&nftables),
             nftables: Some(nftables),
@@ -226,15 +229,20 @@ fn networkd() -> String {
     all
 }
 
-fn settings<'a>(interfaces: impl IntoIterator<Item = &'a str>) -> HashMap<String, i64> {
-    let names: Vec<&str> = interfaces.into_iter().chain(["all"]).collect();
+/// Of the interfaces of instances, and of the host; of others, those that are about ARP.
+fn settings(used: BTreeSet<&str>, host: &Host) -> HashMap<String, i64> {
+    let others = host.links.iter().map(|(_, name)| name).filter(|name| !used.contains(&***name));
+    let of_others: Vec<String> =
+        others.flat_map(|name| OF_OTHERS.map(|key| format!("ipv4/conf/{name}/{key}"))).collect();
+    let names: Vec<&str> = used.into_iter().chain(["all"]).collect();
     let of = |family: &'static str, keys: &'static [&'static str]| {
         let names = names.clone();
         names
             .into_iter()
             .flat_map(move |name| keys.iter().map(move |key| format!("{family}/conf/{name}/{key}")))
     };
-    let paths = of("ipv4", &OF_IPV4).chain(of("ipv6", &OF_IPV6)).chain(OF_HOST.map(str::to_owned));
+    let paths =
+        of("ipv4", &OF_IPV4).chain(of("ipv6", &OF_IPV6)).chain(OF_HOST.map(str::to_owned)).chain(of_others);
     let value = |path: &str| text(format!("/proc/sys/net/{path}"))?.trim().parse().ok();
     paths.filter_map(|path| Some((path.clone(), value(&path)?))).collect()
 }

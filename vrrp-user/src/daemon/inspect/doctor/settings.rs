@@ -38,7 +38,7 @@ pub(super) fn arp(config: &Config, facts: &Facts, findings: &mut Findings) {
                 format!("sysctl -w {}=0", sysctl("ipv4", name, "accept_local")),
             );
         }
-        neighbours(facts, name, ifindex, findings);
+        neighbours(config, facts, name, ifindex, findings);
     }
     if findings.is_well() && !here(config, facts).is_empty() {
         findings.ok("ARP: no kernel setting works against the virtual addresses");
@@ -73,23 +73,28 @@ fn ignored(config: &Config, facts: &Facts, name: &str, ifindex: u32, findings: &
     }
 }
 
-/// Another interface with an address in the same subnet answers for the addresses too.
-fn neighbours(facts: &Facts, name: &str, ifindex: u32, findings: &mut Findings) {
-    let own =
-        facts.host.addresses.iter().filter(|it| it.ifindex == ifindex && it.address.is_ipv4() && !it.marked);
-    let other = own.into_iter().find_map(|own| {
-        facts.host.addresses.iter().find(|other| {
-            other.ifindex != ifindex && !other.marked && other.prefix < 32 && own.is_near(other.address)
-        })
-    });
-    let Some(other) = other else { return };
-    let others = facts.host.links.iter().find(|(index, _)| *index == other.ifindex);
-    let second = others.map_or("another interface", |(_, other)| other);
-    if facts.effective(name, "arp_ignore").is_some_and(|mode| mode == 0) {
-        findings.warn(
-            format!("{name} and {second} share a subnet: both answer ARP requests for its addresses"),
-            "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2",
-        );
+/// Another interface with an address in the same subnet answers for the addresses too, with its own MAC address.
+fn neighbours(config: &Config, facts: &Facts, name: &str, ifindex: u32, findings: &mut Findings) {
+    let hosts = || facts.host.addresses.iter().filter(|it| it.address.is_ipv4() && !it.marked);
+    let own = hosts().filter(|it| it.ifindex == ifindex).map(|it| it.address);
+    let addresses = on(config, name).flat_map(|it| it.addresses.all()).map(|it| it.address);
+    let here: Vec<IpAddr> = own.chain(addresses).collect();
+    let mut others = hosts().filter(|it| it.ifindex != ifindex && it.prefix < 32);
+    let Some(other) = others.find(|other| here.iter().any(|address| other.is_near(*address))) else {
+        return;
+    };
+    let named = facts.host.links.iter().find(|(index, _)| *index == other.ifindex);
+    let second = named.map_or("another interface", |(_, other)| other);
+    // The settings of the interface on which a request arrives, or leaves, decide.
+    let is_below = |key: &str, least| facts.effective(second, key).is_some_and(|value| value < least);
+    let fix = "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2";
+    if is_below("arp_ignore", 1) {
+        let what =
+            format!("{second} answers ARP requests for the virtual addresses with its own MAC address too");
+        findings.warn(format!("{name} and {second} share a subnet: {what}"), fix);
+    } else if is_below("arp_announce", 2) {
+        let what = format!("ARP requests from a virtual address may leave {second} with its MAC address");
+        findings.warn(format!("{name} and {second} share a subnet: {what}"), fix);
     }
     if facts.effective(name, "rp_filter") == Some(1) {
         findings.warn(
@@ -185,9 +190,14 @@ mod tests {
             (&[("ipv4/conf/eth0/proxy_arp", 1)], &[], "warn eth0: proxy_arp"),
             (&[("ipv4/conf/eth0/accept_local", 1)], &[], "warn eth0: accept_local"),
             (
-                &[("ipv4/conf/all/arp_ignore", 0)],
+                &[("ipv4/conf/all/arp_ignore", 0), ("ipv4/conf/eth0/arp_ignore", 1)],
                 &[(3, "192.0.2.11/24")],
-                "warn eth0 and eth1 share a subnet: both answer",
+                "warn eth0 and eth1 share a subnet: eth1 answers ARP requests",
+            ),
+            (
+                &[("ipv4/conf/eth1/arp_ignore", 1), ("ipv4/conf/all/arp_announce", 1)],
+                &[(3, "192.0.2.11/24")],
+                "warn eth0 and eth1 share a subnet: ARP requests from a virtual address",
             ),
             (
                 &[("ipv4/conf/all/rp_filter", 1)],
@@ -198,8 +208,13 @@ mod tests {
             let lines = of("192.0.2.1/32", settings, further);
             assert!(lines.len() == 1 && lines[0].starts_with(expected), "{expected}: {lines:?}");
         }
-        let apart = of("192.0.2.1/24", &[("ipv4/conf/all/arp_ignore", 0)], &[(3, "198.51.100.11/24")]);
-        assert_eq!(apart, [well]);
+        let flux = [("ipv4/conf/all/arp_ignore", 0)];
+        assert_eq!(of("192.0.2.1/24", &flux, &[(3, "198.51.100.11/24")]), [well]);
+        // The virtual address is in the subnet of the other interface only.
+        let lines = of("198.51.100.1/24", &flux, &[(3, "198.51.100.11/24")]);
+        assert!(lines[0].starts_with("warn eth0 and eth1 share a subnet: eth1 answers"), "{lines:?}");
+        let secured = [("ipv4/conf/all/arp_ignore", 1), ("ipv4/conf/all/arp_announce", 2)];
+        assert_eq!(of("192.0.2.1/24", &secured, &[(3, "192.0.2.11/24")]), [well]);
     }
 
     #[test]
