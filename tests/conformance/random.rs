@@ -80,6 +80,10 @@ fn input() -> impl Strategy<Value = Input> {
                 Input::Event(Event::Steer(Box::new([order])))
             }
         ),
+        1 => (0..4_u32, any::<bool>()).prop_map(|(id, sends)| {
+            let id = InstanceId(id);
+            Input::Event(if sends { Event::SendsAgain(id) } else { Event::Refused(id) })
+        }),
         1 => Just(Input::Event(Event::Startup)),
         1 => prop_oneof![9 => Just(Input::Timeout), 1 => Just(Input::Event(Event::Shutdown))],
     ]
@@ -176,7 +180,7 @@ impl Account {
                     id
                 }
                 Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
-                Action::ReportAbandoned(id) | Action::Heed(id, _) => id,
+                Action::ReportAbandoned(id) | Action::Heed(id, _) | Action::TrySending(id) => id,
                 Action::ReportGroup(id, transition) => {
                     let (state, epoch) = self.groups.get(&id).copied().unwrap_or_default();
                     prop_assert_eq!(state, transition.from);

@@ -8,13 +8,13 @@
 //! is MASTER
 //! ```
 //! Inputs: `startup`, `shutdown`, `restart` (hot restart), `link up|down`, `source N|none`, `track N up|down`, `hear P
-//! from N [every Ncs]`, `lost address|path|flushed|shared`, `lapsed`, `refused`, `deaf`, `hear P from N sent T ago`,
-//! `seen` (the watched advert, now), `seen T ago`, `steer maintenance|away|priority P|nothing` (an operator's orders;
-//! `away` is a failover), `announce`, `ask` (an ARP request, which reaches the router if it has asked for that). Time:
-//! `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and then handles what was
-//! due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `suspensions N`, `rivalled T`, `effective
-//! P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers with `ns`,
-//! `us`, `ms`, `cs` or `s`.
+//! from N [every Ncs]`, `lost address|path|flushed|shared`, `lapsed`, `refused`, `sends`, `deaf`, `hear P from N sent T
+//! ago`, `seen` (the watched advert, now), `seen T ago`, `steer maintenance|away|priority P|nothing` (an operator's
+//! orders; `away` is a failover), `announce`, `ask` (an ARP request, which reaches the router if it has asked for
+//! that). Time: `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and then
+//! handles what was due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `suspensions N`, `rivalled
+//! T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers
+//! with `ns`, `us`, `ms`, `cs` or `s`.
 
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["announce"] => bench.handle(&Event::Announce(ID)),
         ["steer", ref order @ ..] => bench.handle(&steer(&[ID], order)),
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
+        ["sends"] => bench.handle(&Event::SendsAgain(ID)),
         ["refused"] => bench.handle(&Event::Refused(ID)),
         ["lost", "shared"] => bench.handle(&Event::Lost(ID, Loss::Shared)),
         ["lost", "flushed"] => bench.handle(&Event::Lost(ID, Loss::Flushed)),

@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::clock::{Deadline, poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::hider::{DROPPER, Dropper};
 use vrrp_tests::needs;
@@ -162,7 +162,6 @@ fn firewalls() -> Result<()> {
         pair.node(1)?.namespace.run("nft", &["delete table inet wall"])?;
         witness.forgets(pair, &words)?;
 
-        pair.stop(1)?;
         let witness = Witness::of(pair, 0)?;
         let words = Words {
             screen: "cannot send adverts: Operation not permitted",
@@ -171,9 +170,25 @@ fn firewalls() -> Result<()> {
         };
         pair.node(0)?.namespace.run("nft", &[&rules("output")])?;
         witness.names(pair, &words)?;
+        // Its heir is there, so it keeps out. Trials go on failing.
+        let kept_out =
+            Words { screen: "this host refuses to send its adverts", log: "reason=refused", ..words };
+        pair.wait_for_master(1)?;
+        witness.names(pair, &kept_out)?;
+        let before = refusals(pair)?;
+        poll("another refused trial", GONE, || Ok((refusals(pair)? > before).then_some(())))?;
+        ensure!(witness.screen(pair)?.contains(kept_out.screen), "a refused trial ended the fault");
         pair.node(0)?.namespace.run("nft", &["delete table inet wall"])?;
-        witness.forgets(pair, &words)
+        witness.forgets(pair, &kept_out)?;
+        witness.forgets(pair, &words)?;
+        pair.wait_for_master(0)
     })
+}
+
+/// Adverts that the first node's host has refused.
+fn refusals(pair: &mut Pair) -> Result<u64> {
+    let status = pair.running(0)?.status()?;
+    status["instances"][0]["counters"]["send_errors"].as_u64().context("no `send_errors`")
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Addresses and paths that another process removes from a master.
 
-use super::{ALL, Row, V3, plain};
+use super::{ALL, Row, V3, plain, several_peers};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -125,7 +125,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a master whose sends are refused yields for a minute to another master, which does not hear it",
+        what: "a master whose sends are refused yields to another master, which does not hear it, until a trial leaves",
         variants: V3,
         settings: plain,
         script: "
@@ -139,7 +139,48 @@ pub(super) const ROWS: &[Row] = &[
             refused
             hear 90 from 90     -> advert 0, remove, FAULT refused
             hear 90 from 90
-            wait 60s            -> BACKUP recovered",
+            wait 4999ms
+            wait 1ms            -> try sending
+            wait 4999ms
+            wait 1ms            -> try sending
+            sends               -> BACKUP recovered
+            wait down           -> advert 100, add, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "sends that are refused again soon after a trial are tried after a minute",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            sends
+            wait down           -> advert 100, add, MASTER master_silent
+            hear 90 from 90     -> advert 100, contest
+            refused
+            hear 90 from 90     -> advert 0, remove, FAULT refused
+            wait 5s             -> try sending
+            sends               -> BACKUP recovered
+            wait down           -> advert 100, add, MASTER master_silent
+            hear 90 from 90     -> advert 100, contest
+            refused
+            hear 90 from 90     -> advert 0, remove, FAULT refused
+            wait 59999ms
+            wait 1ms            -> try sending
+            sends               -> BACKUP recovered",
+    },
+    Row {
+        number: "own",
+        what: "among several unicast peers, a trial that only some of them hear comes after a minute",
+        variants: V3,
+        settings: several_peers,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            hear 90 from 90     -> advert 100, contest
+            refused
+            hear 90 from 90     -> advert 0, remove, FAULT refused
+            wait 59999ms
+            wait 1ms            -> try sending",
     },
     Row {
         number: "own",

@@ -455,6 +455,7 @@ impl Ports for Kernel {
             Action::StopAnswering(..)
             | Action::Report(..)
             | Action::Advertise(..)
+            | Action::TrySending(_)
             | Action::Watch(_)
             | Action::Unwatch(_)
             | Action::PutBack(..)

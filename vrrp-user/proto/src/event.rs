@@ -30,6 +30,8 @@ pub enum Event {
     Lapsed(InstanceId),
     /// An advert follows, and this host has refused to send ours for as long as a lease.
     Refused(InstanceId),
+    /// The trial that `Action::TrySending` asked for was not refused.
+    SendsAgain(InstanceId),
     /// The ARP request or neighbour solicitation that `Action::Heed` asked for is being answered.
     Asked(InstanceId),
     /// The instance's own interface can carry traffic, or cannot.

@@ -121,6 +121,13 @@ impl Instance {
         self.master.refused = self.state == State::Master;
     }
 
+    pub(super) fn sends_again(&mut self, cx: &mut Cx<'_>) {
+        if self.state == State::Fault {
+            let next = fault::sends_again(self, cx.now);
+            self.make(next, cx);
+        }
+    }
+
     pub(super) fn link(&mut self, up: bool, cx: &mut Cx<'_>) {
         self.tracking.link = up;
         self.reconsider(cx);
@@ -206,7 +213,7 @@ impl Instance {
                 }
                 State::Backup => backup::fired(self, timer, due, cx),
                 State::Master => master::fired(self, timer, due, cx),
-                State::Fault => fault::fired(self, timer),
+                State::Fault => fault::fired(self, timer, cx),
                 State::Init => None,
             };
             self.make(next, cx);

@@ -41,6 +41,8 @@ pub struct Instance {
     pub(super) master: Master,
     pub(super) handover: Handover,
     pub(super) serving: Serving,
+    /// When a trial found last that this host sends adverts again.
+    pub(super) sends_again: Option<Timestamp>,
     pub(super) stats: Stats,
 }
 
@@ -81,6 +83,7 @@ impl Instance {
             master: Master::default(),
             handover: Handover::default(),
             serving: Serving::default(),
+            sends_again: None,
             stats: Stats::default(),
         }
     }

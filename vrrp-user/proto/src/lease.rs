@@ -83,6 +83,11 @@ impl Lease {
         core::mem::take(&mut self.has_lapsed)
     }
 
+    /// This host has refused the latest advert, or a part of it.
+    pub(crate) fn is_refused_now(&self) -> bool {
+        self.is_refused
+    }
+
     /// Adverts have been refused for a whole lease of `span`: a router that should have heard this instance may have
     /// timed it out.
     pub(crate) fn is_refused(&self, span: Duration, now: Timestamp) -> bool {

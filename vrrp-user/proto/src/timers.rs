@@ -20,7 +20,7 @@ pub enum Timer {
     AnnounceRefresh = 5,
     /// Master: the second set of announcements after a lower master was heard.
     AnnounceContest = 6,
-    /// Fault: try again after another process kept removing the addresses, or the host refused adverts.
+    /// Fault: try again after another process kept removing the addresses; try whether the host sends adverts again.
     Reclaim = 7,
     /// After a mastership, in any state: release again, or remove the addresses.
     Handover = 8,

@@ -106,7 +106,7 @@ pub(super) struct Tracking {
     pub(super) source: Option<IpAddr>,
     /// Until [`super::Timer::Reclaim`].
     pub(super) taken_away: bool,
-    /// Until [`super::Timer::Reclaim`], too.
+    /// Until [`super::Event::SendsAgain`].
     pub(super) refused: bool,
     pub(super) steering: Steering,
     /// Latest result of each of the settings' tracks, in their order: 1 for up and 0 for down, or the number of a file.

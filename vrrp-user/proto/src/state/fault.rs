@@ -3,13 +3,18 @@
 
 use core::time::Duration;
 
-use crate::action::{Reason, State};
+use vrrp_ebpf::time::Timestamp;
+
+use crate::action::{Action, Reason, State};
 use crate::context::{Cx, Move};
 use crate::instance::Instance;
 use crate::timers::Timer;
 
-/// Time until the next try, after another process kept removing the addresses or this host refused the adverts.
+/// Time until the next try, after another process kept removing the addresses.
 const RECLAIM: Duration = Duration::from_secs(60);
+
+/// Time between two trials whether this host still refuses adverts.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Continues from the snapshot of another process.
 pub(crate) fn restore(instance: &mut Instance, cx: &Cx<'_>) {
@@ -23,16 +28,42 @@ pub(crate) fn restore(instance: &mut Instance, cx: &Cx<'_>) {
 
 pub(super) fn enter(instance: &mut Instance, cx: &Cx<'_>) {
     let faults = instance.faults();
-    if faults.taken_away || faults.refused {
+    if faults.refused {
+        instance.timers.set(Timer::Reclaim, cx.now + retry(instance, cx.now));
+    } else if faults.taken_away {
         instance.timers.set(Timer::Reclaim, cx.now + RECLAIM);
     }
 }
 
-/// Tries again.
-pub(crate) fn fired(instance: &mut Instance, timer: Timer) -> Option<Move> {
+pub(crate) fn fired(instance: &mut Instance, timer: Timer, cx: &mut Cx<'_>) -> Option<Move> {
     if timer != Timer::Reclaim {
         return None;
     }
+    if instance.faults().refused {
+        cx.actions.push_back(Action::TrySending(instance.id()));
+        instance.timers.set(Timer::Reclaim, cx.now + retry(instance, cx.now));
+        return None;
+    }
+    instance.reclaim();
+    ends(instance)
+}
+
+/// Time until the next trial, which is a release. The master answers it at once, so that other backups go on; one of
+/// several unicast peers may hear a release that the master does not, and take over. If adverts are refused again soon
+/// after a trial has left, they are refused now and then: a mastership between two refusals serves no client.
+fn retry(instance: &Instance, now: Timestamp) -> Duration {
+    let has_peers = instance.settings().unicast.as_ref().is_some_and(|unicast| unicast.peers.len() > 1);
+    let was_soon = instance.sends_again.is_some_and(|last| now.since(last) < RECLAIM);
+    if has_peers || was_soon { RECLAIM } else { RETRY }
+}
+
+/// A trial has left this host.
+pub(crate) fn sends_again(instance: &mut Instance, now: Timestamp) -> Option<Move> {
+    if !instance.faults().refused {
+        return None;
+    }
+    instance.sends_again = Some(now);
+    instance.timers.stop(Timer::Reclaim);
     instance.reclaim();
     ends(instance)
 }

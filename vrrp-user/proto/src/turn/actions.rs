@@ -30,6 +30,7 @@ impl Turn {
         while let Some(action) = self.router.poll_action() {
             match action {
                 Action::Advertise(id, priority) => self.advertise(ports, id, priority),
+                Action::TrySending(id) => self.try_sending(ports, id, now),
                 Action::Watch(id) => watch(ports, id, cause),
                 Action::Unwatch(id) => ports.unwatch(id),
                 Action::AddAddresses(id, _) => {
@@ -70,6 +71,15 @@ impl Turn {
             && ports.advertise(id, priority)
         {
             watcher.lease.advertise(priority == Priority::RELEASE);
+        }
+    }
+
+    /// Sends a release, to learn whether this host still refuses adverts. An unreachable peer is no refusal.
+    fn try_sending<P: Ports>(&mut self, ports: &mut P, id: InstanceId, now: Timestamp) {
+        self.advertise(ports, id, Priority::RELEASE);
+        self.flush(ports, now);
+        if self.watchers.get(id.index()).is_some_and(|it| !it.lease.is_refused_now()) {
+            self.router.handle(&Event::SendsAgain(id), now);
         }
     }
 

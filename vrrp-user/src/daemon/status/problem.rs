@@ -1,5 +1,7 @@
 //! Problems in a [`Status`], for the screen and for the exit code of `vrrpx status`.
 
+use nix::errno::Errno;
+
 use super::peer::PATIENCE;
 use super::{
     Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Interface, Lacking, Peer,
@@ -278,7 +280,8 @@ impl Instance {
             add(format!("no lease, because its adverts do not leave: {fate}"));
         }
         if let Some(why) = &self.send_error {
-            add(format!("cannot send adverts: {why}"));
+            let advice = if why == Errno::EPERM.desc() { "; look for a firewall of this host" } else { "" };
+            add(format!("cannot send adverts: {why}{advice}"));
         }
         all.extend(failed_hooks(&self.name, &self.hooks));
         all
