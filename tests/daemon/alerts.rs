@@ -39,10 +39,14 @@ fn rules() -> Vec<String> {
     text.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned).collect()
 }
 
+fn dashboard() -> Value {
+    let text = fs::read_to_string(dist().join("vrrpx.dashboard.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 /// Expressions of the dashboard's panels.
 fn panels() -> Vec<String> {
-    let text = fs::read_to_string(dist().join("vrrpx.dashboard.json")).unwrap();
-    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().unwrap();
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
     targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
@@ -66,6 +70,53 @@ fn every_metric_of_the_rules_and_the_dashboard_is_served() {
             assert!(served.contains(&name), "{name} of {expression} is not served");
         }
     }
+}
+
+/// Metrics that neither rules nor dashboard use: details that a person looks up, or adds to a dashboard of his own.
+const LOOKED_UP: [&str; 29] = [
+    "process_max_fds",
+    "process_start_time_seconds",
+    "vrrpx_announcements_sent_total",
+    "vrrpx_check_duration_seconds",
+    "vrrpx_check_held",
+    "vrrpx_check_polls_total",
+    "vrrpx_check_skipped",
+    "vrrpx_config_last_reload_success_timestamp_seconds",
+    "vrrpx_engine_turns_total",
+    "vrrpx_fenced_total",
+    "vrrpx_group_state",
+    "vrrpx_instance_advert_interval_seconds",
+    "vrrpx_lease_seconds",
+    "vrrpx_mails_waiting",
+    "vrrpx_memory_locked",
+    "vrrpx_nested_tags_total",
+    "vrrpx_peer_last_advert_timestamp_seconds",
+    "vrrpx_peer_priority",
+    "vrrpx_reattached_total",
+    "vrrpx_receive_path",
+    "vrrpx_releases_received_total",
+    "vrrpx_releases_sent_total",
+    "vrrpx_reloads_total",
+    "vrrpx_steady_adverts_total",
+    "vrrpx_steered_priority",
+    "vrrpx_unknown_router_adverts_total",
+    "vrrpx_unknown_vrid_total",
+    "vrrpx_webhook_refusals_total",
+    "vrrpx_webhook_waiting",
+];
+
+#[test]
+fn every_metric_is_in_the_rules_or_the_dashboard_or_looked_up() {
+    let dashboard = dashboard();
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let queries = variables.iter().filter_map(|it| it["query"]["query"].as_str().map(str::to_owned));
+    let all = [rules(), panels(), queries.collect()].concat();
+    let shown: BTreeSet<String> = all.iter().flat_map(|it| names(it)).collect();
+    let text = render(&filled(), Format::Text).unwrap();
+    let heads = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let is_shown = |name: &str| shown.contains(name) || shown.contains(&format!("{name}_bucket"));
+    let rest: BTreeSet<&str> = heads.map(|(name, _)| name).filter(|name| !is_shown(name)).collect();
+    assert_eq!(rest, BTreeSet::from(LOOKED_UP));
 }
 
 #[test]
