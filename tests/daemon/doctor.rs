@@ -285,22 +285,12 @@ fn network_managers_are_named_for_their_interfaces() {
     });
     let ifindex = ifindex.unwrap();
     let ifindex = ifindex.trim();
-    let network = host.folder.file("lan0.network");
     let networkd = format!(
         "mkdir -p /run/systemd/netif; mount -t tmpfs tmpfs /run/systemd/netif; mkdir /run/systemd/netif/links\n\
-         printf 'ADMIN_STATE=configured\\nNETWORK_FILE={}\\n' > /run/systemd/netif/links/{ifindex}",
-        network.display()
+         echo ADMIN_STATE=configured > /run/systemd/netif/links/{ifindex}"
     );
-    fs::write(&network, "[Match]\nName=lan0\n[Network]\nDHCP=yes\n").unwrap();
     let said = host.ask_behind(&networkd);
-    assert!(
-        said.has("networkd", "warn", "systemd-networkd removes addresses of others"),
-        "{:#}",
-        said.report
-    );
-    fs::write(&network, "[Match]\nName=lan0\n[Network]\nKeepConfiguration=static\n").unwrap();
-    let said = host.ask_behind(&networkd);
-    assert!(said.has("networkd", "ok", "keeps addresses of others"), "{:#}", said.report);
+    assert!(said.has("networkd", "ok", "systemd-networkd manages lan0"), "{:#}", said.report);
 
     let manager = |managed: bool| {
         format!(
@@ -309,7 +299,7 @@ fn network_managers_are_named_for_their_interfaces() {
         )
     };
     let said = host.ask_behind(&manager(true));
-    assert!(said.has("networkmanager", "warn", "NetworkManager manages lan0"), "{:#}", said.report);
+    assert!(said.has("networkmanager", "ok", "NetworkManager manages lan0"), "{:#}", said.report);
     assert!(host.ask_behind(&manager(false)).of("networkmanager").is_empty());
 }
 

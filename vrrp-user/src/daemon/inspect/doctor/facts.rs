@@ -44,10 +44,6 @@ const OF_HOST: [&str; 4] =
 /// Processes that are asked whether they hold a listening socket.
 const PROCESSES: usize = 4096;
 
-/// Folders whose `.conf` files change networkd's own settings, and its file.
-const NETWORKD: &str = "systemd/networkd.conf";
-const PLACES: [&str; 4] = ["/usr/lib", "/usr/local/lib", "/run", "/etc"];
-
 /// Facts about this host.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -76,8 +72,6 @@ pub struct Facts {
     pub iptables_nft: Vec<(Family, Result<String, String>)>,
     /// Rules of the older iptables, as iptables-save writes them.
     pub iptables: Vec<(Family, Result<String, String>)>,
-    /// Settings of systemd-networkd: its file and drop-ins, one after the other.
-    pub networkd: String,
     pub keepalived: KeepalivedFacts,
     /// Scripts that do not run, or run as root.
     pub scripts: Vec<Notice>,
@@ -97,8 +91,6 @@ pub struct InterfaceFacts {
     pub forecast: Option<Forecast>,
     /// What systemd-networkd notes about it.
     pub networkd: Option<String>,
-    /// Path and text of networkd's file for it, with its drop-ins.
-    pub network_file: Option<(String, String)>,
     /// What NetworkManager notes about it.
     pub network_manager: Option<String>,
 }
@@ -143,7 +135,6 @@ impl Facts {
             iptables_nft: translated_rules(&nftables),
             nftables: Some(nftables),
             iptables: legacy_rules(),
-            networkd: networkd(),
             keepalived: keepalived(),
             scripts: preflight::scripts(&mut config.clone()),
             synchronised: clock::is_synchronised(),
@@ -186,47 +177,13 @@ fn realtime_refusal() -> Option<String> {
 fn interface(name: &str, survey: &Survey) -> InterfaceFacts {
     let link = RouteSocket::open().and_then(|mut socket| Link::by_name(&mut socket, name)).ok();
     let Some(ifindex) = link.as_ref().map(|link| link.ifindex) else { return InterfaceFacts::default() };
-    let networkd = text(format!("/run/systemd/netif/links/{ifindex}"));
-    let network_file = networkd.as_deref().and_then(network_file);
     InterfaceFacts {
         card: Card::of(ifindex).ok(),
         forecast: survey.of(ifindex, name, Mode::Auto).ok(),
-        networkd,
-        network_file,
+        networkd: text(format!("/run/systemd/netif/links/{ifindex}")),
         network_manager: text(format!("/run/NetworkManager/devices/{ifindex}")),
         link,
     }
-}
-
-/// The file for an interface that networkd's note about it names, and its drop-ins.
-fn network_file(note: &str) -> Option<(String, String)> {
-    let named = |key: &str| note.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    let path = named("NETWORK_FILE")?.to_owned();
-    let further = named("NETWORK_FILE_DROPINS").unwrap_or_default();
-    let further = further.split(['"', ' ']).filter(|part| !part.is_empty());
-    let mut all = text(&path)?;
-    for part in further.filter_map(text) {
-        all.push('\n');
-        all.push_str(&part);
-    }
-    Some((path, all))
-}
-
-/// Later files override earlier ones.
-fn networkd() -> String {
-    let mut all = String::new();
-    for place in PLACES {
-        all.extend(text(format!("{place}/{NETWORKD}")));
-        all.push('\n');
-    }
-    let listed = |place: &str| fs::read_dir(format!("{place}/{NETWORKD}.d")).into_iter().flatten().flatten();
-    let mut parts: Vec<PathBuf> = PLACES.iter().flat_map(|place| listed(place)).map(|it| it.path()).collect();
-    parts.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
-    for part in parts.into_iter().filter_map(text) {
-        all.push_str(&part);
-        all.push('\n');
-    }
-    all
 }
 
 /// Of the interfaces of instances, and of the host; of others, those that are about ARP.
