@@ -1,5 +1,8 @@
 //! `vrrpx tune`: advice from the gaps in a status.
 
+use std::fs;
+use std::path::Path;
+
 use vrrp_user::daemon::inspect::tune::{GAPS_MIN, TuneError, tune};
 use vrrp_user::daemon::status::{Gaps, Instance};
 
@@ -45,6 +48,18 @@ fn one_long_pause_counts_among_many_short_gaps() {
     assert!(text.contains("advert_int 0.08 (shorter than now) would have kept the master"), "{text}");
     assert!(text.contains("advice      advert_int 0.12 (longer than now)"), "{text}");
     assert!(text.contains("the longest gap was 83 % of what is allowed"), "{text}");
+}
+
+/// The screen of the page about it.
+#[test]
+fn the_page_shows_what_it_prints() {
+    let gaps = [(16.777_216 * MS, 14_961), (33.554_432 * MS, 11)];
+    let mut instance = Instance { name: "web".to_owned(), ..measured(&gaps, 21.529 * MS) };
+    instance.peers[0].address = "192.0.2.11".to_owned();
+    instance.peers[0].advert_interval_seconds = Some(10.0 * MS);
+    let text = tune(&instance, "late by 25.036ms at most, p99 < 1.024ms").unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/doctor.md");
+    assert!(fs::read_to_string(page).unwrap().contains(&format!("```\n{text}```\n")), "{text}");
 }
 
 /// The histogram has powers of two: a gap in the bucket of the limit may lie on either side of it.

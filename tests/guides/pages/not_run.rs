@@ -13,23 +13,13 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("README.md: Install 1", INSTALLS),
     ("README.md: Use 1", COMMANDS),
     (
-        "doctor.md: vrrpx detect 2",
-        "its rows are of three routers, one of them with IPv6; tests/netns/inspect.rs reads the table",
-    ),
-    (
-        "doctor.md: vrrpx detect 3",
-        "the same link; tests/netns/inspect.rs reads the configuration that it prints",
-    ),
-    (
         "doctor.md: vrrpx doctor 2",
         "its host has keepalived, nginx and Docker; tests/daemon/doctor.rs has each line by itself",
     ),
     (
-        "doctor.md: vrrpx trace 2",
-        "its lines are of three routers in one second; tests/netns/inspect.rs has each verdict",
+        "doctor.md: vrrpx tune 2",
+        "ten thousand gaps take minutes; tests/daemon/tune.rs compares this very text",
     ),
-    ("doctor.md: vrrpx tune 2", "ten thousand gaps take minutes; tests/daemon/tune.rs has the words"),
-    ("operations.md: Checks 1", "minutes of a flapping check; tests/daemon/status.rs has the table"),
     ("operations.md: Everything that is known 1", "tests/daemon/status.rs compares this very text"),
     ("operations.md: From keepalived, and back 1", INSTALLS),
     (

@@ -191,3 +191,9 @@ fn disputes() -> Result<()> {
 fn faults() -> Result<()> {
     play("faults")
 }
+
+#[test]
+#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
+fn inspect() -> Result<()> {
+    play("inspect")
+}
