@@ -1,5 +1,7 @@
 //! Shape of the status, as JSON and as a table.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -198,6 +200,21 @@ fn the_table_is_narrow_and_shows_what_matters() {
     ] {
         assert!(text.contains(word), "{word}:\n{text}");
     }
+}
+
+/// The table of the page about it.
+#[test]
+fn the_page_shows_the_table() {
+    let mut status = filled().status();
+    status.groups.clear();
+    status.fence.guard = Some(21_098);
+    status.instances.truncate(1);
+    status.instances[0].since_seconds = Some(90.0);
+    status.instances[0].peers[0].last_advert_seconds = 0.000_065;
+    (status.node.version, status.node.pid, status.node.uptime_seconds) = ("0.1.0".to_owned(), 21097, 124.0);
+    let text = table(&status);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    assert!(fs::read_to_string(page).unwrap().contains(&format!("```\n{text}```\n")), "{text}");
 }
 
 /// Past events are in the totals of the JSON.

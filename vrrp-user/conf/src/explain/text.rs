@@ -56,13 +56,14 @@ fn write_instance(f: &mut String, instance: &Explained, all: bool) -> fmt::Resul
         ],
     )?;
     writeln!(f, "\n  takes over from a master with the same settings when")?;
-    let rows = instance.takeovers.iter().map(|it| {
+    let rows = instance.takeovers.iter().flat_map(|it| {
         let within = match it.within {
             Some(within) if within.least == within.most => format!("after {}", span(within.most)),
             Some(within) => format!("after {} to {}", span(within.least), span(within.most)),
             None => "never".to_owned(),
         };
-        [it.after.clone(), within, it.remark.clone().unwrap_or_default()]
+        let below = it.remark.clone().map(|remark| [String::new(), remark, String::new()]);
+        [Some([it.after.clone(), within, String::new()]), below].into_iter().flatten()
     });
     table(f, &rows.collect::<Vec<_>>())?;
     findings(f, &instance.findings)

@@ -80,11 +80,9 @@ pub(super) fn takeovers(settings: &InstanceSettings, tracked: &[Tracked]) -> Vec
             after: format!("its `{}` fails", track.name),
             within: more.map(|more| Within { least: found.least + more.least, most: found.most + more.most }),
             remark: match (more, track.rhythm) {
-                (None, _) => {
-                    Some("because of `nopreempt`: the master stays, with a lower priority".to_owned())
-                }
+                (None, _) => Some("because `nopreempt` leaves a lowered master alone".to_owned()),
                 (Some(more), Some(rhythm)) => Some(format!(
-                    "up to {} if the script hangs until its `timeout`",
+                    "up to {} if it hangs until its `timeout`",
                     super::value::span(rhythm.found_hanging() + more.most)
                 )),
                 (Some(_), None) => None,

@@ -2,8 +2,12 @@
 
 use std::fmt::Write;
 
+use super::overview::wrapped_at;
 use super::problem::{Problem, failed_hooks};
 use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
+
+/// Columns of a line, if names are short.
+const WIDTH: usize = 100;
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -122,21 +126,21 @@ fn head(out: &mut String, status: &Status) {
     let (node, engine) = (&status.node, &status.engine);
     let uptime = span(node.uptime_seconds);
     let _ = writeln!(out, "{}  vrrpx {}  pid {}  up {uptime}", node.router_id, node.version, node.pid);
+    let [realtime, locked] = [node.realtime, node.memory_locked].map(known);
+    let _ = writeln!(out, "realtime {realtime}  memory locked {locked}");
+    if let Some(note) = &node.realtime_note {
+        let _ = writeln!(out, "  {note}");
+    }
     let late = &engine.lateness;
     let bound = |bound: Option<u64>| bound.map_or("-".to_owned(), |bound| format!("<{bound}µs"));
     let _ = writeln!(
         out,
-        "realtime {}  memory locked {}  timer late p50 {} p99 {} max {}µs  suspensions {}",
-        known(node.realtime),
-        known(node.memory_locked),
+        "timer late p50 {} p99 {} max {}µs  suspensions {}",
         bound(late.p50_microseconds),
         bound(late.p99_microseconds),
         late.max_microseconds,
         engine.suspensions,
     );
-    if let Some(note) = &node.realtime_note {
-        let _ = writeln!(out, "  {note}");
-    }
     if let Some(note) = &status.fence.note {
         let _ =
             writeln!(out, "  a killed daemon's addresses are answered for until they are removed: {note}");
@@ -263,11 +267,15 @@ pub(in crate::daemon) fn columns<const N: usize>(out: &mut String, rows: &[[Stri
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
     for row in rows {
+        let Some((last, cells)) = row.split_last() else { continue };
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
+        for (cell, width) in cells.iter().zip(&widths) {
             let _ = write!(line, "{cell:<width$}  ");
         }
-        let _ = writeln!(out, "{}", line.trim_end());
+        // A sentence goes on below its own column.
+        let indent = line.chars().count();
+        let width = if indent <= WIDTH / 2 { WIDTH } else { usize::MAX };
+        wrapped_at(width, out, &line, last, indent);
     }
 }
 
