@@ -162,7 +162,7 @@ fn only_regular_files_are_read_and_none_is_waited_for() {
         assert_eq!(findings[0].severity, Severity::Unreadable);
         assert_eq!(
             shown(&findings),
-            [format!("{path}:1:1: error: the file cannot be read: it is {kind}, not a regular file\n{help}")]
+            [format!("{path}: error: the file cannot be read: it is {kind}, not a regular file\n{help}")]
         );
     }
     let findings = config::load(&files.0).unwrap_err();

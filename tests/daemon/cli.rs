@@ -40,6 +40,8 @@ fn wrong_use_is_exit_code_2() {
         &["run", "--xdp-mode", "fast"],
         &["run", "--metrics", "localhost"],
         &["run", "--log", "x=y=z"],
+        &["log", "loud"],
+        &["priority", "web", "reset", "--for", "10s"],
     ] {
         let output = vrrpx(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
@@ -92,7 +94,10 @@ fn a_status_without_a_daemon_is_one_line_and_exit_code_1() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
-        format!("vrrpx: no vrrpx runs with runtime directory {}\n", folder.path().display())
+        format!(
+            "vrrpx: no vrrpx runs with runtime directory {}; start it, or name its --runtime-dir\n",
+            folder.path().display()
+        )
     );
 }
 

@@ -213,6 +213,11 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
                 2,
                 "VI_l is neither an instance nor a sync group of the daemon; did you mean `VI_1`?",
             ),
+            (
+                &["events", "VI_l"][..],
+                2,
+                "VI_l is neither an instance nor a sync group of the daemon; did you mean `VI_1`?",
+            ),
             (&["maintenance", "on", "bot"], 2, "did you mean `both`?"),
             (&["maintenance", "on"], 2, "name an instance or a sync group, or write --all"),
             (&["maintenance", "off", "VI_1", "--for", "1h"], 2, "are for `maintenance on`"),
@@ -231,7 +236,7 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
             (&["priority", "VI_1", "reset"], 4, "VI_1 has the priority of the configuration"),
             (&["failover", "VI_1"], 4, "only the master can hand over"),
             (&["announce", "VI_1"], 4, "VI_1 is BACKUP here; only the master announces"),
-            (&["log", "loud"], 1, "`loud` is no level"),
+            (&["log", "loud"], 2, "`loud` is no level"),
         ] {
             let output = vrrpx(path, order);
             let text = String::from_utf8(output.stderr).unwrap();

@@ -188,7 +188,7 @@ fn a_check_that_is_held_shows_why() {
     let held = status.checks[0].held.as_ref().unwrap();
     assert!(held.reason == "flapping" && (80.0..=90.0).contains(&held.seconds), "{held:?}");
     let text = table(&status);
-    assert!(text.contains("  check: held down because it flaps; 1m "), "{text}");
+    assert!(text.contains("  check: held down because it flaps, until 1m "), "{text}");
 }
 
 #[test]

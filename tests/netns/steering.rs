@@ -360,7 +360,7 @@ fn the_log_level_changes_at_run_time_and_outlives_a_restart() -> Result<()> {
         })?;
         let output = ask(pair, &["log", "loud"])?;
         let error = String::from_utf8(output.stderr)?;
-        ensure!(output.status.code() == Some(1) && error.contains("`loud` is no level"), "{error}");
+        ensure!(output.status.code() == Some(2) && error.contains("`loud` is no level"), "{error}");
         Ok(())
     })
 }

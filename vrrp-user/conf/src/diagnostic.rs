@@ -55,7 +55,11 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { severity, file, line, column, message, help, .. } = self;
         let message = Printable(message);
-        write!(f, "{file}:{line}:{column}: {severity}: {message}")?;
+        match severity {
+            // Of the file as a whole.
+            Severity::Unreadable => write!(f, "{file}: {severity}: {message}")?,
+            _ => write!(f, "{file}:{line}:{column}: {severity}: {message}")?,
+        }
         match help {
             Some(help) => write!(f, "\nhelp: {}", Printable(help)),
             None => Ok(()),

@@ -1,17 +1,17 @@
 //! `vrrpx events`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, is_lost};
+use super::{RUNTIME_DIR, complain, is_lost, unknown};
 use crate::daemon::control;
 use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
 use crate::daemon::events::select::{Selection, Since};
-use crate::daemon::status::wrapped;
+use crate::daemon::status::{Status, wrapped};
 
 /// Width of the time and the blanks behind it.
 const INDENT: usize = 25;
@@ -47,9 +47,10 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut written = Ok(());
+    let (mut written, mut is_empty) = (Ok(()), true);
     // Returns whether stdout still has a reader.
     let mut reported = |text: &str| {
+        is_empty = false;
         written = io::stdout().lock().write_all(text.as_bytes());
         written.is_ok()
     };
@@ -67,12 +68,25 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
     });
     match outcome {
         Ok(()) if is_lost(&written) => ExitCode::FAILURE,
+        Ok(()) if is_empty => no_events(name.as_deref(), runtime_dir),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Without events of that name it may be misspelt.
+fn no_events(name: Option<&str>, runtime_dir: &Path) -> ExitCode {
+    match (name, control::status(runtime_dir)) {
+        (Some(name), Ok(status)) if !has(&status, name) => unknown(name, &status),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn has(status: &Status, name: &str) -> bool {
+    status.state_of(name).is_some() || status.checks.iter().any(|check| check.name == name)
 }
 
 fn row(event: &Event) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::steer::{DaemonPlace, steer};
+use super::{UNKNOWN_NAME, complain};
 use crate::daemon::control::Request;
 use crate::daemon::wall;
 
@@ -47,6 +48,10 @@ impl FromStr for Base {
 
 pub(super) fn priority(arguments: Arguments) -> ExitCode {
     let Arguments { name, base: Base(priority), span, reason, place } = arguments;
+    if priority.is_none() && (span.is_some() || reason.is_some()) {
+        complain("--for and --reason are for a number, not for `reset`");
+        return ExitCode::from(UNKNOWN_NAME);
+    }
     let seconds = span.map(|span| span.as_secs());
     steer(&place.runtime_dir, &Request::Priority { name, priority, seconds, reason })
 }

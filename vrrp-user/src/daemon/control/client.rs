@@ -54,10 +54,10 @@ fn others(runtime_dir: &Path) -> Vec<PathBuf> {
     found.into_iter().filter(|it| !it.is_apart()).map(|neighbour| neighbour.runtime_dir).collect()
 }
 
-/// Where other daemons run; empty without any.
+/// Where other daemons run, or what to do without any.
 fn elsewhere(others: &[PathBuf]) -> String {
     match others {
-        [] => String::new(),
+        [] => "; start it, or name its --runtime-dir".to_owned(),
         [only] => format!("; one runs with --runtime-dir {}", only.display()),
         [first, rest @ ..] => {
             format!("; one runs with --runtime-dir {}, and {} more", first.display(), rest.len())
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn daemons_elsewhere_are_named() {
         let folders = |names: &[&str]| -> Vec<PathBuf> { names.iter().map(PathBuf::from).collect() };
-        assert_eq!(elsewhere(&folders(&[])), "");
+        assert_eq!(elsewhere(&folders(&[])), "; start it, or name its --runtime-dir");
         assert_eq!(elsewhere(&folders(&["/run/b"])), "; one runs with --runtime-dir /run/b");
         let three = elsewhere(&folders(&["/run/b", "/run/c", "/run/d"]));
         assert_eq!(three, "; one runs with --runtime-dir /run/b, and 2 more");

@@ -407,7 +407,9 @@ impl fmt::Display for What {
             }
             Self::Steered { name, what, by, until, why } => {
                 write!(f, "{name}: {what}, by {by}")?;
-                until.as_ref().map_or(Ok(()), |until| write!(f, ", until {until}"))?;
+                if let Some(until) = until {
+                    write!(f, ", until {} UTC", until.get(..19).unwrap_or(until).replace('T', " "))?;
+                }
                 why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
             }
             Self::MailFailed { subject, why } => write!(f, "mail {subject:?} not sent: {why}"),

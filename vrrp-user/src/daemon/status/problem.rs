@@ -296,7 +296,7 @@ impl Check {
         if let Some(Held { reason, seconds }) = &self.held {
             let left = span(*seconds);
             add(match reason.as_str() {
-                "flapping" => format!("held down because it flaps; {left} without a change to go"),
+                "flapping" => format!("held down because it flaps, until {left} pass without a change"),
                 _ => format!("held down by {reason}; {left} to go"),
             });
         }

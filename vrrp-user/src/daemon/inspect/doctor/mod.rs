@@ -24,7 +24,7 @@ pub use finding::{Finding, Level};
 pub use screen::screen;
 
 use self::finding::Findings;
-use crate::config::{Config, Diagnostic};
+use crate::config::{Config, Diagnostic, Severity};
 use crate::daemon::host::places;
 use crate::daemon::status::StatusVerdict;
 
@@ -75,10 +75,13 @@ pub fn refused(diagnostics: &[Diagnostic]) -> Vec<Finding> {
     let mut findings = Findings { check: "configuration", list: Vec::new() };
     let worst = diagnostics.iter().map(|it| it.severity).max().unwrap_or_default();
     let shown = diagnostics.iter().filter(|it| it.severity == worst);
+    let fix = match worst {
+        Severity::Unreadable => "--config FILE names another one",
+        _ => "vrrpx check shows all of it",
+    };
     for diagnostic in shown.take(REFUSALS) {
         let text = Diagnostic { help: None, ..diagnostic.clone() }.to_string();
-        findings
-            .fail(text, diagnostic.help.clone().unwrap_or_else(|| "vrrpx check shows all of it".to_owned()));
+        findings.fail(text, diagnostic.help.clone().unwrap_or_else(|| fix.to_owned()));
     }
     findings.list
 }
