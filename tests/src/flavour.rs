@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::clock::{nanos, until};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
+use crate::starvation::Starvation;
 
 /// Version, transport and options of an instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,12 +102,13 @@ pub fn lifecycle(pair: &mut Pair) -> Result<()> {
     serves(pair, 0, address).context("after the return")?;
 
     pair.observer.clear();
+    let machine = Starvation::of_machine()?;
     pair.stop(0)?;
     let heard = pair.observer.wait_for_advert(1, 0, patience + SETTLE)?;
     let farewell =
         pair.observer.adverts().into_iter().find(|(_, node, advert)| *node == 0 && advert.priority == 0);
     let (left, ..) = farewell.context("the master left without an advert of priority 0")?;
-    let limit = patience - heir.advert_interval();
+    let limit = patience - heir.advert_interval() + machine.longest();
     ensure!(heard.saturating_sub(left) < nanos(limit), "the heir did not take over in time after priority 0");
     serves(pair, 1, address).context("after the stop")
 }

@@ -59,6 +59,7 @@ impl Lab {
             .collect::<Result<Vec<_>>>()?;
         let client = Namespace::new("client")?;
         plug(&lan, &client, "client", "client", CLIENT)?;
+        nodes.iter().try_for_each(Node::settle)?;
         Ok(Self { lan, nodes, client, machines: 0 })
     }
 
@@ -177,6 +178,15 @@ impl Node {
         format!("fd77::{:x}", self.index + 1)
     }
 
+    /// Waits for its link-local address: the link comes up a moment after its other end.
+    fn settle(&self) -> Result<()> {
+        poll("a link-local address", UP, || {
+            let addresses = self.addresses()?;
+            let is_it = |held: &Held| held.interface == INTERFACE && held.address.starts_with("fe80:");
+            Ok(addresses.iter().any(is_it).then_some(()))
+        })
+    }
+
     /// Addresses on its interfaces now.
     ///
     /// # Errors
@@ -246,6 +256,9 @@ fn port(node: usize) -> String {
 pub fn card_address(card: u8) -> String {
     format!("02:00:00:00:00:{:02x}", card + 1)
 }
+
+/// Time for a link to come up.
+const UP: Duration = Duration::from_secs(10);
 
 /// Time for a card to return from a deleted namespace.
 const RETURNED: Duration = Duration::from_secs(20);

@@ -32,6 +32,7 @@ pub mod schema;
 mod server;
 pub mod service;
 pub mod smtp;
+pub mod starvation;
 pub mod tap;
 pub mod tun;
 pub mod vm;

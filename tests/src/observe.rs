@@ -16,15 +16,22 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use crate::clock::{nanos, poll};
+use crate::clock::{nanos, poll, realtime};
 use crate::lab::Lab;
 use crate::worker::{Workers, lock};
 
 /// Watches the nodes of a lab until dropped.
 #[derive(Debug)]
 pub struct Observer {
-    seen: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Mutex<Log>>,
     _watching: Workers,
+}
+
+/// The frames since a time. The observer reads a frame a moment after it was sent.
+#[derive(Debug, Default)]
+struct Log {
+    since: u64,
+    seen: Vec<Seen>,
 }
 
 /// A frame of interest.
@@ -65,26 +72,29 @@ impl Observer {
         let ports = lab.ports()?;
         let socket = lab.lan.enter(packet_socket)?;
         only_from(&socket, &ports)?;
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&seen);
+        let log = Arc::new(Mutex::new(Log::default()));
+        let noted = Arc::clone(&log);
         let watching = Workers::default().with_frames(socket, move |got, frame| {
             if let Some(node) = ports.iter().position(|&port| port == got.interface)
                 && let Some(what) = read(frame)
             {
-                lock(&noted).push(Seen { at: got.at, node, what });
+                let mut log = lock(&noted);
+                if got.at >= log.since {
+                    log.seen.push(Seen { at: got.at, node, what });
+                }
             }
         });
-        Ok(Self { seen, _watching: watching })
+        Ok(Self { log, _watching: watching })
     }
 
     /// All frames so far.
     pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.seen).clone()
+        lock(&self.log).seen.clone()
     }
 
-    /// Forgets all frames so far.
+    /// Forgets all frames sent so far, also those that have not been read yet.
     pub fn clear(&self) {
-        lock(&self.seen).clear();
+        *lock(&self.log) = Log { since: realtime(), seen: Vec::new() };
     }
 
     /// Adverts so far, including those of priority 0.
@@ -93,7 +103,7 @@ impl Observer {
             What::Advert(advert) => Some((seen.at, seen.node, advert)),
             What::Announce(_) | What::Answer(_) => None,
         };
-        lock(&self.seen).iter().filter_map(advert).collect()
+        lock(&self.log).seen.iter().filter_map(advert).collect()
     }
 
     /// Longest time between two adverts of any node sent since `since`; `None` if there are fewer than two.
@@ -238,7 +248,7 @@ pub(crate) fn receive(socket: &OwnedFd, frame: &mut [u8]) -> Result<Option<Recei
     });
     Ok(Some(Received {
         len: message.bytes,
-        at: stamp.unwrap_or_else(crate::clock::realtime),
+        at: stamp.unwrap_or_else(realtime),
         interface: u32::try_from(from.ifindex())?,
         outgoing: from.pkttype() == libc::PACKET_OUTGOING,
     }))

@@ -251,6 +251,15 @@ impl Pair {
         })
     }
 
+    /// Waits until the log of a node has this text: daemons log what they have done already.
+    ///
+    /// # Errors
+    /// When that does not happen within [`SETTLE`] and some adverts, or a daemon ends.
+    pub fn wait_for_log(&self, node: usize, text: &str) -> Result<()> {
+        let running = self.running.get(node).and_then(Option::as_ref).context("not running")?;
+        self.poll(&format!("`{text}` in the log of node {node}"), || Ok(running.log().contains(text)))
+    }
+
     /// Isolates the nodes until node 1 answers a client for [`VIRTUAL_V4`], connects them again `moment` milliseconds
     /// later, and waits until node 0, of higher priority, has corrected the client's cache.
     ///

@@ -14,7 +14,7 @@ use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 
-use crate::clock::realtime;
+use crate::clock::{realtime, until};
 use crate::lab::{Lab, node_of};
 use crate::observe::packet_socket;
 use crate::worker::{Workers, lock};
@@ -23,6 +23,8 @@ use crate::worker::{Workers, lock};
 const IDENTIFIER: u16 = 0x5658;
 /// The sequence number on the wire has 16 bits; replies later than half its range are ambiguous.
 const HALF: usize = 1 << 15;
+/// Longer than an answer takes, also on a busy machine.
+const ANSWERED: Duration = Duration::from_secs(1);
 
 /// Sends requests until dropped.
 #[derive(Debug)]
@@ -69,6 +71,15 @@ impl Prober {
     /// All probes so far.
     pub fn probes(&self) -> Vec<Probe> {
         lock(&self.probes).clone()
+    }
+
+    /// All probes sent so far, once each has had its time for an answer.
+    pub fn settled(&self) -> Vec<Probe> {
+        let sent = self.probes().len();
+        let so_far = || self.probes().into_iter().take(sent).collect::<Vec<_>>();
+        // One without an answer is lost.
+        let _lost = until("all answers", ANSWERED, || so_far().iter().all(|it| it.answered.is_some()));
+        so_far()
     }
 
     /// Longest outage among the probes sent since `since` (CLOCK_REALTIME), see [`longest_outage`].

@@ -19,6 +19,7 @@ pub use vrrp_user::daemon::process::options::XdpMode as Mode;
 
 pub use config::{Config, Instance};
 
+use crate::clock::until;
 use crate::lab::Node;
 use crate::process::{Directory, PINS, Process};
 use crate::schema;
@@ -253,15 +254,24 @@ impl Running {
         Ok(())
     }
 
-    /// Starts a newer process for a hot restart, with these arguments added, and waits for the old one's end. Ours
-    /// only.
+    /// Starts a newer process for a hot restart, with these arguments added, and waits for the old one's end and for
+    /// the newer one's first answer. Ours only.
     ///
     /// # Errors
-    /// When it does not end, or cannot be run.
+    /// When it does not end or answer, or cannot be run.
     pub fn hot_restart(&mut self, node: &Node, arguments: &[&str]) -> Result<ExitStatus> {
         let mut next = self.successor(node, arguments)?;
         std::mem::swap(&mut self.process, &mut next);
-        next.wait(STOP).with_context(|| format!("{}\n--- its successor\n{}", next.log(), self.process.log()))
+        let status = next.wait(STOP);
+        let logs = || format!("{}\n--- its successor\n{}", next.log(), self.process.log());
+        let status = status.with_context(logs)?;
+        // The old process may end a moment before the newer one answers.
+        let pid = self.process.pid().as_raw();
+        until("an answer of the newer process, or its end", STOP, || {
+            !self.is_alive() || self.status().is_ok_and(|status| status["node"]["pid"] == pid)
+        })
+        .with_context(logs)?;
+        Ok(status)
     }
 
     /// Starts a newer process beside it for a hot restart.

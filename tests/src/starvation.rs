@@ -1,0 +1,87 @@
+//! The longest time in which no thread could run: a virtual machine that stood still, or other processes.
+//!
+//! Tests add it to a bound on adverts or answers: a gap in that time is the machine's, not the daemon's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use crate::clock::{monotonic, nanos};
+use crate::worker::{Workers, real_time_at};
+
+/// Time between two looks at the clock.
+const NAP: Duration = Duration::from_millis(1);
+/// Above the threads of a daemon, whose own computing is no excuse.
+const ABOVE: i32 = 90;
+
+/// Watches every processor with a thread of its own until dropped.
+#[derive(Debug)]
+pub struct Starvation {
+    processors: Vec<Arc<Seen>>,
+    _watching: Workers,
+}
+
+/// What the thread of one processor has seen.
+#[derive(Debug)]
+struct Seen {
+    latest: AtomicU64,
+    longest: AtomicU64,
+}
+
+impl Starvation {
+    /// Of real-time threads above those of a daemon: only the machine itself keeps them waiting.
+    ///
+    /// # Errors
+    /// The processors cannot be read.
+    pub fn of_machine() -> Result<Self> {
+        Self::watch(Some(ABOVE))
+    }
+
+    /// Of ordinary threads, which wait for other processes too.
+    ///
+    /// # Errors
+    /// The processors cannot be read.
+    pub fn of_ordinary_threads() -> Result<Self> {
+        Self::watch(None)
+    }
+
+    fn watch(priority: Option<i32>) -> Result<Self> {
+        let allowed = sched_getaffinity(Pid::from_raw(0))?;
+        let numbers = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+        let (mut watching, mut processors) = (Workers::default(), Vec::new());
+        for cpu in numbers {
+            let mut set = CpuSet::new();
+            set.set(cpu)?;
+            let seen = Arc::new(Seen { latest: AtomicU64::new(monotonic()), longest: AtomicU64::new(0) });
+            processors.push(Arc::clone(&seen));
+            watching = watching.with(move |stop| {
+                // On another processor, or in another class, it only sees less.
+                let _refused = sched_setaffinity(Pid::from_raw(0), &set);
+                let _refused = priority.map(real_time_at);
+                while !stop.is_set() {
+                    std::thread::sleep(NAP);
+                    seen.longest.fetch_max(seen.since_latest(), Relaxed);
+                    seen.latest.store(monotonic(), Relaxed);
+                }
+            });
+        }
+        Ok(Self { processors, _watching: watching })
+    }
+
+    /// The longest time so far that a thread was kept from running.
+    pub fn longest(&self) -> Duration {
+        // The thread may be kept waiting still.
+        let longest = self.processors.iter().map(|seen| seen.longest.load(Relaxed).max(seen.since_latest()));
+        Duration::from_nanos(longest.max().unwrap_or_default())
+    }
+}
+
+impl Seen {
+    fn since_latest(&self) -> u64 {
+        monotonic().saturating_sub(self.latest.load(Relaxed)).saturating_sub(nanos(NAP))
+    }
+}
