@@ -17,7 +17,7 @@ use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Memberships,
 use vrrp_user::driver::xdp::Card;
 use vrrp_user::protocol::{InstanceId, Priority};
 
-use crate::cable::{Cable, PATIENCE, SILENCE, ifindex, inject, readable, settings};
+use crate::cable::{Cable, PATIENCE, SILENCE, Tap, ifindex, inject, readable, settings};
 
 /// An Ethernet frame with an IPv4 packet of this protocol, tagged with VLAN 7 if `tagged`.
 fn frame(protocol: u8, tagged: bool) -> Vec<u8> {
@@ -159,6 +159,8 @@ fn a_full_queue_is_reported_once() {
 #[needs("root", "ip")]
 fn a_burst_comes_in_order_and_in_parts() {
     let cable = Cable::new();
+    // Opened before the listener, it gets each frame after it.
+    let tap = Tap::new(&cable.right);
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let frames: Vec<_> = (0..100)
         .map(|number| {
@@ -168,6 +170,7 @@ fn a_burst_comes_in_order_and_in_parts() {
         })
         .collect();
     inject(&cable.left, &frames);
+    frames.iter().for_each(|sent| tap.next(|frame| (frame == sent).then_some(())));
     let mut numbers = Vec::new();
     let mut last = None;
     for expected in [40, 40, 20] {

@@ -1,6 +1,7 @@
 //! Changes of links and addresses, and the engine's inputs that follow from them.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use nix::net::if_::if_nametoindex;
@@ -303,15 +304,19 @@ fn a_configured_source_counts_once_the_machine_has_it() {
 #[needs("root", "ip")]
 fn lost_notifications_cause_a_new_dump() {
     let cable = Cable::new();
-    let gate = Mutex::new(());
+    let (gate, waiting) = (Mutex::new(()), AtomicUsize::new(0));
     let index = format!("0 is Some({})", cable.ifindex());
-    let pause = || drop(gate.lock().unwrap());
+    let pause = || {
+        waiting.fetch_add(1, Relaxed);
+        drop(gate.lock().unwrap());
+        waiting.fetch_sub(1, Relaxed);
+    };
     follow_slowly(&cable, &[settings(&["192.0.2.100"])], &[], pause, |reported| {
         reported.all([&index, "0 from nowhere", "0 up true", "startup"]);
         let closed = gate.lock().unwrap();
         cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
-        // The monitor waits at the gate with this one in its buffer; the rest overflows the socket.
-        std::thread::sleep(SILENCE);
+        // The monitor waits at the gate with this one; the rest overflows the socket.
+        eventually(|| waiting.load(Relaxed) == 1);
         let lines: String = (0..250).map(|n| format!("addr add 10.0.0.{n}/32 dev eth0\n")).collect();
         let flood = lines.clone() + &lines.replace("addr add", "addr del");
         (0..60).for_each(|_| cable.left.ip(&flood).unwrap());
