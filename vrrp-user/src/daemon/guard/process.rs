@@ -136,7 +136,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let pin = folder.join("pin");
         let plan = CleanupPlan::open(&folder.join("guard")).unwrap();
-        let stage = Stage { after: Duration::from_millis(200), requests: Vec::new() };
+        let stage = Stage { after: Duration::from_secs(1), requests: Vec::new() };
         let name = CString::new(pin.to_str().unwrap()).unwrap();
         plan.write(&[stage], [&*name].into_iter()).unwrap();
         let kind = (AddressFamily::Netlink, SockType::Raw, SockProtocol::NetlinkRoute);

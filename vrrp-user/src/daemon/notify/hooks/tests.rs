@@ -13,14 +13,26 @@ const SUBJECT: Subject = Subject::Instance(InstanceId(0));
 /// A queue whose hooks write their words to a file; `specific` comes before the word of the specific ones.
 struct Bench {
     log: PathBuf,
+    gate: PathBuf,
     running: Tasks,
 }
 
 impl Bench {
     fn new(name: &str) -> Self {
-        let log = std::env::temp_dir().join(format!("vrrpx-hooks-{name}-{}", std::process::id()));
-        let _ = fs::remove_file(&log);
-        Self { log, running: Tasks::default() }
+        let file = |of: &str| std::env::temp_dir().join(format!("vrrpx-{of}-{name}-{}", std::process::id()));
+        let (log, gate) = (file("hooks"), file("gate"));
+        [&log, &gate].into_iter().for_each(|left| drop(fs::remove_file(left)));
+        Self { log, gate, running: Tasks::default() }
+    }
+
+    /// Command of a hook that lasts until the gate is opened, or the test has ended.
+    fn waits(&self) -> String {
+        let pid = std::process::id();
+        format!("until [ -e {} ] || [ ! -e /proc/{pid} ]; do sleep 0.01; done;", self.gate.display())
+    }
+
+    fn open(&self) {
+        fs::write(&self.gate, "").unwrap();
     }
 
     fn queue(&mut self, specific: &str) -> HookQueue {
@@ -61,7 +73,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.log);
+        [&self.log, &self.gate].into_iter().for_each(|left| drop(fs::remove_file(left)));
     }
 }
 
@@ -85,11 +97,13 @@ async fn is_running(queue: &HookQueue) {
 #[tokio::test(flavor = "current_thread")]
 async fn what_waits_is_run_once_by_the_other_daemon_after_what_runs() {
     let mut bench = Bench::new("waits");
-    let old = bench.queue("sleep 0.5;");
+    let waits = bench.waits();
+    let old = bench.queue(&waits);
     old.give(|waiting| waiting.give_state(to(NotifyState::Backup, 1)));
     is_running(&old).await;
     old.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
     let left = old.hold(SUBJECT);
+    bench.open();
     assert_eq!(left.unreported, Some((to(NotifyState::Master, 2), false)));
     assert!(left.running.is_some());
     let new = bench.queue("");
@@ -102,10 +116,12 @@ async fn what_waits_is_run_once_by_the_other_daemon_after_what_runs() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_specific_hook_that_runs_is_not_run_again() {
     let mut bench = Bench::new("half");
-    let old = bench.queue("sleep 0.3;");
+    let waits = bench.waits();
+    let old = bench.queue(&waits);
     old.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
     is_running(&old).await;
     let left = old.hold(SUBJECT);
+    bench.open();
     assert_eq!(left.unreported, Some((to(NotifyState::Master, 2), true)));
     let new = bench.queue("");
     new.give(|waiting| waiting.give_left(&left));
@@ -116,7 +132,8 @@ async fn a_specific_hook_that_runs_is_not_run_again() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_later_state_takes_the_place_of_what_was_left() {
     let mut bench = Bench::new("later");
-    let old = bench.queue("sleep 0.5;");
+    let waits = bench.waits();
+    let old = bench.queue(&waits);
     old.give(|waiting| waiting.give_state(to(NotifyState::Backup, 1)));
     is_running(&old).await;
     old.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
@@ -126,17 +143,20 @@ async fn a_later_state_takes_the_place_of_what_was_left() {
     drop(old);
     tokio::time::sleep(Duration::from_millis(50)).await;
     new.give(|waiting| waiting.give_state(to(NotifyState::Backup, 3)));
+    bench.open();
     bench.writes(&["backup", "backup", "any BACKUP"]).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_queue_that_is_released_goes_on() {
     let mut bench = Bench::new("released");
-    let queue = bench.queue("sleep 0.1;");
+    let waits = bench.waits();
+    let queue = bench.queue(&waits);
     queue.give(|waiting| waiting.give_state(to(NotifyState::Backup, 1)));
     is_running(&queue).await;
     queue.hold(SUBJECT);
     queue.give(|waiting| waiting.give_state(to(NotifyState::Master, 2)));
+    bench.open();
     bench.writes(&["backup"]).await;
     queue.release();
     bench.writes(&["backup", "any BACKUP", "master BACKUP", "any MASTER"]).await;
