@@ -87,6 +87,20 @@ fn a_stopped_master_is_followed_within_skew() {
     }
 }
 
+/// The reload, with its startup, comes behind the shutdown.
+#[test]
+fn a_reload_of_a_master_that_stops_starts_nothing() {
+    for seed in 0..100 {
+        let mut world = pair(seed, 1);
+        world.stop(MASTER);
+        world.reload(MASTER, &[true]);
+        world.run(Duration::from_secs(2));
+        let expected =
+            [(MASTER, State::Init, Reason::Shutdown), (BACKUP, State::Master, Reason::MasterReleased)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+    }
+}
+
 /// The release reaches some of the backups, or none, and their adverts are lost too.
 #[test]
 fn a_handover_under_loss_ends_with_one_master_that_alone_has_the_addresses() {

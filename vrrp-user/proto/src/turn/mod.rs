@@ -144,6 +144,10 @@ impl Turn {
 
     /// Handles an event of another thread.
     pub fn take_event<P: Ports>(&mut self, ports: &mut P, event: &Event, now: Timestamp) {
+        // A start delay or a reload may end behind the shutdown.
+        if self.is_ending && *event == Event::Startup {
+            return;
+        }
         // Only tracking and steering can turn a watched master into a lower one; other events end a watch in Fault, or
         // find none.
         if matches!(event, Event::Track(..) | Event::Value(..) | Event::Steer(..)) {
