@@ -1,6 +1,8 @@
 //! A node with two members, `a` and `b`, in the form of [`super::bench`].
 
-use vrrp_user::protocol::{ElectionSettings, Event, InstanceId, Order, Priority, State};
+use std::time::Duration;
+
+use vrrp_user::protocol::{ElectionSettings, Event, InstanceId, Interval, Order, Priority, State, Version};
 
 use super::bench::{Bench, run};
 use crate::setup::{Variant, tracked};
@@ -291,6 +293,57 @@ const ROWS: &[Row] = &[
             wait 600ms
             b hear 90 from 90   -> b stop answering
             wait 50ms           -> b remove",
+    },
+    Row {
+        what: "members in Fault serve until the heir of a silent member has lost patience, as heirs take over together",
+        settings: overlap,
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            a link down         -> a advert 0, a remove, a FAULT link_down, b advert 0, b FAULT group_fault, GROUP FAULT link_down
+            wait a.down
+            wait 999ms
+            wait 1ms            -> b remove",
+    },
+    Row {
+        what: "members serve as long as the slowest at the end, and after a failed check",
+        settings: |members| {
+            overlap(members);
+            members[0].advert_interval = Interval::new(Duration::from_millis(100), Version::V3).unwrap();
+            members[1].tracks = vec![tracked(1, 0)];
+        },
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait b.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            track 1 down        -> a advert 0, a FAULT group_fault, b advert 0, b FAULT track_down, GROUP FAULT track_down
+            wait 1s
+            wait 1s
+            a hear 90 from 90   -> a stop answering
+            b hear 90 from 90   -> b stop answering
+            wait 1s             -> a remove, b remove
+            track 1 up          -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered
+            wait b.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            shutdown            -> a advert 0, a INIT shutdown, b advert 0, b INIT shutdown, GROUP INIT shutdown
+            wait 500ms          -> a advert 0, a advert 0, b advert 0, b advert 0
+            wait 2s
+            a hear 90 from 90   -> a stop answering
+            wait 60ms           -> a remove",
+    },
+    Row {
+        what: "a Fault that comes and goes starts the wait of all members again, once",
+        settings: |[_, b]| b.priority = Priority(50),
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait 3s
+            b link down         -> a FAULT group_fault, b FAULT link_down, GROUP FAULT link_down
+            wait 1s
+            b link up           -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered
+            wait 3s
+            b link down         -> a FAULT group_fault, b FAULT link_down, GROUP FAULT link_down
+            b link up           -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered
+            wait b.down - 1ns
+            is BACKUP
+            wait 1ns            -> a advert 100, a add, a MASTER master_silent, b advert 50, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
         what: "all hand over at the end, each to its own heir",

@@ -172,7 +172,18 @@ impl Group {
             } else {
                 state::go(member, Move::new(State::Fault, reason), cx);
             }
-        })
+        });
+        self.serve_together(instances, cx);
+        true
+    }
+
+    /// Members that have just left a mastership serve for as long as any of them: their heirs take over together, when
+    /// the last one is ready. A member whose addresses go before that would leave a gap.
+    pub(super) fn serve_together(&self, instances: &mut [Instance], cx: &mut Cx<'_>) {
+        let until = self.present(instances).filter_map(|member| handover::heir_due(member, cx.now)).max();
+        if let Some(until) = until {
+            self.each(instances, |member| backup::serve_until(member, until, cx));
+        }
     }
 
     /// A new member follows the others. With a cause of Fault it goes there alone, and follows them when it can.
@@ -242,10 +253,8 @@ impl Group {
                 state::go(member, Move::new(State::Backup, reason), cx);
             }
         });
-        // A member whose addresses go before the others are ready would leave a gap.
-        let until = self.present(instances).filter_map(handover::serves_until).max();
-        if let Some(until) = until.filter(|_| is_ordered) {
-            self.each(instances, |member| backup::serve_until(member, until, cx));
+        if is_ordered {
+            self.serve_together(instances, cx);
         }
         true
     }

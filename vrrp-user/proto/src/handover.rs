@@ -14,6 +14,8 @@
 //! heir restarts its skew with each one that it hears (RFC 9568 §6.4.2): the repeats follow within a part of it, and
 //! cost no outage, because the addresses are served meanwhile.
 //!
+//! The heirs of a sync group take over together, so its members serve together: as long as the one that waits longest.
+//!
 //! If the instance cannot be reached any more, or another process keeps removing its addresses, there is nothing to
 //! serve: the addresses go at once, as with [`Order::Strict`].
 
@@ -85,6 +87,17 @@ pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, cx: &mut
 /// When it ceases to serve, if no heir is heard.
 pub(super) fn serves_until(instance: &Instance) -> Option<Timestamp> {
     (instance.handover == Handover::Serving).then_some(instance.serving.until)
+}
+
+/// When a group of heirs has this member's part at the latest, after a mastership that has ended before or at `now`: as
+/// long as it serves, or, if its release cannot have arrived, once a heir has waited in vain.
+pub(super) fn heir_due(instance: &Instance, now: Timestamp) -> Option<Timestamp> {
+    let is_silent = instance.state() == State::Fault
+        && instance.since() == now
+        && instance.reason().is_some_and(|reason| !can_serve(reason));
+    // As in `patience`, a heir's skew differs from ours by less than an interval.
+    let wait = instance.master_down_interval().saturating_add(instance.settings().advert_interval.duration());
+    serves_until(instance).or_else(|| is_silent.then(|| now + wait.min(SERVE_MAX)))
 }
 
 /// Serves for longer, if it serves.

@@ -143,7 +143,7 @@ impl Router {
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
         match *event {
             Event::Startup => self.on_all(now, Instance::startup),
-            Event::Shutdown => self.on_all(now, Instance::shutdown),
+            Event::Shutdown => self.shut_down(now),
             Event::Advert(id, ref heard) => self.on(id, now, |instance, cx| instance.heard(heard, cx)),
             Event::Seen(id, stamp) => self.on(id, now, |instance, cx| instance.seen(stamp, cx)),
             Event::NotReceiving(id) => self.on(id, now, Instance::not_receiving),
@@ -275,6 +275,14 @@ impl Router {
         for order in orders {
             self.on(order.instance, now, |instance, cx| instance.steer(order.hands_over, cx));
         }
+    }
+
+    fn shut_down(&mut self, now: Timestamp) {
+        self.on_all(now, Instance::shutdown);
+        for group in &self.groups {
+            group.serve_together(&mut self.instances, &mut Cx { now, actions: &mut self.actions });
+        }
+        self.schedule();
     }
 
     fn on_all(&mut self, now: Timestamp, act: impl Fn(&mut Instance, &mut Cx<'_>)) {
