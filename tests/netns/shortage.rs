@@ -1,4 +1,5 @@
-//! Nodes without free descriptors or processes: checks get no result, which says nothing about the services.
+//! Nodes without free descriptors or processes: checks get no result, which says nothing about the services, and a
+//! reload that brings checks is refused.
 
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
@@ -124,6 +125,51 @@ fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
     other.kill()?;
     other.wait()?;
     outcome
+}
+
+/// Each script has a pipe for what it prints.
+#[test]
+#[needs("ours")]
+fn a_reload_without_descriptors_for_its_checks_is_refused_as_a_whole() -> Result<()> {
+    const MANY: usize = 100;
+    let with = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
+        let block =
+            |name: &String| format!("vrrp_script {name} {{\n    script /bin/true\n    interval 5\n}}\n");
+        let list = names.iter().map(|name| format!("        {name}\n")).collect::<String>();
+        let tracking = Instance::v3(200).line(&format!("track_script {{\n{list}    }}"));
+        Config {
+            globals: vec!["script_user root".to_owned()],
+            blocks: names.iter().map(block).collect(),
+            instances: vec![tracking],
+        }
+    };
+    Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), with(1))])?.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        let before = standing(pair, 0)?;
+        let pid = pair.running(0)?.process().pid();
+        let is_free = |number: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{number}")).exists();
+        // Clients get none of the last 64.
+        let bound = (0..).filter(is_free).nth(64 + 20).context("no bound")?;
+        limit(pair, 0, &format!("--nofile={bound}:"))?;
+        let refused = pair.running(0)?.reload(&with(MANY).to_string())?;
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(refused.status.code() == Some(4), "{} {text}", refused.status);
+        ensure!(text.contains("check `c") && text.contains("Too many open files"), "{text}");
+        let status = pair.running(0)?.status()?;
+        ensure!(status["configuration"]["stale_since"].is_string(), "{}", status["configuration"]);
+        ensure!(status["checks"].as_array().is_some_and(|all| all.len() == 1), "{}", status["checks"]);
+        limit(pair, 0, "--nofile=1024:")?;
+        pair.reload(0, &with(MANY))?;
+        until("all checks to run", SETTLE, || {
+            let count =
+                pair.running(0).ok().and_then(|it| it.status().ok()?["checks"].as_array().map(Vec::len));
+            count == Some(MANY) && all(pair, |check| check["up"] == true).is_ok_and(|it| it)
+        })?;
+        ensure!(standing(pair, 0)? == before, "{before:?} is now {:?}", standing(pair, 0)?);
+        Ok(())
+    })
 }
 
 /// Whether `holds` is true of all checks of node 0.

@@ -25,7 +25,7 @@ use crate::driver::probe::Cause;
 use crate::driver::probe::attempt::{Failure, Resolver};
 use crate::driver::probe::check::{CheckProbe, Outcome, ProbeResult};
 use crate::driver::probe::watch::prepare_file;
-use crate::driver::process::{Identity, IdentityError};
+use crate::driver::process::Identity;
 use crate::protocol::{Event, InstanceId, InstanceSnapshot, TrackId};
 
 /// Time limit for the file of a new check; a hanging file system would block the main thread.
@@ -42,12 +42,12 @@ pub struct Checks {
 }
 
 #[derive(Debug, Error)]
-pub enum CheckError {
-    #[error("a check cannot run: {0}")]
-    Identity(#[from] IdentityError),
-    #[error("check `{0}` cannot run: {1}")]
-    Probe(Arc<str>, Failure),
-}
+#[error("check `{0}` cannot run: {1}")]
+pub struct CheckError(Arc<str>, Failure);
+
+/// Everything that the checks of a configuration run with, in their order.
+#[derive(Debug, Default)]
+pub struct PreparedChecks(Vec<CheckProbe>);
 
 #[derive(Debug)]
 struct Running {
@@ -72,12 +72,13 @@ impl Checks {
         Self { inputs, running, known, tasks: Tasks::default(), names: Resolver::new() }
     }
 
-    /// Verifies that the checks of a configuration can run.
+    /// Makes the checks of a configuration, of which none can fail to start afterwards.
     ///
     /// # Errors
     /// The user of a script does not exist, or something that a check needs is missing.
-    pub async fn prepare(&self, config: &Config) -> Result<(), CheckError> {
-        config.checks.iter().try_for_each(|script| self.probe(script, config).map(drop))?;
+    pub async fn prepare(&self, config: &Config) -> Result<PreparedChecks, CheckError> {
+        let probes =
+            config.checks.iter().map(|script| self.probe(script, config)).collect::<Result<_, _>>()?;
         let is_new = |script: &&CheckSettings| {
             matches!(script.target, CheckTarget::File(_))
                 && self.running.values().all(|running| running.settings.name != script.name)
@@ -89,14 +90,14 @@ impl Checks {
             let writing = spawn_blocking(move || initialise(&script, false));
             match timeout(FILE_LIMIT, writing).await {
                 Ok(Ok(written)) => written?,
-                Ok(Err(error)) => return Err(CheckError::Probe(name, Failure::new(error))),
+                Ok(Err(error)) => return Err(CheckError(name, Failure::new(error))),
                 Err(_) => {
                     let why = format_args!("its file has not answered within {FILE_LIMIT:?}");
-                    return Err(CheckError::Probe(name, Failure::new(why)));
+                    return Err(CheckError(name, Failure::new(why)));
                 }
             }
         }
-        Ok(())
+        Ok(PreparedChecks(probes))
     }
 
     /// Writes the files of checks with their values for a start.
@@ -108,10 +109,11 @@ impl Checks {
     }
 
     fn probe(&self, script: &CheckSettings, config: &Config) -> Result<CheckProbe, CheckError> {
-        let identity = Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())?
-            .with_groups(config.globals.process.supplementary_groups)?;
-        let probe = CheckProbe::new(script, identity, &self.names);
-        probe.map_err(|failure| CheckError::Probe(Arc::clone(&script.name), failure))
+        let identity = Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())
+            .and_then(|identity| identity.with_groups(config.globals.process.supplementary_groups))
+            .map_err(Failure::new);
+        let probe = identity.and_then(|identity| CheckProbe::new(script, identity, &self.names));
+        probe.map_err(|failure| CheckError(Arc::clone(&script.name), failure))
     }
 
     /// Has the checks that start next continue from the previous daemon's results.
@@ -119,11 +121,12 @@ impl Checks {
         self.known = known(snapshot, config);
     }
 
-    /// Starts and ends checks so that those of the configuration run. Must be called within a runtime.
-    pub fn settle(&mut self, config: &Config, shared: &SharedContext) {
+    /// Starts and ends checks so that those of the configuration run, which were prepared for it. Must be called within
+    /// a runtime.
+    pub fn settle(&mut self, prepared: PreparedChecks, config: &Config, shared: &SharedContext) {
         let mut before = std::mem::take(&mut self.running);
         let mut known = std::mem::take(&mut self.known);
-        for script in &config.checks {
+        for (script, mut probe) in config.checks.iter().zip(prepared.0) {
             let user = user(script, config);
             let same = |old: &Running| old.settings == *script && old.user.as_ref() == user;
             let running = match before.remove(&script.id) {
@@ -132,8 +135,7 @@ impl Checks {
                     if let Some(old) = old {
                         old.task.abort();
                     }
-                    // Cannot fail: it was prepared before.
-                    let Ok(mut probe) = self.probe(script, config) else { continue };
+                    probe.number(script.id);
                     if let Some(Known { result, to_all }) = known.remove(&script.id) {
                         probe.restore(result, |round| {
                             // An instance that a reload adds before the first look finds the result there.
@@ -165,7 +167,7 @@ fn initialise(script: &CheckSettings, may_overwrite: bool) -> Result<(), CheckEr
     let initial = target.initial.map(|(number, overwrites)| (number, overwrites && may_overwrite));
     prepare_file(&FileTarget { initial, ..target.clone() }).map_err(|error| {
         let failure = Failure::new(format_args!("{}: {error}", target.path.display()));
-        CheckError::Probe(Arc::clone(&script.name), failure)
+        CheckError(Arc::clone(&script.name), failure)
     })
 }
 
@@ -367,5 +369,17 @@ mod tests {
         let own = ScriptUser { name: "daemon".into(), group: None };
         config.checks.iter_mut().for_each(|script| script.user = Some(own.clone()));
         assert_eq!(user(script(&config, "web"), &config), None);
+    }
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_check_that_cannot_run_is_named() {
+        let mut config = parse("t", FILE).unwrap().config;
+        let checks = Checks::new(Queue::new(1).unwrap());
+        assert_eq!(checks.prepare(&config).await.unwrap().0.len(), 2);
+        let user = ScriptUser { name: "no such user".into(), group: None };
+        config.checks.iter_mut().for_each(|check| {
+            check.user = Some(user.clone()).filter(|_| &*check.name == "web");
+        });
+        let refused = checks.prepare(&config).await.unwrap_err().to_string();
+        assert_eq!(refused, "check `web` cannot run: there is no user `no such user`");
     }
 }

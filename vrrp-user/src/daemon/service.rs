@@ -23,7 +23,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::auth::Store;
-use super::checks::{CheckError, Checks};
+use super::checks::{CheckError, Checks, PreparedChecks};
 use super::control::{Control, ControlError, SocketGroups};
 use super::dump::{self, Dumps};
 use super::host::interfaces::Order;
@@ -67,6 +67,7 @@ pub struct Service {
     reporter: Reporter,
     notifier: Notifier,
     checks: Checks,
+    prepared: PreparedChecks,
     control: Control,
     desk: Desk,
     http: Option<Http>,
@@ -118,7 +119,7 @@ impl Service {
             history.bridge();
         }
         let checks = Checks::new(inputs.clone());
-        checks.prepare(config).await?;
+        let prepared = checks.prepare(config).await?;
         // In a hot restart, the state begins with the other daemon's.
         if ownership::is_ours() {
             checks.begin(config)?;
@@ -143,6 +144,7 @@ impl Service {
             reporter: Reporter::new(reports, Arc::clone(config), Arc::clone(history))?,
             notifier: Notifier::new(config, &context.router_id, history)?,
             checks,
+            prepared,
             control: control.with_successors(successor).with_desk(call),
             desk,
             http,
@@ -205,6 +207,7 @@ impl Service {
             mut reporter,
             mut notifier,
             mut checks,
+            prepared,
             control,
             desk,
             http,
@@ -230,7 +233,7 @@ impl Service {
             }
             (None, None) => {}
         }
-        checks.settle(&shared.now().config, shared);
+        checks.settle(prepared, &shared.now().config, shared);
         tasks.spawn(notify_systemd(shared.clone()));
         let (news, mut peers) = wire_warnings::channel();
         tasks.spawn(wire_warnings::report(shared.clone(), news));

@@ -300,7 +300,7 @@ impl Reloader {
         }
         notices.iter().for_each(|notice| warn!("{notice}"));
         misfits.iter().for_each(|line| warn!("{line}"));
-        checks.prepare(&config).await.map_err(|error| vec![error.to_string()])?;
+        let prepared = checks.prepare(&config).await.map_err(|error| vec![error.to_string()])?;
         let config = self.adopt(config).await.map_err(|error| vec![error])?;
         // Earlier reports of the engine are handled under the names of the earlier configuration.
         match timeout(ENGINE_LIMIT, reporter.run(notifier)).await {
@@ -328,7 +328,7 @@ impl Reloader {
         if config.globals.fifo_states_on_reload {
             notifier.repeat_states();
         }
-        checks.settle(&config, &self.shared);
+        checks.settle(prepared, &config, &self.shared);
         // Addresses on removed interfaces have gone before them, or go with them.
         let _ = self.orders.send(Order::Prune).await;
         Ok(())

@@ -168,9 +168,7 @@ impl CheckProbe {
             #[cfg(not(feature = "dns"))]
             CheckTarget::Dns(_) => return Err(lacking("dns")),
             CheckTarget::Ping(host) => {
-                // The kernel delivers each reply to every ICMP socket; the identifier distinguishes them.
-                let identifier = u16::try_from(settings.id.0 & 0xffff).unwrap_or_default();
-                attempt(Attempt::Ping(Ping::new(host.clone(), names.clone(), identifier)))
+                attempt(Attempt::Ping(Ping::new(host.clone(), names.clone(), settings.id)))
             }
             #[cfg(feature = "docker")]
             CheckTarget::Docker(target) => Source::Watch(Watch::Docker(target.clone())),
@@ -190,6 +188,16 @@ impl CheckProbe {
             source,
             rise_fall: RiseFall::new(settings),
         })
+    }
+
+    /// Has the number of the configuration in use, which a reload gives after it was made.
+    pub fn number(&mut self, id: TrackId) {
+        self.rise_fall.track = id;
+        if let Source::Attempt(attempt) = &mut self.source
+            && let Attempt::Ping(ping) = &mut **attempt
+        {
+            ping.number(id);
+        }
     }
 
     /// Continues from a result known before the first poll, encoded as by [`ProbeResult::result`]. `deliver` is as in

@@ -37,7 +37,7 @@ impl From<News> for Look {
 /// Turns outcomes into results.
 #[derive(Debug)]
 pub(super) struct RiseFall {
-    track: TrackId,
+    pub(super) track: TrackId,
     verdict: RunVerdict,
     hold: Hold,
     /// Trackers see a success as a failure.

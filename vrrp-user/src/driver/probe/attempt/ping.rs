@@ -11,6 +11,7 @@ use vrrp_ebpf::wire::checksum;
 
 use super::{Failure, Resolver};
 use crate::config::Host;
+use crate::protocol::TrackId;
 
 /// Bytes after the ICMP header, as many as `ping` sends.
 const PAYLOAD: usize = 56;
@@ -37,9 +38,18 @@ pub struct Ping {
     identifier: u16,
 }
 
+/// The kernel delivers each reply to every ICMP socket.
+fn identifier(id: TrackId) -> u16 {
+    u16::try_from(id.0 & 0xffff).unwrap_or_default()
+}
+
 impl Ping {
-    pub fn new(host: Host, names: Resolver, identifier: u16) -> Self {
-        Self { host, names, identifier }
+    pub fn new(host: Host, names: Resolver, id: TrackId) -> Self {
+        Self { host, names, identifier: identifier(id) }
+    }
+
+    pub fn number(&mut self, id: TrackId) {
+        self.identifier = identifier(id);
     }
 
     /// # Errors

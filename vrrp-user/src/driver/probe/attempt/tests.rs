@@ -16,6 +16,7 @@ use super::failure::LONGEST;
 use super::haproxy::attempt as haproxy;
 use super::*;
 use crate::config::{BODY, HaproxyTarget, Host, HttpTarget};
+use crate::protocol::TrackId;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -131,7 +132,7 @@ async fn haproxy_wants_a_living_process_and_servers() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn ping_wants_an_answer() {
-    let ping = |host: &str| Ping::new(host.parse().unwrap(), Resolver::new(), 77);
+    let ping = |host: &str| Ping::new(host.parse().unwrap(), Resolver::new(), TrackId(77));
     assert_eq!(timeout(LIMIT, ping("127.0.0.1").attempt(1)).await.unwrap(), Ok(()));
     assert_eq!(timeout(LIMIT, ping("::1").attempt(2)).await.unwrap(), Ok(()));
     assert_eq!(timeout(LIMIT, ping("localhost").attempt(4)).await.unwrap(), Ok(()));
