@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_tests::FIRST;
-use vrrp_user::config::{Config, NotifyCommand, NotifySettings, ScriptCommand};
+use vrrp_user::config::{Config, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser};
 use vrrp_user::daemon::history::History;
 use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
 use vrrp_user::driver::clock;
@@ -15,7 +15,7 @@ use crate::setup::{Folder, backup, config, eventually, group, hook, instance, mo
 
 fn notifier(config: &Config) -> (Notifier, Arc<History>) {
     let history = Arc::new(History::new(config.instances.len()));
-    (Notifier::new(config, &"node1".into(), &history).unwrap(), history)
+    (Notifier::new(config, &"node1".into(), &history), history)
 }
 
 fn one(notify: NotifySettings) -> Config {
@@ -165,7 +165,7 @@ async fn hooks_after_a_reload_wait_for_those_before() {
     let (mut notifier, _record) = notifier(&with(line("old", "0.5")));
     notifier.transition(FIRST, &to(State::Backup, 1));
     eventually("the old hook starts", || folder.lines("log").len() == 1).await;
-    notifier.settle(&with(line("new", "0"))).unwrap();
+    notifier.settle(&with(line("new", "0")));
     notifier.transition(FIRST, &to(State::Master, 2));
     eventually("the new hook ends", || folder.lines("log").len() == 4).await;
     assert_eq!(folder.lines("log"), ["old BACKUP", "end", "new MASTER", "end"]);
@@ -274,4 +274,34 @@ async fn the_end_waits_a_second_at_most_and_still_runs_stop_hooks() {
     let waited = clock::now().since(before);
     assert!(waited < STOP_LIMIT + Duration::from_millis(300), "{waited:?}");
     assert!(folder.file("stopped").exists());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_hook_whose_user_is_unknown_silences_no_other_one() {
+    let folder = Folder::new();
+    let writes = |word: &str| hook(format!("echo {word} >> {}; true", folder.file("log").display()));
+    let user = Some(ScriptUser { name: "no such user".into(), group: None });
+    let lost = hook("true").map(|hook| NotifyCommand { user, ..hook });
+    let first = NotifySettings { master: lost, any: writes("first"), ..NotifySettings::default() };
+    let second = NotifySettings { any: writes("second"), ..NotifySettings::default() };
+    let both = config(vec![instance("A", 51, first), instance("B", 52, second)], vec![]);
+    let (mut notifier, history) = notifier(&both);
+    let disabled = || {
+        let history = history.read();
+        history.disabled.iter().map(|it| format!("{}: {}", it.script, it.why)).collect::<Vec<_>>()
+    };
+    let expected = ["notify_master of A: there is no user `no such user`"];
+    assert_eq!(disabled(), expected);
+    for (number, lines) in [(1, 2), (2, 4)] {
+        notifier.transition(FIRST, &to(State::Master, number));
+        notifier.transition(InstanceId(1), &to(State::Master, number));
+        eventually("both hooks ran", || folder.lines("log").len() == lines).await;
+        // A reload tries again.
+        history.disabled(Vec::new());
+        notifier.settle(&both);
+        assert_eq!(disabled(), expected);
+    }
+    let mut lines = folder.lines("log");
+    lines.sort();
+    assert_eq!(lines, ["first", "first", "second", "second"]);
 }

@@ -39,7 +39,7 @@ fn notifier_of(webhook: WebhookSettings) -> (Notifier, Arc<History>) {
     let config =
         Config { groups: vec![group("both", vec![FIRST, SECOND], notify)], ..config(instances, vec![]) };
     let history = Arc::new(History::new(2));
-    (Notifier::new(&config, &"node1".into(), &history).unwrap(), history)
+    (Notifier::new(&config, &"node1".into(), &history), history)
 }
 
 fn to(state: State, epoch: u64) -> Transition {
@@ -158,7 +158,7 @@ async fn a_hanging_webhook_delays_neither_others_nor_the_end() {
     let notify = NotifySettings { webhooks: webhooks.to_vec(), ..NotifySettings::default() };
     let history = Arc::new(History::new(1));
     let config = config(vec![instance("a", 51, notify)], vec![]);
-    let mut notifier = Notifier::new(&config, &"node1".into(), &history).unwrap();
+    let mut notifier = Notifier::new(&config, &"node1".into(), &history);
     notifier.transition(FIRST, &to(State::Master, 1));
     eventually("the other webhook has its post", || takes.reported("state") == ["MASTER"]).await;
     assert_eq!(hangs.clients(), 1);
@@ -195,13 +195,13 @@ async fn a_reload_keeps_unchanged_webhooks_and_posts_what_waits_for_others() {
     };
     let (before, after) = (with(settings(&old.url("old"))), with(settings(&new.url("new"))));
     let history = Arc::new(History::new(1));
-    let mut notifier = Notifier::new(&before, &"node1".into(), &history).unwrap();
+    let mut notifier = Notifier::new(&before, &"node1".into(), &history);
     notifier.transition(FIRST, &to(State::Backup, 1));
     eventually("an attempt is refused", || posts(&history).refusals == 1).await;
-    notifier.settle(&before).unwrap();
+    notifier.settle(&before);
     assert_eq!(posts(&history).refusals, 1, "the unchanged webhook continues");
     old.becomes(Manner::Takes);
-    notifier.settle(&after).unwrap();
+    notifier.settle(&after);
     notifier.transition(FIRST, &to(State::Master, 2));
     eventually("both posts are accepted", || {
         old.reported("state") == ["BACKUP"] && new.reported("state") == ["MASTER"]

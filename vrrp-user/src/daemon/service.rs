@@ -47,7 +47,6 @@ use super::wire_warnings;
 use crate::config::Loaded;
 use crate::driver::accounts;
 use crate::driver::ownership;
-use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
 
 /// Longest time that the engine may take to hand its addresses over; the protocol waits 10 s at most for the new
@@ -88,8 +87,6 @@ pub enum ServiceError {
     Group(String),
     #[error(transparent)]
     Http(#[from] BindError),
-    #[error("a hook cannot run: {0}")]
-    Identity(#[from] IdentityError),
     #[error(transparent)]
     Check(#[from] CheckError),
     #[error("cannot start: {0}")]
@@ -104,7 +101,7 @@ impl Service {
     /// Binds every address and socket. Must be called within a runtime.
     ///
     /// # Errors
-    /// An address or socket is taken, or a script's user does not exist.
+    /// An address or socket is taken, or a check cannot run.
     pub async fn open(
         options: &RunOptions,
         folder: &RuntimeDir,
@@ -142,7 +139,7 @@ impl Service {
         let control = Control::bind(folder, groups)?.with_reloads(request);
         Ok(Self {
             reporter: Reporter::new(reports, Arc::clone(config), Arc::clone(history))?,
-            notifier: Notifier::new(config, &context.router_id, history)?,
+            notifier: Notifier::new(config, &context.router_id, history),
             checks,
             prepared,
             control: control.with_successors(successor).with_desk(call),

@@ -377,6 +377,11 @@ impl History {
         self.write().disabled = scripts;
     }
 
+    /// Hooks of it that are not run either.
+    pub fn disabled_too(&self, hooks: Vec<Disabled>) {
+        self.write().disabled.extend(hooks);
+    }
+
     pub fn unpinned(&self, why: String) {
         self.write().unpinned = Some(why);
     }

@@ -38,11 +38,11 @@ use self::mail::Mailer;
 #[cfg(feature = "webhook")]
 use self::webhook::Webhooks;
 use super::history::History;
+use super::process::preflight::{Disabled, Notice};
 use super::tasks::Tasks;
 use super::wall::rfc3339;
 use super::wire_warnings::PeerNews;
 use crate::config::{Config, Globals, NotifySettings, Occurrence, ScriptUser, WebhookPayload};
-use crate::driver::process::IdentityError;
 use crate::protocol::{
     Epoch, GroupId, GroupTransition, InstanceId, InstanceSnapshot, Priority, Reason, State, Transition,
 };
@@ -111,14 +111,13 @@ struct SubjectNotifier {
     priority: Priority,
     /// `None` without hooks.
     hook_queue: Option<HookQueue>,
+    /// Hooks whose user cannot be resolved.
+    disabled: Vec<Disabled>,
 }
 
 impl Notifier {
     /// Opens the FIFOs and starts a queue for every instance with hooks. Must be called within a runtime.
-    ///
-    /// # Errors
-    /// The user of a hook does not exist.
-    pub fn new(config: &Config, node: &Arc<str>, history: &Arc<History>) -> Result<Self, IdentityError> {
+    pub fn new(config: &Config, node: &Arc<str>, history: &Arc<History>) -> Self {
         let (node, history) = (Arc::clone(node), Arc::clone(history));
         let sinks = Sinks {
             fifos: Fifos::open(&config.globals),
@@ -127,16 +126,14 @@ impl Notifier {
         };
         let (instances, groups, running) = (BTreeMap::new(), Vec::new(), Tasks::default());
         let mut this = Self { instances, groups, departed: Vec::new(), sinks, running, node, history };
-        this.settle(config)?;
-        Ok(this)
+        this.settle(config);
+        this
     }
 
     /// Changes over to another configuration: subjects in both go on, removed ones are reported as deleted. FIFOs stay
-    /// open for their readers.
-    ///
-    /// # Errors
-    /// The user of a hook does not exist.
-    pub fn settle(&mut self, config: &Config) -> Result<(), IdentityError> {
+    /// open for their readers. Hooks whose user cannot be resolved are disabled, which the [`History`] notes, and tried
+    /// again here.
+    pub fn settle(&mut self, config: &Config) {
         let deleted: Vec<InstanceId> =
             self.instances.keys().copied().filter(|id| config.instance(*id).is_none()).collect();
         for id in deleted {
@@ -154,7 +151,7 @@ impl Notifier {
             let (id, settings) = (instance.id, &instance.settings);
             let old = self.instances.remove(&id);
             let notifier =
-                self.notifier(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old)?;
+                self.notifier(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old);
             let priority = if notifier.latest.is_some() { notifier.priority } else { settings.priority };
             let profile = notifier.profile.map(|profile| {
                 Box::new(WebhookPayload {
@@ -175,12 +172,17 @@ impl Notifier {
         for (group, id) in config.groups.iter().zip((0..).map(GroupId)) {
             let name = &group.settings.name;
             let old = before.iter().position(|old| old.name == *name).map(|index| before.swap_remove(index));
-            let notifier = self.notifier(Subject::Group(id), name, &group.notify, &config.globals, old)?;
+            let notifier = self.notifier(Subject::Group(id), name, &group.notify, &config.globals, old);
             self.groups.push(notifier);
         }
         before.into_iter().for_each(|notifier| self.depart(notifier));
         self.departed.retain_mut(|departed| !departed.ended.has_come());
-        Ok(())
+        let notifiers = self.instances.values().chain(&self.groups);
+        let disabled: Vec<Disabled> = notifiers.flat_map(|it| it.disabled.iter().cloned()).collect();
+        for hook in &disabled {
+            warn!("{}", Notice::Disabled(hook.clone()));
+        }
+        self.history.disabled_too(disabled);
     }
 
     fn depart(&mut self, notifier: SubjectNotifier) {
@@ -198,12 +200,14 @@ impl Notifier {
         notify: &Arc<NotifySettings>,
         globals: &Globals,
         old: Option<SubjectNotifier>,
-    ) -> Result<SubjectNotifier, IdentityError> {
+    ) -> SubjectNotifier {
+        let mut disabled = Vec::new();
         let user = globals.script_user.clone();
         let (latest, mailed, priority) =
             old.as_ref().map_or((None, None, GROUP_PRIORITY), |old| (old.latest, old.mailed, old.priority));
         let is_same = |old: &SubjectNotifier| {
-            (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject)
+            old.disabled.is_empty()
+                && (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject)
         };
         let hook_queue = match old {
             Some(old) if is_same(&old) => old.hook_queue,
@@ -211,7 +215,8 @@ impl Notifier {
                 if let Some(old) = old {
                     self.depart(SubjectNotifier { name: Arc::clone(name), ..old });
                 }
-                let hooks = Hooks::new(subject, name, notify, globals, &self.node, &self.history)?;
+                let (node, history) = (&self.node, &self.history);
+                let hooks = Hooks::new(subject, name, notify, globals, node, history, &mut disabled);
                 hooks.map(|hooks| {
                     let is_same = |it: &mut Departed| it.kind == subject.as_str() && it.name == *name;
                     let before = self.departed.extract_if(.., is_same).map(|departed| departed.ended);
@@ -219,7 +224,7 @@ impl Notifier {
                 })
             }
         };
-        Ok(SubjectNotifier {
+        SubjectNotifier {
             subject,
             name: Arc::clone(name),
             profile: (!notify.webhooks.is_empty()).then(|| {
@@ -237,7 +242,8 @@ impl Notifier {
             mailed,
             priority,
             hook_queue,
-        })
+            disabled,
+        }
     }
 
     /// Writes the state of every instance and group to the FIFOs.

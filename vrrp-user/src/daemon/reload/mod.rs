@@ -322,9 +322,7 @@ impl Reloader {
         steering::follow_names(&now, &now.config, &config, &self.options.runtime_dir);
         now.history.disabled(preflight::disabled(&notices));
         reporter.settle(Arc::clone(&config));
-        if let Err(error) = notifier.settle(&config) {
-            warn!(%error, "some hooks are not run");
-        }
+        notifier.settle(&config);
         if config.globals.fifo_states_on_reload {
             notifier.repeat_states();
         }

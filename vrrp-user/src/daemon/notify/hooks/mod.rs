@@ -19,6 +19,7 @@ use super::fifo::NotifyState;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
 use crate::daemon::events::What;
 use crate::daemon::history::{History, HookRun};
+use crate::daemon::process::preflight::Disabled;
 use crate::daemon::tasks::Tasks;
 use crate::driver::output::Output;
 use crate::driver::pidfd::{self, NamedProcess};
@@ -164,7 +165,8 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// `None` if there are none.
+    /// `None` if there are none. A hook whose user cannot be resolved is added to `disabled`, and leaves the others as
+    /// they are.
     pub(crate) fn new(
         subject: Subject,
         name: &Arc<str>,
@@ -172,30 +174,34 @@ impl Hooks {
         globals: &Globals,
         node: &Arc<str>,
         history: &Arc<History>,
-    ) -> Result<Option<Self>, IdentityError> {
-        let job = |hook: &Option<NotifyCommand>| -> Result<Option<Job>, IdentityError> {
-            let Some(hook) = hook else { return Ok(None) };
-            let identity = Identity::resolve(hook.user.as_ref(), globals.script_user.as_ref())?
-                .with_groups(globals.process.supplementary_groups)?;
-            let command = hook.command.clone();
-            Ok(Some(Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
+        disabled: &mut Vec<Disabled>,
+    ) -> Option<Self> {
+        let mut job = |keyword: &str, hook: &Option<NotifyCommand>| {
+            let NotifyCommand { command, user } = hook.as_ref()?;
+            let identity = Identity::resolve(user.as_ref(), globals.script_user.as_ref())
+                .and_then(|identity| identity.with_groups(globals.process.supplementary_groups));
+            let refused = |error: IdentityError| {
+                disabled.push(Disabled { script: format!("{keyword} of {name}"), why: error.to_string() });
+            };
+            let identity = identity.map_err(refused).ok()?;
+            Some(Job { command: command.clone(), identity, limit: HOOK_LIMIT, leashed: false })
         };
         let hooks = Self {
             subject,
             name: Arc::clone(name),
             node: Arc::clone(node),
-            master: job(&notify.master)?,
-            backup: job(&notify.backup)?,
-            fault: job(&notify.fault)?,
-            stop: job(&notify.stop)?,
-            deleted: job(&notify.deleted)?,
-            lower: job(&notify.lower)?,
-            any: job(&notify.any)?,
+            master: job("notify_master", &notify.master),
+            backup: job("notify_backup", &notify.backup),
+            fault: job("notify_fault", &notify.fault),
+            stop: job("notify_stop", &notify.stop),
+            deleted: job("notify_deleted", &notify.deleted),
+            lower: job("notify_master_rx_lower_pri", &notify.lower),
+            any: job("notify", &notify.any),
             history: Arc::clone(history),
         };
         let Self { master, backup, fault, stop, deleted, lower, any, .. } = &hooks;
         let some = [master, backup, fault, stop, deleted, lower, any];
-        Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
+        some.iter().any(|job| job.is_some()).then_some(hooks)
     }
 
     /// Handles one notification after the other, until the queue is closed and none is waiting. Begins when the queues
