@@ -1,6 +1,8 @@
 //! The effect thread: order of commands, repeated announcements, void commands.
 
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::process::Command as Program;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
@@ -288,4 +290,33 @@ fn addresses_where_no_adverts_are_sent_are_announced_periodically() {
     while tap.next_within(Duration::from_millis(10), announced).is_some() {}
     assert!(tap.next_within(SILENCE, announced).is_none(), "only a master announces");
     running.stop();
+}
+
+/// In a process of its own, which ends with the thread.
+#[test]
+#[needs("root")]
+fn a_thread_that_cannot_wait_any_more_ends_the_process() {
+    const ALONE: &str = "VRRPX_TEST_EFFECT_ENDS";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "effect::a_thread_that_cannot_wait_any_more_ends_the_process";
+        let mut alone = Program::new(std::env::current_exe().unwrap());
+        let output = alone.args(["--exact", name]).env(ALONE, "1").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let (commands, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
+    let (live, maps) = (Arc::new(LiveState::new(1)), Arc::new(Maps::anonymous(1).unwrap()));
+    let effect = Effect::open([], commands.clone(), reports, live, maps).unwrap();
+    let thread = effect.spawn(None).unwrap();
+    let other = std::fs::File::open("/dev/null").unwrap();
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap().map(Result::unwrap) {
+        if std::fs::read_link(entry.path()).is_ok_and(|it| it.ends_with("anon_inode:[eventpoll]")) {
+            let number = entry.file_name().to_string_lossy().parse().unwrap();
+            // SAFETY: it is the thread's, which is to find that it cannot wait.
+            assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), number) }, number);
+        }
+    }
+    commands.wake();
+    // Not reached: the process ends.
+    let _ = thread.join();
 }

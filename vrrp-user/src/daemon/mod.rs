@@ -17,6 +17,7 @@ pub mod control;
 pub mod dump;
 pub mod effect;
 pub mod engine;
+mod essential;
 pub mod events;
 pub mod guard;
 pub mod history;

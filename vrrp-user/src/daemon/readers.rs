@@ -4,11 +4,14 @@
 //! many instances, delays no order, check or hook, which are the main thread's. Absent: anything that changes
 //! something.
 
+use std::convert::Infallible;
 use std::io;
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+
+use super::essential::Essential;
 
 /// The thread; it ends when this is dropped.
 #[derive(Debug)]
@@ -25,8 +28,10 @@ impl Readers {
         let handle = runtime.handle().clone();
         let (lives, ends) = oneshot::channel();
         thread::Builder::new().name("vrrpx-readers".to_owned()).spawn(move || {
+            let essential = Essential::new("the thread of readers");
             // Closed without a word at the end.
             let _ = runtime.block_on(ends);
+            essential.end::<Infallible>(&Ok(()));
             runtime.shutdown_background();
         })?;
         Ok(Self { handle, _lives: lives })

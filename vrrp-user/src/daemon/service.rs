@@ -19,13 +19,14 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::auth::Store;
 use super::checks::{CheckError, Checks, PreparedChecks};
 use super::control::{Control, ControlError, SocketGroups};
 use super::dump::{self, Dumps};
+use super::essential;
 use super::host::interfaces::Order;
 use super::hot_restart::bridge;
 use super::hot_restart::{self, RouterSnapshot};
@@ -47,14 +48,11 @@ use super::wire_warnings;
 use crate::config::Loaded;
 use crate::driver::accounts;
 use crate::driver::ownership;
-use crate::protocol::{Event, State};
+use crate::protocol::Event;
 
 /// Longest time that the engine may take to hand its addresses over; the protocol waits 10 s at most for the new
 /// master.
 const ENGINE_LIMIT: Duration = Duration::from_secs(15);
-
-/// Between two updates of the status that systemd shows.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything of the main thread, bound and ready.
 #[derive(Debug)]
@@ -231,7 +229,7 @@ impl Service {
             (None, None) => {}
         }
         checks.settle(prepared, &shared.now().config, shared);
-        tasks.spawn(notify_systemd(shared.clone()));
+        tasks.spawn(systemd::keep_status(shared.clone()));
         let (news, mut peers) = wire_warnings::channel();
         tasks.spawn(wire_warnings::report(shared.clone(), news));
         tasks.spawn(serve_dumps(dumps, shared.clone()));
@@ -319,6 +317,12 @@ impl Service {
                 }
                 Some(news) = peers.recv() => {
                     notifier.peer_news(&news);
+                    continue;
+                }
+                Some(Err(ended)) = tasks.join_next() => {
+                    if ended.is_panic() {
+                        essential::end_process("a task of the main thread or of the readers");
+                    }
                     continue;
                 }
                 ended = readings.ended() => ended,
@@ -468,28 +472,4 @@ async fn serve_dumps(dumps: Dumps, shared: SharedContext) {
     if let Err(error) = dumps.serve(shared).await {
         warn!(%error, "no dumps are written");
     }
-}
-
-/// Keeps the status line of the unit up to date.
-async fn notify_systemd(shared: SharedContext) {
-    let mut due = interval(STATUS_EVERY);
-    let mut reported = String::new();
-    loop {
-        due.tick().await;
-        let summary = summary(&shared.now());
-        if summary != reported {
-            systemd::notify(&[NotifyState::Status(&summary)]);
-            reported = summary;
-        }
-    }
-}
-
-fn summary(context: &DaemonContext) -> String {
-    let count = |state| context.instances().filter(|(_, live)| live.state() == state).count();
-    let counts = State::ALL.map(|state| (state, count(state)));
-    let words = counts
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(state, count)| format!("{count} {}", state.as_str()));
-    words.collect::<Vec<_>>().join(", ")
 }

@@ -41,6 +41,7 @@ use self::place::{AddressPlace, fill};
 use self::prepared::Prepared;
 use self::repeat::{Repeats, Target};
 use self::stand_by::StandBy;
+use super::essential::Essential;
 use super::live::LiveState;
 use super::queue::{Command, Object, Queue, Report};
 use crate::config::VirtualAddress;
@@ -149,22 +150,24 @@ impl Effect {
             if let Some(priority) = priority {
                 let _ = become_realtime(priority);
             }
-            self.run();
+            let essential = Essential::new("the effect thread");
+            essential.end(&self.run());
         })
     }
 
-    fn run(mut self) {
+    /// # Errors
+    /// The wait itself failed.
+    fn run(mut self) -> io::Result<()> {
         self.stand_by = StandBy::new();
         while self.obey() {
             let next = self.repeat();
             let next = next.into_iter().chain(self.remove_leftovers(clock::now())).min();
             self.stand_by.rest();
-            if self.wait.arm(next).is_err() || self.wait.wait().is_err() {
-                // Both fail only for descriptors that are not ours any more.
-                return;
-            }
+            self.wait.arm(next)?;
+            self.wait.wait()?;
         }
         self.remove_last_leftovers();
+        Ok(())
     }
 
     /// Carries out the queued commands, and those of a takeover that is near. False after [`Command::Stop`].

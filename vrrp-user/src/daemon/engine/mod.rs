@@ -23,6 +23,7 @@ use std::thread::{Builder, JoinHandle};
 
 use self::ports::KernelPorts;
 use self::stand_by::StandBy;
+use super::essential::Essential;
 use super::live::LiveState;
 use super::queue::{Command, Input, Queue, Report};
 use crate::config::InstanceSettings;
@@ -56,7 +57,7 @@ pub struct Engine {
 /// A running engine.
 #[derive(Debug)]
 pub struct Spawned {
-    pub thread: JoinHandle<io::Result<()>>,
+    pub thread: JoinHandle<()>,
     /// Whether the thread entered the real-time class.
     pub class: Result<(), RealtimeError>,
 }
@@ -89,7 +90,9 @@ impl Engine {
             let class = priority.map_or(Ok(()), become_realtime);
             // Cannot fail: `spawn` waits for it.
             let _ = report.send(class);
-            self.run()
+            let essential = Essential::new("the engine");
+            let outcome = self.run();
+            essential.end(&outcome);
         })?;
         let class = reported.recv().map_err(io::Error::other)?;
         Ok(Spawned { thread, class })
@@ -100,12 +103,11 @@ impl Engine {
     /// # Errors
     /// The wait itself failed.
     fn run(mut self) -> io::Result<()> {
-        let mut outcome = Ok(());
-        while !self.turn.has_ended() && outcome.is_ok() {
-            outcome = self.step();
+        while !self.turn.has_ended() {
+            self.step()?;
         }
         self.ports.end();
-        outcome
+        Ok(())
     }
 
     /// Waits for the next turn, and takes it.

@@ -24,6 +24,7 @@ use super::error::RunError;
 use super::threads::{Queues, start_threads};
 use crate::config::{Globals, Loaded};
 use crate::daemon::auth::Store;
+use crate::daemon::essential::Unpanicked;
 use crate::daemon::guard::Guard;
 use crate::daemon::host::attach::Attachments;
 use crate::daemon::host::firewall::Firewall;
@@ -122,6 +123,8 @@ impl Prepared<'_> {
             drop(self.baton.take());
             service.run(self.folder).await.map_err(RunError::from)
         };
+        // Destructors of the rest could wait, while adverts go on.
+        let _unpanicked = Unpanicked("the main thread");
         let outcome = tokio::select! {
             outcome = work => outcome,
             Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),

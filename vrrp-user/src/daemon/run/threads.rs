@@ -63,7 +63,7 @@ impl Queues {
 
 /// The real-time threads.
 pub(super) struct Threads {
-    engine: JoinHandle<io::Result<()>>,
+    engine: JoinHandle<()>,
     effect: JoinHandle<()>,
 }
 
@@ -72,10 +72,8 @@ impl Threads {
     pub(super) fn end(self, inputs: &Queue<Input>) {
         // No effect if the engine has ended already.
         inputs.push(if ownership::is_ours() { Input::Event(Event::Shutdown) } else { Input::Leave });
-        if let Ok(Err(error)) = self.engine.join() {
-            warn!(%error, "the engine failed");
-        }
-        // The runtime logs panics.
+        // A panic of either ends the process.
+        let _ = self.engine.join();
         let _ = self.effect.join();
     }
 }

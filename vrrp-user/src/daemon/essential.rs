@@ -1,0 +1,101 @@
+//! Threads that the daemon cannot be without.
+//!
+//! Enters: the end of one. Leaves: the end of the process, at once. A daemon whose effect thread is gone would go on
+//! sending adverts for addresses that it can no longer move; one whose engine is gone would hold addresses for which it
+//! sends none. The guard removes the addresses, and systemd starts the daemon again. Absent: the way to a clean end.
+
+use std::fmt::Display;
+use std::thread;
+
+use tracing::error;
+
+/// Exit code, as after any other failure while the daemon runs.
+const FAILED: i32 = 1;
+
+/// An essential thread, from its start to its end. Dropping it ends the process: a panic does.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Essential(&'static str);
+
+impl Essential {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self(what)
+    }
+
+    /// The thread ends as it should, unless there is an error.
+    pub(super) fn end<E: Display>(self, outcome: &Result<(), E>) {
+        match outcome {
+            Ok(()) => std::mem::forget(self),
+            Err(error) => error!(%error, "{} has failed", self.0),
+        }
+    }
+}
+
+impl Drop for Essential {
+    fn drop(&mut self) {
+        end_process(self.0);
+    }
+}
+
+/// Ends the process if this thread panics while it lives.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Unpanicked(pub(super) &'static str);
+
+impl Drop for Unpanicked {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            end_process(self.0);
+        }
+    }
+}
+
+/// Ends the process without any cleaning up, which is the guard's then.
+#[expect(clippy::disallowed_methods, reason = "destructors might wait for the thread that is gone")]
+pub(super) fn end_process(what: &str) -> ! {
+    error!("{what} has ended unexpectedly; the daemon ends at once, and its guard removes the addresses");
+    std::process::exit(FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::process::Command;
+
+    use super::*;
+
+    const CASE: &str = "VRRPX_TEST_ESSENTIAL";
+    const NAME: &str = "daemon::essential::tests::the_process_ends_with_an_essential_thread";
+
+    /// What a process of its own does in each case; its exit code is the test's.
+    fn play(case: &str) {
+        let play = match case {
+            "panic" => || {
+                let _essential = Essential::new("the thread");
+                panic!("it panics");
+            },
+            "error" => || Essential::new("the thread").end(&Err("it fails")),
+            "panic of main" => || {
+                let _unpanicked = Unpanicked("the thread");
+                panic!("it panics");
+            },
+            _ => || {
+                drop(Unpanicked("the thread"));
+                Essential::new("the thread").end::<Infallible>(&Ok(()));
+            },
+        };
+        let _ = thread::spawn(play).join();
+    }
+
+    #[test]
+    fn the_process_ends_with_an_essential_thread() {
+        if let Ok(case) = std::env::var(CASE) {
+            return play(&case);
+        }
+        for (case, code) in [("panic", 1), ("error", 1), ("panic of main", 1), ("end", 0)] {
+            let itself = std::env::current_exe().unwrap();
+            let output = Command::new(itself).args(["--exact", NAME]).env(CASE, case).output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{case}");
+        }
+    }
+}
