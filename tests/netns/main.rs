@@ -53,6 +53,7 @@ mod screen;
 mod services;
 mod shortage;
 mod splits;
+mod stalled;
 mod starved;
 mod steering;
 mod survive;

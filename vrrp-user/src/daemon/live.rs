@@ -26,6 +26,8 @@ pub struct LiveState {
     /// How late the engine's timer fired.
     pub engine_lateness: Lateness,
     pub turns: AtomicU64,
+    /// Wake-ups of the effect thread.
+    pub effect_turns: AtomicU64,
     /// Turns that found this node to have been suspended: its own timer was too late.
     pub suspensions: AtomicU64,
     /// Errors of netlink or packet sends in the effect thread.
@@ -84,6 +86,7 @@ impl LiveState {
             groups: Box::default(),
             engine_lateness: Lateness::default(),
             turns: AtomicU64::new(0),
+            effect_turns: AtomicU64::new(0),
             suspensions: AtomicU64::new(0),
             effect_errors: AtomicU64::new(0),
         }

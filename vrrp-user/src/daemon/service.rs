@@ -38,7 +38,7 @@ use super::process::options::RunOptions;
 use super::process::runtime_dir::RuntimeDir;
 use super::process::systemd;
 use super::process::watchdog;
-use super::queue::{Input, Queue, Report};
+use super::queue::{Command, Input, Queue, Report};
 use super::readers::Readers;
 use super::reload::{Ask, Ended, Purpose, Readings, Reloader, Request};
 use super::report::{Reporter, ReporterEvent};
@@ -61,6 +61,7 @@ pub struct Service {
     requests: mpsc::Receiver<Request>,
     successors: mpsc::Receiver<UnixStream>,
     inputs: Queue<Input>,
+    heartbeat: Heartbeat,
     reporter: Reporter,
     notifier: Notifier,
     checks: Checks,
@@ -151,6 +152,7 @@ impl Service {
             reloader: Reloader::new(options.clone(), shared, orders),
             requests,
             successors,
+            heartbeat: Heartbeat::new(inputs.clone()),
             inputs,
             store,
             readers: Readers::start()?,
@@ -162,6 +164,12 @@ impl Service {
     pub fn running(mut self, loaded: Arc<Loaded>) -> Self {
         self.reloader.running(loaded);
         self
+    }
+
+    /// Has the watchdog watch the effect thread too, which reads these commands.
+    #[must_use]
+    pub fn with_effect(self, commands: Queue<Command>) -> Self {
+        Self { heartbeat: self.heartbeat.with_effect(commands), ..self }
     }
 
     /// Answers other daemons of the network namespace on this socket. Must be called within a runtime.
@@ -199,6 +207,7 @@ impl Service {
             requests: mut asked,
             mut successors,
             inputs,
+            heartbeat,
             mut reporter,
             mut notifier,
             mut checks,
@@ -220,7 +229,6 @@ impl Service {
         tasks.spawn(async { match steering.await {} });
         tasks.spawn_on(async { match reading.await {} }, readers.handle());
         tasks.spawn(desk.run());
-        let heartbeat = Heartbeat::new(inputs.clone());
         match (http, reloader.options.metrics) {
             (Some(http), _) => serve_http(&mut tasks, &readers, http, shared.clone(), heartbeat.clone()),
             (None, Some(address)) => {
@@ -418,7 +426,8 @@ async fn give_way(
     ownership::set_ours(false);
     // Reported by the process that systemd knows, before it ends. A restart waits for its end.
     if let Some(pid) = pid.filter(|_| !restarting) {
-        systemd::notify(&[NotifyState::MainPid(pid)]);
+        // It may know nothing of the watchdog, which was this process's.
+        systemd::notify(&[NotifyState::MainPid(pid), NotifyState::WatchdogUsec(0)]);
     }
     while !inputs.push(Input::Leave) {
         sleep(Duration::from_millis(1)).await;

@@ -165,6 +165,7 @@ impl Effect {
             self.stand_by.rest();
             self.wait.arm(next)?;
             self.wait.wait()?;
+            self.live.effect_turns.fetch_add(1, Relaxed);
         }
         self.remove_last_leftovers();
         Ok(())

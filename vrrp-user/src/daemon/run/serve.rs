@@ -156,7 +156,7 @@ impl Prepared<'_> {
         let (context, store) = (Arc::clone(self.context), Arc::clone(self.store));
         let service =
             Service::open(self.options, self.folder, context, inputs, reports, orders.clone(), store).await?;
-        let service = service.running(Arc::clone(self.loaded));
+        let service = service.running(Arc::clone(self.loaded)).with_effect(self.queues.commands.clone());
         match self.present.take() {
             Some(listener) => Ok(service.with_neighbours(listener)?),
             None => Ok(service),

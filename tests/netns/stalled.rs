@@ -1,0 +1,94 @@
+//! Parts of a daemon that stand still.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance};
+use vrrp_tests::needs;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::Directory;
+
+/// Period of the watchdog of the tests.
+const WATCHDOG: Duration = Duration::from_millis(1600);
+
+/// Stops one thread, while the others of its process run on.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(process: Pid, name: &str) -> Result<Self> {
+        let is_it = |task: &fs::DirEntry| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+        };
+        let tasks = fs::read_dir(format!("/proc/{process}/task"))?;
+        let task = tasks.filter_map(Result::ok).find(is_it).context("there is no such thread")?;
+        let thread = Pid::from_raw(task.file_name().to_string_lossy().parse()?);
+        trace(libc::PTRACE_SEIZE, thread)?;
+        trace(libc::PTRACE_INTERRUPT, thread)?;
+        waitpid(thread, Some(WaitPidFlag::__WALL))?;
+        Ok(Self(thread))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Its process may have ended.
+        let _ = trace(libc::PTRACE_DETACH, self.0);
+    }
+}
+
+fn trace(request: libc::c_uint, thread: Pid) -> Result<()> {
+    // SAFETY: these requests take no address.
+    Errno::result(unsafe { libc::ptrace(request, thread.as_raw(), 0, 0) })?;
+    Ok(())
+}
+
+/// Whether systemd is notified within this time.
+fn is_fed(socket: &UnixDatagram, within: Duration) -> Result<bool> {
+    let mut bytes = [0; 4096];
+    let mut is_fed = false;
+    socket.set_read_timeout(Some(within))?;
+    let _ = until("a notification", within, || {
+        let length = socket.recv(&mut bytes).unwrap_or(0);
+        is_fed |= String::from_utf8_lossy(&bytes[..length]).lines().any(|line| line == "WATCHDOG=1");
+        is_fed
+    });
+    Ok(is_fed)
+}
+
+#[test]
+#[needs("ours")]
+fn the_watchdog_is_not_fed_while_a_real_time_thread_hangs() -> Result<()> {
+    let directory = Directory::new()?;
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    let environment = vec![
+        ("NOTIFY_SOCKET", path.display().to_string()),
+        ("WATCHDOG_USEC", WATCHDOG.as_micros().to_string()),
+    ];
+    let role = Role::new(Daemon::Vrrpx(vrrp_tests::daemon::Mode::Auto), Config::of(Instance::v3(200)));
+    Pair::idle([Role { environment, ..role }])?.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        let pid = pair.running(0)?.process().pid();
+        for (thread, word) in [("effect", "effect thread"), ("engine", "engine")] {
+            ensure!(is_fed(&socket, SETTLE)?, "the watchdog is not fed");
+            let stopped = Stopped::new(pid, thread)?;
+            let line = format!("the {word} does not respond");
+            until("the line in the log", SETTLE, || {
+                pair.running(0).is_ok_and(|it| it.log().contains(&line))
+            })?;
+            // That of before may still wait.
+            while is_fed(&socket, Duration::from_millis(1))? {}
+            ensure!(!is_fed(&socket, WATCHDOG)?, "the watchdog is fed while the {word} hangs");
+            drop(stopped);
+        }
+        ensure!(is_fed(&socket, SETTLE)?, "the watchdog is not fed again");
+        Ok(())
+    })
+}
