@@ -40,6 +40,7 @@ pub mod reload;
 pub mod report;
 pub mod run;
 pub mod service;
+mod shelf;
 pub mod status;
 pub mod steering;
 mod tasks;

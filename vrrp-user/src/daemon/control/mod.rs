@@ -11,12 +11,11 @@
 //! Only processes that may open the socket have access: root, and a group if one is named. A second socket, which all
 //! or a group may open, answers only `status` and `events`, and has places of its own. Requests are bounded in length,
 //! clients in number and in time: if no place is left, the client that has been idle for longest is disconnected.
-//! Readers that wait for a status share one, see [`shelf`], and are served on a thread of their own, so that a crowd of
-//! them delays no order.
+//! Readers that wait for a status share one, see [`Shelf`], and are served on a thread of their own, so that a crowd of
+//! them delays no order. Clients of the first socket get theirs from there too.
 
 pub(super) mod client;
 mod message;
-mod shelf;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -44,10 +43,10 @@ use super::clients::{self, Activity};
 use super::events::follow;
 use super::process::runtime_dir::RuntimeDir;
 use super::reload::{self, Ask};
+use super::shelf::Shelf;
 use super::status::SharedContext;
 use super::steering::{Call, who};
 use crate::driver::abstract_socket::Peer;
-use shelf::Shelf;
 
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
@@ -79,11 +78,19 @@ struct Receivers {
 /// What the clients of a socket may ask for.
 #[derive(Clone, Debug)]
 enum Rights {
-    All,
+    All(Shelf<()>),
     /// Status, from this shelf, and events.
-    Read(Shelf),
+    Read(Shelf<()>),
     /// The same, for root and this process's user alone: any user may connect to an abstract name.
-    Neighbour(Shelf),
+    Neighbour(Shelf<()>),
+}
+
+impl Rights {
+    fn shelf(&self) -> &Shelf<()> {
+        match self {
+            Self::All(shelf) | Self::Read(shelf) | Self::Neighbour(shelf) => shelf,
+        }
+    }
 }
 
 /// Groups that may open a socket; `None`: only root for the one that steers, every user for the one that only shows.
@@ -156,11 +163,11 @@ impl Control {
         context: SharedContext,
     ) -> (impl Future<Output = Infallible> + Send, impl Future<Output = Infallible> + Send) {
         let Self { listener, readers, neighbours, receivers } = self;
-        let of_readers = context.clone();
-        let steering =
-            async move { serve("control socket", &listener, &context, receivers, Rights::All).await };
+        let (of_readers, shelf) = (context.clone(), Shelf::default());
+        let rights = Rights::All(shelf.clone());
+        let steering = async move { serve("control socket", &listener, &context, receivers, rights).await };
         let reading = async move {
-            let shelf = Shelf::default();
+            let make = |(): &()| encoded(&Response::Status(Box::new(of_readers.now().status()))).ok();
             let rights = Rights::Read(shelf.clone());
             let answering = async {
                 let Some(listener) = &neighbours else { return std::future::pending().await };
@@ -170,7 +177,7 @@ impl Control {
             tokio::select! {
                 never = serve("status socket", &readers, &of_readers, Receivers::default(), rights) => never,
                 never = answering => never,
-                never = shelf.serve(&of_readers) => never,
+                never = shelf.serve(make) => never,
             }
         };
         (steering, reading)
@@ -251,10 +258,8 @@ async fn converse(
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
             return successors.send(client).await.map_err(io::Error::other);
         }
-        if let (Ok(Request::Status), Rights::Read(shelf) | Rights::Neighbour(shelf), true) =
-            (&request, rights, complete)
-        {
-            let Some(text) = shelf.status().await else { return Ok(()) };
+        if let (Ok(Request::Status), true) = (&request, complete) {
+            let Some(text) = rights.shelf().get(()).await else { return Ok(()) };
             timeout(PATIENCE, write.write_all(&text)).await??;
             activity.end();
             continue;
@@ -274,11 +279,11 @@ async fn converse(
             }
         } else if complete {
             match request {
-                Ok(request) if request.is_order() && matches!(rights, Rights::All) => {
+                Ok(request) if request.is_order() && matches!(rights, Rights::All(_)) => {
                     let by = by.get_or_init(|| who::name(uid, pid)).await;
                     order(request, by, receivers.desk.as_ref()).await
                 }
-                request => answer(request, context, receivers.reloads.as_ref(), rights).await,
+                request => answer(request, receivers.reloads.as_ref(), rights).await,
             }
         } else {
             Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
@@ -293,13 +298,15 @@ async fn converse(
 
 async fn answer(
     request: serde_json::Result<Request>,
-    context: &SharedContext,
     reloads: Option<&mpsc::Sender<reload::Request>>,
     rights: &Rights,
 ) -> Response {
     match request {
-        Ok(Request::Status) => Response::Status(Box::new(context.now().status())),
-        Ok(_) if !matches!(rights, Rights::All) => Response::Error(
+        // Handled above: their answers are lines already.
+        Ok(Request::Status | Request::Events { .. }) => {
+            Response::Error("a request ends with a line feed".to_owned())
+        }
+        Ok(_) if !matches!(rights, Rights::All(_)) => Response::Error(
             "this socket answers only status and events; the other one is control.sock".to_owned(),
         ),
         Ok(Request::Reload { dry_run, confirm, keep }) => {
@@ -311,8 +318,6 @@ async fn answer(
             reload(reloads, ask).await.unwrap_or_else(|| Response::Error("the daemon is stopping".to_owned()))
         }
         Ok(Request::HotRestart) => Response::Error("this daemon does not hand over".to_owned()),
-        // Handled above: it has more than one line of answer.
-        Ok(Request::Events { .. }) => Response::Error("a request ends with a line feed".to_owned()),
         Ok(_) => Response::Error("this daemon takes no orders".to_owned()),
         Err(error) => Response::Error(format!("not a request: {error}")),
     }

@@ -1,6 +1,7 @@
 //! Answers: their bodies, in one piece or as a stream, and their usual fields.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use futures_util::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -8,8 +9,6 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-
-use super::compress;
 
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -26,11 +25,9 @@ pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// A document, compressed for clients that accept that.
-pub(super) fn document(asked: &HeaderMap, content_type: &'static str, text: String) -> Answer {
-    let is_compressed = compress::is_accepted(&all(asked, header::ACCEPT_ENCODING));
-    let body = if is_compressed { compress::gzip(text.as_bytes()) } else { text.into_bytes() };
-    let mut answer = whole(StatusCode::OK, body.into());
+/// A document, which may be compressed already.
+pub(super) fn document(content_type: &'static str, is_compressed: bool, body: Arc<[u8]>) -> Answer {
+    let mut answer = whole(StatusCode::OK, Bytes::from_owner(body));
     let fields = answer.headers_mut();
     if is_compressed {
         fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

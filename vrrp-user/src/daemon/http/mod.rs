@@ -1,7 +1,8 @@
 //! HTTP: metrics, status, events and probes, all for reading.
 //!
 //! Enters: requests, one for each connection, so that no connection stays for long. Leaves: the values of the
-//! [`DaemonContext`](super::status::DaemonContext) at that moment. Absent: anything that changes something, which is
+//! [`DaemonContext`](super::status::DaemonContext) at that moment; clients that wait for the same document share one.
+//! Absent: anything that changes something, which is
 //! for the control socket; and the engine, which is not involved, apart from one wake-up a second for
 //! [`Heartbeat`].
 
@@ -13,7 +14,6 @@ mod patient;
 mod probes;
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -38,8 +38,9 @@ use tracing::debug;
 use super::clients::{self, Activity};
 use super::metrics::{self, Format};
 use super::process::heartbeat::Heartbeat;
+use super::shelf::Shelf;
 use super::status::{DaemonContext, SharedContext};
-use answer::{Answer, all, bare, document, plain};
+use answer::{Answer, all, bare, plain};
 pub use compress::gzip;
 use patient::Patient;
 
@@ -100,13 +101,24 @@ impl Http {
     pub async fn serve(self, context: impl Into<SharedContext>, heartbeat: Heartbeat) -> Infallible {
         let (listener, shared) = (self.listener, context.into());
         let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
+        let shelf = Shelf::default();
+        let make = |wanted: &Wanted| wanted.make(&shared.now());
         let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
-        clients::serve("metrics", CLIENTS_MAX, accept, |client, activity| {
-            let (shared, heartbeat) = (shared.clone(), heartbeat.clone());
-            let follows = Arc::default();
-            answer(client, Served { shared, heartbeat, activity, followers: Arc::clone(&followers), follows })
-        })
-        .await
+        let serving = clients::serve("metrics", CLIENTS_MAX, accept, |client, activity| {
+            let served = Served {
+                shared: shared.clone(),
+                heartbeat: heartbeat.clone(),
+                shelf: shelf.clone(),
+                activity,
+                followers: Arc::clone(&followers),
+                follows: Arc::default(),
+            };
+            answer(client, served)
+        });
+        tokio::select! {
+            never = serving => never,
+            never = shelf.serve(make) => never,
+        }
     }
 }
 
@@ -115,6 +127,7 @@ impl Http {
 struct Served {
     shared: SharedContext,
     heartbeat: Heartbeat,
+    shelf: Shelf<Wanted>,
     activity: Activity,
     /// Places for followers of events.
     followers: Arc<Semaphore>,
@@ -164,10 +177,10 @@ async fn route(served: &Served, request: &Request<Incoming>) -> Answer {
         return answer;
     }
     match path {
-        "/" => page::page(served, headers),
-        "/metrics" => exposition(served, headers, metrics::render),
-        "/metrics/keepalived" => exposition(served, headers, metrics::render_keepalived),
-        "/api/v1/status" => status(served, headers),
+        "/" => document(served, headers, Text::Page).await,
+        "/metrics" => document(served, headers, Text::Metrics(format(headers))).await,
+        "/metrics/keepalived" => document(served, headers, Text::Keepalived(format(headers))).await,
+        "/api/v1/status" => document(served, headers, Text::Status).await,
         "/api/v1/events" => events::follow(served, headers),
         "/-/healthy" => probes::healthy(served).await,
         "/-/ready" => probes::ready(served),
@@ -178,23 +191,59 @@ async fn route(served: &Served, request: &Request<Incoming>) -> Answer {
     }
 }
 
-fn exposition(
-    served: &Served,
-    headers: &HeaderMap,
-    render: fn(&Arc<DaemonContext>, Format) -> Result<String, fmt::Error>,
-) -> Answer {
-    let context = served.begin();
-    let format = Format::accepted(&all(headers, header::ACCEPT));
-    match render(&context, format) {
-        Ok(text) => document(headers, format.content_type(), text),
-        Err(fmt::Error) => bare(StatusCode::INTERNAL_SERVER_ERROR),
+fn format(headers: &HeaderMap) -> Format {
+    Format::accepted(&all(headers, header::ACCEPT))
+}
+
+/// A document, compressed for clients that accept that.
+async fn document(served: &Served, headers: &HeaderMap, text: Text) -> Answer {
+    served.activity.begin();
+    let is_compressed = compress::is_accepted(&all(headers, header::ACCEPT_ENCODING));
+    let Some(body) = served.shelf.get(Wanted { text, is_compressed }).await else {
+        return bare(StatusCode::INTERNAL_SERVER_ERROR);
+    };
+    let mut answer = answer::document(text.content_type(), is_compressed, body);
+    if text == Text::Page {
+        let policy = HeaderValue::from_static(page::POLICY);
+        answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    answer
+}
+
+/// What a client is to get.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Wanted {
+    text: Text,
+    is_compressed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Text {
+    Page,
+    Metrics(Format),
+    Keepalived(Format),
+    /// As `vrrpx status --json` prints it.
+    Status,
+}
+
+impl Text {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Page => "text/html; charset=utf-8",
+            Self::Metrics(format) | Self::Keepalived(format) => format.content_type(),
+            Self::Status => "application/json",
+        }
     }
 }
 
-/// As `vrrpx status --json` prints it.
-fn status(served: &Served, headers: &HeaderMap) -> Answer {
-    match serde_json::to_string(&served.begin().status()) {
-        Ok(text) => document(headers, "application/json", text + "\n"),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+impl Wanted {
+    fn make(&self, context: &Arc<DaemonContext>) -> Option<Vec<u8>> {
+        let text = match self.text {
+            Text::Page => page::document(&context.status()),
+            Text::Metrics(format) => metrics::render(context, format).ok()?,
+            Text::Keepalived(format) => metrics::render_keepalived(context, format).ok()?,
+            Text::Status => serde_json::to_string(&context.status()).ok()? + "\n",
+        };
+        Some(if self.is_compressed { gzip(text.as_bytes()) } else { text.into_bytes() })
     }
 }

@@ -5,16 +5,12 @@
 
 use std::fmt::{self, Display, Write};
 
-use hyper::header::{self, HeaderMap, HeaderValue};
-
-use super::Served;
-use super::answer::{self, Answer};
 use crate::daemon::status::{Address, Check, Gaps, Instance, Peer, Status, rough};
 
 const FRAME: &str = include_str!("page.html");
 
 /// What may be loaded and run: only what the document contains, and the document itself.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const PATHS: [(&str, &str); 6] = [
@@ -29,14 +25,7 @@ const PATHS: [(&str, &str); 6] = [
 /// Transitions of an instance that are shown, the latest first.
 const TRANSITIONS: usize = 8;
 
-pub(super) fn page(served: &Served, headers: &HeaderMap) -> Answer {
-    let text = document(&served.begin().status());
-    let mut response = answer::document(headers, "text/html; charset=utf-8", text);
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    response
-}
-
-fn document(status: &Status) -> String {
+pub(super) fn document(status: &Status) -> String {
     let mut main = String::new();
     // Writing to a string cannot fail.
     let _ = body(&mut main, status);
