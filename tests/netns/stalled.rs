@@ -1,21 +1,81 @@
-//! Parts of a daemon that stand still.
+//! Parts of a daemon, or around it, that stand still: the reader of its log, a thread.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, mkfifo};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
 
+use crate::{pair, standing, subject};
+
 /// Period of the watchdog of the tests.
 const WATCHDOG: Duration = Duration::from_millis(1600);
+
+/// Fills a pipe to its last byte.
+fn fill(pipe: &mut File) -> Result<()> {
+    for piece in [&[b'x'; 4096][..], b"x"] {
+        loop {
+            match pipe.write(piece) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What waits in a pipe.
+fn drain(pipe: &mut File) -> String {
+    let mut bytes = Vec::new();
+    // It ends in an error, as the writer lives.
+    let _ = pipe.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// As with `vrrpx run 2>&1 | less`, at rest.
+#[test]
+#[needs("subject")]
+fn a_daemon_whose_log_is_not_read_takes_over_and_obeys() -> Result<()> {
+    pair(subject())?.check(|pair| {
+        let log = pair.running(1)?.directory().join("log");
+        fs::remove_file(&log)?;
+        mkfifo(&log, Mode::S_IRWXU)?;
+        let mut pipe = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&log)?;
+        fill(&mut pipe)?;
+        pair.restart(1, Signal::SIGTERM)?;
+        // Nothing else is to wait for its end.
+        fs::remove_file(&log)?;
+        until("the daemon to be up", SETTLE, || pair.running(1).is_ok_and(|it| it.is_up()))?;
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        until("its status", SETTLE, || standing(pair, 1).is_ok_and(|(state, _)| state == "MASTER"))?;
+        let announced = pair.running(1)?.ask(&["announce"])?;
+        ensure!(announced.status.success(), "{announced:?}");
+        let before = drain(&mut pipe);
+        ensure!(before.bytes().all(|byte| byte == b'x'), "a line is in the full pipe");
+        // The next lines report the loss.
+        let announced = pair.running(1)?.ask(&["announce"])?;
+        ensure!(announced.status.success(), "{announced:?}");
+        let mut text = String::new();
+        until("the number of lost lines", SETTLE, || {
+            text += &drain(&mut pipe);
+            text.contains("lines dropped here, as nothing has read stderr: ")
+        })
+    })
+}
 
 /// Stops one thread, while the others of its process run on.
 struct Stopped(Pid);

@@ -220,7 +220,7 @@ fn give_up(error: &RunError, sink: Sink) -> ExitCode {
         error.findings().iter().for_each(|finding| tracing::error!("{finding}"));
     }
     if sink != Sink::Journal {
-        complain(&error.to_string());
+        log::write_plain(Level::ERROR, &format!("vrrpx: {error}"));
     }
     ExitCode::from(error.exit_code())
 }

@@ -3,12 +3,11 @@
 //! Enters: events. Leaves: one datagram each. If the journal has no socket here, a line on stderr with its level before
 //! it (sd-daemon(3)). Absent: waiting for a blocked journal, except once and for [`PATIENCE`].
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{Event, Subscriber};
@@ -16,12 +15,10 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::entry::Entry;
-use super::severity;
+use super::stderr::PATIENCE;
+use super::{STDERR, severity};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
-
-/// How long to wait for a journal whose queue is full.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Facility `daemon`, as the journal has it for stderr.
 const FACILITY: &str = "3";
@@ -75,7 +72,7 @@ impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let (severity, entry) = (severity(*event.metadata().level()), Entry::of(event));
         if !self.send(severity, &entry) {
-            let _ = io::stderr().lock().write_all(format!("<{severity}>{entry}\n").as_bytes());
+            STDERR.put(format!("<{severity}>{entry}\n").as_bytes());
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Logs: one line per event on stderr, or an entry of the journal or of syslog.
 //!
 //! Journal and syslog record time and level by themselves, so lines have both only on stderr, and colours only on a
-//! terminal.
+//! terminal. No line waits for a reader that has stopped.
 
 mod entry;
 mod journal;
+mod stderr;
 pub mod syslog;
 
 use std::io::{self, IsTerminal};
@@ -24,6 +25,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::entry::Fields;
 use self::journal::Journal;
+use self::stderr::Stderr;
 use self::syslog::Syslog;
 
 /// Device and inode of the journal that systemd has connected (systemd.exec(5)).
@@ -31,6 +33,8 @@ pub const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 
 /// Environment variable that gives the filter if the command line does not.
 const VARIABLE: &str = "VRRPX_LOG";
+
+static STDERR: Stderr = Stderr::new();
 
 /// Where logs go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,23 +66,35 @@ pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
     if stderr_is_journal() {
         let layers = tracing_subscriber::registry().with(filter).with(Journal::new());
         layers.try_init().map_err(|_| LogError::Twice)?;
-        // A panic's line on stderr would have the journal's default level.
-        panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        log_panics();
         return Ok(Sink::Journal);
     }
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(Fields)
-        .with_writer(io::stderr)
+        .with_writer(&STDERR)
         .with_ansi(has_colours())
         .with_target(false)
         .with_timer(Utc);
     let layers = tracing_subscriber::registry().with(filter).with(lines);
-    layers.try_init().map(|()| Sink::Stderr).map_err(|_| LogError::Twice)
+    layers.try_init().map_err(|_| LogError::Twice)?;
+    log_panics();
+    Ok(Sink::Stderr)
+}
+
+/// A panic's own line would have the journal's default level, would wait for the reader of stderr, and is lost with
+/// syslog.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
 }
 
 /// A line on stderr that is no event, with its level before it if stderr is the journal (sd-daemon(3)).
 pub fn plain(level: Level, text: &str) -> String {
     if stderr_is_journal() { format!("<{}>{text}\n", severity(level)) } else { format!("{text}\n") }
+}
+
+/// Writes a line to stderr that is no event, as [`plain`] makes it, and does not wait for a reader that has stopped.
+pub fn write_plain(level: Level, text: &str) {
+    STDERR.put(plain(level, text).as_bytes());
 }
 
 /// As [`start`], but to syslog, which stamps lines by itself.
@@ -94,7 +110,9 @@ pub fn start_syslog(level: Option<&str>, syslog: Syslog) -> Result<Sink, LogErro
         .with_level(false)
         .without_time();
     let layers = tracing_subscriber::registry().with(steerable(level)?).with(lines);
-    layers.try_init().map(|()| Sink::Syslog).map_err(|_| LogError::Twice)
+    layers.try_init().map_err(|_| LogError::Twice)?;
+    log_panics();
+    Ok(Sink::Syslog)
 }
 
 /// The filter in use, and that of the start.
