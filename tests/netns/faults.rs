@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::malformed::{Flaw, Forger};
 use vrrp_tests::needs;
-use vrrp_tests::pair::{Pair, Role};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::starvation::Starvation;
 
 use crate::{pair, subject};
 
@@ -36,6 +38,7 @@ fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
     pair(daemon)?.check(|pair| {
         let forger = Forger::new(&pair.lab.client, 51)?;
         pair.observer.clear();
+        let machine = Starvation::of_machine()?;
         for flaw in Flaw::ALL.iter().cycle().take(60) {
             forger.send(*flaw)?;
             std::thread::sleep(Duration::from_millis(50));
@@ -43,7 +46,8 @@ fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
         // 30 are due in the three seconds.
-        ensure!(adverts.len() >= 27, "the master has sent only {} adverts", adverts.len());
+        let lost = usize::try_from(machine.longest().as_millis() / 100)?;
+        ensure!(adverts.len() + lost >= 27, "the master has sent only {} adverts", adverts.len());
         Ok(())
     })
 }
@@ -96,11 +100,13 @@ fn a_recreated_interface_is_used_again() -> Result<()> {
         let index = *pair.lab.ports()?.first().context("no port")?;
         pair.lab.unplug(0)?;
         pair.wait_for_address(1, address, true)?;
-        ensure!(rx_path(pair, 0)? == "none", "the status does not show that the interface is gone");
+        let what = "a status that shows that the interface is gone";
+        until(what, SETTLE, || rx_path(pair, 0).is_ok_and(|path| path == "none"))?;
         pair.observer.clear();
         pair.lab.plug_again(0, index)?;
         pair.wait_for_master(0)?;
-        ensure!(rx_path(pair, 0)? != "none", "the status does not show that the interface is back");
+        let what = "a status that shows that the interface is back";
+        until(what, SETTLE, || rx_path(pair, 0).is_ok_and(|path| path != "none"))?;
         pair.wait_for_address(0, address, true)?;
         pair.wait_for_address(1, address, false)
     })
@@ -215,10 +221,11 @@ fn a_master_whose_sends_are_refused_yields_to_one_it_hears() -> Result<()> {
             pair.node(0)?.namespace.run("nft", &[&rules])?;
             pair.wait_for_master(1)?;
             pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
-            let status = pair.running(0)?.status()?;
-            let found = &status["instances"][0];
-            ensure!(found["state"] == "FAULT" && found["reason"] == "refused", "{found:#}");
-            Ok(())
+            let instance =
+                |pair: &mut Pair| Ok::<_, anyhow::Error>(pair.running(0)?.status()?["instances"][0].take());
+            until("the reason in the status", SETTLE, || {
+                instance(pair).is_ok_and(|found| found["state"] == "FAULT" && found["reason"] == "refused")
+            })
         })?;
     }
     Ok(())

@@ -171,9 +171,7 @@ fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
         pair.wait_for_master(0)?;
         ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address is on another interface");
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
-        let log = pair.running(0)?.log();
-        ensure!(log.contains("FAULT"), "{log}");
-        Ok(())
+        pair.wait_for_log(0, "FAULT")
     })
 }
 
