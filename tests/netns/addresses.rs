@@ -22,8 +22,6 @@ fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
         Instance::v3(priority).addresses(&addresses).line(excluded)
     };
     Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
-        pair.wait_for_address(0, "fd77::201".parse()?, true)?;
-        let held = pair.node(0)?.addresses()?;
         for expected in [
             holds(INTERFACE, "10.77.0.200", 24, "global", "lan0:vip"),
             holds(INTERFACE, "10.77.0.201", 32, "link", INTERFACE),
@@ -31,7 +29,9 @@ fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
             holds(INTERFACE, "10.77.1.1", 28, "global", INTERFACE),
             holds(INTERFACE, "fd77::201", 64, "global", ""),
         ] {
-            ensure!(held.contains(&expected), "{expected:?} is not among {held:#?}");
+            let held = || pair.node(0).and_then(|node| node.addresses()).unwrap_or_default();
+            until(&format!("{expected:?}"), SETTLE, || held().contains(&expected))
+                .with_context(|| format!("{:#?}", held()))?;
         }
         Ok(())
     })

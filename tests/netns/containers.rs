@@ -84,7 +84,8 @@ impl Scene {
         self.engine.docker(words)?;
         let heir = self.observer.wait_for_advert(1, since, Duration::from_secs(5))?;
         std::thread::sleep(AWHILE);
-        ensure!(self.prober.answers(1, heir) > 50, "{words:?}: the heir does not answer");
+        until("answers of the heir", START, || self.prober.answers(1, heir) > 50)
+            .with_context(|| format!("{words:?}"))?;
         let answers = self.prober.answers(0, heir);
         ensure!(answers == 0, "{words:?}: node 0 has answered {answers} times after its heir's first advert");
         Ok(())

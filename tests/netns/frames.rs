@@ -138,12 +138,16 @@ fn a_wrong_checksum_of_the_ip_header_is_refused() -> Result<()> {
             forger.send(Flaw::HeaderChecksum)?;
             sleep(Duration::from_millis(20));
         }
-        is_still(pair, &before)?;
-        let status = pair.running(0)?.status()?;
-        let rejects = status["instances"][0]["counters"]["rejects"].as_array().context("no rejects")?;
+        let rejects = |pair: &mut Pair| -> Result<Vec<Value>> {
+            let status = pair.running(0)?.status()?;
+            Ok(status["instances"][0]["counters"]["rejects"].as_array().context("no rejects")?.clone())
+        };
         let counted = |it: &Value| it["word"] == "ip_checksum" && it["count"] == 20;
-        ensure!(rejects.iter().all(counted) && rejects.len() == 1, "{rejects:?}");
-        Ok(())
+        until("the count of all, and no other", SETTLE, || {
+            rejects(pair).is_ok_and(|it| it.iter().all(counted) && it.len() == 1)
+        })
+        .with_context(|| format!("{:?}", rejects(pair)))?;
+        is_still(pair, &before)
     })
 }
 

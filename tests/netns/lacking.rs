@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
@@ -80,6 +80,16 @@ fn lines(pair: &mut Pair, object: &str, says: &str) -> Result<usize> {
     Ok(log.lines().filter(|line| line.contains(says) && line.contains(object)).count())
 }
 
+/// Waits for the log line, which follows the status, and sees that there is one.
+fn logs_once(pair: &mut Pair, object: &str, says: &str) -> Result<()> {
+    until(&format!("`{says}` of `{object}` in the log"), SETTLE, || {
+        lines(pair, object, says).is_ok_and(|count| count > 0)
+    })?;
+    let count = lines(pair, object, says)?;
+    ensure!(count == 1, "`{says}` of `{object}` is in the log {count} times");
+    Ok(())
+}
+
 #[test]
 #[needs("ours")]
 fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
@@ -113,10 +123,10 @@ fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
         node(pair, "link add lan2 type veth peer name far2\nlink set far2 up\nlink set lan2 up")?;
         until("the address", SETTLE, || pair.lab.has_address(0, "fd79::200").unwrap_or(false))?;
         lacks_just(pair, &[])?;
-        let reported =
-            all.iter().map(|object| lines(pair, object, "is set now")).collect::<Result<Vec<_>>>()?;
-        ensure!(reported == [1; 4], "logged {reported:?} times");
-        ensure!(lines(pair, "", "a static route is set now")? == 1, "the static route is not logged");
+        for object in all {
+            logs_once(pair, object, "is set now")?;
+        }
+        logs_once(pair, "", "a static route is set now")?;
         ensure!(field(pair, "epoch")? == epoch, "the state has changed");
         ensure!(!pair.running(0)?.log().contains("another process"), "another process is blamed");
         Ok(())
@@ -139,13 +149,15 @@ fn the_kernel_s_own_words_are_shown() -> Result<()> {
         let expected = REFUSED.map(|(to, _, words)| (format!("route to {to}"), words));
         lacks_just(pair, &expected.each_ref().map(|(object, _)| &**object))?;
         let shown = lacks(pair)?;
-        let events = reported(pair.running(0)?, 0)?;
         for ((object, words), (_, error)) in expected.iter().zip(shown) {
             ensure!(error == format!("Invalid argument: {words}"), "{object}: {error}");
             let line = format!("object=\"{object}\" error=\"EINVAL: Invalid argument: {words}\"");
-            ensure!(lines(pair, &line, "cannot be set")? == 1, "{object}: not in the log");
+            logs_once(pair, &line, "cannot be set")?;
             let is_reported = |event: &Value| event["object"] == **object && event["error"] == *error;
-            ensure!(events.iter().any(is_reported), "{object}: not in the events");
+            let running = pair.running(0)?;
+            until(&format!("an event of {object}"), SETTLE, || {
+                reported(running, 0).is_ok_and(|events| events.iter().any(is_reported))
+            })?;
         }
         Ok(())
     })
@@ -243,15 +255,18 @@ fn static_settings_are_shown_until_they_are_set() -> Result<()> {
         just(pair, &["route to 192.0.2.64/26"])?;
         node(pair, "link set lan1 up")?;
         just(pair, &[])?;
-        let events = reported(pair.running(0)?, 0)?;
+        let running = pair.running(0)?;
         let count = |kind: &str, object: &str| {
+            let events = reported(running, 0).unwrap_or_default();
             events.iter().filter(|it| it["event"] == kind && it["object"] == object).count()
         };
         for (object, failed, restored) in
             [("address 192.0.2.1", 1, 1), ("route to 192.0.2.64/26", 2, 2), ("route to 192.0.2.128/26", 1, 0)]
         {
-            ensure!(count("static_failed", object) == failed, "{object}: {events:?}");
-            ensure!(count("static_restored", object) == restored, "{object}: {events:?}");
+            until(&format!("{failed} and {restored} events of {object}"), SETTLE, || {
+                (count("static_failed", object), count("static_restored", object)) == (failed, restored)
+            })
+            .with_context(|| format!("{:?}", reported(running, 0)))?;
         }
         Ok(())
     })
@@ -297,8 +312,7 @@ fn a_reload_sets_abandoned_rules() -> Result<()> {
         ensure!(!has_rule(pair), "the rule is not left alone");
         pair.reload(0, &file)?;
         until("the rule again", SETTLE, || has_rule(pair))?;
-        ensure!(!left_alone(pair), "the status still has the rule as left alone");
-        Ok(())
+        until("a status without the rule as left alone", SETTLE, || !left_alone(pair))
     })
 }
 

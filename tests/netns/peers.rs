@@ -14,8 +14,8 @@ use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, addresses};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-/// Ten advert intervals of the master.
-const SOON: Duration = Duration::from_secs(1);
+/// Some advert intervals of the master, and a moment in which the machine stands still.
+const SOON: Duration = Duration::from_secs(3);
 
 /// A short interval, and the longest one of version 3.
 const CENTISECONDS: [u16; 2] = [10, 4095];

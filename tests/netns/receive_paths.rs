@@ -1,5 +1,6 @@
 //! Receive paths: each of them works, and the daemon reports why it does not use one.
 
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ fn daemons_with_separate_runtime_directories_share_an_interface() -> Result<()> 
     for (running, address) in [(&first, "10.77.0.201"), (&second, "10.77.0.202")] {
         let mine = poll("the address", SETTLE, || Ok(lab.has_address(0, address)?.then_some(())));
         mine.with_context(|| running.log())?;
-        ensure!(state(running)? == "MASTER", "{}", running.status()?);
+        until("its state", SETTLE, || state(running).is_ok_and(|state| state == "MASTER"))?;
     }
     first.stop()?;
     ensure!(!lab.has_address(0, "10.77.0.201")?, "the first daemon has left its address");
@@ -180,6 +181,16 @@ fn rx_path(running: &Running) -> Result<String> {
     found.with_context(|| running.log())
 }
 
+/// Whether one of these folders has the pin of an attached program.
+fn has_link(pins: &[PathBuf]) -> bool {
+    let files =
+        |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|it| it.path());
+    let layouts = pins.iter().cloned().flat_map(files);
+    layouts
+        .flat_map(files)
+        .any(|pin| pin.file_name().is_some_and(|it| it.to_string_lossy().starts_with("link")))
+}
+
 /// Another process may detach the program. Silence for that reason must not cause a second master.
 #[test]
 #[needs("ours")]
@@ -194,15 +205,22 @@ fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
             }
             rx_path(pair.running(1)?)?;
             pair.observer.clear();
-            for _ in 0..3 {
+            let reported = |pair: &mut Pair| -> Result<usize> {
+                let log = pair.running(1)?.log();
+                Ok(log.lines().filter(|line| line.contains("attaching it again")).count())
+            };
+            for round in 1..=3 {
                 let directory = pair.running(1)?.directory().to_owned();
                 let detached = pair.node(1)?.namespace.enter(|| Ok(Pins::open(&directory)?.clear()?))?;
                 ensure!(detached == 1, "{detached} programs were there");
-                sleep(Duration::from_millis(1500));
+                until("the program to be attached again", SETTLE, || {
+                    let is_pinned = pair.running(1).is_ok_and(|it| has_link(&it.pins()));
+                    is_pinned && reported(pair).is_ok_and(|count| count == round)
+                })?;
+                sleep(Duration::from_millis(500));
             }
             ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
-            let log = pair.running(1)?.log();
-            let reported = log.lines().filter(|line| line.contains("attaching it again")).count();
+            let reported = reported(pair)?;
             ensure!(reported == 3, "logged {reported} times");
             // It receives again, so it is an heir again.
             pair.die(0)?;

@@ -65,8 +65,10 @@ fn a_transition_while_another_daemon_prepares_is_reported() -> Result<()> {
         let mut next = move || lines.next().context("the connection is closed")?.context("nothing comes");
         stream.write_all(b"{\"command\":\"hot_restart\"}\n")?;
         ensure!(next()?.starts_with("{\"offer\""), "no offer");
+        // The old daemon waits for two seconds.
+        let death = pair.mark();
         pair.die(0)?;
-        pair.wait_for_master(1)?;
+        pair.observer.wait_for_advert(1, death, SETTLE)?;
         stream.write_all(b"\"go\"\n")?;
         let snapshot: serde_json::Value = serde_json::from_str(&next()?)?;
         let left = &snapshot["snapshot"]["hooks"][0];

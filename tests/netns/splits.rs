@@ -113,12 +113,14 @@ fn peers_with_different_faults_are_named_side_by_side() -> Result<()> {
             let expected = named.map(|(peer, reason)| (peer.to_owned(), reason.to_owned()));
             until("all in status", SETTLE, || rejected(pair, 0).is_ok_and(|it| sorted(it) == expected))?;
             until("all in the log", SETTLE, || reported(pair, 0) == [3, 0])?;
-            let events = pair.running(0)?.ask(&["events", "--json"])?;
-            let events = String::from_utf8_lossy(&events.stdout).into_owned();
+            let running = pair.running(0)?;
+            let events = || running.ask(&["events", "--json"]).map(|it| it.stdout).unwrap_or_default();
             for (peer, reason) in named {
-                let of = |line: &&str| line.contains(peer) && line.contains(reason);
-                let begun = events.lines().filter(|line| line.contains("peer_rejected")).filter(of);
-                ensure!(begun.count() == 1, "{peer} in {events}");
+                until(&format!("one event of {peer}"), SETTLE, || {
+                    let events = String::from_utf8_lossy(&events()).into_owned();
+                    let of = |line: &&str| line.contains(peer) && line.contains(reason);
+                    events.lines().filter(|line| line.contains("peer_rejected")).filter(of).count() == 1
+                })?;
             }
             Ok(())
         })?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -45,14 +45,22 @@ fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
             }
             let pid = machine.unit("MainPID")?;
             machine.run("systemctl", &["restart", "vrrpx"])?;
+            until("another main process", SETTLE, || machine.unit("MainPID").is_ok_and(|it| it != pid))?;
+            until("its answer", SETTLE, || standing(machine).is_ok())?;
             sleep(Duration::from_millis(800));
-            ensure!(machine.unit("MainPID")? != pid, "the daemon was not restarted");
             ensure!(standing(machine)? == before, "bus {has_bus}: {:?} was {before:?}", standing(machine)?);
         }
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
         ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         Ok(())
+    })
+}
+
+/// Entries of the journal, once there are some.
+fn entries(machine: &Machine, words: &[&str]) -> Result<Vec<Value>> {
+    poll(&format!("entries of the journal: {words:?}"), SETTLE, || {
+        Ok(machine.journal(words).ok().filter(|entries| !entries.is_empty()))
     })
 }
 
@@ -86,7 +94,7 @@ fn journal_entries_have_levels_and_fields() -> Result<()> {
         ensure!(warning["VRRP_CHECK"] == "broken" && warning["VRRP_OUTCOME"] == "exit 1", "{warning}");
         ensure!(warning["SYSLOG_IDENTIFIER"] == "vrrpx", "{warning}");
 
-        let masters = machine.journal(&["--grep=Entering MASTER STATE", "VRRP_INSTANCE=VI_1"])?;
+        let masters = entries(machine, &["--grep=Entering MASTER STATE", "VRRP_INSTANCE=VI_1"])?;
         let [master] = &masters[..] else { bail!("{masters:?}") };
         let message = master["MESSAGE"].as_str().unwrap_or_default();
         ensure!(message.starts_with("(VI_1) Entering MASTER STATE instance=VI_1 from=BACKUP"), "{master}");
@@ -94,7 +102,7 @@ fn journal_entries_have_levels_and_fields() -> Result<()> {
 
         machine.write_config(&file.replace("priority", "prioirty"))?;
         ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is accepted");
-        let finding = machine.journal(&["--priority=err", "--grep=unknown keyword `prioirty`"])?;
+        let finding = entries(machine, &["--priority=err", "--grep=unknown keyword `prioirty`"])?;
         let [finding] = &finding[..] else { bail!("{finding:?}") };
         let message = finding["MESSAGE"].as_str().unwrap_or_default();
         ensure!(message.contains("; help: did you mean `priority`?"), "{finding}");
@@ -118,9 +126,8 @@ fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
         machine.run("systemctl", &["restart", "vrrpx"])?;
         machine.configure(&Config::of(Instance::v3(210).line("nonsense")))?;
         ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is accepted");
-        let priorities: Vec<String> =
-            machine.journal(&["_COMM=vrrpx"])?.iter().map(|entry| entry["PRIORITY"].to_string()).collect();
-        ensure!(!priorities.is_empty(), "nothing is logged");
+        let entries = entries(machine, &["_COMM=vrrpx"])?;
+        let priorities: Vec<String> = entries.iter().map(|entry| entry["PRIORITY"].to_string()).collect();
         ensure!(priorities.iter().all(|it| it < &"\"5\"".to_owned()), "{priorities:?}");
         Ok(())
     })
