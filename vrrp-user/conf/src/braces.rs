@@ -7,7 +7,8 @@
 //! outer block, or only to the top level; a keyword behind the end of its block; and, where there is one of these, a
 //! brace at the indentation of an outer block.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use super::diagnostic::Report;
 use super::lexer::{Line, Token, Word};
@@ -88,13 +89,15 @@ struct Reading<'a> {
     open: Vec<Open<'a>>,
     /// Blocks closed since the latest statement, and the braces that did it.
     closed: Vec<(Open<'a>, BracePlace, Position)>,
+    /// The blocks that keywords belong to: a file has few, and each many times.
+    homes: HashMap<&'a str, Rc<[&'static str]>>,
     faults: Braces,
 }
 
 impl<'a> Reading<'a> {
     fn of(lines: &'a [Line], by_indentation: bool) -> Self {
         let faults = Braces { causes: Vec::new(), missing: Vec::new(), surplus: HashSet::new() };
-        let mut this = Self { open: Vec::new(), closed: Vec::new(), faults };
+        let mut this = Self { open: Vec::new(), closed: Vec::new(), homes: HashMap::new(), faults };
         let mut head: Option<(&Word, u32)> = None;
         for (number, line) in lines.iter().enumerate() {
             let Some(indent) = line.tokens.first().map(|token| position(token).column) else { continue };
@@ -132,8 +135,9 @@ impl<'a> Reading<'a> {
 
     /// A keyword at the start of a statement. Names may be keywords as well, so only blocks are taken for a fault of
     /// the blocks around them.
-    fn statement(&mut self, word: &Word, place: BracePlace, has_block: bool) {
-        let homes = homes_of(&word.text);
+    fn statement(&mut self, word: &'a Word, place: BracePlace, has_block: bool) {
+        let homes = self.homes.entry(&word.text).or_insert_with(|| homes_of(&word.text).into());
+        let homes = Rc::clone(homes);
         let around = self.open.last().map_or(TOP_LEVEL, |block| block.keyword);
         let is_home = |block: &str| homes.contains(&block);
         if homes.is_empty() || is_home(around) {

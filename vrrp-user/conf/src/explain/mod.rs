@@ -83,10 +83,7 @@ impl Loaded {
         let (file, config) = (&self.file, &self.config);
         let mut findings: Vec<Finding> = self.diagnostics.iter().map(Finding::from).collect();
         let outline = &self.outline.read();
-        let mut blocks: HashMap<&str, &Written> = HashMap::with_capacity(config.instances.len());
-        for block in outline.iter().filter(|block| block.is("vrrp_instance")) {
-            block.first().map(|name| blocks.entry(name).or_insert(block));
-        }
+        let blocks = blocks(outline);
         let mut instances: Vec<Explained> = Vec::with_capacity(config.instances.len());
         for instance in &config.instances {
             let Some(block) = blocks.get(&*instance.settings.name) else { continue };
@@ -106,9 +103,17 @@ impl Loaded {
     /// Warnings of the explanation that are not findings about the file, each place once: what is written is legal, and
     /// cannot do what is expected of it.
     pub fn traps(&self) -> Vec<Diagnostic> {
-        let explanation = self.explain(Surroundings::default());
+        let outline = &self.outline.read();
+        let blocks = blocks(outline);
+        let of = |instance: &Instance| {
+            let block = blocks.get(&*instance.settings.name)?;
+            let tracked = track::all(instance, &self.config, block, outline);
+            let mut findings = trap::of_instance(instance, block, &tracked);
+            findings.sort_by(|one, other| one.place.cmp(&other.place));
+            Some(findings)
+        };
         let mut traps: Vec<Diagnostic> = Vec::new();
-        for finding in explanation.instances.into_iter().flat_map(|it| it.findings) {
+        for finding in self.config.instances.iter().filter_map(of).flatten() {
             let Finding { gravity: Gravity::Warning, place: Some(place), message, help } = finding else {
                 continue;
             };
@@ -162,6 +167,15 @@ impl Loaded {
             values: value::group(group, &self.config, block, outline, findings),
         })
     }
+}
+
+/// The blocks of instances, by name.
+fn blocks(outline: &[Written]) -> HashMap<&str, &Written> {
+    let mut blocks: HashMap<&str, &Written> = HashMap::new();
+    for block in outline.iter().filter(|block| block.is("vrrp_instance")) {
+        block.first().map(|name| blocks.entry(name).or_insert(block));
+    }
+    blocks
 }
 
 impl Explanation {
