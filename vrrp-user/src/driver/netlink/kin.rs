@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::fs::{self, read_dir};
 
-use super::removed_by::RemovedBy;
+use super::removed_by::{RemovedBy, is_kin, ports, sockets};
 
 /// Most ports remembered of each kind: of this program, and of programs that are none of ours; keepalived sets the same
 /// mark. Beyond it, only those of processes that are there.
@@ -65,13 +65,13 @@ impl Kin {
         if self.ports.len() >= PORTS_MAX {
             self.ports.clear();
         }
-        let sockets = fs::read_to_string("/proc/thread-self/net/netlink").unwrap_or_default();
-        let ports: HashMap<u64, u32> = super::removed_by::ports(&sockets).collect();
+        let text = fs::read_to_string("/proc/thread-self/net/netlink").unwrap_or_default();
+        let ports: HashMap<u64, u32> = ports(&text).collect();
         let processes = read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        for pid in pids.filter(|pid| *pid != std::process::id()) {
-            let Some(process) = RemovedBy::process(pid).filter(RemovedBy::is_kin) else { continue };
-            for inode in super::removed_by::sockets(pid) {
+        for pid in pids.filter(|pid| *pid != std::process::id() && is_kin(*pid)) {
+            let Some(process) = RemovedBy::process(pid) else { continue };
+            for inode in sockets(pid) {
                 if let Some(port) = ports.get(&inode) {
                     self.ports.insert(*port, process.clone());
                 }

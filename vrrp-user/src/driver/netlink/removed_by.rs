@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs::{self, read_dir};
+use std::sync::LazyLock;
 
 /// A process that removed something of ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,13 +24,7 @@ impl fmt::Display for RemovedBy {
 impl RemovedBy {
     /// Whether it runs this program, of any version.
     pub fn is_kin(&self) -> bool {
-        let program = |path: &str| {
-            let path = fs::read_link(path).ok()?;
-            // The kernel adds " (deleted)" after an upgrade.
-            Some(path.file_name()?.to_str()?.split(' ').next()?.to_owned())
-        };
-        let own = program("/proc/self/exe");
-        own.is_some() && own == program(&format!("/proc/{}/exe", self.pid))
+        is_kin(self.pid)
     }
 
     /// The owner of a netlink port of this network namespace.
@@ -44,6 +39,19 @@ impl RemovedBy {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned();
         Some(Self { pid, name })
     }
+}
+
+/// Whether a process runs this program, of any version.
+pub(super) fn is_kin(pid: u32) -> bool {
+    static OWN: LazyLock<Option<String>> = LazyLock::new(|| program("/proc/self/exe"));
+    OWN.is_some() && *OWN == program(&format!("/proc/{pid}/exe"))
+}
+
+/// The name of a program by the link to it.
+fn program(link: &str) -> Option<String> {
+    let path = fs::read_link(link).ok()?;
+    // The kernel adds " (deleted)" after an upgrade.
+    Some(path.file_name()?.to_str()?.split(' ').next()?.to_owned())
 }
 
 /// The ports of a table as in `/proc/net/netlink`, by the inodes of their sockets. Columns since Linux 2.6.35: socket,

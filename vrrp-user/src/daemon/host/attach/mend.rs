@@ -4,7 +4,7 @@
 //! attached again, or before programs that kept adverts from it, or a packet socket in its place; a receive path where
 //! none could be had; groups joined again; reception faults in log and history.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -134,11 +134,16 @@ impl Attachments {
     /// Joins again the groups on an interface that the kernel has left: it leaves them when a family loses its
     /// addresses, also while their source is held.
     pub fn keep_groups(&mut self, interface: &str) {
+        // The kernel lists all groups for each question, and instances share theirs.
+        let mut answers = HashMap::new();
         let is_lost = |(id, place): &(&InstanceId, &AttachPlace)| {
             let settings = self.instances.get(id);
             let settings = settings.filter(|it| *it.interface == *interface && it.unicast.is_none());
             let ifindex = place.ifindex.filter(|_| place.membership.is_some());
-            settings.zip(ifindex).is_some_and(|(it, ifindex)| !is_member(it.group(), ifindex))
+            let group = settings.map(|it| it.group()).zip(ifindex);
+            group.is_some_and(|(group, ifindex)| {
+                !*answers.entry((group, ifindex)).or_insert_with(|| is_member(group, ifindex))
+            })
         };
         let lost: Vec<InstanceId> = self.places.iter().filter(is_lost).map(|(id, _)| *id).collect();
         self.leave_groups(&lost);
