@@ -162,9 +162,9 @@ fn another_instance_in_its_place_begins_at_zero() {
         assert_eq!(stand.run(&advert(V3_IPV4, 2).ttl(64)), Outcome::Rejected(Reject::Ttl));
         assert_eq!(stand.run(&advert(V3_IPV4, 2)), Outcome::Passed(Counter::Event));
         let maps = stand.program.maps();
-        assert_eq!((maps.rejected(FIRST).count(), maps.peers(FIRST).count()), (1, 1));
+        assert_eq!((maps.rejections().of(FIRST).count(), maps.peers(FIRST).count()), (1, 1));
         maps.forget(FIRST);
-        assert_eq!((maps.rejected(FIRST).count(), maps.peers(FIRST).count()), (0, 0));
+        assert_eq!((maps.rejections().of(FIRST).count(), maps.peers(FIRST).count()), (0, 0));
         assert!(maps.counters(Some(FIRST)).counts.iter().all(|count| *count == 0));
         assert_eq!(stand.run(&advert(V3_IPV4, 2).ttl(64)), Outcome::Rejected(Reject::Ttl));
     });
@@ -187,8 +187,11 @@ fn the_sender_of_each_fault_is_on_record() {
             }
         }
         let maps = stand.program.maps();
-        let mut found: Vec<_> =
-            maps.rejected(FIRST).map(|(reject, latest)| (reject, latest.source[3], latest.adverts)).collect();
+        let mut found: Vec<_> = maps
+            .rejections()
+            .of(FIRST)
+            .map(|(reject, latest)| (reject, latest.source[3], latest.adverts))
+            .collect();
         found.sort_unstable_by_key(|(_, host, _)| *host);
         assert_eq!(
             found,
@@ -231,7 +234,7 @@ fn check(stand: &mut Stand, row: &Row, tags: &[u16]) {
     assert!(stand.woken().is_empty(), "{reported}: the daemon is not woken");
     let maps = stand.program.maps();
     let noted =
-        maps.rejected(FIRST).find(|(reject, _)| *reject == row.reject).map(|(_, noted)| noted).unwrap();
+        maps.rejections().of(FIRST).find(|(reject, _)| *reject == row.reject).map(|(_, it)| it).unwrap();
     assert_eq!(noted.source, widen(frame.source_address()), "{reported}: its sender is noted");
     assert_eq!(noted.adverts, maps.counters(Some(FIRST)).reject(row.reject), "{reported}");
     assert!(clock::now() - Duration::from_secs(5) < Timestamp::from_nanos(noted.last_seen), "{reported}");

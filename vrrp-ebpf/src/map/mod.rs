@@ -15,7 +15,7 @@
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
 //! | `ALLOWED_PEERS` | hash | [`AllowedPeerKey`] → [`AllowedPeer`] | user |
-//! | `REJECTED` | array, mapped | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program; the daemon for adverts that it refuses itself |
+//! | `REJECTED` | array, mapped while it is read | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program |
 //! | `UNKNOWN_ROUTERS` | hash | [`InstanceKey`] → [`UnknownRouter`] | program |
 //! | `LOCALS` | hash | [`LocalKey`] → nothing | user |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |

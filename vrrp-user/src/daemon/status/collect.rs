@@ -10,8 +10,9 @@ use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject};
 
-use super::oddity::{UnknownRouters, named};
+use super::oddity::named;
 use super::peer::{family, interval, lasts, master, received, skew, skew_seconds, source};
+use super::rejected::Refusals;
 use super::why::{self, Facts};
 use super::{
     Address, Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence,
@@ -37,7 +38,7 @@ impl DaemonContext {
     /// Takes a system call per instance if a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
         let now = clock::now();
-        let unknown_routers = self.unknown_entries();
+        let refusals = self.refusals();
         let present = addresses::present().ok().map(|all| all.into_iter().collect::<Present>());
         let history = self.history.read();
         Status {
@@ -61,16 +62,14 @@ impl DaemonContext {
                 .collect(),
             instances: self
                 .instances()
-                .map(|(config, live)| {
-                    self.instance(config, live, &history, &unknown_routers, present.as_ref(), now)
-                })
+                .map(|(config, live)| self.instance(config, live, &history, &refusals, present.as_ref(), now))
                 .collect(),
             statics: StaticSettings::of(&history.statics),
             groups: self.groups(&history, now),
             checks: self.config.checks.iter().map(|script| check(script, &history, now)).collect(),
             disabled_scripts: history.disabled.iter().map(disabled).collect(),
             unwritten: self.unwritten(),
-            unknown_routers: named(&unknown_routers, now),
+            unknown_routers: named(&refusals.unknown_routers, now),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
             webhooks: history.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
         }
@@ -131,7 +130,7 @@ impl DaemonContext {
         config: &config::Instance,
         live: &LiveInstance,
         history: &Inner,
-        unknown_routers: &UnknownRouters,
+        refusals: &Refusals<'_>,
         present: Option<&Present>,
         now: Timestamp,
     ) -> Instance {
@@ -171,7 +170,7 @@ impl DaemonContext {
                 .map(|peer| self::peer(peer, settings, skew(settings, ledger, peer), now))
                 .collect(),
             differences: self.differing_from(config, live, now),
-            rejected: self.rejected_by(config, live, unknown_routers, now),
+            rejected: self.rejected_by(config, live, refusals, now),
             reception_fault: past.and_then(|past| past.reception_fault).map(|reception_fault| {
                 ReceptionFault { who: reception_fault.who().to_owned(), detail: reception_fault.to_string() }
             }),

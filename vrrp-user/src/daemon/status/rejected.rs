@@ -19,16 +19,28 @@ use crate::config;
 use crate::config::InstanceSettings;
 use crate::daemon::live::LiveInstance;
 use crate::driver::clock;
+use crate::driver::maps::Rejections;
 
 /// The reason if an address of the instance is advertised under another VRID.
 const OTHER_VRID: &str = "other_vrid";
 
+/// What the maps hold of routers that are no peers.
+#[derive(Debug)]
+pub(super) struct Refusals<'a> {
+    rejections: Rejections<'a>,
+    pub(super) unknown_routers: UnknownRouters,
+}
+
 impl DaemonContext {
+    pub(super) fn refusals(&self) -> Refusals<'_> {
+        Refusals { rejections: self.maps.rejections(), unknown_routers: self.unknown_entries() }
+    }
+
     /// The routers that are refused now, by instance.
     pub fn rejected(&self) -> Vec<(&config::Instance, &LiveInstance, Rejected)> {
-        let (now, unknown_routers) = (clock::now(), self.unknown_entries());
+        let (now, refusals) = (clock::now(), self.refusals());
         let of = |(config, live)| {
-            let found = self.rejected_by(config, live, &unknown_routers, now);
+            let found = self.rejected_by(config, live, &refusals, now);
             found.into_iter().map(move |it| (config, live, it))
         };
         self.instances().flat_map(of).collect()
@@ -38,7 +50,7 @@ impl DaemonContext {
         &self,
         config: &config::Instance,
         live: &LiveInstance,
-        unknown_routers: &UnknownRouters,
+        refusals: &Refusals<'_>,
         now: Timestamp,
     ) -> Vec<Rejected> {
         let settings = &config.settings;
@@ -50,7 +62,7 @@ impl DaemonContext {
             latest.senders().map(move |(source, last_seen)| (reject, source, last_seen))
         };
         let refused =
-            self.maps.rejected(config.id).flat_map(senders).filter_map(|(reject, source, last_seen)| {
+            refusals.rejections.of(config.id).flat_map(senders).filter_map(|(reject, source, last_seen)| {
                 Some(Rejected {
                     peer: narrow(settings.family, source).to_string(),
                     reason: reject.as_str().to_owned(),
@@ -59,7 +71,7 @@ impl DaemonContext {
                 })
             });
         let ifindex = live.ifindex.load(Relaxed);
-        let of_instance = unknown_routers.iter().filter(|(key, _)| {
+        let of_instance = refusals.unknown_routers.iter().filter(|(key, _)| {
             key.ifindex == ifindex && key.vlan == 0 && key.family == settings.family as u8
         });
         let claimants = of_instance.filter_map(|(key, unknown_router)| {

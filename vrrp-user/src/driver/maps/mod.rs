@@ -6,6 +6,7 @@
 
 mod lease;
 mod mapped;
+mod rejected;
 mod room;
 mod rules;
 mod signed;
@@ -21,13 +22,14 @@ use std::time::Duration;
 
 use vrrp_ebpf::map::{
     AllowedPeer, AllowedPeerKey, Budget, COUNTERS, Counter, Counters, InstanceKey, Lease, NO_PEER,
-    PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected, RulesPair, SLOTS_MAX, UNKNOWN_ROUTERS_MAX,
-    UnknownRouter, Watch,
+    PEERS_PER_SLOT, Peer, RulesPair, SLOTS_MAX, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
 
 use self::mapped::Mapped;
+use self::rejected::Records;
+pub use self::rejected::Rejections;
 pub(in crate::driver) use self::rules::RulesInForce;
 use super::locals::Locals;
 use crate::protocol::InstanceId;
@@ -51,7 +53,7 @@ pub struct Maps {
     rules: Mapped<RulesPair>,
     watch: Mapped<Watch>,
     peers: Mapped<Peer>,
-    rejected: Mapped<Rejected>,
+    rejected: Records,
     leases: Mapped<Lease>,
     /// For the socket path only; the program has its own.
     budgets: Mapped<Budget>,
@@ -74,7 +76,7 @@ impl Maps {
             rules: Mapped::anonymous(slots)?,
             watch: Mapped::anonymous(slots)?,
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
-            rejected: Mapped::anonymous(slots * REJECTS_PER_SLOT)?,
+            rejected: Records::new(slots, None)?,
             leases: Mapped::anonymous(slots)?,
             budgets: Mapped::anonymous(slots)?,
             allowed_peers: RwLock::default(),
@@ -99,7 +101,7 @@ impl Maps {
             rules: Mapped::of_map(slot_map, slots)?,
             watch: Mapped::of_map(watch_map, slots)?,
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
-            rejected: Mapped::of_map(rejected_map, slots * REJECTS_PER_SLOT)?,
+            rejected: Records::new(slots, Some(rejected_map))?,
             leases: Mapped::of_map(lease_map, slots)?,
             budgets: Mapped::anonymous(slots)?,
             allowed_peers: RwLock::default(),
@@ -122,7 +124,7 @@ impl Maps {
     pub fn reach(&self, slots: usize) -> io::Result<()> {
         self.watch.reach(slots)?;
         self.peers.reach(slots.saturating_mul(PEERS_PER_SLOT as usize))?;
-        self.rejected.reach(slots.saturating_mul(REJECTS_PER_SLOT as usize))?;
+        self.rejected.reach(slots);
         self.leases.reach(slots)?;
         // Last: a slot that has rules has the rest.
         self.rules.reach(slots)
@@ -183,9 +185,7 @@ impl Maps {
         }
         self.hits(slot).into_iter().for_each(|hits| hits.store(0, Ordering::Relaxed));
         self.forget_missed(slot);
-        for reject in Reject::ALL {
-            self.rejected.write(rejected_at(slot, reject), &Rejected::NONE);
-        }
+        self.rejected.forget(slot);
         for index in 0..PEERS_PER_SLOT {
             self.peers.write(peer_at(slot, index), &Peer::FREE);
         }
@@ -242,17 +242,12 @@ impl Maps {
     /// sender.
     pub fn reject(&self, slot: InstanceId, reject: Reject, source: [u8; 16], stamp: Timestamp) {
         self.count(Some(slot), reject as usize);
-        let place = rejected_at(slot, reject);
-        if let Some(mut rejected) = self.rejected.read(place) {
-            rejected.note(source, stamp.as_nanos());
-            self.rejected.write(place, &rejected);
-        }
+        self.rejected.note(slot, reject, source, stamp);
     }
 
-    /// The last rejected adverts of an instance for each reason that has occurred.
-    pub fn rejected(&self, slot: InstanceId) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
-        let entry = move |reject| Some((reject, self.rejected.read(rejected_at(slot, reject))?));
-        Reject::ALL.into_iter().filter_map(entry).filter(|(_, rejected)| rejected.last_seen != 0)
+    /// The rejected adverts of all instances. Makes system calls if a program is loaded; not for the engine.
+    pub fn rejections(&self) -> Rejections<'_> {
+        self.rejected.read()
     }
 
     /// Records an advert of no instance here, on the socket path. Ignored if there is no room.
@@ -310,11 +305,6 @@ fn peer_at(slot: InstanceId, index: u32) -> usize {
     slot.index().saturating_mul(PEERS_PER_SLOT as usize).saturating_add(index as usize)
 }
 
-/// Place of a slot's entry for this reason.
-fn rejected_at(slot: InstanceId, reject: Reject) -> usize {
-    slot.index().saturating_mul(REJECTS_PER_SLOT as usize).saturating_add(reject as usize)
-}
-
 fn row(slot: Option<InstanceId>) -> usize {
     slot.map_or(0, |slot| slot.index() + 1)
 }
@@ -328,6 +318,8 @@ fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
 
 #[cfg(test)]
 mod tests {
+    use vrrp_ebpf::map::Rejected;
+
     use super::*;
 
     pub(super) const FIRST: InstanceId = InstanceId(0);
@@ -346,14 +338,14 @@ mod tests {
         maps.reject(SECOND, Reject::AuthData, one, Timestamp::from_nanos(10));
         maps.reject(SECOND, Reject::AuthData, other, Timestamp::from_nanos(20));
         maps.reject(SECOND, Reject::Ttl, one, Timestamp::from_nanos(30));
-        let found: Vec<_> = maps.rejected(SECOND).collect();
+        let found: Vec<_> = maps.rejections().of(SECOND).collect();
         let entry = |source, adverts, last_seen| Rejected { last_seen, adverts, source, ..Rejected::NONE };
         let both = Rejected { previous: one, previous_seen: 10, ..entry(other, 2, 20) };
         assert_eq!(found, [(Reject::Ttl, entry(one, 1, 30)), (Reject::AuthData, both)]);
         assert_eq!(maps.counters(Some(SECOND)).reject(Reject::AuthData), 2);
-        assert_eq!(maps.rejected(FIRST).count(), 0);
+        assert_eq!(maps.rejections().of(FIRST).count(), 0);
         maps.forget(SECOND);
-        assert_eq!(maps.rejected(SECOND).count(), 0);
+        assert_eq!(maps.rejections().of(SECOND).count(), 0);
         assert_eq!(
             maps.counters(Some(SECOND)).reject(Reject::AuthData),
             0,

@@ -286,7 +286,7 @@ mod tests {
                 .map(|of| counted.reject(of)),
             [1; 5]
         );
-        let of = |reject| maps.rejected(SLOT).find(|(of, _)| *of == reject).map(|(_, rejected)| rejected);
+        let of = |reject| maps.rejections().of(SLOT).find(|(of, _)| *of == reject).map(|(_, it)| it);
         let noted = of(Reject::Ttl).unwrap();
         let source = widen([192, 0, 2, 1].into());
         assert_eq!((noted.source, noted.last_seen, noted.adverts), (source, NOW.as_nanos(), 1));
