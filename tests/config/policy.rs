@@ -16,7 +16,8 @@ fn read(globals: &str, lines: &str) -> Result<Loaded, Vec<String>> {
 }
 
 fn settings(globals: &str, lines: &str) -> InstanceSettings {
-    read(globals, lines).unwrap().config.instances.remove(0).settings
+    let instance = read(globals, lines).unwrap().config.instances.remove(0);
+    std::sync::Arc::unwrap_or_clone(instance.settings)
 }
 
 /// Findings, one line each, without advice.

@@ -1,5 +1,7 @@
 //! Virtual MAC addresses: interface names, MAC addresses and placement of addresses from a configuration.
 
+use std::sync::Arc;
+
 use vrrp_user::config::{InstanceSettings, Loaded, VmacSettings, parse};
 
 fn instance(name: &str, vrid: u8, lines: &str, addresses: &str) -> String {
@@ -9,7 +11,7 @@ fn instance(name: &str, vrid: u8, lines: &str, addresses: &str) -> String {
     )
 }
 
-fn settings(text: &str) -> (Vec<InstanceSettings>, Vec<String>) {
+fn settings(text: &str) -> (Vec<Arc<InstanceSettings>>, Vec<String>) {
     let Loaded { config, diagnostics, .. } = parse("t", text).unwrap();
     let settings = config.instances.into_iter().map(|instance| instance.settings);
     (settings.collect(), diagnostics.iter().map(ToString::to_string).collect())
@@ -24,8 +26,7 @@ fn shown(vmacs: &VmacSettings) -> Vec<String> {
 /// Interface of each address.
 fn places(settings: &InstanceSettings) -> Vec<String> {
     let addresses = settings.addresses.advertised.iter().chain(&settings.addresses.excluded);
-    let device =
-        |device: Option<&std::sync::Arc<str>>| device.unwrap_or(settings.address_interface()).to_string();
+    let device = |device: Option<&Arc<str>>| device.unwrap_or(settings.address_interface()).to_string();
     addresses.map(|address| format!("{} {}", address.address, device(address.device.as_ref()))).collect()
 }
 

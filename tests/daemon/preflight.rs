@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::Uid;
@@ -16,7 +17,7 @@ use crate::setup::{Folder, config, hook, instance, script};
 fn tracking(scripts: Vec<CheckSettings>, notify: NotifySettings) -> Config {
     let mut tracker = instance("VI_1", 51, notify);
     let track = |id, object| TrackSettings { id, object, weight: Weight(0), reverse: false, initial: None };
-    tracker.settings.tracks = scripts
+    Arc::make_mut(&mut tracker.settings).tracks = scripts
         .iter()
         .map(|script| track(script.id, TrackedObject::Script("check".into())))
         .chain([track(TrackId(90), TrackedObject::Interface("eth1".into()))])

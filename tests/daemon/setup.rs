@@ -94,7 +94,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
     };
     Instance {
         id: InstanceId(0),
-        settings,
+        settings: settings.into(),
         notify: notify.into(),
         promote_secondaries: false,
         is_strict: false,
@@ -134,7 +134,7 @@ pub(crate) fn context(config: Config) -> Arc<DaemonContext> {
 /// `VI "2"` is still in Init.
 pub(crate) fn filled() -> Arc<DaemonContext> {
     let mut first = instance("VI_1", 51, NotifySettings::default());
-    first.settings.tracks = vec![TrackSettings {
+    Arc::make_mut(&mut first.settings).tracks = vec![TrackSettings {
         id: TrackId(7),
         object: TrackedObject::Script("check".into()),
         weight: Weight(-20),

@@ -60,13 +60,13 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 /// Two instances, one of each family, with adverts each 10 ms.
-fn pair(priority: u8) -> Vec<InstanceSettings> {
+fn pair(priority: u8) -> Vec<Arc<InstanceSettings>> {
     let instance = |address: &str| InstanceSettings {
         priority: Priority(priority),
         advert_interval: Interval::new(Duration::from_millis(10), Version::V3).unwrap(),
         ..settings(&[address])
     };
-    vec![instance("192.0.2.100"), instance("fe80::100")]
+    vec![instance("192.0.2.100").into(), instance("fe80::100").into()]
 }
 
 /// The engine of a daemon in this namespace, without program and effect thread.

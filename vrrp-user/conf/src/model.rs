@@ -72,7 +72,8 @@ pub struct Globals {
 pub struct Instance {
     /// Its position in the file, from 0; after a reload, the number it had before. See [`super::succeed`].
     pub id: InstanceId,
-    pub settings: InstanceSettings,
+    /// Shared with all that works by it.
+    pub settings: Arc<InstanceSettings>,
     /// Instances that notify alike share it.
     pub notify: Arc<NotifySettings>,
     /// Keep the other addresses of a subnet on `interface` when the first one is removed.

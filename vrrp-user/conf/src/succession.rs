@@ -46,7 +46,8 @@ fn number_tracks(before: &Config, after: &mut Config) {
         renumbered.insert(id, number);
     }
     let renumber = |id: &mut TrackId| *id = renumbered.get(id).copied().unwrap_or(*id);
-    let tracks = after.instances.iter_mut().flat_map(|instance| &mut instance.settings.tracks);
+    let tracking = after.instances.iter_mut().filter(|instance| !instance.settings.tracks.is_empty());
+    let tracks = tracking.flat_map(|instance| &mut Arc::make_mut(&mut instance.settings).tracks);
     tracks.for_each(|track| renumber(&mut track.id));
     after.checks.iter_mut().for_each(|script| renumber(&mut script.id));
     after.tracked_interfaces.iter_mut().for_each(|(id, _)| renumber(id));
@@ -66,7 +67,7 @@ struct Identity {
 type VmacIdentity = (Arc<str>, Arc<str>, [u8; 6]);
 
 fn identity(instance: &Instance) -> Identity {
-    let InstanceSettings { interface, vrid, family, vmacs, .. } = &instance.settings;
+    let InstanceSettings { interface, vrid, family, vmacs, .. } = &*instance.settings;
     let vmac = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
     Identity {
         interface: Arc::clone(interface),

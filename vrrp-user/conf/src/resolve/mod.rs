@@ -79,7 +79,13 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
                 Some(before) if *before.notify == notify => Arc::clone(&before.notify),
                 _ => Arc::new(notify),
             };
-            resolved.push(Instance { id, settings, notify, promote_secondaries, is_strict });
+            resolved.push(Instance {
+                id,
+                settings: Arc::new(settings),
+                notify,
+                promote_secondaries,
+                is_strict,
+            });
         }
     }
     let groups = group::resolve(groups, members, &resolved, (mail_by_default, &webhooks), report);

@@ -36,7 +36,7 @@ use crate::protocol::{ElectionSettings, GroupSettings, Next, Turn};
 /// Everything an engine is made of.
 #[derive(Debug)]
 pub struct Parts {
-    pub instances: Vec<InstanceSettings>,
+    pub instances: Vec<Arc<InstanceSettings>>,
     pub groups: Vec<GroupSettings>,
     pub maps: Arc<Maps>,
     pub live: Arc<LiveState>,
@@ -67,7 +67,7 @@ impl Engine {
     /// No raw socket (CAP_NET_RAW), or no descriptor for the timer.
     pub fn new(parts: Parts) -> io::Result<Self> {
         let ports = KernelPorts::new(
-            parts.instances.clone(),
+            &parts.instances,
             parts.maps,
             parts.live,
             parts.ring,
@@ -75,7 +75,10 @@ impl Engine {
             parts.commands,
             parts.reports,
         )?;
-        let turn = Turn::new(parts.instances.iter().map(ElectionSettings::from).collect(), parts.groups);
+        let turn = Turn::new(
+            parts.instances.iter().map(|settings| ElectionSettings::from(&**settings)).collect(),
+            parts.groups,
+        );
         Ok(Self { next: turn.next(), turn, ports, stand_by: StandBy::default() })
     }
 

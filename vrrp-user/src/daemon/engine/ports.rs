@@ -68,7 +68,7 @@ pub(super) struct KernelPorts {
 
 impl KernelPorts {
     pub(super) fn new(
-        instances: Vec<InstanceSettings>,
+        instances: &[Arc<InstanceSettings>],
         maps: Arc<Maps>,
         live: Arc<LiveState>,
         ring: Option<Ring>,
@@ -81,9 +81,9 @@ impl KernelPorts {
         if let Some(ring) = &ring {
             wait.add(ring, TOKEN_RING)?;
         }
-        let links = instances.into_iter().zip(InstanceId::all()).map(|(settings, id)| Link {
-            gate: gate(&live, id, &settings),
-            settings: Some(Arc::new(settings)),
+        let links = instances.iter().zip(InstanceId::all()).map(|(settings, id)| Link {
+            gate: gate(&live, id, settings),
+            settings: Some(Arc::clone(settings)),
             ..Link::default()
         });
         Ok(Self {

@@ -419,12 +419,12 @@ async fn keep(guard: &OnceCell<Guard>) {
 }
 
 fn belongings(config: &Config) -> Owned {
-    let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
+    let settings = config.instances.iter().map(|instance| (instance.id, &*instance.settings));
     Owned::new(settings, &config.statics.routes, &config.statics.rules)
 }
 
 fn tracker(config: &Config) -> Tracker {
-    let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
-    let all = config.instances.iter().map(|instance| &instance.settings);
+    let settings = config.instances.iter().map(|instance| (instance.id, &*instance.settings));
+    let all = config.instances.iter().map(|instance| &*instance.settings);
     Tracker::new(settings, &config.tracked_interfaces).with_delays(all, &config.link_delays)
 }

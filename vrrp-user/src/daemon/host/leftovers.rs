@@ -25,7 +25,7 @@ pub(in crate::daemon) fn remove_residue(
     let is_used = |address: IpAddr| {
         in_use.iter().any(|instance| instance.settings.addresses.all().any(|it| it.address == address))
     };
-    let settings = config.instances.iter().map(|instance| &instance.settings);
+    let settings = config.instances.iter().map(|instance| &*instance.settings);
     for leftovers in leftovers::remove(settings, |address| !is_used(address))? {
         let address = leftovers.address.address;
         match leftovers.refusal {

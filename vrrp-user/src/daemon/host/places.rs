@@ -43,7 +43,8 @@ pub(crate) fn find(config: &mut Config) -> Result<(), PlaceError> {
             && let Some(address) = settings.source
         {
             let missing = || PlaceError::Missing { instance: Arc::clone(&settings.name), address };
-            settings.interface = Arc::clone(places.get(&address).ok_or_else(missing)?);
+            let interface = Arc::clone(places.get(&address).ok_or_else(missing)?);
+            Arc::make_mut(settings).interface = interface;
         }
         let key = (Arc::clone(&settings.interface), settings.vrid, settings.family as u8);
         if let Some(first) = seen.insert(key, Arc::clone(&settings.name)) {

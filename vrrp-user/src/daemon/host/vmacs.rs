@@ -215,9 +215,8 @@ fn settle_names(instances: &mut [Instance], links: &[Link], in_use: &[Wanted]) {
     let vmacs = instances.iter().flat_map(|instance| instance.settings.vmacs.all());
     let written = vmacs.filter(|vmac| matches!(vmac.name, Name::Written(_)));
     let mut taken: HashSet<Arc<str>> = written.map(|vmac| Arc::clone(vmac.name.as_arc())).collect();
-    for InstanceSettings { vmacs, addresses, .. } in
-        instances.iter_mut().map(|instance| &mut instance.settings)
-    {
+    for instance in instances.iter_mut().filter(|instance| instance.settings.vmacs.all().next().is_some()) {
+        let InstanceSettings { vmacs, addresses, .. } = Arc::make_mut(&mut instance.settings);
         for vmac in vmacs.own.iter_mut().chain(&mut vmacs.further) {
             let Name::Chosen { name, prefix, vrid } = vmac.name.clone() else { continue };
             // On another parent or in another mode, it is made again.

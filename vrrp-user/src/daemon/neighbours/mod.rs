@@ -118,7 +118,7 @@ fn shared(config: &Config, theirs: &Status, folder: &Path) -> Vec<String> {
     for settings in config.instances.iter().map(|instance| &instance.settings) {
         let on_link = theirs.instances.iter().filter(|it| *it.interface == *settings.interface);
         for other in on_link {
-            let InstanceSettings { name, interface, vrid, .. } = settings;
+            let InstanceSettings { name, interface, vrid, .. } = &**settings;
             let of = format!(
                 "of another vrrpx (pid {pid}, runtime directory {folder}) on {interface}; give it to one of them"
             );

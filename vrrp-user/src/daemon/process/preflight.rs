@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::driver::process::Identity;
 use crate::driver::security;
-use crate::protocol::TrackedObject;
+use crate::protocol::{TrackSettings, TrackedObject};
 
 /// A capability that the daemon uses, with its number (`linux/capability.h`) and what its absence costs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -159,10 +159,13 @@ pub fn scripts(config: &mut Config) -> Vec<Notice> {
     for instance in &mut config.instances {
         hooks(&instance.settings.name, &mut instance.notify, &mut verdict);
         let kept = &config.checks;
-        instance.settings.tracks.retain(|track| {
+        let is_kept = |track: &TrackSettings| {
             !matches!(track.object, TrackedObject::Script(_))
                 || kept.iter().any(|script| script.id == track.id)
-        });
+        };
+        if !instance.settings.tracks.iter().all(is_kept) {
+            Arc::make_mut(&mut instance.settings).tracks.retain(is_kept);
+        }
     }
     for group in &mut config.groups {
         hooks(&group.settings.name, &mut group.notify, &mut verdict);

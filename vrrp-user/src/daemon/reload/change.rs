@@ -26,11 +26,11 @@ pub fn between(
     let mut configured: Vec<Configured<Arc<InstanceSettings>>> = changed
         .map(|instance| Configured {
             id: instance.id,
-            settings: ElectionSettings::from(&instance.settings),
+            settings: ElectionSettings::from(&*instance.settings),
             has_new_addresses: before
                 .instance(instance.id)
                 .is_some_and(|old| instance.settings.has_new_addresses(&old.settings)),
-            effects: Arc::new(instance.settings.clone()),
+            effects: Arc::clone(&instance.settings),
         })
         .collect();
     configured.sort_unstable_by_key(|change| change.id);

@@ -186,7 +186,7 @@ impl Prepared<'_> {
     fn interfaces(&self, program: Result<Program, String>) -> io::Result<Interfaces<'_>> {
         let Self { options, context, queues, .. } = self;
         let config = &context.config;
-        let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
+        let settings = config.instances.iter().map(|instance| (instance.id, Arc::clone(&instance.settings)));
         let attachments = Attachments::new(
             settings.collect(),
             program,

@@ -86,7 +86,7 @@ pub(super) fn start_threads(
 ) -> Result<Threads, RunError> {
     let config = &context.config;
     let engine = Engine::new(Parts {
-        instances: config.instances.iter().map(|instance| instance.settings.clone()).collect(),
+        instances: config.instances.iter().map(|instance| Arc::clone(&instance.settings)).collect(),
         groups: config.groups.iter().map(|group| group.settings.clone()).collect(),
         maps: Arc::clone(&context.maps),
         live: Arc::clone(&context.live),
@@ -95,7 +95,7 @@ pub(super) fn start_threads(
         commands: queues.commands.clone(),
         reports: queues.reports.clone(),
     })?;
-    let effects = config.instances.iter().map(|instance| InstanceEffects::from(&instance.settings));
+    let effects = config.instances.iter().map(|instance| InstanceEffects::from(&*instance.settings));
     let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
     let (live, maps) = (Arc::clone(&context.live), Arc::clone(&context.maps));
     let effect = Effect::open(effects, commands, reports, live, maps)?;

@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
 use super::{AttachPlace, Attachments};
-use crate::config::InstanceSettings;
 use crate::daemon::host::reception::{self, ReceptionFault};
 use crate::daemon::queue::Input;
 use crate::driver::RxPath;
@@ -124,7 +123,7 @@ impl Attachments {
         let left: HashSet<(IpAddr, u32)> =
             of.iter().filter_map(|id| group(id, self.places.get(id)?)).collect();
         for (id, place) in &mut self.places {
-            let group = self.instances.get(id).map(InstanceSettings::group).zip(place.ifindex);
+            let group = self.instances.get(id).map(|settings| settings.group()).zip(place.ifindex);
             if group.is_some_and(|group| left.contains(&group)) {
                 place.membership = None;
             }

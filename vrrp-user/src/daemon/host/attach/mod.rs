@@ -40,7 +40,7 @@ use crate::protocol::{Configured, InstanceId};
 
 #[derive(Debug)]
 pub struct Attachments {
-    instances: BTreeMap<InstanceId, InstanceSettings>,
+    instances: BTreeMap<InstanceId, Arc<InstanceSettings>>,
     /// `None` if the socket was asked for, or the program could not be loaded.
     program: Option<Program>,
     /// Why there is no program.
@@ -90,7 +90,7 @@ struct AttachPlace {
 
 impl Attachments {
     pub fn new(
-        instances: BTreeMap<InstanceId, InstanceSettings>,
+        instances: BTreeMap<InstanceId, Arc<InstanceSettings>>,
         program: Result<Program, String>,
         mode: XdpMode,
         maps: Arc<Maps>,
@@ -145,14 +145,13 @@ impl Attachments {
             self.retain_allowed_peers(instance, &[]);
         }
         for Configured { id, effects, .. } in &changes.configured {
-            let settings = &**effects;
-            let old = self.instances.insert(*id, settings.clone());
+            let old = self.instances.insert(*id, Arc::clone(effects));
             if old.is_none() {
                 self.maps.forget(*id);
             }
             self.write_slot(*id);
             let group = |it: &InstanceSettings| it.unicast.is_none().then(|| it.group());
-            if old.is_some_and(|old| group(&old) != group(settings)) {
+            if old.is_some_and(|old| group(&old) != group(effects)) {
                 self.join(*id);
             }
         }
@@ -213,7 +212,9 @@ impl Attachments {
         let Self { program: Some(program), instances, places, rx_paths, live, fence, .. } = self else {
             return;
         };
-        let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
+        let place =
+            |(id, place): (&InstanceId, &AttachPlace)| Some((*id, &**instances.get(id)?, place.ifindex?));
+        let placed = places.iter().filter_map(place);
         if let Err(error) = fence.set(program, placed.clone()) {
             warn!(%error, "some addresses are not fenced: they are answered for without a lease");
         }

@@ -19,7 +19,7 @@ pub(super) fn used(config: &Config) -> BTreeSet<&str> {
 
 /// Settings of the instances on an interface.
 pub(super) fn on<'a>(config: &'a Config, interface: &str) -> impl Iterator<Item = &'a InstanceSettings> {
-    config.instances.iter().map(|it| &it.settings).filter(move |it| &*it.interface == interface)
+    config.instances.iter().map(|it| &*it.settings).filter(move |it| &*it.interface == interface)
 }
 
 fn families(config: &Config, interface: &str) -> Vec<Family> {
