@@ -130,10 +130,10 @@ pub(super) const ROWS: &[Row] = &[
         script: "
             startup             -> BACKUP startup
             hear 150 from 120   -> watch
-            wait A + A + 900ms
-            freeze 800ms
+            wait down - 760ms
+            freeze 860ms
             suspensions 1
-            wait 350ms - 1ns
+            wait 425ms - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
@@ -158,11 +158,11 @@ pub(super) const ROWS: &[Row] = &[
         script: "
             startup             -> BACKUP startup
             hear 150 from 120   -> watch
-            wait A + A + 900ms
-            freeze 650ms
-            freeze 300ms
+            wait down - 760ms
+            freeze 610ms
+            freeze 280ms
             suspensions 2
-            wait 375ms - 1ns
+            wait 415ms - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {

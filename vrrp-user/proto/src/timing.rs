@@ -44,6 +44,13 @@ pub(super) fn tick(interval: Interval) -> Duration {
     (interval.duration() / 10).max(Duration::from_millis(1))
 }
 
+/// The latest time not after `at` from which ticks lead to half a tick before `deadline`.
+pub(super) fn in_step(at: Timestamp, deadline: Timestamp, tick: Duration) -> Timestamp {
+    let last = deadline - tick / 2;
+    let (rest, tick) = (last.since(at).as_nanos(), tick.as_nanos().max(1));
+    last - Duration::from_nanos(u64::try_from(rest.next_multiple_of(tick)).unwrap_or(u64::MAX))
+}
+
 /// A timer later than this was not merely delayed: this node was suspended.
 pub(super) fn suspension_threshold(interval: Interval) -> Duration {
     (interval.duration() / 4).clamp(Duration::from_millis(2), Duration::from_millis(100))
@@ -111,6 +118,18 @@ mod tests {
         assert_eq!(following(at(100), period, at(109)), at(110));
         assert_eq!(following(at(100), period, at(110)), at(120));
         assert_eq!(following(at(100), period, at(135)), at(145));
+    }
+
+    #[test]
+    fn the_last_tick_comes_half_a_tick_before_the_deadline() {
+        let at = Timestamp::from_nanos;
+        let tick = Duration::from_nanos(10);
+        let in_step = |from| in_step(at(from), at(200), tick);
+        for (from, step) in
+            [(195, 195), (194, 185), (186, 185), (185, 185), (184, 175), (196, 195), (200, 195)]
+        {
+            assert_eq!(in_step(from), at(step), "{from}");
+        }
     }
 
     #[test]

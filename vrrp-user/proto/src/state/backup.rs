@@ -2,10 +2,11 @@
 //! suspension.
 //!
 //! MasterDown is the timer of the RFC. Suspect fires an interval and most of the skew before it, and then every tenth
-//! of an interval until it. Each advert of a healthy master moves both, so that it costs at most one wake-up in two
-//! intervals; while the master is silent, Suspect ticks. If one of them fires far too late, this node was suspended
-//! (starved, stopped, or frozen with the whole machine), and the silence of that time proves nothing. Then the node
-//! listens longer: see [`listening_ends`].
+//! of an interval until it. The last of these ticks is half a tick before it, so that the takeover can be prepared.
+//! Each advert of a healthy master moves both, so that it costs at most one wake-up in two intervals; while the master
+//! is silent, Suspect ticks. If one of them fires far too late, this node was suspended (starved, stopped, or frozen
+//! with the whole machine), and the silence of that time proves nothing. Then the node listens longer: see
+//! [`listening_ends`].
 
 use core::time::Duration;
 
@@ -330,7 +331,9 @@ fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
     let resumed = instance.backup.suspension.map(|suspension| suspension.resumed);
     let heard_since = instance.backup.master.is_some_and(|it| resumed.is_none_or(|at| it.heard.stamp >= at));
     let suspicion = if resumed.is_none() || heard_since { deadline - margin } else { now };
-    let look = if suspicion > now { suspicion } else { now + timing::tick(interval) };
+    let tick = timing::tick(interval);
+    let look = timing::in_step(if suspicion > now { suspicion } else { now + tick }, deadline, tick);
+    let look = if look > now { look } else { look + tick };
     (instance.backup.armed, instance.backup.checks) = (now, None);
     instance.timers.set(Timer::MasterDown, deadline);
     if look < deadline {
