@@ -138,10 +138,13 @@ pub(super) const ROWS: &[Row] = &[
             wait 10ms
             refused
             hear 90 from 90     -> advert 0, remove, FAULT refused
+            wait 3s
             hear 90 from 90
-            wait 4999ms
+            wait 1999ms
             wait 1ms            -> try sending
-            wait 4999ms
+            wait 2s
+            hear 90 from 90
+            wait 2999ms
             wait 1ms            -> try sending
             sends               -> BACKUP recovered
             wait down           -> advert 100, add, MASTER master_silent",
@@ -158,15 +161,37 @@ pub(super) const ROWS: &[Row] = &[
             hear 90 from 90     -> advert 100, contest
             refused
             hear 90 from 90     -> advert 0, remove, FAULT refused
-            wait 5s             -> try sending
+            wait 4s
+            hear 90 from 90
+            wait 1s             -> try sending
             sends               -> BACKUP recovered
             wait down           -> advert 100, add, MASTER master_silent
             hear 90 from 90     -> advert 100, contest
             refused
             hear 90 from 90     -> advert 0, remove, FAULT refused
-            wait 59999ms
+            wait 59s
+            hear 90 from 90
+            wait 999ms
             wait 1ms            -> try sending
             sends               -> BACKUP recovered",
+    },
+    Row {
+        number: "own",
+        what: "a master whose sends are refused serves without adverts once the other master is gone",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            hear 90 from 90     -> advert 100, contest
+            refused
+            hear 90 from 90     -> advert 0, remove, FAULT refused
+            wait 1s
+            hear 90 from 90
+            hear 0 from 90
+            wait 3999ms
+            wait 1ms            -> BACKUP recovered
+            wait down           -> advert 100, add, MASTER master_silent",
     },
     Row {
         number: "own",
@@ -179,7 +204,9 @@ pub(super) const ROWS: &[Row] = &[
             hear 90 from 90     -> advert 100, contest
             refused
             hear 90 from 90     -> advert 0, remove, FAULT refused
-            wait 59999ms
+            wait 59s
+            hear 90 from 90
+            wait 999ms
             wait 1ms            -> try sending",
     },
     Row {

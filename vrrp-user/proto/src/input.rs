@@ -89,7 +89,8 @@ impl Instance {
                 let next = master::heard(self, heard, cx);
                 self.make(next, cx);
             }
-            State::Init | State::Fault => {}
+            State::Fault => fault::heard(self, heard),
+            State::Init => {}
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Instance {
     pub(super) serving: Serving,
     /// When a trial found last that this host sends adverts again.
     pub(super) sends_again: Option<Timestamp>,
+    /// In Fault because this host refuses adverts: when the other master, as it was heard last, counts as gone.
+    pub(super) other_master_until: Option<Timestamp>,
     pub(super) stats: Stats,
 }
 
@@ -84,6 +86,7 @@ impl Instance {
             handover: Handover::default(),
             serving: Serving::default(),
             sends_again: None,
+            other_master_until: None,
             stats: Stats::default(),
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Lease {
     is_renewing: bool,
     /// The latest advert left after the lease had run out.
     has_lapsed: bool,
+    /// The latest advert has left, at least a part of it.
+    has_left: bool,
     /// This host has refused the latest advert, or a part of it.
     is_refused: bool,
     /// Since when this host has refused each advert.
@@ -49,12 +51,13 @@ impl Lease {
         if !core::mem::take(&mut self.is_refused) {
             self.refused_since = None;
         }
-        self.is_renewing = !is_release;
+        (self.has_left, self.is_renewing) = (false, !is_release);
     }
 
     /// The advert has left. Returns the end of the lease that it gives for `span`. The lease runs from before the send:
     /// peers cannot have heard the advert earlier.
     pub(crate) fn sent(&mut self, span: Duration, now: Timestamp) -> Option<Timestamp> {
+        self.has_left = true;
         if !(self.is_serving && self.is_renewing) {
             return None;
         }
@@ -83,9 +86,9 @@ impl Lease {
         core::mem::take(&mut self.has_lapsed)
     }
 
-    /// This host has refused the latest advert, or a part of it.
-    pub(crate) fn is_refused_now(&self) -> bool {
-        self.is_refused
+    /// The latest advert has left, and this host has refused no part of it.
+    pub(crate) fn has_left_whole(&self) -> bool {
+        self.has_left && !self.is_refused
     }
 
     /// Adverts have been refused for a whole lease of `span`: a router that should have heard this instance may have

@@ -7,8 +7,11 @@ use vrrp_ebpf::time::Timestamp;
 
 use crate::action::{Action, Reason, State};
 use crate::context::{Cx, Move};
+use crate::event::PeerAdvert;
 use crate::instance::Instance;
 use crate::timers::Timer;
+use crate::timing;
+use crate::units::{Interval, Priority};
 
 /// Time until the next try, after another process kept removing the addresses.
 const RECLAIM: Duration = Duration::from_secs(60);
@@ -29,17 +32,35 @@ pub(crate) fn restore(instance: &mut Instance, cx: &Cx<'_>) {
 pub(super) fn enter(instance: &mut Instance, cx: &Cx<'_>) {
     let faults = instance.faults();
     if faults.refused {
+        let interval = instance.settings().advert_interval;
+        instance.other_master_until = Some(cx.now + patience(instance, interval));
         instance.timers.set(Timer::Reclaim, cx.now + retry(instance, cx.now));
     } else if faults.taken_away {
         instance.timers.set(Timer::Reclaim, cx.now + RECLAIM);
     }
 }
 
+/// Another master takes part, and this instance yields to it.
+pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert) {
+    if instance.faults().refused && heard.priority != Priority::RELEASE {
+        instance.other_master_until = Some(heard.stamp + patience(instance, heard.interval));
+    }
+}
+
+/// How long a master with this interval may be silent.
+fn patience(instance: &Instance, interval: Interval) -> Duration {
+    let settings = instance.settings();
+    let interval = interval.max(settings.advert_interval);
+    timing::master_down_interval(settings.version, instance.priority(), interval, settings.down_timer_adverts)
+}
+
 pub(crate) fn fired(instance: &mut Instance, timer: Timer, cx: &mut Cx<'_>) -> Option<Move> {
     if timer != Timer::Reclaim {
         return None;
     }
-    if instance.faults().refused {
+    // Beside no other master, it may serve without adverts.
+    let is_beside_another = instance.other_master_until.is_some_and(|until| cx.now < until);
+    if instance.faults().refused && is_beside_another {
         cx.actions.push_back(Action::TrySending(instance.id()));
         instance.timers.set(Timer::Reclaim, cx.now + retry(instance, cx.now));
         return None;

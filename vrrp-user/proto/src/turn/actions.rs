@@ -29,7 +29,7 @@ impl Turn {
     fn carry_out<P: Ports>(&mut self, ports: &mut P, cause: Cause<'_>, now: Timestamp) {
         while let Some(action) = self.router.poll_action() {
             match action {
-                Action::Advertise(id, priority) => self.advertise(ports, id, priority),
+                Action::Advertise(id, priority) => _ = self.advertise(ports, id, priority),
                 Action::TrySending(id) => self.try_sending(ports, id, now),
                 Action::Watch(id) => watch(ports, id, cause),
                 Action::Unwatch(id) => ports.unwatch(id),
@@ -66,19 +66,24 @@ impl Turn {
         self.flush(ports, now);
     }
 
-    fn advertise<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority) {
-        if let Some(watcher) = self.watchers.get_mut(id.index())
-            && ports.advertise(id, priority)
-        {
+    /// False if nothing could be queued.
+    fn advertise<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority) -> bool {
+        let Some(watcher) = self.watchers.get_mut(id.index()) else { return false };
+        let is_queued = ports.advertise(id, priority);
+        if is_queued {
             watcher.lease.advertise(priority == Priority::RELEASE);
         }
+        is_queued
     }
 
-    /// Sends a release, to learn whether this host still refuses adverts. An unreachable peer is no refusal.
+    /// Sends a release, to learn whether this host still refuses adverts. One that finds no route, or no peer, shows
+    /// nothing: it has not come to the firewall.
     fn try_sending<P: Ports>(&mut self, ports: &mut P, id: InstanceId, now: Timestamp) {
-        self.advertise(ports, id, Priority::RELEASE);
+        if !self.advertise(ports, id, Priority::RELEASE) {
+            return;
+        }
         self.flush(ports, now);
-        if self.watchers.get(id.index()).is_some_and(|it| !it.lease.is_refused_now()) {
+        if self.watchers.get(id.index()).is_some_and(|it| it.lease.has_left_whole()) {
             self.router.handle(&Event::SendsAgain(id), now);
         }
     }
