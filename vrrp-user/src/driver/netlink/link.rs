@@ -33,6 +33,8 @@ pub struct Link {
     pub macvlan: Option<MacVlanMode>,
     /// See `ip link set group`.
     pub group: u32,
+    /// How often the carrier has come or gone (IFLA_CARRIER_CHANGES, since Linux 3.15).
+    pub carrier_changes: u32,
 }
 
 /// Whether frames of an interface of this type (ARPHRD_*) begin with an Ethernet header. Tunnels and point-to-point
@@ -60,6 +62,7 @@ impl Link {
             parent_namespace: None,
             macvlan: None,
             group: 0,
+            carrier_changes: 0,
         };
         let is_ethernet = header.link_layer_type == LinkLayerType::Ether;
         for attribute in &message.attributes {
@@ -73,6 +76,7 @@ impl Link {
                 LinkAttribute::Link(parent) => link.parent = Some(*parent),
                 LinkAttribute::LinkNetNsId(namespace) => link.parent_namespace = Some(*namespace),
                 LinkAttribute::Group(group) => link.group = *group,
+                LinkAttribute::CarrierChanges(changes) => link.carrier_changes = *changes,
                 _ => {}
             }
         }

@@ -93,8 +93,8 @@ fn take(changes: &mut RouteSocket, requests: &mut RouteSocket, table: &mut Table
     }
     if overrun {
         tracing::warn!("netlink notifications were lost; reading all links and addresses again");
-        *table = read(requests)?;
-        table.forget();
+        let before = std::mem::replace(table, read(requests)?);
+        table.replace(&before);
     }
     Ok(changed || overrun)
 }

@@ -165,11 +165,20 @@ impl Table {
         }
     }
 
-    /// Records that notifications were lost: any address may have been removed, and any link may have been down.
-    pub fn forget(&mut self) {
+    /// Takes the place of the table `before` some notifications were lost: any address may have been removed, and links
+    /// have been down whose carrier has changed.
+    pub fn replace(&mut self, before: &Self) {
         self.removed.unknown = true;
         let now = clock::now();
-        self.risen.extend(self.links.keys().map(|ifindex| (*ifindex, now)));
+        for (ifindex, (link, _)) in &self.links {
+            let earlier = before.by_index(*ifindex);
+            let has_stayed = |earlier: &Link| earlier.up && earlier.carrier_changes == link.carrier_changes;
+            let risen = match earlier {
+                Some(earlier) if has_stayed(earlier) => before.risen(*ifindex),
+                _ => Some(now),
+            };
+            self.risen.extend(risen.filter(|_| link.up).map(|at| (*ifindex, at)));
+        }
     }
 
     /// Addresses that were removed and are still missing.
@@ -209,6 +218,10 @@ impl Table {
 
     pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
         self.links.values().flat_map(|(_, addresses)| addresses)
+    }
+
+    fn by_index(&self, ifindex: u32) -> Option<&Link> {
+        self.links.get(&ifindex).map(|(link, _)| link)
     }
 
     /// When the link came up last, if it has been down.
@@ -264,6 +277,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+
     use super::*;
 
     fn parsed(address: IpAddr, flags: AddressFlags) -> Address {
@@ -297,5 +312,26 @@ mod tests {
         let parsed = Address::parse(&message).unwrap();
         assert_eq!(parsed.address, IpAddr::from([192, 0, 2, 1]));
         assert_eq!(parsed.peer, Some([192, 0, 2, 2].into()));
+    }
+
+    #[test]
+    fn links_rise_again_if_they_may_have_been_down_while_notifications_were_lost() {
+        let table = |links: &[(u32, bool, u32)]| {
+            let mut table = Table::default();
+            for (index, up, changes) in links {
+                let mut message = LinkMessage::default();
+                message.header.index = *index;
+                message.header.flags = if *up { LinkFlags::Up | LinkFlags::Running } else { LinkFlags::Up };
+                message.attributes.push(LinkAttribute::IfName(format!("eth{index}")));
+                message.attributes.push(LinkAttribute::CarrierChanges(*changes));
+                table.apply(&RouteNetlinkMessage::NewLink(message));
+            }
+            table
+        };
+        let before = table(&[(1, true, 2), (2, true, 2), (3, false, 1), (4, true, 2)]);
+        let mut after = table(&[(1, true, 2), (2, true, 4), (3, true, 2), (4, false, 3), (5, true, 1)]);
+        after.replace(&before);
+        let risen: Vec<u32> = (1..=5).filter(|ifindex| after.risen(*ifindex).is_some()).collect();
+        assert_eq!(risen, [2, 3, 5]);
     }
 }

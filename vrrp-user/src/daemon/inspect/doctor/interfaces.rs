@@ -243,6 +243,7 @@ mod tests {
             parent_namespace: None,
             macvlan: None,
             group: 0,
+            carrier_changes: 0,
         };
         InterfaceFacts { link: Some(link), ..InterfaceFacts::default() }
     }
