@@ -91,6 +91,16 @@ impl<T: Record> Mapped<T> {
         })
     }
 
+    /// Maps the first `entries` of an array, and no more later. If that fails, nothing is left of it.
+    pub(super) fn of_first(map: BorrowedFd<'_>, entries: u32) -> io::Result<Self> {
+        let (len, bytes) = extent::<T>(entries)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a fresh mapping aliases nothing of ours. The kernel keeps the array alive as long as it is mapped.
+        let base = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, map, 0)? };
+        let (ready, is_torn) = (AtomicUsize::new(len), AtomicBool::new(false));
+        Ok(Self { base: base.cast(), len, bytes, ready, is_torn, map: None })
+    }
+
     /// Maps the first `entries` entries, or all if there are fewer. Only one thread may call it.
     pub(super) fn reach(&self, entries: usize) -> io::Result<()> {
         let entries = entries.min(self.len);

@@ -57,12 +57,8 @@ impl Records {
 
     /// Without those of the program if it cannot be mapped.
     pub(super) fn read(&self) -> Rejections<'_> {
-        let program = self.program.as_ref().and_then(|map| {
-            let array = Mapped::of_map(map.as_fd(), self.slots.saturating_mul(REJECTS_PER_SLOT)).ok()?;
-            let entries = self.ready.load(Ordering::Relaxed).saturating_mul(REJECTS_PER_SLOT);
-            array.reach(entries as usize).ok()?;
-            Some(array)
-        });
+        let entries = self.ready.load(Ordering::Relaxed).saturating_mul(REJECTS_PER_SLOT);
+        let program = self.program.as_ref().and_then(|map| Mapped::of_first(map.as_fd(), entries).ok());
         Rejections { own: &self.own, program }
     }
 
