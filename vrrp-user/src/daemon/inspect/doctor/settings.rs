@@ -7,7 +7,7 @@ use vrrp_ebpf::wire::Family;
 use super::facts::Listening;
 use super::interfaces::{here, on, sysctl};
 use super::{Facts, Findings};
-use crate::config::Config;
+use crate::config::{Config, VirtualAddress};
 
 /// Services that are named one by one.
 const NAMED: usize = 5;
@@ -77,7 +77,13 @@ fn ignored(config: &Config, facts: &Facts, name: &str, ifindex: u32, findings: &
 fn neighbours(config: &Config, facts: &Facts, name: &str, ifindex: u32, findings: &mut Findings) {
     let hosts = || facts.host.addresses.iter().filter(|it| it.address.is_ipv4() && !it.marked);
     let own = hosts().filter(|it| it.ifindex == ifindex).map(|it| it.address);
-    let addresses = on(config, name).flat_map(|it| it.addresses.all()).map(|it| it.address);
+    let addresses = on(config, name).flat_map(|it| {
+        // A virtual MAC address's interface is on this one.
+        let is_here = |address: &&VirtualAddress| {
+            [it.address_interface(), &it.interface].contains(&it.device_of(address))
+        };
+        it.addresses.all().filter(is_here).map(|address| address.address)
+    });
     let here: Vec<IpAddr> = own.chain(addresses).collect();
     let mut others = hosts().filter(|it| it.ifindex != ifindex && it.prefix < 32);
     let Some(other) = others.find(|other| here.iter().any(|address| other.is_near(*address))) else {
@@ -210,6 +216,9 @@ mod tests {
         }
         let flux = [("ipv4/conf/all/arp_ignore", 0)];
         assert_eq!(of("192.0.2.1/24", &flux, &[(3, "198.51.100.11/24")]), [well]);
+        let elsewhere = [(3, "198.51.100.11/24")];
+        assert_eq!(of("192.0.2.1/24 dev eth1", &flux, &elsewhere), [well]);
+        assert_eq!(of("198.51.100.1/24 dev eth1", &flux, &elsewhere), [well]);
         // The virtual address is in the subnet of the other interface only.
         let lines = of("198.51.100.1/24", &flux, &[(3, "198.51.100.11/24")]);
         assert!(lines[0].starts_with("warn eth0 and eth1 share a subnet: eth1 answers"), "{lines:?}");
