@@ -216,7 +216,7 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
             (
                 &["events", "VI_l"][..],
                 2,
-                "VI_l is neither an instance nor a sync group of the daemon; did you mean `VI_1`?",
+                "VI_l is neither an instance, nor a sync group, nor a check of the daemon; did you mean `VI_1`?",
             ),
             (&["maintenance", "on", "bot"], 2, "did you mean `both`?"),
             (&["maintenance", "on"], 2, "name an instance or a sync group, or write --all"),

@@ -3,16 +3,19 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_user::daemon::control::{self, Control, SocketGroups};
 use vrrp_user::daemon::events::follow::Line;
 use vrrp_user::daemon::events::{KEPT, What};
+use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::clock;
 
+use crate::cli::binary;
 use crate::setup::{Folder, filled};
 
 /// Serves filled sources while clients run on their own thread.
@@ -142,5 +145,48 @@ fn followers_are_limited_and_departures_make_room() {
             assert!(tries < 100, "no room");
             std::thread::sleep(Duration::from_millis(10));
         }
+    });
+}
+
+#[test]
+fn a_name_is_unknown_if_neither_the_daemon_nor_any_kept_event_has_it() {
+    with_daemon(|path, context| {
+        let vrrpx = || {
+            let mut command = Command::new(binary());
+            command.arg("events").arg("--runtime-dir").arg(path);
+            command
+        };
+        let script = "vrrp_script disabled".to_owned();
+        context.history.disabled(vec![Disabled { script, why: String::new() }]);
+        let check = context.status().checks[0].name.clone();
+        // That of a check which a reload has removed.
+        happens(context, 1);
+        let kept = "check 0";
+        for (arguments, code) in [
+            (&["log"][..], 0),
+            (&["VI_1"], 0),
+            (&[&*check], 0),
+            (&["disabled"], 0),
+            (&[kept], 0),
+            (&[kept, "--since", "2999-01-01 00:00"], 0),
+            (&[kept, "--since", "9223372036854775807"], 0),
+            (&[kept, "--kind", "reload"], 0),
+            (&["another"], 2),
+            (&["another", "--kind", "reload"], 2),
+        ] {
+            let output = vrrpx().args(arguments).output().unwrap();
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+            assert_eq!(text.is_empty(), code == 0, "{arguments:?}: {text}");
+        }
+        let output = vrrpx().arg(format!("{check}x")).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&format!("nor a check of the daemon; did you mean `{check}`?")), "{text}");
+        let mut follower = vrrpx().args(["--follow", "VI_l"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(follower.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        follower.kill().unwrap();
+        follower.wait().unwrap();
+        assert!(line.ends_with("did you mean `VI_1`?; waiting for it\n"), "{line}");
     });
 }

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, is_lost, unknown};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, is_lost};
 use crate::daemon::control;
 use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
 use crate::daemon::events::select::{Selection, Since};
 use crate::daemon::status::{Status, wrapped};
+use crate::daemon::steering::{LOG, unknown_of};
 
 /// Width of the time and the blanks behind it.
 const INDENT: usize = 25;
@@ -47,6 +48,9 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if *follow && let Some(unknown) = name.as_deref().and_then(|name| unknown_to(runtime_dir, name)) {
+        complain(&format!("{unknown}; waiting for it"));
+    }
     let (mut written, mut is_empty) = (Ok(()), true);
     // Returns whether stdout still has a reader.
     let mut reported = |text: &str| {
@@ -68,7 +72,13 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
     });
     match outcome {
         Ok(()) if is_lost(&written) => ExitCode::FAILURE,
-        Ok(()) if is_empty => no_events(name.as_deref(), runtime_dir),
+        Ok(()) if is_empty => match name.as_deref().and_then(|name| unknown_to(runtime_dir, name)) {
+            Some(unknown) => {
+                complain(&unknown);
+                ExitCode::from(UNKNOWN_NAME)
+            }
+            None => ExitCode::SUCCESS,
+        },
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
@@ -77,16 +87,30 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Without events of that name it may be misspelt.
-fn no_events(name: Option<&str>, runtime_dir: &Path) -> ExitCode {
-    match (name, control::status(runtime_dir)) {
-        (Some(name), Ok(status)) if !has(&status, name) => unknown(name, &status),
-        _ => ExitCode::SUCCESS,
+/// What is said of a name that neither the daemon nor any kept event has, whatever its time and kind.
+fn unknown_to(runtime_dir: &Path, name: &str) -> Option<String> {
+    let status = control::status(runtime_dir).ok()?;
+    let names = || names(&status);
+    if name == LOG || names().any(|it| it == name) {
+        return None;
     }
+    let mut is_kept = false;
+    let read = control::events(runtime_dir, None, false, |line, _| {
+        is_kept |= matches!(line, Line::Event(event) if event.what.about() == Some(name));
+        !is_kept
+    });
+    (read.is_ok() && !is_kept)
+        .then(|| unknown_of(name, "neither an instance, nor a sync group, nor a check", names()))
 }
 
-fn has(status: &Status, name: &str) -> bool {
-    status.state_of(name).is_some() || status.checks.iter().any(|check| check.name == name)
+/// Names that events may be about.
+fn names(status: &Status) -> impl Iterator<Item = &str> + Clone {
+    let instances = status.instances.iter().map(|it| it.name.as_str());
+    let groups = status.groups.iter().map(|it| it.name.as_str());
+    let checks = status.checks.iter().map(|it| it.name.as_str());
+    // `vrrp_script web`.
+    let disabled = status.disabled_scripts.iter().filter_map(|it| it.script.strip_prefix("vrrp_script "));
+    instances.chain(groups).chain(checks).chain(disabled)
 }
 
 fn row(event: &Event) -> String {

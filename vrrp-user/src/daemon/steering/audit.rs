@@ -7,7 +7,7 @@ use crate::daemon::events::What;
 use crate::daemon::status::DaemonContext;
 
 /// The name of orders for the log in events.
-pub(super) const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 
 /// Logs an order that begins or ends, and records it as an event.
 pub(super) fn audit(context: &DaemonContext, name: &str, what: &str, order: &Order) {

@@ -19,8 +19,9 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-pub(crate) use desk::unknown_name;
+pub(crate) use audit::LOG;
 pub use desk::{Call, Desk};
+pub(crate) use desk::{unknown_name, unknown_of};
 pub use order::{Kind, Order, Steered, Steerings};
 
 use self::order::{now, renamed};

@@ -7,7 +7,7 @@ mod heir;
 mod maintenance;
 mod scope;
 
-pub(crate) use scope::unknown_name;
+pub(crate) use scope::{unknown_name, unknown_of};
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};

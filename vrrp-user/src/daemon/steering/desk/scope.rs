@@ -55,7 +55,16 @@ pub(super) fn unknown(config: &Config, name: &str) -> No {
 
 /// What is said of a name that is none of `names`: the one that was meant, or some of them.
 pub(crate) fn unknown_name<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
-    let text = format!("{name} is neither an instance nor a sync group of the daemon");
+    unknown_of(name, "neither an instance nor a sync group", names)
+}
+
+/// The same of a name that is none of these `kinds`.
+pub(crate) fn unknown_of<'a>(
+    name: &str,
+    kinds: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> String {
+    let text = format!("{name} is {kinds} of the daemon");
     if let Some(near) = did_you_mean(name, names.clone()) {
         return format!("{text}; {near}");
     }
