@@ -1,5 +1,5 @@
-//! Network managers that remove addresses, routes and rules which they have not set. The daemon sets them again, so
-//! none of their settings is needed.
+//! Network managers that remove addresses, routes and rules which they have not set. The daemon sets them again, and
+//! keeps a source address that is missing for 3 s, so none of their settings is needed.
 
 use super::interfaces::here;
 use super::{Facts, Findings};
@@ -9,7 +9,7 @@ pub(super) fn networkd(config: &Config, facts: &Facts, findings: &mut Findings) 
     for (name, _) in here(config, facts) {
         let note = facts.interfaces.get(name).and_then(|it| it.networkd.as_deref());
         if note.and_then(|note| value(note, "ADMIN_STATE")).is_some_and(|state| state != "unmanaged") {
-            findings.ok(format!("systemd-networkd manages {name}: what it removes is set again at once"));
+            findings.ok(format!("systemd-networkd manages {name}: the daemon sets again what it removes"));
         }
     }
 }
@@ -18,7 +18,7 @@ pub(super) fn network_manager(config: &Config, facts: &Facts, findings: &mut Fin
     for (name, _) in here(config, facts) {
         let note = facts.interfaces.get(name).and_then(|it| it.network_manager.as_deref());
         if note.and_then(|note| value(note, "managed")).is_some_and(|it| matches!(it, "true" | "1")) {
-            findings.ok(format!("NetworkManager manages {name}: what it removes is set again at once"));
+            findings.ok(format!("NetworkManager manages {name}: the daemon sets again what it removes"));
         }
     }
 }
