@@ -116,6 +116,24 @@ fn journal_entries_have_levels_and_fields() -> Result<()> {
     })
 }
 
+/// It is killed while it is stopped, without a core dump.
+#[test]
+#[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
+fn the_watchdog_kills_a_stopped_daemon_and_starts_another() -> Result<()> {
+    booted(|pair, machine| {
+        machine.drop_in("watchdog", "[Service]\nWatchdogSec=5s\n")?;
+        machine.run("systemctl", &["restart", "vrrpx"])?;
+        until("its answer", SETTLE, || standing(machine).is_ok())?;
+        let pid = machine.unit("MainPID")?;
+        machine.run("kill", &["-STOP", &pid])?;
+        pair.wait_for_master(1)?;
+        until("another daemon", SETTLE, || machine.unit("MainPID").is_ok_and(|it| it != pid && it != "0"))?;
+        pair.wait_for_master(0)?;
+        ensure!(machine.unit("WatchdogSignal")? == "9", "signal {}", machine.unit("WatchdogSignal")?);
+        Ok(())
+    })
+}
+
 /// The unit's LogLevelMax applies.
 #[test]
 #[needs("journalctl", "ours", "systemctl", "dbus-daemon", "nsenter")]
