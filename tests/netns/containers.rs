@@ -14,6 +14,7 @@ use vrrp_tests::needs;
 use vrrp_tests::observe::Observer;
 use vrrp_tests::process::Directory;
 use vrrp_tests::service::Engine;
+use vrrp_tests::starvation::Starvation;
 
 const NAME: &str = "vrrpx";
 const PERIOD: Duration = Duration::from_millis(2);
@@ -80,11 +81,12 @@ impl Scene {
 
     /// Node 0 does not answer after node 1 has become master.
     fn ends_by(&self, words: &[&str]) -> Result<()> {
-        let since = realtime();
+        let (machine, since) = (Starvation::of_machine()?, realtime());
         self.engine.docker(words)?;
         let heir = self.observer.wait_for_advert(1, since, Duration::from_secs(5))?;
         std::thread::sleep(AWHILE);
-        until("answers of the heir", START, || self.prober.answers(1, heir) > 50)
+        machine
+            .until("answers of the heir", Duration::ZERO, || self.prober.answers(1, heir) > 50)
             .with_context(|| format!("{words:?}"))?;
         let answers = self.prober.answers(0, heir);
         ensure!(answers == 0, "{words:?}: node 0 has answered {answers} times after its heir's first advert");

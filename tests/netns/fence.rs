@@ -25,15 +25,18 @@ const AWHILE: Duration = Duration::from_millis(700);
 
 pub(crate) fn asked(pair: &Pair) -> Result<ArpProber> {
     let prober = ArpProber::new(&pair.lab, VIRTUAL_V4.parse::<Ipv4Addr>()?, PERIOD)?;
-    until("answers of the master", SETTLE, || prober.answers(0, 0) > 100)?;
+    let machine = Starvation::of_machine()?;
+    std::thread::sleep(AWHILE);
+    machine.until("answers of the master", Duration::ZERO, || prober.answers(0, 0) > 100)?;
     Ok(prober)
 }
 
 /// Node 0 does not answer after node 1 has become master.
 pub(crate) fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
+    let machine = Starvation::of_machine()?;
     let heir = pair.observer.wait_for_advert(1, since, Duration::from_secs(2))?;
     std::thread::sleep(AWHILE);
-    until("answers of the heir", SETTLE, || prober.answers(1, heir) > 100)?;
+    machine.until("answers of the heir", Duration::ZERO, || prober.answers(1, heir) > 100)?;
     let answers = prober.answers(0, heir);
     ensure!(answers == 0, "node 0 has answered {answers} times after its heir's first advert");
     Ok(())
@@ -82,10 +85,11 @@ fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
         let silent = realtime();
         std::thread::sleep(AWHILE);
         ensure!(prober.answers(0, silent) == 0, "node 0 answers without a lease");
-        let back = realtime();
+        let (machine, back) = (Starvation::of_machine()?, realtime());
         pair.running(0)?.process().signal(Signal::SIGCONT)?;
         pair.observer.wait_for_advert(0, back, Duration::from_secs(2))?;
-        until("answers of node 0", SETTLE, || prober.answers(0, back) > 100)?;
+        std::thread::sleep(AWHILE);
+        machine.until("answers of node 0", Duration::ZERO, || prober.answers(0, back) > 100)?;
         let status = pair.running(0)?.status()?;
         let instance = &status["instances"][0];
         ensure!(

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::{poll, realtime, until};
+use vrrp_tests::clock::{poll, realtime};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::starvation::Starvation;
 
 use crate::fence::{asked, ensure_fenced, is_there};
 use crate::pair;
@@ -41,9 +42,11 @@ fn a_filter_outlives_all_processes_as_a_fence_until_the_next_daemon() -> Result<
         ensure!(log.contains("detached the program of a killed daemon"), "{log}");
         let after = filters(&pair.lab)?;
         ensure!(after.len() == 1, "filters: {after:?}");
-        let back = realtime();
-        until("answers of the master, which a leftover filter would fence", SETTLE, || {
-            prober.answers(0, back) > 150
+        std::thread::sleep(Duration::from_millis(300));
+        let (machine, back) = (Starvation::of_machine()?, realtime());
+        std::thread::sleep(Duration::from_millis(300));
+        machine.until("answers of the master, which a leftover filter would fence", Duration::ZERO, || {
+            prober.answers(0, back) > 50
         })
     })
 }
@@ -138,10 +141,13 @@ fn a_filter_that_another_program_sets_by_its_handle_is_left_alone_and_so_is_ours
         let ours = text.lines().find(|line| line.contains("vrrpx:")).context("no filter of ours")?;
         let handle =
             ours.split_whitespace().skip_while(|word| *word != "handle").nth(1).context("no handle")?;
+        let threads = Starvation::of_ordinary_threads()?;
         replace(pair, handle)?;
         // The daemon may have attached ours again by now, but not in that place.
         ensure!(bytecodes(pair)? == 2, "not replaced: {}", shown(pair)?);
-        poll("our filter", SETTLE, || Ok((filters(&pair.lab)?.len() == 1).then_some(())))?;
+        threads.until("our filter", Duration::from_secs(3), || {
+            filters(&pair.lab).is_ok_and(|filters| filters.len() == 1)
+        })?;
         ensure!(bytecodes(pair)? == 2, "{}", shown(pair)?);
         let guard = pair.running(0)?.guard()?;
         pair.running(0)?.process().signal(Signal::SIGKILL)?;

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::{Deadline, poll, until};
+use vrrp_tests::clock::{monotonic, poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::hider::{DROPPER, Dropper};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::starvation::Starvation;
 use vrrp_user::daemon::status::{Status, View, overview};
 
 use crate::http::{get, sample, serve};
@@ -32,7 +33,7 @@ const GONE: Duration = Duration::from_secs(10);
 const PAGE: usize = 4096;
 
 /// More, where the machine is busy with other tests.
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(1);
 
 /// What names a fault.
 struct Words<'a> {
@@ -83,9 +84,9 @@ impl Witness {
 
     /// Waits until the fault is named everywhere.
     fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
-        let deadline = Deadline::after(NAMED + SLACK);
+        let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
         while let Some(lack) = self.lacks(pair, words)? {
-            if deadline.passed() {
+            if threads.has_passed(start, NAMED + SLACK) {
                 bail!("`{}` is not named in {lack}", words.screen);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -94,13 +95,13 @@ impl Witness {
     }
 
     fn forgets(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
-        let deadline = Deadline::after(GONE + SLACK);
+        let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
         loop {
             let screen = self.screen(pair)?;
             if !screen.contains(words.screen) {
                 return Ok(());
             }
-            ensure!(!deadline.passed(), "still there: {screen}");
+            ensure!(!threads.has_passed(start, GONE + SLACK), "still there: {screen}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

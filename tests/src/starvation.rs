@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::clock::{monotonic, nanos};
+use crate::clock::{monotonic, nanos, slowness};
 use crate::worker::{Workers, real_time_at};
 
 /// Time between two looks at the clock.
@@ -77,6 +77,30 @@ impl Starvation {
         // The thread may be kept waiting still.
         let longest = self.processors.iter().map(|seen| seen.longest.load(Relaxed).max(seen.since_latest()));
         Duration::from_nanos(longest.max().unwrap_or_default())
+    }
+
+    /// Whether `within`, and the longest time that a thread was kept from running, have passed since `start`
+    /// (CLOCK_MONOTONIC).
+    pub fn has_passed(&self, start: u64, within: Duration) -> bool {
+        monotonic().saturating_sub(start) > nanos(within * slowness() + self.longest())
+    }
+
+    /// Waits until a condition holds, as [`crate::clock::until`], and for the longest time in addition that a thread
+    /// was kept from running.
+    ///
+    /// # Errors
+    /// When it did not hold within the time.
+    pub fn until(&self, what: &str, within: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
+        let start = monotonic();
+        while !holds() {
+            ensure!(
+                !self.has_passed(start, within),
+                "waited {within:?} and {:?} in vain for: {what}",
+                self.longest()
+            );
+            std::thread::sleep(NAP);
+        }
+        Ok(())
     }
 }
 
