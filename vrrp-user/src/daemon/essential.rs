@@ -1,10 +1,12 @@
-//! Threads that the daemon cannot be without.
+//! Threads and tasks that the daemon cannot be without.
 //!
-//! Enters: the end of one. Leaves: the end of the process, at once. A daemon whose effect thread is gone would go on
-//! sending adverts for addresses that it can no longer move; one whose engine is gone would hold addresses for which it
-//! sends none. The guard removes the addresses, and systemd starts the daemon again. Absent: the way to a clean end.
+//! Enters: the end of one by a panic or an error. Leaves: the end of the process, at once. A daemon whose effect thread
+//! is gone would go on sending adverts for addresses that it can no longer move; one whose engine is gone would hold
+//! addresses for which it sends none. The guard removes the addresses, and systemd starts the daemon again. Absent: the
+//! way to a clean end.
 
 use std::fmt::Display;
+use std::future::Future;
 use std::thread;
 
 use tracing::error;
@@ -50,6 +52,12 @@ impl Drop for Unpanicked {
     }
 }
 
+/// Does a task that ends the process if it panics, whether or not something joins it.
+pub(super) async fn unpanicked<T>(what: &'static str, task: impl Future<Output = T>) -> T {
+    let _unpanicked = Unpanicked(what);
+    task.await
+}
+
 /// Ends the process without any cleaning up, which is the guard's then.
 #[expect(clippy::disallowed_methods, reason = "destructors might wait for the thread that is gone")]
 pub(super) fn end_process(what: &str) -> ! {
@@ -60,7 +68,11 @@ pub(super) fn end_process(what: &str) -> ! {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::future::pending;
     use std::process::Command;
+
+    use tokio::runtime::Builder;
+    use tokio::task::{JoinSet, yield_now};
 
     use super::*;
 
@@ -79,6 +91,29 @@ mod tests {
                 let _unpanicked = Unpanicked("the thread");
                 panic!("it panics");
             },
+            "panic of a task" => || {
+                let runtime = Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    let mut tasks = JoinSet::new();
+                    tasks.spawn(unpanicked("a task that ends", async {}));
+                    assert!(tasks.join_next().await.is_some_and(|ended| ended.is_ok()));
+                    tasks.spawn(unpanicked("the task", async {
+                        yield_now().await;
+                        panic!("it panics");
+                    }));
+                    // Nothing joins it.
+                    pending::<()>().await;
+                });
+            },
+            "abort of a task" => || {
+                let runtime = Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    let task = tokio::spawn(unpanicked("the task", pending::<()>()));
+                    yield_now().await;
+                    task.abort();
+                    assert!(task.await.is_err());
+                });
+            },
             _ => || {
                 drop(Unpanicked("the thread"));
                 Essential::new("the thread").end::<Infallible>(&Ok(()));
@@ -92,7 +127,15 @@ mod tests {
         if let Ok(case) = std::env::var(CASE) {
             return play(&case);
         }
-        for (case, code) in [("panic", 1), ("error", 1), ("panic of main", 1), ("end", 0)] {
+        let rows = [
+            ("panic", 1),
+            ("error", 1),
+            ("panic of main", 1),
+            ("panic of a task", 1),
+            ("abort of a task", 0),
+            ("end", 0),
+        ];
+        for (case, code) in rows {
             let itself = std::env::current_exe().unwrap();
             let output = Command::new(itself).args(["--exact", NAME]).env(CASE, case).output().unwrap();
             assert_eq!(output.status.code(), Some(code), "{case}");

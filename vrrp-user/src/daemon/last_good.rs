@@ -160,7 +160,7 @@ impl Saver {
             tokio::spawn(async move {
                 loop {
                     let saving = Arc::clone(&saving);
-                    // Fails only if the runtime ends.
+                    // Fails if the runtime ends, or by a panic; then the next save tries again.
                     if spawn_blocking(move || saving.save()).await.unwrap_or(true) {
                         return;
                     }

@@ -26,7 +26,7 @@ use super::auth::Store;
 use super::checks::{CheckError, Checks, PreparedChecks};
 use super::control::{Control, ControlError, SocketGroups};
 use super::dump::{self, Dumps};
-use super::essential;
+use super::essential::unpanicked;
 use super::host::interfaces::Order;
 use super::hot_restart::bridge;
 use super::hot_restart::{self, RouterSnapshot};
@@ -226,9 +226,11 @@ impl Service {
         let mut tasks = JoinSet::new();
         let shared = &reloader.shared.clone();
         let (steering, reading) = control.split(shared.clone());
-        tasks.spawn(async { match steering.await {} });
-        tasks.spawn_on(async { match reading.await {} }, readers.handle());
-        tasks.spawn(desk.run());
+        let steering = async { match steering.await {} };
+        let reading = async { match reading.await {} };
+        tasks.spawn(unpanicked("the task of the control socket", steering));
+        tasks.spawn_on(unpanicked("the task of the status socket", reading), readers.handle());
+        tasks.spawn(unpanicked("the task of orders", desk.run()));
         match (http, reloader.options.metrics) {
             (Some(http), _) => serve_http(&mut tasks, &readers, http, shared.clone(), heartbeat.clone()),
             (None, Some(address)) => {
@@ -237,12 +239,13 @@ impl Service {
             (None, None) => {}
         }
         checks.settle(prepared, &shared.now().config, shared);
-        tasks.spawn(systemd::keep_status(shared.clone()));
+        tasks.spawn(unpanicked("the task of systemd's status", systemd::keep_status(shared.clone())));
         let (news, mut peers) = wire_warnings::channel();
-        tasks.spawn(wire_warnings::report(shared.clone(), news));
-        tasks.spawn(serve_dumps(dumps, shared.clone()));
-        tasks.spawn(Arc::clone(&store).keep(shared.clone()));
-        tasks.spawn(watchdog::feed(shared.now(), heartbeat));
+        tasks.spawn(unpanicked("the task of warnings", wire_warnings::report(shared.clone(), news)));
+        tasks.spawn(unpanicked("the task of dumps", serve_dumps(dumps, shared.clone())));
+        let keeping = Arc::clone(&store).keep(shared.clone());
+        tasks.spawn(unpanicked("the task of authentication's state", keeping));
+        tasks.spawn(unpanicked("the task of the watchdog", watchdog::feed(shared.now(), heartbeat)));
         if dump_at_start {
             for line in dump::data(&shared.now()).lines() {
                 info!("{line}");
@@ -325,12 +328,6 @@ impl Service {
                 }
                 Some(news) = peers.recv() => {
                     notifier.peer_news(&news);
-                    continue;
-                }
-                Some(Err(ended)) = tasks.join_next() => {
-                    if ended.is_panic() {
-                        essential::end_process("a task of the main thread or of the readers");
-                    }
                     continue;
                 }
                 ended = readings.ended() => ended,
@@ -451,7 +448,8 @@ fn serve_http(
     if let Ok(address) = http.address() {
         info!(%address, "metrics are served");
     }
-    tasks.spawn_on(async move { match http.serve(shared, heartbeat).await {} }, readers.handle());
+    let serve = async move { match http.serve(shared, heartbeat).await {} };
+    tasks.spawn_on(unpanicked("the task of HTTP", serve), readers.handle());
 }
 
 /// Serves HTTP once the daemon that serves it at this address has gone.
@@ -474,7 +472,7 @@ fn serve_http_soon(
         }
         warn!(%address, "metrics are not served: the address is in use");
     };
-    tasks.spawn_on(serve, readers.handle());
+    tasks.spawn_on(unpanicked("the task of HTTP", serve), readers.handle());
 }
 
 async fn serve_dumps(dumps: Dumps, shared: SharedContext) {

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::error::RunError;
 use crate::daemon::effect::{Effect, InstanceEffects};
 use crate::daemon::engine::{Engine, Parts, Spawned};
+use crate::daemon::essential::unpanicked;
 use crate::daemon::history::Realtime;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::overrun;
@@ -116,7 +117,10 @@ pub(super) fn start_threads(
     }
     if options.realtime {
         match Overruns::watch(process.unbroken.unwrap_or(UNBROKEN)) {
-            Ok(overruns) => drop(tokio::spawn(overrun::follow(overruns, Arc::clone(&context.history)))),
+            Ok(overruns) => {
+                let follow = overrun::follow(overruns, Arc::clone(&context.history));
+                tokio::spawn(unpanicked("the task of overruns", follow));
+            }
             Err(error) => warn!(%error, "cannot limit the computing time of real-time threads"),
         }
     }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 pub(crate) use self::notification::{LeftHooks, Notification, Subject};
 use super::fifo::NotifyState;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
+use crate::daemon::essential::unpanicked;
 use crate::daemon::events::What;
 use crate::daemon::history::{History, HookRun};
 use crate::daemon::process::preflight::Disabled;
@@ -104,10 +105,10 @@ impl HookQueue {
         let (ends, ended) = oneshot::channel();
         let (progress, has_general) = (Arc::<Progress>::default(), hooks.any.is_some());
         let begun = Arc::clone(&progress);
-        running.spawn(async move {
+        running.spawn(unpanicked("the task of the hooks of an instance or group", async move {
             hooks.run(hears, before, &begun).await;
             drop(ends);
-        });
+        }));
         Self { reported, progress, has_general, ended: Ended(ended) }
     }
 
