@@ -11,6 +11,8 @@ use std::thread;
 
 use tracing::error;
 
+use crate::driver::ownership;
+
 /// Exit code, as after any other failure while the daemon runs.
 const FAILED: i32 = 1;
 
@@ -61,7 +63,9 @@ pub(super) async fn unpanicked<T>(what: &'static str, task: impl Future<Output =
 /// Ends the process without any cleaning up, which is the guard's then.
 #[expect(clippy::disallowed_methods, reason = "destructors might wait for the thread that is gone")]
 pub(super) fn end_process(what: &str) -> ! {
-    error!("{what} has ended unexpectedly; the daemon ends at once, and its guard removes the addresses");
+    // Before a hot restart's switch, and after it, the addresses are another daemon's.
+    let guard = if ownership::is_ours() { ", and its guard removes the addresses" } else { "" };
+    error!("{what} has ended unexpectedly; the daemon ends at once{guard}");
     std::process::exit(FAILED)
 }
 
@@ -75,6 +79,7 @@ mod tests {
     use tokio::task::{JoinSet, yield_now};
 
     use super::*;
+    use crate::daemon::log;
 
     const CASE: &str = "VRRPX_TEST_ESSENTIAL";
     const NAME: &str = "daemon::essential::tests::the_process_ends_with_an_essential_thread";
@@ -82,7 +87,7 @@ mod tests {
     /// What a process of its own does in each case; its exit code is the test's.
     fn play(case: &str) {
         let play = match case {
-            "panic" => || {
+            "panic" | "panic in a successor" => || {
                 let _essential = Essential::new("the thread");
                 panic!("it panics");
             },
@@ -119,6 +124,8 @@ mod tests {
                 Essential::new("the thread").end::<Infallible>(&Ok(()));
             },
         };
+        log::start(Some("info")).unwrap();
+        ownership::set_ours(case != "panic in a successor");
         let _ = thread::spawn(play).join();
     }
 
@@ -129,6 +136,7 @@ mod tests {
         }
         let rows = [
             ("panic", 1),
+            ("panic in a successor", 1),
             ("error", 1),
             ("panic of main", 1),
             ("panic of a task", 1),
@@ -137,8 +145,17 @@ mod tests {
         ];
         for (case, code) in rows {
             let itself = std::env::current_exe().unwrap();
-            let output = Command::new(itself).args(["--exact", NAME]).env(CASE, case).output().unwrap();
+            let output = Command::new(itself)
+                .args(["--exact", NAME])
+                .env(CASE, case)
+                .env_remove(log::JOURNAL_STREAM)
+                .output()
+                .unwrap();
             assert_eq!(output.status.code(), Some(code), "{case}");
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(log.contains("ends at once"), code == 1, "{case}: {log}");
+            let has_guard = code == 1 && case != "panic in a successor";
+            assert_eq!(log.contains("its guard removes"), has_guard, "{case}: {log}");
         }
     }
 }
