@@ -6,17 +6,21 @@
 
 use std::convert::Infallible;
 use std::mem::take;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::driver::clock;
 
 /// Longest time between two rounds.
 const REST_MAX: Duration = Duration::from_millis(100);
+
+/// Longest time that a client waits for a document.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Makes the document that each `K` names. Cheap to clone; all clones are the same.
 #[derive(Debug)]
@@ -43,12 +47,16 @@ impl<K> Default for Shelf<K> {
 }
 
 impl<K: Clone + PartialEq> Shelf<K> {
-    /// A document that is made after this call; `None` if it cannot be made, or the daemon ends.
+    /// A document that is made after this call; `None` if it cannot be made, also by a panic, or takes too long.
     pub(super) async fn get(&self, wanted: K) -> Option<Arc<[u8]>> {
+        self.get_within(LIMIT, wanted).await
+    }
+
+    async fn get_within(&self, limit: Duration, wanted: K) -> Option<Arc<[u8]>> {
         let (answer, answered) = oneshot::channel();
         self.clients().push((wanted, answer));
         self.0.news.notify_one();
-        answered.await.ok()
+        timeout(limit, answered).await.ok()?.ok()
     }
 
     /// Makes what is wanted, until it is dropped.
@@ -60,7 +68,9 @@ impl<K: Clone + PartialEq> Shelf<K> {
             let began = clock::now();
             let mut clients = take(&mut *self.clients());
             while let Some(wanted) = clients.first().map(|(wanted, _)| wanted.clone()) {
-                let document = make(&wanted).map(Arc::<[u8]>::from);
+                // The panic is in the log. The thread is essential, but this document is not.
+                let made = catch_unwind(AssertUnwindSafe(|| make(&wanted)));
+                let document = made.ok().flatten().map(Arc::<[u8]>::from);
                 let (same, others) = clients.into_iter().partition::<Vec<_>, _>(|(it, _)| *it == wanted);
                 for (_, client) in same {
                     // It may have gone.
@@ -108,5 +118,30 @@ mod tests {
             never = shelf.serve(make) => match never {},
         }
         assert_eq!(made.into_inner(), (0..10).chain(0..10).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_document_whose_making_panics_leaves_the_others() {
+        let shelf = Shelf::default();
+        let make = |wanted: &usize| {
+            assert_ne!(*wanted, 1, "it panics");
+            Some(wanted.to_string().into_bytes())
+        };
+        let ask = async {
+            for _ in 0..2 {
+                let documents = join_all((0..3).map(|client| shelf.get(client))).await;
+                let documents: Vec<_> = documents.iter().map(Option::as_deref).collect();
+                assert_eq!(documents, [Some(&b"0"[..]), None, Some(b"2")]);
+            }
+        };
+        tokio::select! {
+            () = ask => {}
+            never = shelf.serve(make) => match never {},
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_client_does_not_wait_for_ever() {
+        assert_eq!(Shelf::default().get_within(Duration::from_millis(10), 1).await, None);
     }
 }
