@@ -127,33 +127,54 @@ fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
     outcome
 }
 
-/// Each script has a pipe for what it prints.
+/// Enough that their pipes need more descriptors than a daemon without them.
+const MANY: usize = 100;
+
+/// An instance that tracks this many scripts, each of which has a pipe for what it prints.
+fn with_scripts(count: usize, priority: u8) -> Config {
+    let names: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
+    let block = |name: &String| format!("vrrp_script {name} {{\n    script /bin/true\n    interval 5\n}}\n");
+    let list = names.iter().map(|name| format!("        {name}\n")).collect::<String>();
+    Config {
+        globals: vec!["script_user root".to_owned()],
+        blocks: names.iter().map(block).collect(),
+        instances: vec![Instance::v3(priority).line(&format!("track_script {{\n{list}    }}"))],
+    }
+}
+
+/// Leaves a daemon this many descriptors, and 64 that are kept back from clients.
+fn leave_descriptors(pair: &mut Pair, node: usize, count: usize) -> Result<()> {
+    let pid = pair.running(node)?.process().pid();
+    let is_free = |number: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{number}")).exists();
+    let bound = (0..).filter(is_free).nth(64 + count).context("no bound")?;
+    limit(pair, node, &format!("--nofile={bound}:"))
+}
+
+#[test]
+#[needs("ours")]
+fn a_reload_needs_descriptors_only_for_checks_that_do_not_run() -> Result<()> {
+    Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), with_scripts(MANY, 200))])?.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        leave_descriptors(pair, 0, 20)?;
+        pair.reload(0, &with_scripts(MANY, 190))?;
+        let status = pair.running(0)?.status()?;
+        ensure!(status["configuration"]["stale_since"].is_null(), "{}", status["configuration"]);
+        ensure!(status["checks"].as_array().is_some_and(|all| all.len() == MANY), "{}", status["checks"]);
+        ensure!(status.to_string().contains("190"), "{status}");
+        Ok(())
+    })
+}
+
 #[test]
 #[needs("ours")]
 fn a_reload_without_descriptors_for_its_checks_is_refused_as_a_whole() -> Result<()> {
-    const MANY: usize = 100;
-    let with = |count: usize| {
-        let names: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
-        let block =
-            |name: &String| format!("vrrp_script {name} {{\n    script /bin/true\n    interval 5\n}}\n");
-        let list = names.iter().map(|name| format!("        {name}\n")).collect::<String>();
-        let tracking = Instance::v3(200).line(&format!("track_script {{\n{list}    }}"));
-        Config {
-            globals: vec!["script_user root".to_owned()],
-            blocks: names.iter().map(block).collect(),
-            instances: vec![tracking],
-        }
-    };
-    Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), with(1))])?.check(|pair| {
+    Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), with_scripts(1, 200))])?.check(|pair| {
         pair.start(0)?;
         pair.wait_for_master(0)?;
         let before = standing(pair, 0)?;
-        let pid = pair.running(0)?.process().pid();
-        let is_free = |number: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{number}")).exists();
-        // Clients get none of the last 64.
-        let bound = (0..).filter(is_free).nth(64 + 20).context("no bound")?;
-        limit(pair, 0, &format!("--nofile={bound}:"))?;
-        let refused = pair.running(0)?.reload(&with(MANY).to_string())?;
+        leave_descriptors(pair, 0, 20)?;
+        let refused = pair.running(0)?.reload(&with_scripts(MANY, 200).to_string())?;
         let text = String::from_utf8_lossy(&refused.stderr).into_owned();
         ensure!(refused.status.code() == Some(4), "{} {text}", refused.status);
         ensure!(text.contains("check `c") && text.contains("Too many open files"), "{text}");
@@ -161,7 +182,7 @@ fn a_reload_without_descriptors_for_its_checks_is_refused_as_a_whole() -> Result
         ensure!(status["configuration"]["stale_since"].is_string(), "{}", status["configuration"]);
         ensure!(status["checks"].as_array().is_some_and(|all| all.len() == 1), "{}", status["checks"]);
         limit(pair, 0, "--nofile=1024:")?;
-        pair.reload(0, &with(MANY))?;
+        pair.reload(0, &with_scripts(MANY, 200))?;
         until("all checks to run", SETTLE, || {
             let count =
                 pair.running(0).ok().and_then(|it| it.status().ok()?["checks"].as_array().map(Vec::len));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use vrrp_ebpf::time::Timestamp;
 
 use super::events::What;
@@ -45,9 +45,9 @@ pub struct Checks {
 #[error("check `{0}` cannot run: {1}")]
 pub struct CheckError(Arc<str>, Failure);
 
-/// Everything that the checks of a configuration run with, in their order.
+/// Everything that the checks of a configuration run with, in their order; `None` for one that is running.
 #[derive(Debug, Default)]
-pub struct PreparedChecks(Vec<CheckProbe>);
+pub struct PreparedChecks(Vec<Option<CheckProbe>>);
 
 #[derive(Debug)]
 struct Running {
@@ -65,6 +65,14 @@ struct Known {
     to_all: bool,
 }
 
+impl Running {
+    /// Whether it goes on as this check, whose number may not be final.
+    fn is(&self, script: &CheckSettings, config: &Config) -> bool {
+        let numbered = CheckSettings { id: self.settings.id, ..script.clone() };
+        self.settings == numbered && self.user.as_ref() == user(script, config) && !self.task.is_finished()
+    }
+}
+
 impl Checks {
     /// Must be called within a runtime.
     pub fn new(inputs: Queue<Input>) -> Self {
@@ -72,16 +80,19 @@ impl Checks {
         Self { inputs, running, known, tasks: Tasks::default(), names: Resolver::new() }
     }
 
-    /// Makes the checks of a configuration, of which none can fail to start afterwards.
+    /// Makes the checks of a configuration, of which none can fail to start afterwards. Those that are running go on,
+    /// and need nothing.
     ///
     /// # Errors
     /// The user of a script does not exist, or something that a check needs is missing.
     pub async fn prepare(&self, config: &Config) -> Result<PreparedChecks, CheckError> {
-        let probes =
-            config.checks.iter().map(|script| self.probe(script, config)).collect::<Result<_, _>>()?;
+        let names: HashMap<_, _> = self.running.values().map(|it| (&it.settings.name, it)).collect();
+        let goes_on =
+            |script: &CheckSettings| names.get(&script.name).is_some_and(|it| it.is(script, config));
+        let probe = |script| if goes_on(script) { Ok(None) } else { self.probe(script, config).map(Some) };
+        let probes = config.checks.iter().map(probe).collect::<Result<_, _>>()?;
         let is_new = |script: &&CheckSettings| {
-            matches!(script.target, CheckTarget::File(_))
-                && self.running.values().all(|running| running.settings.name != script.name)
+            matches!(script.target, CheckTarget::File(_)) && !names.contains_key(&script.name)
         };
         for script in config.checks.iter().filter(is_new) {
             let name = Arc::clone(&script.name);
@@ -126,15 +137,21 @@ impl Checks {
     pub fn settle(&mut self, prepared: PreparedChecks, config: &Config, shared: &SharedContext) {
         let mut before = std::mem::take(&mut self.running);
         let mut known = std::mem::take(&mut self.known);
-        for (script, mut probe) in config.checks.iter().zip(prepared.0) {
-            let user = user(script, config);
-            let same = |old: &Running| old.settings == *script && old.user.as_ref() == user;
+        for (script, probe) in config.checks.iter().zip(prepared.0) {
             let running = match before.remove(&script.id) {
-                Some(old) if same(&old) => old,
+                Some(old) if old.is(script, config) => old,
                 old => {
                     if let Some(old) = old {
                         old.task.abort();
                     }
+                    // One that ran when the others were made, and has failed meanwhile.
+                    let mut probe = match probe.map_or_else(|| self.probe(script, config), Ok) {
+                        Ok(probe) => probe,
+                        Err(error) => {
+                            error!("{error}; it runs after another reload");
+                            continue;
+                        }
+                    };
                     probe.number(script.id);
                     if let Some(Known { result, to_all }) = known.remove(&script.id) {
                         probe.restore(result, |round| {
@@ -145,7 +162,7 @@ impl Checks {
                     }
                     let deliver = deliver(Arc::clone(&script.name), shared.clone(), self.inputs.clone());
                     let task = self.tasks.spawn(probe.run(deliver));
-                    Running { settings: script.clone(), user: user.cloned(), task }
+                    Running { settings: script.clone(), user: user(script, config).cloned(), task }
                 }
             };
             self.running.insert(script.id, running);
@@ -381,5 +398,33 @@ mod tests {
         });
         let refused = checks.prepare(&config).await.unwrap_err().to_string();
         assert_eq!(refused, "check `web` cannot run: there is no user `no such user`");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn only_checks_that_do_not_run_are_made() {
+        let config = parse("t", FILE).unwrap().config;
+        let mut checks = Checks::new(Queue::new(1).unwrap());
+        for (script, is_over) in config.checks.iter().zip([false, true]) {
+            let task = checks.tasks.spawn(async move {
+                if !is_over {
+                    std::future::pending::<()>().await;
+                }
+            });
+            let settings = CheckSettings { id: TrackId(script.id.0 + 10), ..script.clone() };
+            let user = user(script, &config).cloned();
+            checks.running.insert(settings.id, Running { settings, user, task });
+        }
+        tokio::task::yield_now().await;
+        let made = async |config: &Config| {
+            let made = checks.prepare(config).await.unwrap().0;
+            made.iter().map(Option::is_some).collect::<Vec<_>>()
+        };
+        assert_eq!(made(&config).await, [false, true]);
+        let mut other = config.clone();
+        other.checks.iter_mut().for_each(|check| check.interval *= 2);
+        assert_eq!(made(&other).await, [true, true]);
+        let mut other = config.clone();
+        other.globals.script_user = Some(ScriptUser { name: "daemon".into(), group: None });
+        assert_eq!(made(&other).await, [&*config.checks[0].name == "web", true]);
     }
 }
