@@ -5,12 +5,14 @@
 //! same name.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use thiserror::Error;
 use tokio::task::{AbortHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 use vrrp_ebpf::time::Timestamp;
 
@@ -24,7 +26,7 @@ use crate::driver::clock;
 use crate::driver::probe::Cause;
 use crate::driver::probe::attempt::{Failure, Resolver};
 use crate::driver::probe::check::{CheckProbe, Outcome, ProbeResult};
-use crate::driver::probe::watch::prepare_file;
+use crate::driver::probe::watch::{By, prepare_file};
 use crate::driver::process::Identity;
 use crate::protocol::{Event, InstanceId, InstanceSnapshot, TrackId};
 
@@ -160,8 +162,9 @@ impl Checks {
                             to_all
                         });
                     }
-                    let deliver = deliver(Arc::clone(&script.name), shared.clone(), self.inputs.clone());
-                    let task = self.tasks.spawn(probe.run(deliver));
+                    let deliver = || deliver(Arc::clone(&script.name), shared.clone(), self.inputs.clone());
+                    let (deliver, fail) = (deliver(), deliver());
+                    let task = self.tasks.spawn(or_failed(script.id, probe.run(deliver), fail));
                     Running { settings: script.clone(), user: user(script, config).cloned(), task }
                 }
             };
@@ -222,6 +225,36 @@ fn known(snapshot: &RouterSnapshot, config: &Config) -> HashMap<TrackId, Known> 
         }
     }
     known
+}
+
+/// From a result that the engine has no room for to the next try.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Runs a check. After a panic it counts as failed: what it says last would stay in force otherwise.
+async fn or_failed(
+    track: TrackId,
+    run: impl Future<Output = ()>,
+    mut deliver: impl FnMut(&ProbeResult) -> bool,
+) {
+    if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
+        return;
+    }
+    let failed = ProbeResult {
+        track,
+        outcome: Outcome::Failed(Failure::new("it ended by a panic; a reload starts it again")),
+        lasted: Duration::ZERO,
+        printed: None,
+        by: By::Polling,
+        runs: 0,
+        up: false,
+        held: None,
+        news: true,
+        skipped: None,
+        is_known: true,
+    };
+    while !deliver(&failed) {
+        sleep(AGAIN).await;
+    }
 }
 
 /// Handles the results of a check.
@@ -398,6 +431,21 @@ mod tests {
         });
         let refused = checks.prepare(&config).await.unwrap_err().to_string();
         assert_eq!(refused, "check `web` cannot run: there is no user `no such user`");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_check_that_panics_counts_as_failed() {
+        let (mut tries, mut last) = (0, None);
+        let deliver = |round: &ProbeResult| {
+            tries += 1;
+            last = Some(round.clone());
+            tries == 2
+        };
+        or_failed(TrackId(7), async { panic!("it panics") }, deliver).await;
+        let last = last.unwrap();
+        assert_eq!((tries, last.track, last.result(), last.news), (2, TrackId(7), 0, true));
+        let deliver = |round: &ProbeResult| panic!("{round:?}");
+        or_failed(TrackId(7), async {}, deliver).await;
     }
 
     #[tokio::test(flavor = "current_thread")]
