@@ -8,10 +8,12 @@ mod journal;
 mod stderr;
 pub mod syslog;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::panic;
 use std::sync::OnceLock;
+use std::thread;
 
 use nix::sys::stat::fstat;
 use thiserror::Error;
@@ -84,7 +86,12 @@ pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
 /// A panic's own line would have the journal's default level, would wait for the reader of stderr, and is lost with
 /// syslog.
 fn log_panics() {
-    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    panic::set_hook(Box::new(|panic| {
+        let (thread, trace) = (thread::current(), Backtrace::capture());
+        // Only with `RUST_BACKTRACE`.
+        let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+        tracing::error!(thread = thread.name(), backtrace = trace, "{panic}");
+    }));
 }
 
 /// A line on stderr that is no event, with its level before it if stderr is the journal (sd-daemon(3)).
@@ -199,6 +206,28 @@ mod tests {
         }
         for bad in ["verbose", "info,verbose", "inf", "vrrp_user=loud"] {
             assert!(filter(Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_with_its_thread_and_the_backtrace_that_is_wanted() {
+        const CASE: &str = "VRRPX_TEST_PANIC";
+        const NAME: &str =
+            "daemon::log::tests::a_panic_is_logged_with_its_thread_and_the_backtrace_that_is_wanted";
+        if std::env::var_os(CASE).is_some() {
+            start(Some("info")).unwrap();
+            let named = thread::Builder::new().name("worker".to_owned());
+            assert!(named.spawn(|| panic!("it panics")).unwrap().join().is_err());
+            return;
+        }
+        for wanted in ["0", "1"] {
+            let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
+            itself.args(["--exact", NAME]).env(CASE, "").env_remove(JOURNAL_STREAM);
+            itself.env("RUST_BACKTRACE", wanted).env_remove("RUST_LIB_BACKTRACE");
+            let output = itself.output().unwrap();
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert!(log.contains("it panics") && log.contains("thread=worker"), "{log}");
+            assert_eq!(log.contains("backtrace="), wanted == "1", "{log}");
         }
     }
 }
