@@ -104,6 +104,11 @@ pub fn write_plain(level: Level, text: &str) {
     STDERR.put(plain(level, text).as_bytes());
 }
 
+/// Called when stderr has been replaced.
+pub fn stderr_replaced() {
+    STDERR.renew();
+}
+
 /// As [`start`], but to syslog, which stamps lines by itself.
 ///
 /// # Errors

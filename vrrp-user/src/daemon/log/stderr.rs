@@ -2,17 +2,24 @@
 //!
 //! Enters: lines. Leaves: the same on stderr, in pieces that a pipe takes whole, each once there is room for it. A
 //! reader that has stopped (`vrrpx run 2>&1 | less`) is waited for once and for [`PATIENCE`]; then lines are dropped
-//! and counted until it reads again. Absent: threads, so that the last line before an end is out.
+//! and counted until it reads again. A slow one is waited for as long, once in [`CALM`] at most. Absent: threads, so
+//! that the last line before an end is out.
 
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::write;
 use tracing_subscriber::fmt::MakeWriter;
+use vrrp_ebpf::time::Timestamp;
+
+use crate::driver::clock;
 
 /// How long to wait for a reader that has fallen behind, before it counts as stopped.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
@@ -20,21 +27,61 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// `PIPE_BUF`: a pipe with room, as poll(2) reports it, takes as many bytes at once (pipe(7)).
 const PIECE: usize = 4096;
 
+/// From a full pipe to the next wait for its reader. One that is slow all the time does not delay the daemon all the
+/// time.
+const CALM: Duration = Duration::from_secs(10);
+
 /// Stderr, for all threads.
 #[derive(Debug)]
-pub(super) struct Stderr {
-    lines: Mutex<Lines>,
-}
+pub(super) struct Stderr(Mutex<(Way, Lines)>);
 
 impl Stderr {
     pub(super) const fn new() -> Self {
-        Self { lines: Mutex::new(Lines { dropped: 0, is_stuck: false, is_torn: false }) }
+        Self(Mutex::new((Way { own: None, place: None }, Lines::new())))
     }
 
     pub(super) fn put(&self, line: &[u8]) {
         let stderr = io::stderr().lock();
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).put(stderr.as_fd(), line);
+        let (way, lines) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.put(way.to(stderr.as_fd()), line);
     }
+
+    /// Lets go of what was stderr before, whose reader may wait for its end.
+    pub(super) fn renew(&self) {
+        let stderr = io::stderr().lock();
+        let (way, _) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        way.to(stderr.as_fd());
+    }
+}
+
+/// Where lines go.
+#[derive(Debug)]
+struct Way {
+    own: Option<File>,
+    /// Device and inode of stderr.
+    place: Option<(u64, u64)>,
+}
+
+impl Way {
+    fn to<'a>(&'a mut self, stderr: BorrowedFd<'a>) -> BorrowedFd<'a> {
+        let place = fstat(stderr).ok().map(|stat| (stat.st_dev, stat.st_ino));
+        if self.place != place {
+            (self.own, self.place) = (reopened(stderr), place);
+        }
+        self.own.as_ref().map_or(stderr, File::as_fd)
+    }
+}
+
+/// A pipe or terminal, for writes that do not wait: a terminal that has room may lack it for a whole line. The open
+/// file is another one, as other processes use that of stderr. `None`: writes go to stderr itself.
+fn reopened(stderr: BorrowedFd<'_>) -> Option<File> {
+    let kind = SFlag::from_bits_truncate(fstat(stderr).ok()?.st_mode) & SFlag::S_IFMT;
+    if kind != SFlag::S_IFIFO && !stderr.is_terminal() {
+        return None;
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let path = format!("/proc/self/fd/{}", stderr.as_raw_fd());
+    OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 
 impl<'a> MakeWriter<'a> for &'static Stderr {
@@ -63,18 +110,31 @@ impl Write for Line {
 #[derive(Debug)]
 struct Lines {
     dropped: u64,
-    is_stuck: bool,
+    /// Why the latest of them was, if not for want of a reader.
+    failed: Option<Errno>,
+    /// What is left of [`PATIENCE`].
+    patience: Duration,
+    /// When the pipe was full last.
+    full: Option<Timestamp>,
     /// The latest line ends in its middle.
     is_torn: bool,
 }
 
 impl Lines {
+    const fn new() -> Self {
+        Self { dropped: 0, failed: None, patience: PATIENCE, full: None, is_torn: false }
+    }
+
     fn put(&mut self, to: BorrowedFd<'_>, line: &[u8]) {
         if self.dropped > 0 && self.has_room(to) {
             let end = if self.is_torn { "\n" } else { "" };
-            let report = format!("{end}lines dropped here, as nothing has read stderr: {}\n", self.dropped);
+            let why = match self.failed {
+                None => "as nothing has read stderr".to_owned(),
+                Some(errno) => format!("as stderr has failed ({})", errno.desc()),
+            };
+            let report = format!("{end}lines dropped here, {why}: {}\n", self.dropped);
             if self.write(to, report.as_bytes()) {
-                (self.dropped, self.is_torn) = (0, false);
+                (self.dropped, self.failed, self.is_torn) = (0, None, false);
             }
         }
         // A line that is out in part counts as dropped.
@@ -92,7 +152,8 @@ impl Lines {
             match if is_due { write(to, piece) } else { Err(Errno::EAGAIN) } {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(Errno::EINTR) => {}
-                Err(_) => {
+                Err(errno) => {
+                    self.failed = Some(errno).filter(|errno| *errno != Errno::EAGAIN).or(self.failed);
                     self.is_torn |= rest.len() < whole;
                     return false;
                 }
@@ -101,39 +162,48 @@ impl Lines {
         true
     }
 
-    /// Whether a piece is taken at once; waits for that if the reader has not stopped before.
+    /// Whether a piece is taken at once; waits for that while there is patience left.
     fn has_room(&mut self, to: BorrowedFd<'_>) -> bool {
-        let limit = if self.is_stuck { Duration::ZERO } else { PATIENCE };
-        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
-        let mut polled = [PollFd::new(to, PollFlags::POLLOUT)];
-        loop {
-            match poll(&mut polled, limit) {
-                Err(Errno::EINTR) => {}
-                // What cannot be polled is no pipe, and the write finds its error.
-                outcome => {
-                    self.is_stuck = outcome == Ok(0);
-                    return !self.is_stuck;
-                }
-            }
+        // What cannot be polled is no pipe, and the write finds its error.
+        if polled(to, Duration::ZERO) != Ok(0) {
+            return true;
+        }
+        let began = clock::now();
+        if self.full.replace(began).is_some_and(|full| began.since(full) >= CALM) {
+            self.patience = PATIENCE;
+        }
+        let outcome = polled(to, self.patience);
+        self.patience = self.patience.saturating_sub(clock::now().since(began));
+        outcome != Ok(0)
+    }
+}
+
+/// poll(2) for room, again after a signal.
+fn polled(to: BorrowedFd<'_>, limit: Duration) -> Result<i32, Errno> {
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
+    loop {
+        match poll(&mut [PollFd::new(to, PollFlags::POLLOUT)], limit) {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::ffi::CStr;
     use std::io::Read;
+    use std::thread::{sleep, spawn};
 
-    use nix::fcntl::OFlag;
-    use nix::unistd::pipe2;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::unistd::{pipe, pipe2};
 
     use super::*;
-    use crate::driver::clock;
 
     #[test]
     fn a_reader_that_stops_delays_once_and_misses_a_counted_number_of_lines() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
-        let mut lines = Lines { dropped: 0, is_stuck: false, is_torn: false };
+        let mut lines = Lines::new();
         let line = "x".repeat(999) + "\n";
         let began = clock::now();
         let mut given = 0;
@@ -157,7 +227,7 @@ mod tests {
     #[test]
     fn a_long_line_that_is_cut_ends_before_the_next_one() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
-        let mut lines = Lines { dropped: 0, is_stuck: false, is_torn: false };
+        let mut lines = Lines::new();
         let long = "y".repeat(1 << 20);
         lines.put(writer.as_fd(), long.as_bytes());
         lines.put(writer.as_fd(), b"lost\n");
@@ -169,5 +239,84 @@ mod tests {
         text.clear();
         let _ = reader.read_to_string(&mut text);
         assert_eq!(text, "\nlines dropped here, as nothing has read stderr: 2\nnext\n");
+    }
+
+    #[test]
+    fn a_slow_reader_delays_a_few_lines_only() {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let draining = spawn(move || {
+            let mut reader = File::from(reader);
+            while reader.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {
+                sleep(PATIENCE / 2);
+            }
+        });
+        let mut lines = Lines::new();
+        let line = "z".repeat(999) + "\n";
+        let (began, mut waited) = (clock::now(), Duration::ZERO);
+        while clock::now().since(began) < 20 * PATIENCE {
+            let put = clock::now();
+            lines.put(writer.as_fd(), line.as_bytes());
+            waited += clock::now().since(put);
+            sleep(Duration::from_millis(1));
+        }
+        assert!(waited < 6 * PATIENCE, "{waited:?}");
+        lines.full = lines.full.map(|full| Timestamp::from_nanos(full.as_nanos().saturating_sub(1 << 40)));
+        while lines.patience < PATIENCE / 4 {
+            lines.put(writer.as_fd(), line.as_bytes());
+        }
+        drop(writer);
+        draining.join().unwrap();
+    }
+
+    #[test]
+    fn a_report_names_another_reason_than_the_reader() {
+        let mut lines = Lines::new();
+        lines.put(File::options().write(true).open("/dev/full").unwrap().as_fd(), b"lost\n");
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+        lines.put(writer.as_fd(), b"next\n");
+        let mut text = String::new();
+        let _ = File::from(reader).read_to_string(&mut text);
+        let expected = "lines dropped here, as stderr has failed (No space left on device): 1\nnext\n";
+        assert_eq!(text, expected);
+    }
+
+    /// The ends of a new terminal.
+    fn terminal() -> (File, File) {
+        let mut both = File::options();
+        both.read(true).write(true).custom_flags(libc::O_NOCTTY);
+        let master = both.open("/dev/ptmx").unwrap();
+        let mut name = [0; 64];
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { libc::unlockpt(master.as_raw_fd()) }, 0);
+        // SAFETY: the buffer has this length.
+        let named = unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) };
+        assert_eq!(named, 0);
+        // SAFETY: the call has ended it with a zero.
+        let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+        let end = both.open(name.to_str().unwrap()).unwrap();
+        (master, end)
+    }
+
+    #[test]
+    fn writes_to_a_terminal_or_a_blocking_pipe_do_not_wait() {
+        let (master, end) = terminal();
+        let (reader, writer) = pipe().unwrap();
+        for stderr in [end, File::from(writer)] {
+            let mut way = Way { own: None, place: None };
+            let mut lines = Lines::new();
+            let began = clock::now();
+            let line = "w".repeat(999) + "\n";
+            while lines.dropped < 100 {
+                lines.put(way.to(stderr.as_fd()), line.as_bytes());
+            }
+            assert!(clock::now().since(began) < 20 * PATIENCE);
+            let flags = OFlag::from_bits_retain(fcntl(&stderr, FcntlArg::F_GETFL).unwrap());
+            assert!(!flags.contains(OFlag::O_NONBLOCK), "other processes write to the same open file");
+            // What replaces it is taken.
+            let null = File::options().write(true).open("/dev/null").unwrap();
+            way.to(null.as_fd());
+            assert!(way.own.is_none());
+        }
+        drop((master, reader));
     }
 }

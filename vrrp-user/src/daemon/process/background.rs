@@ -10,6 +10,8 @@ use std::os::fd::OwnedFd;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe, setsid};
 
+use crate::daemon::log;
+
 /// Which of the two processes this is.
 #[derive(Debug)]
 pub enum Side {
@@ -70,6 +72,7 @@ impl Waiting {
         dup2_stdout(&null)?;
         if !keep_stderr {
             dup2_stderr(&null)?;
+            log::stderr_replaced();
         }
         // Fails if the foreground process is gone.
         let _ = File::from(self.0).write_all(b"r");
