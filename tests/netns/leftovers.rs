@@ -107,3 +107,17 @@ fn the_guard_removes_what_a_daemon_could_not_at_its_end() -> Result<()> {
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
 }
+
+#[test]
+#[needs("ours")]
+fn a_hot_restart_removes_what_the_daemon_before_could_not() -> Result<()> {
+    settled()?.check(|pair| {
+        limit_requests(pair, 0, SHORT)?;
+        pair.lab.set_cable(0, false)?;
+        wait_for_leftovers(pair, COUNT)?;
+        ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+        pair.wait_for_address(0, "10.77.0.249".parse()?, false)?;
+        wait_for_leftovers(pair, 0)
+    })
+}

@@ -81,6 +81,9 @@ pub enum Command {
     Announce(InstanceId, Announcement),
     /// Set what is missing, and announce each address that was.
     PutBack(InstanceId, Epoch, Missing),
+    /// The state of another daemon is restored, and [`Self::Hold`] has come for every master. Once it is replaced,
+    /// remove what it could not remove.
+    Inherit,
     /// Finish what is queued, then end.
     Stop,
 }

@@ -85,9 +85,14 @@ impl Lacks {
         self.known.iter().filter(|lack| !self.reported.contains(lack)).count()
     }
 
+    /// Whether the list differs from the one that was reported last.
+    pub(super) fn has_news(&self) -> bool {
+        self.reported != self.known
+    }
+
     /// Passes the list to `report` if it differs from the list that `report` last accepted.
     pub(super) fn report(&mut self, report: impl FnOnce(Box<[Lack]>) -> bool) {
-        if self.reported != self.known && report(self.known.clone().into_boxed_slice()) {
+        if self.has_news() && report(self.known.clone().into_boxed_slice()) {
             self.reported.clone_from(&self.known);
         }
     }

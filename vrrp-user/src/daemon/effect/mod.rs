@@ -72,6 +72,8 @@ pub struct Effect {
     announcer: Announcer,
     repeats: Repeats,
     stand_by: StandBy,
+    /// Another daemon was replaced, and what it has left is not known yet.
+    is_heir: bool,
 }
 
 #[derive(Debug)]
@@ -137,6 +139,7 @@ impl Effect {
             announcer: Announcer::open()?,
             repeats: Repeats::default(),
             stand_by: StandBy::default(),
+            is_heir: false,
         })
     }
 
@@ -187,6 +190,7 @@ impl Effect {
                     Command::StopAnnouncing(instance) => self.repeats.void(instance),
                     Command::Announce(instance, announcement) => self.announce(instance, announcement),
                     Command::PutBack(instance, epoch, missing) => self.put_back(instance, epoch, missing),
+                    Command::Inherit => self.is_heir = true,
                     Command::Stop => return false,
                 }
             }

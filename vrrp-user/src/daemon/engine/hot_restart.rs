@@ -8,6 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::link::gate;
 use super::ports::{DRAIN_MAX, KernelPorts};
 use crate::daemon::hot_restart::RouterSnapshot;
+use crate::daemon::queue::Command;
 use crate::protocol::{GroupId, Instance, InstanceId, Turn};
 
 impl KernelPorts {
@@ -65,6 +66,8 @@ impl KernelPorts {
             }
         }
         turn.settle_restored(self, now);
+        // After the addresses that masters hold.
+        self.command(Command::Inherit);
     }
 
     /// Ends without sending anything: the addresses and the mastership are now another daemon's.
