@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use anyhow::{Context, Result, ensure};
 use nix::sys::socket::{NetlinkAddr, getsockname, setsockopt, sockopt};
 use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Daemon, Instance, Mode};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
@@ -119,5 +119,19 @@ fn a_hot_restart_removes_what_the_daemon_before_could_not() -> Result<()> {
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
         pair.wait_for_address(0, "10.77.0.249".parse()?, false)?;
         wait_for_leftovers(pair, 0)
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn the_guard_removes_what_an_instance_has_left_that_a_reload_dropped() -> Result<()> {
+    settled()?.check(|pair| {
+        limit_requests(pair, 0, SHORT)?;
+        pair.lab.set_cable(0, false)?;
+        wait_for_leftovers(pair, COUNT)?;
+        pair.reload(0, &Config::of(Instance::v3(200).vrid(52).addresses(&["10.77.0.99/24"])))?;
+        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address was removed before the stop");
+        pair.stop(0).context("the stop")?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
 }

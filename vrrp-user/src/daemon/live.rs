@@ -190,7 +190,6 @@ impl LiveInstance {
             &self.announcements_sent,
             &self.put_back,
             &self.lacking,
-            &self.leftovers,
             &self.takeover_nanos,
             &self.contests,
             &self.rivalled_nanos,

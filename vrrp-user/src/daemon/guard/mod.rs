@@ -33,7 +33,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::log::JOURNAL_STREAM;
 use super::process::runtime_dir;
-use crate::config::Config;
+use crate::config::{Config, InstanceSettings};
 use crate::driver::cleanup_plan::CleanupPlan;
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::socket::RouteSocket;
@@ -68,6 +68,7 @@ pub struct Guard {
 #[derive(Debug, PartialEq)]
 struct Written {
     config: *const Config,
+    former: Vec<*const InstanceSettings>,
     interfaces: Vec<Option<u32>>,
     fenced: Vec<bool>,
     /// Which addresses are the host's own.
@@ -205,22 +206,26 @@ impl Guard {
         }
     }
 
-    /// Updates the plan: this configuration is in use, on these interfaces, with these pins and tc filters.
+    /// Updates the plan: this configuration is in use, and addresses of former settings are still set, on these
+    /// interfaces, with these pins and tc filters.
     pub fn update_plan(
         &self,
         config: &Arc<Config>,
+        former: &[&InstanceSettings],
         table: &Table,
         is_fenced: impl Fn(InstanceId) -> bool,
         pins: Vec<PathBuf>,
         filters: Vec<Filter>,
     ) {
-        let settings = || config.instances.iter().map(|instance| &instance.settings);
-        let devices = settings().flat_map(|it| it.addresses.all().map(|address| it.device_of(address)));
+        let settings = || config.instances.iter().map(|instance| &*instance.settings);
+        let with_addresses = settings().chain(former.iter().copied());
+        let devices = with_addresses.flat_map(|it| it.addresses.all().map(|address| it.device_of(address)));
         let vmacs = settings().flat_map(|it| it.vmacs.all().map(|vmac| vmac.name.as_arc()));
         let hops = settings().flat_map(|it| &*it.routes).flat_map(|route| &route.hops);
         let devices = devices.chain(vmacs).chain(hops.filter_map(|hop| hop.device.as_ref()));
         let written = Written {
             config: Arc::as_ptr(config),
+            former: former.iter().map(|settings| std::ptr::from_ref(*settings)).collect(),
             interfaces: devices.map(|name| Some(table.link(name)?.ifindex)).collect(),
             fenced: config.instances.iter().map(|instance| is_fenced(instance.id)).collect(),
             own: settings()
@@ -232,7 +237,8 @@ impl Guard {
         if self.written.borrow().as_ref() == Some(&written) {
             return;
         }
-        let stages = plan::stages(&mut self.netlink.borrow_mut(), config, table, is_fenced, &written.filters);
+        let stages =
+            plan::stages(&mut self.netlink.borrow_mut(), config, former, table, is_fenced, &written.filters);
         let pin_paths: Vec<CString> = written
             .pins
             .iter()

@@ -1,4 +1,4 @@
-//! The guard's plan, from the configuration and the interfaces that are there.
+//! The guard's plan, from the configuration, what former ones have left, and the interfaces that are there.
 //!
 //! Fenced addresses stay until the new master has announced them: neighbours that know them go on sending until then,
 //! and no neighbour resolves them here. Other addresses go when the lease ends, before a peer takes them.
@@ -19,10 +19,12 @@ use crate::protocol::{InstanceId, Priority, lease, skew};
 /// Time for the new master to set and announce its addresses.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// Everything that the instances of a configuration may have set, by when it is removed.
+/// Everything that the instances of a configuration may have set, and the addresses of former settings, by when it is
+/// removed.
 pub(super) fn stages(
     socket: &mut RouteSocket,
     config: &Config,
+    former: &[&InstanceSettings],
     table: &Table,
     is_fenced: impl Fn(InstanceId) -> bool,
     filters: &[Filter],
@@ -33,7 +35,14 @@ pub(super) fn stages(
         let requests = due.entry(moment(settings, is_fenced(instance.id))).or_default();
         requests.extend(rule::removals(&settings.rules));
         requests.extend(route::removals(socket, &settings.routes));
-        requests.extend(addresses(settings, table));
+        requests.extend(addresses(settings, table, |_| true));
+    }
+    for settings in former {
+        let is_left = |address: &VirtualAddress| {
+            !config.instances.iter().any(|it| has(&it.settings, settings, address))
+        };
+        let requests = due.entry(moment(settings, false)).or_default();
+        requests.extend(addresses(settings, table, is_left));
     }
     let interfaces = config.instances.iter().flat_map(|instance| instance.settings.vmacs.all());
     let present = interfaces.filter_map(|vmac| table.link(vmac.name.as_arc()));
@@ -56,12 +65,23 @@ fn moment(settings: &InstanceSettings, is_fenced: bool) -> Duration {
     lease.saturating_add(slowest).saturating_add(SETTLE)
 }
 
-fn addresses(settings: &InstanceSettings, table: &Table) -> Vec<Request> {
+/// Whether `settings` have this address of `other`, on the same interface.
+fn has(settings: &InstanceSettings, other: &InstanceSettings, address: &VirtualAddress) -> bool {
+    let device = other.device_of(address);
+    settings.addresses.all().any(|it| it.address == address.address && settings.device_of(it) == device)
+}
+
+fn addresses(
+    settings: &InstanceSettings,
+    table: &Table,
+    is_wanted: impl Fn(&VirtualAddress) -> bool,
+) -> Vec<Request> {
     let place = |address| {
         let ifindex = table.link(settings.device_of(address))?.ifindex;
         (!is_own(settings, table, address)).then_some(Placed { ifindex, address, is_own: false })
     };
-    address::removals(&settings.addresses.all().filter_map(place).collect::<Vec<_>>())
+    let wanted = settings.addresses.all().filter(|it| is_wanted(it));
+    address::removals(&wanted.filter_map(place).collect::<Vec<_>>())
 }
 
 /// Whether the address is the host's own: one of an owner that VRRP has not set. Before Linux 5.18 the kernel does not

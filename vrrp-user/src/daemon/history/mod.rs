@@ -155,6 +155,8 @@ impl History {
     /// Returns what it had left before.
     pub fn leftovers(&self, instance: InstanceId, left: Box<[Lack]>) -> Box<[Lack]> {
         let mut before = Box::default();
+        // The guard's plan may depend on it.
+        self.lacking.notify_one();
         self.of(instance, |record| before = std::mem::replace(&mut record.leftovers, left));
         before
     }

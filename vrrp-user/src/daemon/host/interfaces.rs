@@ -26,7 +26,7 @@ use super::reception;
 use super::secondaries::Secondaries;
 use super::statics::Statics;
 use super::vmacs::Vmacs;
-use crate::config::{Config, NoRoom, succeed};
+use crate::config::{Config, Instance, InstanceSettings, NoRoom, succeed};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::history::{NOT_FOUND, RxPathNote};
@@ -99,6 +99,8 @@ pub struct Interfaces<'a> {
     /// Empty while no guard could be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
+    /// Settings of earlier configurations whose addresses may still be set.
+    pub former: Vec<(InstanceId, Arc<InstanceSettings>)>,
     /// Names of instances' interfaces that are not there.
     pub missing: BTreeSet<Arc<str>>,
     pub runtime_dir: PathBuf,
@@ -263,7 +265,15 @@ impl Interfaces<'_> {
             outlives && live.is_some_and(|live| live.fenced.load(Relaxed))
         };
         let (pins, filters) = (self.attachments.pins(), self.attachments.filters());
-        guard.update_plan(&self.config, table, is_fenced, pins, filters);
+        let former = self.former.iter().filter(|(id, _)| self.has_left(*id));
+        let former: Vec<&InstanceSettings> = former.map(|(_, settings)| &**settings).collect();
+        guard.update_plan(&self.config, &former, table, is_fenced, pins, filters);
+    }
+
+    /// Whether addresses of the instance could not be removed.
+    fn has_left(&self, id: InstanceId) -> bool {
+        let live = self.context.live.instances.get(id.index());
+        live.is_some_and(|live| live.leftovers.load(Relaxed) > 0)
     }
 
     /// Makes missing interfaces with virtual MAC addresses again. Returns when to look again.
@@ -314,6 +324,16 @@ impl Interfaces<'_> {
         }
         self.statics.adopt(&config.statics);
         self.secondaries.adopt(&config);
+        let mut former = std::mem::take(&mut self.former);
+        former.retain(|(id, _)| self.has_left(*id));
+        for Instance { id, settings, .. } in &self.config.instances {
+            let places =
+                |it: &InstanceSettings| (Arc::clone(&it.addresses), Arc::clone(it.address_interface()));
+            if config.instance(*id).is_none_or(|it| places(&it.settings) != places(settings)) {
+                former.push((*id, Arc::clone(settings)));
+            }
+        }
+        self.former = former;
         self.config = Arc::new(config);
         Ok(Arc::clone(&self.config))
     }

@@ -207,6 +207,7 @@ impl Prepared<'_> {
             firewall: Firewall::new(&options.runtime_dir, config),
             guard: self.guard,
             config: Arc::clone(config),
+            former: Vec::new(),
             missing: BTreeSet::new(),
             runtime_dir: options.runtime_dir.clone(),
             kin: RefCell::new(Kin::new()),
