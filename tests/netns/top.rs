@@ -70,7 +70,7 @@ fn the_screen_follows_the_daemon_and_leaves_the_terminal_as_it_was() -> Result<(
         let directory = pair.running(1)?.directory().display().to_string();
         let top = format!("{} top --runtime-dir {directory}", vrrpx().display());
         let screen = Screen::start(&format!(
-            "sh -c 'echo before; {top}; echo code $?; {top}; echo code $?; exec sleep 1000'"
+            "sh -c 'echo before; {top}; echo code $?; read _; {top}; echo code $?; exec sleep 1000'"
         ))?;
         screen.shows(&["VI_1", "BACKUP", "10.77.0.1 is master", "MARGIN", "no problem"], &["before"])?;
         // Ten adverts a second and their gaps are plotted once there are two readings.
@@ -86,6 +86,7 @@ fn the_screen_follows_the_daemon_and_leaves_the_terminal_as_it_was() -> Result<(
         screen.shows(&["another daemon answers"], &["NO DAEMON"])?;
         screen.keys("q")?;
         screen.shows(&["before", "code 0"], &[])?;
+        screen.keys("Enter")?;
         // The second one is ended by a signal.
         screen.shows(&["VI_1"], &["before"])?;
         let pids = screen.tmux(&["list-panes", "-F", "#{pane_pid}"])?;
