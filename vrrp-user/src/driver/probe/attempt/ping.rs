@@ -29,6 +29,18 @@ enum EchoError {
     Io(#[from] io::Error),
 }
 
+impl EchoError {
+    /// Of the errors of both kinds of sockets, one that is no refusal.
+    fn of(errors: [io::Error; 2]) -> Self {
+        let is_refusal = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        match errors {
+            [refused, error] if is_refusal(&refused) && is_refusal(&error) => Self::NotPermitted(refused),
+            [refused, error] if is_refusal(&refused) => Self::Io(error),
+            [error, _] => Self::Io(error),
+        }
+    }
+}
+
 /// Echo requests to one host.
 #[derive(Clone, Debug)]
 pub struct Ping {
@@ -100,13 +112,10 @@ fn open(address: IpAddr) -> Result<(UdpSocket, Kind), EchoError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let opened = match socket(family, SockType::Datagram, flags, protocol) {
         Ok(datagram) => (datagram, Kind::Datagram),
-        Err(error) => match socket(family, SockType::Raw, flags, protocol) {
+        Err(refused) => match socket(family, SockType::Raw, flags, protocol) {
             Ok(raw) => (raw, Kind::Raw),
-            Err(_) => {
-                let error = io::Error::from(error);
-                let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
-                return Err(if is_refused { EchoError::NotPermitted(error) } else { EchoError::Io(error) });
-            }
+            // The kernel refuses a datagram socket before it looks for a descriptor.
+            Err(error) => return Err(EchoError::of([refused, error].map(io::Error::from))),
         },
     };
     // The calls of a UDP socket are those of any datagrams.
@@ -168,6 +177,17 @@ mod tests {
         assert_eq!(request[..8], [8, 0, 0xf3, 0xf9, 1, 2, 3, 4]);
         assert!(checksum::is_right(checksum::sum(&request)));
         assert_eq!(echo("2001:db8::1", Kind::Raw).request()[..8], [128, 0, 0, 0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_shortage_is_reported_beside_a_refusal() {
+        let reported = |errors: [i32; 2]| match EchoError::of(errors.map(io::Error::from_raw_os_error)) {
+            EchoError::NotPermitted(_) => None,
+            EchoError::Io(error) => error.raw_os_error(),
+        };
+        assert_eq!(reported([libc::EACCES, libc::EPERM]), None);
+        assert_eq!(reported([libc::EACCES, libc::EMFILE]), Some(libc::EMFILE));
+        assert_eq!(reported([libc::EMFILE, libc::EPERM]), Some(libc::EMFILE));
     }
 
     #[test]
