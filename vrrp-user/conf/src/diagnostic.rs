@@ -93,6 +93,9 @@ const KEPT_MAX: usize = 100;
 /// Bytes kept of a message, which may quote a word of any length.
 const MESSAGE_MAX: usize = 4 * Printable::MOST;
 
+/// A block, and whether a keyword belongs to it.
+pub(super) type Home = (&'static str, fn(&str) -> bool);
+
 /// Findings being collected: positions are still numbers, and repeated findings are counted.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -116,6 +119,8 @@ pub(super) struct Report {
     left_out: HashSet<u64>,
     /// Lines after a brace that keepalived ignores: for the enclosing block, the one enclosing that, and so on.
     pub(super) moved: VecDeque<Vec<Statement>>,
+    /// For the help with a keyword in the wrong block.
+    pub(super) homes: &'static [Home],
 }
 
 #[derive(Debug, Default)]

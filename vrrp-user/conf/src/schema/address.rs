@@ -7,8 +7,8 @@ use super::super::diagnostic::{Finding, Report};
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
+use super::table::{self, Kind, Row};
 use super::value;
-use super::{Kind, Row};
 
 #[derive(Debug)]
 pub(crate) struct AddressDraft {
@@ -137,7 +137,7 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
             untracked: false,
             is_void: false,
         };
-        super::read_options(OPTIONS, "after an address", &statement.args, &mut address, report);
+        table::read_options(OPTIONS, "after an address", &statement.args, &mut address, report);
         if !address.is_void {
             addresses.push(address);
         }

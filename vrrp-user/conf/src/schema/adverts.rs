@@ -8,21 +8,9 @@ use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
 use super::super::source::At;
 use super::super::tree::Statement;
-use super::{InstanceDraft, Kind, Row, value};
-
-#[derive(Debug)]
-pub(crate) struct PeerDraft {
-    pub(crate) address: At<IpAddr>,
-    pub(crate) min_ttl: u8,
-    pub(crate) max_ttl: u8,
-}
-
-/// Checksum form of version 3 over IPv4.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Checksum {
-    Auto,
-    Form(ChecksumForm),
-}
+use super::draft::{Checksum, InstanceDraft, PeerDraft};
+use super::table::{self, Kind, Row};
+use super::value;
 
 pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     Row::works(
@@ -105,7 +93,7 @@ fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statemen
             continue;
         };
         let mut peer = PeerDraft { address, min_ttl: 0, max_ttl: u8::MAX };
-        super::read_options(PEER_OPTIONS, "after a peer", &line.args, &mut peer, report);
+        table::read_options(PEER_OPTIONS, "after a peer", &line.args, &mut peer, report);
         if it.peers.iter().any(|other| other.address.value == address.value) {
             report.warning(address.at, format!("the peer {} is listed already", address.value));
         } else {

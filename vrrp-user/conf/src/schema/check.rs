@@ -1,8 +1,6 @@
 //! `vrrp_check`: built-in checks.
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
@@ -16,19 +14,9 @@ use super::super::lexer::Word;
 use super::super::model::ScriptCommand;
 use super::super::source::At;
 use super::super::tree::Statement;
-use super::root::Draft;
-use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, hold, value, watch};
-
-/// Keywords that belong to `http`; they may precede it.
-#[derive(Debug, Default)]
-pub(crate) struct HttpDraft {
-    method: Option<At<Arc<str>>>,
-    headers: Vec<At<(Arc<str>, Arc<str>)>>,
-    status: Option<At<RangeInclusive<u16>>>,
-    body: Option<At<Arc<str>>>,
-    verify_tls: Option<At<bool>>,
-}
+use super::draft::{Draft, HttpDraft, ScriptDraft};
+use super::table::{Kind, Row, Tables};
+use super::{hold, script, value, watch};
 
 pub(super) const TABLES: Tables<ScriptDraft> =
     &[TARGETS, watch::FILE_ROWS, watch::PROCESS_ROWS, script::ROWS, hold::ROWS];

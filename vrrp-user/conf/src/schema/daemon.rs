@@ -1,43 +1,14 @@
 //! `global_defs`, keywords for the process: scheduling, name, startup and shutdown scripts, reload.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::{LifecycleScript, NotifyCommand, ProcessSettings};
+use super::super::model::{LifecycleScript, ProcessSettings};
 use super::super::source::At;
-use super::globals::{GlobalsDraft, Written};
-use super::notify::hook_row;
-use super::root::Draft;
-use super::{Kind, Row, value};
-
-/// Keywords for the process, as written.
-#[derive(Debug, Default)]
-pub(crate) struct DaemonDraft {
-    nice: Option<i8>,
-    realtime: Option<u8>,
-    cpus: Vec<usize>,
-    unbroken: Option<Duration>,
-    /// `vrrp_process_name`; takes precedence over `process_name`, and that over `process_names`.
-    vrrp_name: Option<Arc<str>>,
-    name: Option<Arc<str>>,
-    keepalived_name: bool,
-    umask: Option<u32>,
-    supplementary_groups: bool,
-    startup: ErrandDraft,
-    shutdown: ErrandDraft,
-    reload_file: Option<Arc<str>>,
-    instance: Option<Arc<str>>,
-    pid_folder: bool,
-    dumps_by_instance: bool,
-}
-
-#[derive(Debug, Default)]
-struct ErrandDraft {
-    command: Option<NotifyCommand>,
-    limit: Option<Duration>,
-}
+use super::draft::{DaemonDraft, Draft, ErrandDraft, GlobalsDraft, Written};
+use super::table::{Kind, Row};
+use super::value;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const LIMIT_MIN: Duration = Duration::from_secs(1);
@@ -121,14 +92,18 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "scripts of another user run with all groups of that user",
     ),
     Row::moot("use_symlink_paths", "run scripts by the path as written", "they always run so"),
-    hook_row!("startup_script", daemon.startup.command, "run before anything else; the start waits for its end"),
+    Row::hook(
+        "startup_script",
+        |it| &mut it.daemon.startup.command,
+        "run before anything else; the start waits for its end",
+    ),
     Row::works(
         "startup_script_timeout",
         Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.startup.limit = Some(t.value)),
         "10",
         "longest time for `startup_script`; it is terminated then",
     ),
-    hook_row!("shutdown_script", daemon.shutdown.command, "run after everything else has ended"),
+    Row::hook("shutdown_script", |it| &mut it.daemon.shutdown.command, "run after everything else has ended"),
     Row::works(
         "shutdown_script_timeout",
         Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.shutdown.limit = Some(t.value)),

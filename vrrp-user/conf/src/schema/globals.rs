@@ -1,68 +1,19 @@
 //! `global_defs`: supported keywords.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
-use super::daemon::DaemonDraft;
-use super::instance::{AnnounceDraft, REFRESH_MAX};
-use super::mail::MailDraft;
-use super::policy::PoliciesDraft;
-use super::process::FifoDraft;
-use super::value;
-use super::vmac::PrefixesDraft;
-use super::webhook::WebhookDraft;
-use super::{Kind, Row};
-
-/// A file of the daemon's: by which keyword, and its path.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    pub(crate) keyword: &'static str,
-    pub(crate) path: At<Arc<str>>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct GlobalsDraft {
-    /// Files that the daemon writes, makes or removes.
-    pub(crate) written: Vec<Written>,
-    pub(crate) router_id: Option<At<Arc<str>>>,
-    pub(crate) script_user: Option<ScriptUser>,
-    pub(crate) script_security: bool,
-    pub(crate) version: Option<At<i64>>,
-    pub(crate) announce: AnnounceDraft,
-    pub(crate) garp_interval: Option<At<Duration>>,
-    pub(crate) gna_interval: Option<At<Duration>>,
-    pub(crate) min_garp: bool,
-    pub(crate) lower_prio_no_advert: bool,
-    pub(crate) higher_prio_send_advert: Option<bool>,
-    pub(crate) down_timer_adverts: Option<At<i64>>,
-    pub(crate) checksum_as_v2: bool,
-    pub(crate) group4: Option<At<IpAddr>>,
-    pub(crate) group6: Option<At<IpAddr>>,
-    pub(crate) startup_delay: Option<At<Duration>>,
-    pub(crate) delay_after_boot: Option<At<Duration>>,
-    pub(crate) fifo: FifoDraft,
-    pub(crate) vrrp_fifo: FifoDraft,
-    pub(crate) notify_priority_changes: bool,
-    pub(crate) dumps: DumpSettings,
-    pub(crate) default_interface: Option<At<Arc<str>>>,
-    pub(crate) fifo_states_on_reload: bool,
-    pub(crate) vmac_prefixes: PrefixesDraft,
-    pub(crate) policies: PoliciesDraft,
-    /// `disable_local_igmp`.
-    pub(crate) silent_igmp: bool,
-    pub(crate) mail: MailDraft,
-    pub(crate) webhooks: Vec<WebhookDraft>,
-    pub(crate) daemon: DaemonDraft,
-}
+use super::command;
+use super::draft::GlobalsDraft;
+use super::instance::REFRESH_MAX;
+use super::table::{Kind, Row};
+use super::value::{self, SPAN_MAX};
 
 /// Longest pause between two announcements.
 const PAUSE_MAX: Duration = Duration::from_secs(1_000);
-const DELAY_MAX: Duration = Duration::from_secs(4294);
 
 pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
@@ -100,7 +51,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     ),
     Row::works(
         "vrrp_garp_master_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals: &mut GlobalsDraft, t| {
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |globals: &mut GlobalsDraft, t| {
             globals.announce.delay = Some(t);
         }),
         "5",
@@ -128,7 +79,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     ),
     Row::works(
         "vrrp_garp_lower_prio_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals: &mut GlobalsDraft, t| {
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |globals: &mut GlobalsDraft, t| {
             globals.announce.lower_prio_delay = Some(t);
         }),
         "`vrrp_garp_master_delay`",
@@ -195,13 +146,13 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works("vrrp_mcast_group6", Kind::Own("ADDRESS", group6), "ff02::12", "the same over IPv6"),
     Row::works(
         "vrrp_startup_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.startup_delay = Some(t)),
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |globals, t| globals.startup_delay = Some(t)),
         "0",
         "time from the start of the daemon to the first election; earlier adverts are ignored",
     ),
     Row::works(
         "vrrp_delay_after_boot",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.delay_after_boot = Some(t)),
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |globals, t| globals.delay_after_boot = Some(t)),
         "0",
         "the same from the boot of the host; the longer one counts",
     ),
@@ -229,28 +180,8 @@ fn group(
     Some(group)
 }
 
-/// Reads `USER [[:]GROUP]` after `keyword`.
-pub(super) fn user(keyword: &Word, args: &[Word], report: &mut Report) -> Option<ScriptUser> {
-    let (first, rest) = match args {
-        [] => {
-            report.left_out(keyword.at, format!("`{}` needs a user name", keyword.text));
-            return None;
-        }
-        [first, rest @ ..] => (first, rest),
-    };
-    if let [_, extra, ..] = rest {
-        report.left_out(extra.at, format!("unexpected `{}` after a user and a group", extra.text));
-        return None;
-    }
-    let (name, group) = match (first.text.split_once(':'), rest.first()) {
-        (Some((name, group)), None) => (name, Some(group)),
-        (_, group) => (first.text.as_str(), group.map(|group| group.text.trim_start_matches(':'))),
-    };
-    Some(ScriptUser { name: name.into(), group: group.filter(|group| !group.is_empty()).map(Arc::from) })
-}
-
 fn script_user(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    globals.script_user = user(keyword, args, report);
+    globals.script_user = command::user(keyword, args, report);
 }
 
 fn checksum_as_v2(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {

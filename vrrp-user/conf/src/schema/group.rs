@@ -1,38 +1,13 @@
 //! `vrrp_sync_group`.
 
-use std::sync::Arc;
-
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::NotifySettings;
 use super::super::source::At;
 use super::super::tree::Statement;
+use super::draft::{Draft, GroupDraft};
 use super::ignored::NO_BFD;
-use super::notify::hook_row;
-use super::root::Draft;
-use super::track::TrackDraft;
-use super::value;
-use super::webhook::{self, WebhookDraft};
-use super::{Kind, Row, Tables, mail, track};
-
-#[derive(Debug, Default)]
-pub(crate) struct GroupDraft {
-    pub(crate) name: At<Arc<str>>,
-    pub(crate) members: Vec<At<Arc<str>>>,
-    /// Tracked by every member.
-    pub(crate) scripts: Vec<TrackDraft>,
-    pub(crate) interfaces: Vec<TrackDraft>,
-    pub(crate) processes: Vec<TrackDraft>,
-    pub(crate) files: Vec<TrackDraft>,
-    /// `sync_group_tracking_weight`: weights of members count.
-    pub(crate) tracking_weight: bool,
-    pub(crate) notify: NotifySettings,
-    pub(crate) webhooks: Vec<WebhookDraft>,
-    /// `smtp_alert`.
-    pub(crate) mail: Option<At<bool>>,
-    /// The block has errors; a keyword that seems to be missing may be one of them.
-    pub(crate) flawed: bool,
-}
+use super::table::{self, Kind, Row, Tables};
+use super::{mail, track, value, webhook};
 
 const ROWS: &[Row<GroupDraft>] = &[
     Row::works(
@@ -77,14 +52,14 @@ const ROWS: &[Row<GroupDraft>] = &[
         "off",
         "older name of `sync_group_tracking_weight`",
     ),
-    hook_row!("notify_master", notify.master, "run when all members have become masters"),
-    hook_row!("notify_backup", notify.backup, "run when all members have become backups"),
-    hook_row!("notify_fault", notify.fault, "run when all members have entered FAULT"),
-    hook_row!("notify_stop", notify.stop, "run when the daemon ends"),
-    hook_row!(
+    Row::hook("notify_master", |it| &mut it.notify.master, "run when all members have become masters"),
+    Row::hook("notify_backup", |it| &mut it.notify.backup, "run when all members have become backups"),
+    Row::hook("notify_fault", |it| &mut it.notify.fault, "run when all members have entered FAULT"),
+    Row::hook("notify_stop", |it| &mut it.notify.stop, "run when the daemon ends"),
+    Row::hook(
         "notify",
-        notify.any,
-        "run on every change, with `GROUP`, name, state and 0 appended to its arguments"
+        |it| &mut it.notify.any,
+        "run on every change, with `GROUP`, name, state and 0 appended to its arguments",
     ),
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("notify_priority_changes", "priorities to FIFOs", "write it in the instances"),
@@ -98,7 +73,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     let mut group =
         GroupDraft { name: At { value: name.text.as_str().into(), at: name.at }, ..GroupDraft::default() };
     let errors = report.errors();
-    super::read_block(TABLES, "vrrp_sync_group", inner, &mut group, report);
+    table::read_block(TABLES, "vrrp_sync_group", inner, &mut group, report);
     group.flawed = report.errors() > errors;
     draft.groups.push(group);
 }

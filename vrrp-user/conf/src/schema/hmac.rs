@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
-use super::super::source::At;
+use super::super::source::{At, Position};
 use super::super::tree::Statement;
-use super::instance::{InstanceDraft, password};
-use super::{Kind, Row, value};
+use super::auth::password;
+use super::table::{self, Kind, Row};
+use super::value;
 use vrrp_proto::auth::{AntiReplay, HmacMode};
 
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ pub(crate) struct KeyDraft {
 /// Source of a key's bytes.
 pub(crate) enum Secret {
     Bytes(Vec<u8>),
-    /// Read later by [`super::super::secret`].
+    /// Read later by [`crate::secret`].
     File(PathBuf),
 }
 
@@ -98,11 +99,15 @@ pub(super) const ROWS: &[Row<HmacDraft>] = &[
     ),
 ];
 
-pub(super) fn read(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+pub(super) fn read(
+    slot: &mut Option<At<HmacDraft>>,
+    statement: &Statement,
+    inner: &[Statement],
+    report: &mut Report,
+) {
     let at = statement.keyword.at;
-    let mut hmac = it.hmac.take().unwrap_or(At { value: HmacDraft::default(), at });
-    super::read_block(&[ROWS], "auth_hmac", inner, &mut hmac.value, report);
-    it.hmac = Some(hmac);
+    let hmac = slot.get_or_insert_with(|| At { value: HmacDraft::default(), at });
+    table::read_block(&[ROWS], "auth_hmac", inner, &mut hmac.value, report);
 }
 
 /// No finding quotes the line: it may hold a part of the key.
@@ -137,7 +142,7 @@ fn key(it: &mut HmacDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     it.keys.push(KeyDraft { id: At { value: number, at: id.at }, secret: At { value, at: secret.at } });
 }
 
-pub(crate) fn not_hex(at: super::super::source::Position, report: &mut Report) {
+pub(crate) fn not_hex(at: Position, report: &mut Report) {
     report.error(at, "after `hex:` a key has pairs of hexadecimal digits only");
 }
 

@@ -6,14 +6,9 @@ use super::super::check::{Damping, HoldSettings};
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
-use super::script::{SPAN_MAX, ScriptDraft};
-use super::{Kind, Row, value};
-
-#[derive(Debug, Default)]
-pub(crate) struct HoldDraft {
-    least: Option<At<Duration>>,
-    damping: Option<At<Damping>>,
-}
+use super::draft::{HoldDraft, ScriptDraft};
+use super::table::{Kind, Row};
+use super::value::{self, SPAN_MAX};
 
 pub(super) const ROWS: &[Row<ScriptDraft>] = &[
     Row::works(

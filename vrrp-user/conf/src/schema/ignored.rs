@@ -1,7 +1,7 @@
 //! Keywords of keepalived without effect here, each with the consequence.
 
-use super::root::Draft;
-use super::{GlobalsDraft, InstanceDraft, Row};
+use super::draft::{Draft, GlobalsDraft, InstanceDraft};
+use super::table::Row;
 
 const OWN_TABLE: &str = "the rules are nftables rules, in a table of their own";
 const NO_SNMP: &str = "there is no SNMP";

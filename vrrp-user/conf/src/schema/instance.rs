@@ -1,110 +1,18 @@
 //! `vrrp_instance`: supported keywords.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
-use super::super::model::NotifySettings;
-use super::super::source::{At, Position};
+use super::super::source::At;
 use super::super::tree::Statement;
-use super::address::AddressDraft;
-use super::adverts::{self, Checksum, PeerDraft};
-use super::hmac::{self, HmacDraft};
-use super::notify::hook_row;
-use super::policy::{self, PolicyDraft};
-use super::root::Draft;
-use super::rule::RuleDraft;
-use super::track::TrackDraft;
-use super::value;
-use super::vmac::{self, VmacsDraft};
-use super::webhook::{self, WebhookDraft};
-use super::{Kind, Row, Tables, ignored, mail, notify};
-use crate::{ExtraAnnounce, Route};
+use super::draft::{Draft, InstanceDraft};
+use super::table::{self, Kind, Row, Tables};
+use super::value::{self, SPAN_MAX};
+use super::{
+    address, adverts, auth, command, hmac, ignored, mail, policy, route, rule, track, vmac, webhook,
+};
 
-#[derive(Debug, Default)]
-pub(crate) struct InstanceDraft {
-    pub(crate) name: At<Arc<str>>,
-    /// `state` is MASTER.
-    pub(crate) master: Option<At<bool>>,
-    pub(crate) interface: Option<At<Arc<str>>>,
-    pub(crate) vrid: Option<At<i64>>,
-    pub(crate) priority: Option<At<i64>>,
-    pub(crate) advert_interval: Option<At<Duration>>,
-    pub(crate) version: Option<At<i64>>,
-    pub(crate) also_version_2: Option<Position>,
-    /// `preempt` is true, `nopreempt` false.
-    pub(crate) preempt: Option<At<bool>>,
-    pub(crate) preempt_delay: Option<At<Duration>>,
-    pub(crate) auth: Option<At<AuthDraft>>,
-    pub(crate) hmac: Option<At<HmacDraft>>,
-    pub(crate) addresses: Vec<AddressDraft>,
-    pub(crate) excluded: Vec<AddressDraft>,
-    pub(crate) routes: Vec<Route>,
-    pub(crate) rules: Vec<RuleDraft>,
-    pub(crate) no_addresses: bool,
-    pub(crate) source: Option<At<IpAddr>>,
-    pub(crate) group: Option<At<IpAddr>>,
-    /// The first keyword that selects unicast.
-    pub(crate) unicast: Option<Position>,
-    pub(crate) peers: Vec<PeerDraft>,
-    pub(crate) ttl: Option<At<i64>>,
-    /// Without a peer: FAULT instead of multicast.
-    pub(crate) needs_peer: bool,
-    pub(crate) promote_secondaries: Option<Position>,
-    pub(crate) checksum_as_v2: Option<At<bool>>,
-    pub(crate) checksum: Option<At<Checksum>>,
-    pub(crate) down_timer_adverts: Option<At<i64>>,
-    pub(crate) announce: AnnounceDraft,
-    pub(crate) lower_prio_no_advert: Option<At<bool>>,
-    pub(crate) higher_prio_send_advert: Option<At<bool>>,
-    pub(crate) ignore_own_link: bool,
-    pub(crate) scripts: Vec<TrackDraft>,
-    pub(crate) interfaces: Vec<TrackDraft>,
-    pub(crate) processes: Vec<TrackDraft>,
-    pub(crate) files: Vec<TrackDraft>,
-    pub(crate) notify: NotifySettings,
-    pub(crate) notify_priority_changes: Option<At<bool>>,
-    pub(crate) webhooks: Vec<WebhookDraft>,
-    pub(crate) vmacs: VmacsDraft,
-    /// `smtp_alert`.
-    pub(crate) mail: Option<At<bool>>,
-    pub(crate) policy: PolicyDraft,
-    /// Without `interface`: it is found by the source address.
-    pub(crate) finds_interface: bool,
-    /// The block has errors; a keyword that seems to be missing may be one of them.
-    pub(crate) flawed: bool,
-}
-
-/// `garp_*` of an instance, or their defaults in `global_defs`.
-#[derive(Debug, Default)]
-pub(crate) struct AnnounceDraft {
-    pub(crate) delay: Option<At<Duration>>,
-    pub(crate) repeat: Option<At<i64>>,
-    pub(crate) refresh: Option<At<Duration>>,
-    pub(crate) refresh_repeat: Option<At<i64>>,
-    pub(crate) lower_prio_delay: Option<At<Duration>>,
-    pub(crate) lower_prio_repeat: Option<At<i64>>,
-    /// A period of zero disables it.
-    pub(crate) extra_announce: Option<ExtraAnnounce>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct AuthDraft {
-    pub(crate) kind: Option<At<AuthType>>,
-    /// As sent, before truncation to eight bytes.
-    pub(crate) password: Option<At<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum AuthType {
-    None,
-    Pass,
-    Ah,
-}
-
-const DELAY_MAX: Duration = Duration::from_secs(4294);
 /// keepalived stores these in whole seconds, the others in microseconds.
 pub(super) const REFRESH_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -166,29 +74,39 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "0",
         "delay before taking over from a master with lower priority",
     ),
-    Row::works("authentication", Kind::Block("", authentication), "none", "password; version 2 only"),
+    Row::works(
+        "authentication",
+        Kind::Block("", |it, statement, inner, report| auth::read(&mut it.auth, statement, inner, report)),
+        "none",
+        "password; version 2 only",
+    ),
     Row::works(
         "auth_hmac",
-        Kind::Block("", hmac::read),
+        Kind::Block("", |it, statement, inner, report| hmac::read(&mut it.hmac, statement, inner, report)),
         "none",
         "adverts signed with a shared key; either version, instead of `authentication`",
     ),
-    Row::works("virtual_ipaddress", Kind::Block("", addresses), "", "addresses in the adverts, one per line"),
+    Row::works(
+        "virtual_ipaddress",
+        Kind::Block("", |it, _, inner, report| address::read(&mut it.addresses, inner, report)),
+        "",
+        "addresses in the adverts, one per line",
+    ),
     Row::works(
         "virtual_routes",
-        Kind::Block("", |it, _, inner, report| super::route::read(&mut it.routes, inner, report)),
+        Kind::Block("", |it, _, inner, report| route::read(&mut it.routes, inner, report)),
         "",
         "routes of a master, one per line, set after its addresses and removed before them",
     ),
     Row::works(
         "virtual_rules",
-        Kind::Block("", |it, _, inner, report| super::rule::read(&mut it.rules, inner, report)),
+        Kind::Block("", |it, _, inner, report| rule::read(&mut it.rules, inner, report)),
         "",
         "routing policy rules of a master, one per line, set after its routes and removed before them",
     ),
     Row::works(
         "virtual_ipaddress_excluded",
-        Kind::Block("", excluded),
+        Kind::Block("", |it, _, inner, report| address::read(&mut it.excluded, inner, report)),
         "",
         "addresses that are set but not advertised; either family",
     ),
@@ -206,26 +124,28 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "track_script",
-        Kind::Block("", track_script),
+        Kind::Block("", |it: &mut InstanceDraft, _, inner, report| {
+            track::read(&mut it.scripts, inner, report);
+        }),
         "",
         "scripts and checks that count, one per line",
     )
     .alias(&["track_check"]),
     Row::works(
         "track_process",
-        Kind::Block("", |it, _, inner, report| super::track::read(&mut it.processes, inner, report)),
+        Kind::Block("", |it, _, inner, report| track::read(&mut it.processes, inner, report)),
         "",
         "`vrrp_track_process` blocks that count, one per line",
     ),
     Row::works(
         "track_file",
-        Kind::Block("", |it, _, inner, report| super::track::read(&mut it.files, inner, report)),
+        Kind::Block("", |it, _, inner, report| track::read(&mut it.files, inner, report)),
         "",
         "`track_file` blocks that count, one per line",
     ),
     Row::works(
         "track_interface",
-        Kind::Block("", track_interface),
+        Kind::Block("", |it, _, inner, report| track::read(&mut it.interfaces, inner, report)),
         "",
         "other interfaces that count, one per line",
     ),
@@ -262,7 +182,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "garp_master_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it: &mut InstanceDraft, t| it.announce.delay = Some(t)),
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |it: &mut InstanceDraft, t| it.announce.delay = Some(t)),
         "global",
         "time from becoming master to the second set of announcements; 0: no second set",
     )
@@ -289,7 +209,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "garp_lower_prio_delay",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it: &mut InstanceDraft, t| {
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |it: &mut InstanceDraft, t| {
             it.announce.lower_prio_delay = Some(t);
         }),
         "global",
@@ -305,36 +225,47 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "announcements per address after an advert of a master with lower priority",
     )
     .instead(0),
-    hook_row!("notify_master", notify.master, "run on becoming master"),
-    hook_row!("notify_backup", notify.backup, "run on becoming backup"),
-    hook_row!("notify_fault", notify.fault, "run on entering FAULT"),
-    hook_row!("notify_stop", notify.stop, "run when the daemon ends"),
-    hook_row!(
+    Row::hook("notify_master", |it| &mut it.notify.master, "run on becoming master"),
+    Row::hook("notify_backup", |it| &mut it.notify.backup, "run on becoming backup"),
+    Row::hook("notify_fault", |it| &mut it.notify.fault, "run on entering FAULT"),
+    Row::hook("notify_stop", |it| &mut it.notify.stop, "run when the daemon ends"),
+    Row::hook(
         "notify",
-        notify.any,
-        "run on every change, with `INSTANCE`, name, state and priority appended to its arguments"
+        |it| &mut it.notify.any,
+        "run on every change, with `INSTANCE`, name, state and priority appended to its arguments",
+    ),
+];
+
+/// Hooks other than those for states.
+const MORE_HOOKS: &[Row<InstanceDraft>] = &[
+    Row::works(
+        "notify_deleted",
+        Kind::Own("[COMMAND [USER [GROUP]]]", deleted),
+        "off",
+        "an instance that a reload removes is reported as `DELETED`, not as `FAULT`; runs the command",
+    ),
+    Row::hook(
+        "notify_master_rx_lower_pri",
+        |it| &mut it.notify.lower,
+        "run when a master receives an advert of a master with lower priority",
+    ),
+    Row::works(
+        "notify_priority_changes",
+        Kind::Bool(|it, on| it.notify_priority_changes = Some(on)),
+        "`vrrp_notify_priority_changes`",
+        "write changes of the priority to FIFOs",
     ),
 ];
 
 pub(super) const TABLES: Tables<InstanceDraft> = &[
     ROWS,
     adverts::ROWS,
-    notify::MORE,
+    MORE_HOOKS,
     webhook::INSTANCE,
     mail::INSTANCE,
     vmac::INSTANCE,
     policy::INSTANCE,
     ignored::INSTANCE,
-];
-
-pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
-    Row::works(
-        "auth_type",
-        Kind::Own("PASS or AH", auth_type),
-        "none",
-        "PASS sends the password; AH signs with it, in an IPsec authentication header",
-    ),
-    Row::works("auth_pass", Kind::Own("TEXT", auth_pass), "", "password; its first 8 bytes count"),
 ];
 
 pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
@@ -347,7 +278,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
         ..InstanceDraft::default()
     };
     let errors = report.errors();
-    super::read_block(TABLES, "vrrp_instance", inner, &mut instance, report);
+    table::read_block(TABLES, "vrrp_instance", inner, &mut instance, report);
     instance.flawed = report.errors() > errors;
     draft.instances.push(instance);
 }
@@ -366,89 +297,9 @@ fn state(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Rep
     it.master = Some(At { value, at: word.at });
 }
 
-fn authentication(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
-    let at = statement.keyword.at;
-    if it.auth.is_some() {
-        report.warning(
-            at,
-            "a second `authentication` block: its lines replace the same lines of the first one",
-        );
+fn deleted(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.notify.reports_deleted = true;
+    if !args.is_empty() {
+        command::hook(&mut it.notify.deleted, keyword, args, report);
     }
-    // keepalived keeps lines that the second block does not repeat.
-    let mut auth = it.auth.take().unwrap_or(At { value: AuthDraft::default(), at });
-    super::read_block(&[AUTH_ROWS], "authentication", inner, &mut auth.value, report);
-    it.auth = Some(auth);
-}
-
-fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
-    let value = match word.text.as_str() {
-        "PASS" => AuthType::Pass,
-        "NONE" => AuthType::None,
-        "AH" => AuthType::Ah,
-        other => {
-            let help = did_you_mean(other, ["PASS", "AH"]);
-            report
-                .left_out(word.at, format!("`auth_type` is PASS or AH, not `{other}`"))
-                .elects(true)
-                .help_maybe(help);
-            AuthType::None
-        }
-    };
-    auth.kind = Some(At { value, at: word.at });
-}
-
-fn auth_pass(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
-    let text = password(word, "password", report);
-    auth.password = Some(At { value: text.to_owned(), at: word.at });
-}
-
-/// The same bytes as in keepalived: double quotes are removed, single quotes and backslashes are part of the password.
-pub(super) fn password<'a>(word: &'a Word, what: &str, report: &mut Report) -> &'a str {
-    // In keepalived a backslash is a literal here; the next quote, or outside of quotes a blank, ends the password.
-    let (written, text) = if word.quote() == Some('"') {
-        (word.inner(), word.inner().split('"').next())
-    } else {
-        (word.raw.as_str(), word.raw.split(|letter: char| letter == '"' || letter.is_whitespace()).next())
-    };
-    let text = text.unwrap_or(written);
-    if text.len() < written.len() {
-        report
-            .warning(
-                word.at,
-                format!("the {what} ends at the first quote or blank in it, as with keepalived"),
-            )
-            .help(format!("use a {what} without quotes and blanks"));
-    }
-    if word.quote() == Some('\'') {
-        report
-            .warning(word.at, format!("single quotes are part of the {what}, as with keepalived"))
-            .help("use double quotes, or no quotes");
-    }
-    if word.comment_follows {
-        report
-            .warning(word.at, format!("the {what} ends at the comment that directly follows it"))
-            .help(format!("put the {what} in double quotes if `#` or `!` is part of it"));
-    }
-    if text.contains('\u{fffd}') {
-        report.left_out(word.at, format!("the {what} contains bytes that are not UTF-8"));
-    }
-    text
-}
-
-fn addresses(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
-    super::address::read(&mut it.addresses, inner, report);
-}
-
-fn excluded(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
-    super::address::read(&mut it.excluded, inner, report);
-}
-
-fn track_script(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
-    super::track::read(&mut it.scripts, inner, report);
-}
-
-fn track_interface(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
-    super::track::read(&mut it.interfaces, inner, report);
 }

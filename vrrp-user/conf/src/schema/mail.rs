@@ -1,6 +1,5 @@
 //! Mail about changes: keywords of `global_defs`, instances and groups.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
@@ -11,32 +10,13 @@ use super::super::lexer::Word;
 use super::super::model::MailSettings;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
-use super::globals::GlobalsDraft;
-use super::group::GroupDraft;
-use super::instance::InstanceDraft;
-use super::{Kind, Row, value};
-
-/// Keywords for mail, as written.
-#[derive(Debug, Default)]
-pub(crate) struct MailDraft {
-    server: Option<At<Endpoint>>,
-    /// All receivers, with the position of the first block.
-    to: Option<At<Vec<Mailbox>>>,
-    from: Option<Mailbox>,
-    helo: Option<Arc<str>>,
-    patience: Option<Duration>,
-    no_faults: bool,
-    rejections: bool,
-    /// `smtp_alert`.
-    alert: Option<At<bool>>,
-    /// `smtp_alert_vrrp`; takes precedence over `smtp_alert`.
-    alert_vrrp: Option<At<bool>>,
-}
+use super::draft::{GlobalsDraft, GroupDraft, InstanceDraft, MailDraft};
+use super::table::{Kind, Row};
+use super::value::{self, SPAN_MAX};
 
 const PORT: u16 = 25;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
-const PATIENCE_MAX: Duration = Duration::from_secs(4294);
 
 /// Domain for a name without one.
 const DOMAIN: &str = "localhost";
@@ -70,7 +50,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     ),
     Row::works(
         "smtp_connect_timeout",
-        Kind::Seconds(PATIENCE_MIN, PATIENCE_MAX, |globals, t| globals.mail.patience = Some(t.value)),
+        Kind::Seconds(PATIENCE_MIN, SPAN_MAX, |globals, t| globals.mail.patience = Some(t.value)),
         "30",
         "time limit for each step with the mail server",
     ),

@@ -4,34 +4,13 @@ use std::sync::Arc;
 
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
-use super::super::model::FirewallSettings;
 use super::super::source::At;
-use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
+use super::draft::{GlobalsDraft, InstanceDraft};
+use super::table::{Kind, Row};
+use super::value;
 use vrrp_proto::Order;
 
 const ORDERS: &str = "overlap or strict";
-
-/// Of one instance; `None`: as in `global_defs`.
-#[derive(Debug, Default)]
-pub(crate) struct PolicyDraft {
-    pub(crate) strict: Option<At<bool>>,
-    /// `accept` is true, `no_accept` false.
-    pub(crate) accept: Option<At<bool>>,
-    pub(crate) check_source: Option<At<bool>>,
-    pub(crate) owner_ignores: Option<At<bool>>,
-    pub(crate) handover: Option<Order>,
-}
-
-/// Of `global_defs`.
-#[derive(Debug, Default)]
-pub(crate) struct PoliciesDraft {
-    pub(crate) strict: Option<At<bool>>,
-    pub(crate) check_source: bool,
-    pub(crate) owner_ignores: Option<bool>,
-    pub(crate) handover: Order,
-    pub(crate) firewall: FirewallSettings,
-    pub(crate) log_unknown_vrids: bool,
-}
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::works(

@@ -4,20 +4,12 @@ use std::sync::Arc;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::{DumpSettings, FifoSettings, NotifyCommand, ScriptUser};
+use super::super::model::{DumpSettings, FifoSettings};
 use super::super::source::At;
-use super::globals::{self, GlobalsDraft, Written};
-use super::notify::{self, FORM};
+use super::command::{self, FORM};
+use super::draft::{FifoDraft, GlobalsDraft, Written};
+use super::table::{Kind, Row};
 use super::value;
-use super::{Kind, Row};
-
-/// One FIFO as written: name and script are separate keywords, in any order.
-#[derive(Debug, Default)]
-pub(crate) struct FifoDraft {
-    path: Option<At<Arc<str>>>,
-    user: Option<ScriptUser>,
-    script: Option<At<NotifyCommand>>,
-}
 
 const FIFO_FORM: &str = "PATH [USER [GROUP]]";
 
@@ -132,14 +124,14 @@ fn fifo(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Repor
         report.warning(keyword.at, format!("`{}` is written already; this one is ignored", keyword.text));
         return None;
     }
-    draft.user = if user.is_empty() { None } else { globals::user(keyword, user, report) };
+    draft.user = if user.is_empty() { None } else { command::user(keyword, user, report) };
     draft.path = Some(path.clone());
     Some(path)
 }
 
 fn script(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let mut command = draft.script.take().map(|script| script.value);
-    notify::hook(&mut command, keyword, args, report);
+    command::hook(&mut command, keyword, args, report);
     draft.script = command.map(|value| At { value, at: keyword.at });
 }
 

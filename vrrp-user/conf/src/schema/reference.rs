@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::table::{Effect, Kind, Row, TOP_LEVEL, Tables, rows};
 use super::{
-    Effect, Kind, Row, Tables, address, adverts, check, group, hmac, instance, root, script, track, watch,
-    webhook,
+    address, adverts, auth, check, command, group, hmac, instance, root, script, track, watch, webhook,
 };
 
 /// Keywords of one block.
@@ -44,7 +44,7 @@ impl KeywordTable {
 /// All keywords of a file, by block.
 pub fn keywords() -> Vec<KeywordTable> {
     vec![
-        table(root::TOP_LEVEL, root::TABLES),
+        table(TOP_LEVEL, root::TABLES),
         table("global_defs", root::GLOBALS),
         table("vrrp_script", script::TABLES),
         table("vrrp_check", check::TABLES),
@@ -52,7 +52,7 @@ pub fn keywords() -> Vec<KeywordTable> {
         table("track_file", watch::FILE),
         table("vrrp_instance", instance::TABLES),
         table("vrrp_sync_group", group::TABLES),
-        table("authentication", &[instance::AUTH_ROWS]),
+        table("authentication", &[auth::ROWS]),
         table("auth_hmac", &[hmac::ROWS]),
         table("notify_webhook", &[webhook::OPTIONS]),
         table("virtual_ipaddress", &[address::OPTIONS]),
@@ -62,7 +62,7 @@ pub fn keywords() -> Vec<KeywordTable> {
 }
 
 fn table<T>(block: &'static str, tables: Tables<T>) -> KeywordTable {
-    KeywordTable { block, keywords: tables.iter().copied().flatten().map(keyword).collect() }
+    KeywordTable { block, keywords: rows(tables).map(keyword).collect() }
 }
 
 fn keyword<T>(row: &Row<T>) -> Keyword {
@@ -83,6 +83,7 @@ fn value<T>(kind: &Kind<T>) -> String {
         Kind::Integer(low, high, _) => format!("{low} to {high}"),
         Kind::Seconds(low, high, _) => format!("seconds, {} to {}", seconds(low), seconds(high)),
         Kind::Text(_) => "text".to_owned(),
+        Kind::Hook(_) => command::FORM.to_owned(),
         Kind::Own(form, _) => (*form).to_owned(),
         Kind::Block("", _) => "block".to_owned(),
         Kind::Block(form, _) => format!("{form}, block"),

@@ -1,37 +1,13 @@
 //! Top level of a file.
 
-use std::sync::Arc;
-
-use super::super::diagnostic::Report;
-use super::super::model::LinkDelays;
-use super::super::source::At;
+use super::super::diagnostic::{Home, Report};
 use super::super::tree::Statement;
-use super::globals::{self, GlobalsDraft};
-use super::group::{self, GroupDraft};
-use super::instance::{self, InstanceDraft};
-use super::script::{self, ScriptDraft};
+use super::draft::{Draft, GlobalsDraft};
+use super::table::{self, GLOBAL_DEFS, Kind, Row, TOP_LEVEL, Tables, rows};
 use super::{
-    AddressDraft, Kind, Row, Tables, address, check, daemon, delay, hmac, ignored, mail, policy, process,
-    route, rule, vmac, watch, webhook,
+    address, auth, check, daemon, delay, globals, group, hmac, ignored, instance, mail, policy, process,
+    route, rule, script, vmac, watch, webhook,
 };
-use crate::Route;
-
-/// A whole configuration, as written.
-#[derive(Debug, Default)]
-pub(crate) struct Draft {
-    pub(crate) globals: GlobalsDraft,
-    pub(crate) scripts: Vec<ScriptDraft>,
-    pub(crate) instances: Vec<InstanceDraft>,
-    pub(crate) static_addresses: Vec<AddressDraft>,
-    pub(crate) static_routes: Vec<Route>,
-    pub(crate) static_rules: Vec<rule::RuleDraft>,
-    pub(crate) groups: Vec<GroupDraft>,
-    pub(crate) link_delays: Vec<(At<Arc<str>>, LinkDelays)>,
-}
-
-pub(crate) const TOP_LEVEL: &str = "the top level";
-
-pub(super) const GLOBAL_DEFS: &str = "global_defs";
 
 pub(super) const TABLES: Tables<Draft> = &[ROWS, daemon::TOP, ignored::TOP];
 
@@ -110,25 +86,27 @@ pub(super) const GLOBALS: Tables<GlobalsDraft> = &[
 ];
 
 fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
-    super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);
+    table::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);
 }
+
+/// Blocks with keywords of their own.
+pub(super) const HOMES: &[Home] = &[
+    (TOP_LEVEL, |keyword| has(TABLES, keyword)),
+    ("global_defs", |keyword| has(GLOBALS, keyword)),
+    ("vrrp_instance", |keyword| has(instance::TABLES, keyword)),
+    ("vrrp_sync_group", |keyword| has(group::TABLES, keyword)),
+    ("authentication", |keyword| has(&[auth::ROWS], keyword)),
+    ("auth_hmac", |keyword| has(&[hmac::ROWS], keyword)),
+    ("notify_webhook", |keyword| has(&[webhook::OPTIONS], keyword)),
+    ("vrrp_script", |keyword| has(script::TABLES, keyword)),
+    ("vrrp_check", |keyword| has(check::TABLES, keyword)),
+    ("vrrp_track_process", |keyword| has(watch::PROCESS, keyword)),
+    ("track_file", |keyword| has(watch::FILE, keyword)),
+];
 
 /// The blocks that a keyword belongs to, of those with keywords of their own.
 pub(crate) fn homes_of(keyword: &str) -> Vec<&'static str> {
-    let homes = [
-        (TOP_LEVEL, has(TABLES, keyword)),
-        ("global_defs", has(GLOBALS, keyword)),
-        ("vrrp_instance", has(instance::TABLES, keyword)),
-        ("vrrp_sync_group", has(group::TABLES, keyword)),
-        ("authentication", has(&[instance::AUTH_ROWS], keyword)),
-        ("auth_hmac", has(&[hmac::ROWS], keyword)),
-        ("notify_webhook", has(&[webhook::OPTIONS], keyword)),
-        ("vrrp_script", has(script::TABLES, keyword)),
-        ("vrrp_check", has(check::TABLES, keyword)),
-        ("vrrp_track_process", has(watch::PROCESS, keyword)),
-        ("track_file", has(watch::FILE, keyword)),
-    ];
-    homes.into_iter().filter(|(_, found)| *found).map(|(home, _)| home).collect()
+    HOMES.iter().filter(|(_, has)| has(keyword)).map(|(home, _)| *home).collect()
 }
 
 /// Whether the keyword begins a block in the block `home`; apart from `global_defs`, whose block keepalived needs a
@@ -144,18 +122,9 @@ pub(crate) fn opens_block(home: &str, keyword: &str) -> bool {
 }
 
 fn is_block<T>(tables: Tables<T>, keyword: &str) -> bool {
-    let mut rows = tables.iter().copied().flatten();
-    rows.any(|row| row.is(keyword) && matches!(row.kind, Kind::Block(..)))
-}
-
-/// The block of a keyword that belongs to one block only.
-pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
-    match homes_of(keyword)[..] {
-        [home] => Some(home),
-        _ => None,
-    }
+    rows(tables).any(|row| row.is(keyword) && matches!(row.kind, Kind::Block(..)))
 }
 
 fn has<T>(tables: Tables<T>, keyword: &str) -> bool {
-    tables.iter().copied().flatten().any(|row| row.is(keyword))
+    rows(tables).any(|row| row.is(keyword))
 }

@@ -1,44 +1,16 @@
 //! `vrrp_script`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::check::CheckTarget;
-use super::super::command;
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::{ScriptCommand, ScriptUser};
-use super::super::source::{At, Position};
+use super::super::source::At;
 use super::super::tree::Statement;
-use super::check::HttpDraft;
-use super::hold::{self, HoldDraft};
-use super::root::Draft;
-use super::value;
-use super::watch::ProcessDraft;
-use super::{Kind, Row, Tables, globals};
-
-#[derive(Debug, Default)]
-pub(crate) struct ScriptDraft {
-    pub(crate) name: At<Arc<str>>,
-    pub(crate) target: Option<At<CheckTarget>>,
-    pub(crate) http: HttpDraft,
-    pub(crate) process: ProcessDraft,
-    pub(crate) init_file: Option<At<(i32, bool)>>,
-    pub(crate) docker_socket: Option<At<Arc<str>>>,
-    /// `vrrp_script`, `vrrp_check`, `vrrp_track_process` or `track_file`.
-    pub(crate) block: &'static str,
-    /// The block has errors; a keyword that seems to be missing may be one of them.
-    pub(crate) flawed: bool,
-    pub(crate) interval: Option<At<Duration>>,
-    pub(crate) timeout: Option<At<Duration>>,
-    pub(crate) weight: Option<At<i64>>,
-    pub(crate) reverse: bool,
-    pub(crate) rise: Option<At<i64>>,
-    pub(crate) fall: Option<At<i64>>,
-    pub(crate) user: Option<ScriptUser>,
-    pub(crate) init_fail: bool,
-    pub(crate) hold: HoldDraft,
-}
+use super::draft::{Draft, ScriptDraft};
+use super::table::{self, Kind, Row, Tables};
+use super::value::{self, SPAN_MAX};
+use super::{command, hold};
 
 /// Kinds of checks; each kind has its own names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -78,9 +50,6 @@ impl ScriptDraft {
         }
     }
 }
-
-/// keepalived's bound: microseconds in 32 bits.
-pub(super) const SPAN_MAX: Duration = Duration::from_secs(4294);
 
 pub(super) const TABLES: Tables<ScriptDraft> = &[SCRIPT, ROWS, hold::ROWS];
 
@@ -149,24 +118,9 @@ pub(super) fn read_as(
     let name = At { value: name.text.as_str().into(), at: name.at };
     let mut script = ScriptDraft { name, block, ..ScriptDraft::default() };
     let faults = report.faults();
-    super::read_block(tables, block, inner, &mut script, report);
+    table::read_block(tables, block, inner, &mut script, report);
     script.flawed = report.faults() > faults;
     draft.scripts.push(script);
-}
-
-/// Parses the command in a word; quotes inside it belong to the command.
-pub(super) fn command(text: &str, at: Position, report: &mut Report) -> Option<ScriptCommand> {
-    match command::parse(text) {
-        Ok(Some(command)) => Some(command),
-        Ok(None) => {
-            report.left_out(at, "the command is empty");
-            None
-        }
-        Err(command::UnclosedQuote(quote)) => {
-            report.left_out(at, format!("a quote {quote} inside the command is not closed"));
-            None
-        }
-    }
 }
 
 fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
@@ -183,7 +137,7 @@ fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
     } else {
         first.inner().to_owned()
     };
-    script.target = command(&text, first.at, report)
+    script.target = command::read(&text, first.at, report)
         .map(|command| At { value: CheckTarget::Command(command), at: keyword.at });
 }
 
@@ -223,5 +177,5 @@ pub(super) fn set_target(check: &mut ScriptDraft, keyword: &Word, target: CheckT
 }
 
 fn user(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    script.user = globals::user(keyword, args, report);
+    script.user = command::user(keyword, args, report);
 }

@@ -6,8 +6,8 @@ use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::At;
 use super::super::tree::Statement;
+use super::table::{self, Kind, Row};
 use super::value;
-use super::{Kind, Row};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrackDraft {
@@ -47,7 +47,7 @@ pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &m
     for statement in value::lines(inner, report, &|_| true) {
         let name = At { value: statement.keyword.text.as_str().into(), at: statement.keyword.at };
         let mut track = TrackDraft { name, ..TrackDraft::default() };
-        super::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);
+        table::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);
         if track.weight.is_none() && track.reverse.is_some() {
             report
                 .warning(

@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::diagnostic::Report;
+use super::super::diagnostic::{Report, nearest};
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
+
+/// keepalived's bound: microseconds in 32 bits.
+pub(super) const SPAN_MAX: Duration = Duration::from_secs(4294);
 
 pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
@@ -14,6 +17,46 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
         "off" | "false" | "no" => Some(false),
         _ => None,
     }
+}
+
+/// Keywords that affect the election, or compatibility with the peers.
+const ELECTING: &[&str] = &[
+    "advert_int",
+    "auth_hmac",
+    "auth_pass",
+    "auth_type",
+    "authentication",
+    "fall",
+    "global_tracking",
+    "interface",
+    "interval",
+    "native_ipv6",
+    "nopreempt",
+    "preempt",
+    "preempt_delay",
+    "priority",
+    "rise",
+    "script",
+    "timeout",
+    "track_file",
+    "track_interface",
+    "track_process",
+    "track_script",
+    "unicast_peer",
+    "unicast_src_ip",
+    "version",
+    "virtual_ipaddress",
+    "virtual_router_id",
+    "vrrp_instance",
+    "vrrp_script",
+    "vrrp_sync_group",
+    "vrrp_version",
+    "weight",
+];
+
+/// Whether a left-out word is one of them, or a misspelling of one.
+pub(super) fn elects(word: &str) -> bool {
+    nearest(word, ELECTING.iter().copied()).is_some()
 }
 
 /// Digits, a point, and at most nine decimals; no sign, no exponent, no floating point.
@@ -124,7 +167,7 @@ pub(super) fn read_bool(keyword: &str, at: Position, args: &[Word], report: &mut
     let Some(value) = boolean(&word.text) else {
         report
             .left_out(word.at, format!("`{keyword}` is `on` or `off`, not `{}`", word.text))
-            .elects(super::elects(keyword));
+            .elects(elects(keyword));
         return None;
     };
     Some(At { value, at: word.at })
@@ -147,7 +190,7 @@ pub(super) fn read_integer(
                     word.at,
                     format!("`{keyword}` is a number from {low} to {high}, not `{}`", word.text),
                 )
-                .elects(super::elects(keyword));
+                .elects(elects(keyword));
             None
         }
     }
@@ -178,7 +221,7 @@ pub(super) fn read_seconds(
             let (low, high) = (low.as_secs_f64(), high.as_secs_f64());
             let message =
                 format!("`{keyword}` is a number of seconds from {low} to {high}, not `{}`", word.text);
-            report.left_out(word.at, message).elects(super::elects(keyword));
+            report.left_out(word.at, message).elects(elects(keyword));
             None
         }
     }
@@ -196,7 +239,7 @@ pub(super) fn read_address(
         Err(_) => {
             report
                 .left_out(word.at, format!("`{keyword}` needs an IP address, not `{}`", word.text))
-                .elects(super::elects(keyword));
+                .elects(elects(keyword));
             None
         }
     }

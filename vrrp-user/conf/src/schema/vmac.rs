@@ -1,39 +1,14 @@
 //! Keywords for virtual MAC addresses, of `vrrp_instance` and `global_defs`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::source::{At, Position};
-use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
+use super::super::source::At;
+use super::draft::{GlobalsDraft, InstanceDraft, VmacDraft};
+use super::table::{Kind, Row};
+use super::value;
 use crate::ExtraAnnounce;
-
-/// Virtual MAC keywords of one instance.
-#[derive(Debug, Default)]
-pub(crate) struct VmacsDraft {
-    pub(crate) own: Option<VmacDraft>,
-    pub(crate) transmit_base: Option<Position>,
-    /// Also on every other interface with addresses of the instance.
-    pub(crate) further: bool,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct VmacDraft {
-    pub(crate) at: Position,
-    pub(crate) name: Option<At<Arc<str>>>,
-    /// The last octet may be missing.
-    pub(crate) mac: Option<At<Vec<u8>>>,
-    pub(crate) group: u32,
-    pub(crate) notify: bool,
-}
-
-/// Name prefixes of the created interfaces, of `global_defs`.
-#[derive(Debug, Default)]
-pub(crate) struct PrefixesDraft {
-    pub(crate) own: Option<At<Arc<str>>>,
-    pub(crate) further: Option<At<Arc<str>>>,
-}
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::works(

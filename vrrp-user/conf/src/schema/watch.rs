@@ -1,30 +1,16 @@
 //! `vrrp_track_process` and `track_file`, also inside `vrrp_check`.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::check::{CheckTarget, FileTarget, Matching, ProcessTarget, Processes};
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
-use super::super::source::At;
+use super::super::source::{At, Position};
 use super::super::tree::Statement;
-use super::root::Draft;
-use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, hold, value};
-
-/// Keywords that belong to `process`; they may precede it.
-#[derive(Debug, Default)]
-pub(crate) struct ProcessDraft {
-    program: Option<Arc<str>>,
-    arguments: Vec<Arc<str>>,
-    matching: Option<Matching>,
-    full_command: bool,
-    quorum: Option<At<i64>>,
-    quorum_max: Option<At<i64>>,
-    fork_delay: Option<At<Duration>>,
-    terminate_delay: Option<At<Duration>>,
-}
+use super::draft::{Draft, ProcessDraft, ScriptDraft};
+use super::table::{Kind, Row, Tables};
+use super::{hold, script, value};
 
 pub(super) const PROCESS: Tables<ScriptDraft> = &[CALL, PROCESS_ROWS, WEIGHT, hold::ROWS];
 
@@ -153,7 +139,7 @@ impl ProcessDraft {
     }
 
     /// The first keyword written that only a process uses.
-    pub(super) fn first_written(&self) -> Option<(&'static str, super::super::source::Position)> {
+    pub(super) fn first_written(&self) -> Option<(&'static str, Position)> {
         let quorum = self.quorum.map(|it| ("quorum", it.at));
         let quorum_max = self.quorum_max.map(|it| ("quorum_max", it.at));
         let fork = self.fork_delay.map(|it| ("fork_delay", it.at));

@@ -1,6 +1,5 @@
 //! `notify_webhook` and its options.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
@@ -10,17 +9,9 @@ use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::super::webhook::{Template, WebhookSettings, WebhookUrl};
-use super::globals::GlobalsDraft;
-use super::group::GroupDraft;
-use super::instance::InstanceDraft;
-use super::{Kind, Row, value};
-
-/// A webhook whose template may be in a file not read yet.
-#[derive(Debug)]
-pub(crate) struct WebhookDraft {
-    pub(crate) settings: WebhookSettings,
-    pub(crate) file: Option<At<Arc<str>>>,
-}
+use super::draft::{GlobalsDraft, GroupDraft, InstanceDraft, WebhookDraft};
+use super::table::{self, Kind, Row};
+use super::value;
 
 const FORM: &str = "URL [OPTION VALUE …]";
 const RETRIES: u32 = 5;
@@ -116,9 +107,9 @@ fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Re
         no_header(value.at, report);
         return;
     }
-    super::read_options(OPTIONS, "after a URL", options, &mut draft, report);
+    table::read_options(OPTIONS, "after a URL", options, &mut draft, report);
     if let Some(inner) = block {
-        super::read_block(&[OPTIONS], "notify_webhook", inner, &mut draft, report);
+        table::read_block(&[OPTIONS], "notify_webhook", inner, &mut draft, report);
     }
     sent_in_clear(&draft, url.at, report);
     webhooks.push(draft);
