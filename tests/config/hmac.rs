@@ -103,7 +103,7 @@ fn mistakes_are_reported_without_keys() {
         (
             &format!("key 1 {TEXT}\nmode enforced"),
             "",
-            "`mode` is enforce or permissive or receive-only, not `enforced`".to_owned(),
+            "`mode` is enforce, permissive or receive-only, not `enforced`".to_owned(),
         ),
     ] {
         let found = errors(lines, rest);

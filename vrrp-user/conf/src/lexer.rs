@@ -5,9 +5,10 @@
 
 use std::iter::{Copied, Peekable};
 use std::slice::Iter;
+use std::sync::Arc;
 
 use super::diagnostic::Report;
-use super::source::Position;
+use super::source::{At, Position};
 #[cfg(test)]
 use super::text;
 use super::text::Letter;
@@ -37,6 +38,11 @@ pub(super) struct Word {
 }
 
 impl Word {
+    /// Its text and position.
+    pub(super) fn placed(&self) -> At<Arc<str>> {
+        At { value: self.text.as_str().into(), at: self.at }
+    }
+
     /// The quote that the word begins with.
     pub(super) fn quote(&self) -> Option<char> {
         self.raw.chars().next().filter(|first| is_quote(*first))

@@ -196,7 +196,7 @@ fn needed<'a>(
 
 fn device(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = needed(address, keyword, args, report) else { return };
-    address.device = Some(At { value: word.text.as_str().into(), at: word.at });
+    address.device = Some(word.placed());
 }
 
 fn label(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
@@ -207,7 +207,7 @@ fn label(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut
         address.is_void = true;
         return;
     }
-    address.label = Some(At { value: word.text.as_str().into(), at: word.at });
+    address.label = Some(word.placed());
 }
 
 fn scope(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {

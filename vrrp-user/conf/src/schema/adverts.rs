@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::wire::ChecksumForm;
 
-use super::super::diagnostic::{Report, did_you_mean};
+use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::source::At;
 use super::super::tree::Statement;
 use super::draft::{Checksum, InstanceDraft, PeerDraft};
 use super::table::{self, Kind, Row};
@@ -117,18 +116,10 @@ fn multicast_group(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report
 }
 
 fn checksum(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
-    let value = match word.text.as_str() {
-        "auto" => Checksum::Auto,
-        "pseudo" => Checksum::Form(ChecksumForm::Pseudo),
-        "plain" => Checksum::Form(ChecksumForm::Plain),
-        other => {
-            let help = did_you_mean(other, ["auto", "pseudo", "plain"]);
-            report
-                .error(word.at, format!("`checksum` is auto, pseudo or plain, not `{other}`"))
-                .help_maybe(help);
-            return;
-        }
-    };
-    it.checksum = Some(At { value, at: word.at });
+    let known = [
+        ("auto", Checksum::Auto),
+        ("pseudo", Checksum::Form(ChecksumForm::Pseudo)),
+        ("plain", Checksum::Form(ChecksumForm::Plain)),
+    ];
+    it.checksum = value::read_choice(&known, keyword, args, report).or(it.checksum);
 }

@@ -31,7 +31,7 @@ pub(super) fn read(delays: &mut Vec<(At<Arc<str>>, LinkDelays)>, inner: &[Statem
         let (down, up) = (delay(0), delay(1));
         let span = |delay: Option<At<Duration>>| delay.map_or(Duration::ZERO, |delay| delay.value);
         if report.faults() == faults {
-            let name = At { value: name.text.as_str().into(), at: name.at };
+            let name = name.placed();
             delays.push((name, LinkDelays { down: span(down), up: span(up) }));
         }
     }

@@ -2,7 +2,6 @@
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::source::At;
 use super::super::tree::Statement;
 use super::draft::{Draft, GroupDraft};
 use super::ignored::NO_BFD;
@@ -70,8 +69,7 @@ pub(super) const TABLES: Tables<GroupDraft> = &[ROWS, webhook::GROUP, mail::GROU
 pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     let at = statement.keyword.at;
     let Some(name) = value::read_only_word("vrrp_sync_group", at, &statement.args, report) else { return };
-    let mut group =
-        GroupDraft { name: At { value: name.text.as_str().into(), at: name.at }, ..GroupDraft::default() };
+    let mut group = GroupDraft { name: name.placed(), ..GroupDraft::default() };
     let errors = report.errors();
     table::read_block(TABLES, "vrrp_sync_group", inner, &mut group, report);
     group.flawed = report.errors() > errors;
@@ -82,7 +80,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
 fn members(it: &mut GroupDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
     for line in value::lines(inner, report, &|_| true) {
         let words = std::iter::once(&line.keyword).chain(&line.args);
-        it.members.extend(words.map(|word| At { value: word.text.as_str().into(), at: word.at }));
+        it.members.extend(words.map(Word::placed));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::super::diagnostic::{Report, did_you_mean};
+use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
@@ -148,24 +148,12 @@ pub(crate) fn not_hex(at: Position, report: &mut Report) {
 
 fn anti_replay(it: &mut HmacDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let known = [AntiReplay::Time, AntiReplay::Monotonic].map(|known| (known.as_str(), known));
-    it.anti_replay = choice(&known, keyword, args, report).map(|it| it.value);
+    it.anti_replay = value::read_choice(&known, keyword, args, report).map(|it| it.value);
 }
 
 fn mode(it: &mut HmacDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let known = [HmacMode::Enforce, HmacMode::Permissive, HmacMode::ReceiveOnly];
-    it.mode = choice(&known.map(|known| (known.as_str(), known)), keyword, args, report);
-}
-
-fn choice<T: Copy>(known: &[(&str, T)], keyword: &Word, args: &[Word], report: &mut Report) -> Option<At<T>> {
-    let word = value::read_only_word(&keyword.text, keyword.at, args, report)?;
-    let found = known.iter().find(|(name, _)| *name == word.text);
-    if found.is_none() {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let help = did_you_mean(&word.text, names.iter().copied());
-        let message = format!("`{}` is {}, not `{}`", keyword.text, names.join(" or "), word.text);
-        report.error(word.at, message).help_maybe(help);
-    }
-    found.map(|(_, value)| At { value: *value, at: word.at })
+    it.mode = value::read_choice(&known.map(|known| (known.as_str(), known)), keyword, args, report);
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::diagnostic::{Report, did_you_mean};
+use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::At;
 use super::super::tree::Statement;
@@ -273,10 +273,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     else {
         return;
     };
-    let mut instance = InstanceDraft {
-        name: At { value: name.text.as_str().into(), at: name.at },
-        ..InstanceDraft::default()
-    };
+    let mut instance = InstanceDraft { name: name.placed(), ..InstanceDraft::default() };
     let errors = report.errors();
     table::read_block(TABLES, "vrrp_instance", inner, &mut instance, report);
     instance.flawed = report.errors() > errors;
@@ -284,17 +281,8 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
 }
 
 fn state(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
-    let value = match word.text.as_str() {
-        "MASTER" => true,
-        "BACKUP" => false,
-        other => {
-            let help = did_you_mean(other, ["MASTER", "BACKUP"]);
-            report.left_out(word.at, format!("`state` is MASTER or BACKUP, not `{other}`")).help_maybe(help);
-            return;
-        }
-    };
-    it.master = Some(At { value, at: word.at });
+    let known = [("MASTER", true), ("BACKUP", false)];
+    it.master = value::read_choice(&known, keyword, args, report).or(it.master);
 }
 
 fn deleted(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::diagnostic::{Report, did_you_mean};
+use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::At;
 use super::draft::{GlobalsDraft, InstanceDraft};
@@ -125,18 +125,8 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 ];
 
 fn order(keyword: &Word, args: &[Word], report: &mut Report) -> Option<Order> {
-    let word = value::read_only_word(&keyword.text, keyword.at, args, report)?;
-    match word.text.as_str() {
-        "overlap" => Some(Order::Overlap),
-        "strict" => Some(Order::Strict),
-        other => {
-            let help = did_you_mean(other, ["overlap", "strict"]);
-            report
-                .error(word.at, format!("`{}` is overlap or strict, not `{other}`", keyword.text))
-                .help_maybe(help);
-            None
-        }
-    }
+    let known = [("overlap", Order::Overlap), ("strict", Order::Strict)];
+    value::read_choice(&known, keyword, args, report).map(|order| order.value)
 }
 
 /// A name that nft's scanner accepts without quotes, within the kernel's NFT_NAME_MAXLEN.

@@ -155,5 +155,5 @@ fn absolute(keyword: &Word, word: &Word, report: &mut Report) -> Option<At<Arc<s
         report.left_out(word.at, format!("`{}` takes an absolute path, not `{}`", keyword.text, word.text));
         return None;
     }
-    Some(At { value: word.text.as_str().into(), at: word.at })
+    Some(word.placed())
 }

@@ -115,7 +115,7 @@ pub(super) fn read_as(
     let Some(name) = value::read_only_word(block, statement.keyword.at, &statement.args, report) else {
         return;
     };
-    let name = At { value: name.text.as_str().into(), at: name.at };
+    let name = name.placed();
     let mut script = ScriptDraft { name, block, ..ScriptDraft::default() };
     let faults = report.faults();
     table::read_block(tables, block, inner, &mut script, report);

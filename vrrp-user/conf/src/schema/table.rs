@@ -339,7 +339,7 @@ fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, re
         }
         Kind::Text(set) => {
             if let Some(word) = value::read_only_word(row.keyword, at, args, report) {
-                set(target, At { value: word.text.as_str().into(), at: word.at });
+                set(target, word.placed());
             }
         }
         Kind::Hook(slot) => command::hook(slot(target), keyword, args, report),

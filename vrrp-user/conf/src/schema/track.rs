@@ -45,7 +45,7 @@ fn weight(track: &mut TrackDraft, keyword: &Word, args: &[Word], report: &mut Re
 /// Reads tracked objects, one per line.
 pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &mut Report) {
     for statement in value::lines(inner, report, &|_| true) {
-        let name = At { value: statement.keyword.text.as_str().into(), at: statement.keyword.at };
+        let name = statement.keyword.placed();
         let mut track = TrackDraft { name, ..TrackDraft::default() };
         table::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);
         if track.weight.is_none() && track.reverse.is_some() {

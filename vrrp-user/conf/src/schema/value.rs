@@ -1,9 +1,10 @@
 //! Values of keywords.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::diagnostic::{Report, nearest};
+use super::super::diagnostic::{Report, did_you_mean, nearest};
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
@@ -159,18 +160,51 @@ pub(super) fn read_only_word<'a>(
     Some(word)
 }
 
+/// The value of a word; without one, the word is left out.
+fn checked<T>(
+    value: Option<T>,
+    keyword: &str,
+    form: fmt::Arguments<'_>,
+    word: &Word,
+    report: &mut Report,
+) -> Option<At<T>> {
+    if value.is_none() {
+        let message = format!("`{keyword}` {form}, not `{}`", word.text);
+        report.left_out(word.at, message).elects(elects(keyword));
+    }
+    value.map(|value| At { value, at: word.at })
+}
+
+/// Of these, keepalived ignores a wrong word.
+const IGNORED_CHOICES: &[&str] = &["param_match", "state"];
+
+pub(super) fn read_choice<T: Copy>(
+    known: &[(&str, T)],
+    keyword: &Word,
+    args: &[Word],
+    report: &mut Report,
+) -> Option<At<T>> {
+    let word = read_only_word(&keyword.text, keyword.at, args, report)?;
+    if let Some((_, value)) = known.iter().find(|(name, _)| *name == word.text) {
+        return Some(At { value: *value, at: word.at });
+    }
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let (last, others) = names.split_last()?;
+    let message = format!("`{}` is {} or {last}, not `{}`", keyword.text, others.join(", "), word.text);
+    let finding = match IGNORED_CHOICES.contains(&&*keyword.text) {
+        true => report.left_out(word.at, message),
+        false => report.error(word.at, message),
+    };
+    finding.help_maybe(did_you_mean(&word.text, names));
+    None
+}
+
 pub(super) fn read_bool(keyword: &str, at: Position, args: &[Word], report: &mut Report) -> Option<At<bool>> {
     if args.is_empty() {
         return Some(At { value: true, at });
     }
     let word = read_only_word(keyword, at, args, report)?;
-    let Some(value) = boolean(&word.text) else {
-        report
-            .left_out(word.at, format!("`{keyword}` is `on` or `off`, not `{}`", word.text))
-            .elects(elects(keyword));
-        return None;
-    };
-    Some(At { value, at: word.at })
+    checked(boolean(&word.text), keyword, format_args!("is `on` or `off`"), word, report)
 }
 
 pub(super) fn read_integer(
@@ -182,18 +216,8 @@ pub(super) fn read_integer(
     report: &mut Report,
 ) -> Option<At<i64>> {
     let word = read_only_word(keyword, at, args, report)?;
-    match word.text.parse::<i64>() {
-        Ok(value) if (low..=high).contains(&value) => Some(At { value, at: word.at }),
-        _ => {
-            report
-                .left_out(
-                    word.at,
-                    format!("`{keyword}` is a number from {low} to {high}, not `{}`", word.text),
-                )
-                .elects(elects(keyword));
-            None
-        }
-    }
+    let value = word.text.parse().ok().filter(|value| (low..=high).contains(value));
+    checked(value, keyword, format_args!("is a number from {low} to {high}"), word, report)
 }
 
 /// A weight; ±254, found in old files, is accepted here and limited later.
@@ -215,16 +239,9 @@ pub(super) fn read_seconds(
     report: &mut Report,
 ) -> Option<At<Duration>> {
     let word = read_only_word(keyword, at, args, report)?;
-    match seconds(&word.text) {
-        Some(value) if (low..=high).contains(&value) => Some(At { value, at: word.at }),
-        _ => {
-            let (low, high) = (low.as_secs_f64(), high.as_secs_f64());
-            let message =
-                format!("`{keyword}` is a number of seconds from {low} to {high}, not `{}`", word.text);
-            report.left_out(word.at, message).elects(elects(keyword));
-            None
-        }
-    }
+    let value = seconds(&word.text).filter(|value| (low..=high).contains(value));
+    let (low, high) = (low.as_secs_f64(), high.as_secs_f64());
+    checked(value, keyword, format_args!("is a number of seconds from {low} to {high}"), word, report)
 }
 
 pub(super) fn read_address(
@@ -234,15 +251,7 @@ pub(super) fn read_address(
     report: &mut Report,
 ) -> Option<At<IpAddr>> {
     let word = read_only_word(keyword, at, args, report)?;
-    match word.text.parse() {
-        Ok(value) => Some(At { value, at: word.at }),
-        Err(_) => {
-            report
-                .left_out(word.at, format!("`{keyword}` needs an IP address, not `{}`", word.text))
-                .elects(elects(keyword));
-            None
-        }
-    }
+    checked(word.text.parse().ok(), keyword, format_args!("needs an IP address"), word, report)
 }
 
 pub(super) fn read_group(

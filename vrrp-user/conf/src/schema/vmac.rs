@@ -120,7 +120,7 @@ fn set_name(vmac: &mut VmacDraft, word: &Word, report: &mut Report) {
         );
         return;
     }
-    vmac.name = Some(At { value: word.text.as_str().into(), at: word.at });
+    vmac.name = Some(word.placed());
 }
 
 fn read_group(word: &Word, report: &mut Report) -> u32 {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::check::{CheckTarget, FileTarget, Matching, ProcessTarget, Processes};
-use super::super::diagnostic::{Report, did_you_mean};
+use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
@@ -175,17 +175,8 @@ fn call(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report
 }
 
 fn param_match(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word("param_match", keyword.at, args, report) else { return };
-    it.process.matching = match word.text.as_str() {
-        "initial" => Some(Matching::Initial),
-        "partial" => Some(Matching::Partial),
-        other => {
-            report
-                .left_out(word.at, format!("`param_match` is `initial` or `partial`, not `{other}`"))
-                .help_with(|| did_you_mean(other, ["initial", "partial"]));
-            None
-        }
-    };
+    let known = [("initial", Matching::Initial), ("partial", Matching::Partial)];
+    it.process.matching = value::read_choice(&known, keyword, args, report).map(|it| it.value);
 }
 
 pub(super) fn file(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
