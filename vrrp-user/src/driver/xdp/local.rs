@@ -4,7 +4,7 @@ use std::io;
 
 use vrrp_ebpf::map::{LeaseKey, LocalKey};
 
-use super::pod::{Leased, Local};
+use super::pod::Layout;
 use super::program::Program;
 use crate::protocol::InstanceId;
 
@@ -19,9 +19,9 @@ impl Program {
     pub fn set_locals(&mut self, new: &[LocalKey], gone: &[LocalKey]) -> io::Result<()> {
         for key in gone {
             // Missing if there was no room for it.
-            let _ = self.locals.remove(&Local(*key));
+            let _ = self.locals.remove(&Layout(*key));
         }
-        let added = new.iter().map(|key| self.locals.insert(Local(*key), 0, 0).map_err(io::Error::other));
+        let added = new.iter().map(|key| self.locals.insert(Layout(*key), 0, 0).map_err(io::Error::other));
         added.fold(Ok(()), Result::and)
     }
 
@@ -30,12 +30,12 @@ impl Program {
     /// # Errors
     /// The kernel's; E2BIG if there are too many.
     pub fn fence(&mut self, key: LeaseKey, slot: InstanceId) -> io::Result<()> {
-        self.leases.insert(Leased(key), slot.0, 0).map_err(io::Error::other)
+        self.leases.insert(Layout(key), slot.0, 0).map_err(io::Error::other)
     }
 
     /// Passes ARP requests and neighbour solicitations for this address again.
     pub fn unfence(&mut self, key: LeaseKey) {
         // Missing if there was no room for it.
-        let _ = self.leases.remove(&Leased(key));
+        let _ = self.leases.remove(&Layout(key));
     }
 }

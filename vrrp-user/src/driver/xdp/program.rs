@@ -14,7 +14,8 @@ use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArra
 use aya::{Ebpf, include_bytes_aligned};
 use nix::net::if_::if_nametoindex;
 use vrrp_ebpf::map::{
-    AllowedPeer, AllowedPeerKey, InstanceKey, PEERS_PER_SLOT, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
+    AllowedPeer, AllowedPeerKey, InstanceKey, LeaseKey, LocalKey, PEERS_PER_SLOT, REJECTS_PER_SLOT,
+    SLOTS_MAX, Shortcut,
 };
 
 use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
@@ -29,7 +30,7 @@ use super::local::LOCALS_MAX;
 use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
 use super::pin::{self, Pins};
-use super::pod::{Key, Known, Leased, Local, Sender, ShortcutValue};
+use super::pod::Layout;
 use super::ring::{self, Ring};
 use super::unmapped::{Unmapped, second};
 use crate::driver::maps::Maps;
@@ -58,11 +59,11 @@ const MLD_SOURCE_MACS_PER_SLOT: u32 = 4;
 pub struct Program {
     pub(super) ebpf: Ebpf,
     pub(super) entries: Entries,
-    keys: BpfHashMap<MapData, Key, u32>,
-    shortcuts: Array<MapData, ShortcutValue>,
-    allowed_peers: BpfHashMap<MapData, Sender, Known>,
-    pub(super) leases: BpfHashMap<MapData, Leased, u32>,
-    pub(super) locals: BpfHashMap<MapData, Local, u32>,
+    keys: BpfHashMap<MapData, Layout<InstanceKey>, u32>,
+    shortcuts: Array<MapData, Layout<Shortcut>>,
+    allowed_peers: BpfHashMap<MapData, Layout<AllowedPeerKey>, Layout<AllowedPeer>>,
+    pub(super) leases: BpfHashMap<MapData, Layout<LeaseKey>, u32>,
+    pub(super) locals: BpfHashMap<MapData, Layout<LocalKey>, u32>,
     maps: Arc<Maps>,
     /// Entries that are loaded later refer to these descriptors.
     _arrays: [MapData; 5],
@@ -265,7 +266,7 @@ impl Program {
     /// The kernel's; ENOSPC or E2BIG if there are more instances than [`Self::load`] made room for.
     pub fn insert(&mut self, key: InstanceKey, instance: InstanceId) -> io::Result<()> {
         let InstanceId(slot) = instance;
-        self.keys.insert(Key(key), slot, 0).map_err(io::Error::other)?;
+        self.keys.insert(Layout(key), slot, 0).map_err(io::Error::other)?;
         let place = key.shortcut();
         let found = self.shortcuts.get(&place, 0).map_err(io::Error::other)?.0;
         if found == Shortcut::VACANT || found.key == key.bits() {
@@ -282,7 +283,7 @@ impl Program {
     /// The kernel's; E2BIG if there are too many.
     pub fn allow_peers(&mut self, known: &[(AllowedPeerKey, AllowedPeer)]) -> io::Result<()> {
         for (key, allowed_peer) in known {
-            self.allowed_peers.insert(Sender(*key), Known(*allowed_peer), 0).map_err(io::Error::other)?;
+            self.allowed_peers.insert(Layout(*key), Layout(*allowed_peer), 0).map_err(io::Error::other)?;
         }
         Ok(())
     }
@@ -291,7 +292,7 @@ impl Program {
     pub fn remove_peers(&mut self, gone: &[AllowedPeerKey]) {
         for key in gone {
             // Missing if there was no room for it.
-            let _ = self.allowed_peers.remove(&Sender(*key));
+            let _ = self.allowed_peers.remove(&Layout(*key));
         }
     }
 
@@ -304,11 +305,11 @@ impl Program {
         if self.shortcuts.get(&place, 0).map_err(io::Error::other)?.0.key == key.bits() {
             self.set_shortcut(place, Shortcut::VACANT)?;
         }
-        self.keys.remove(&Key(key)).map_err(io::Error::other)
+        self.keys.remove(&Layout(key)).map_err(io::Error::other)
     }
 
     fn set_shortcut(&mut self, place: u32, shortcut: Shortcut) -> io::Result<()> {
-        self.shortcuts.set(place, ShortcutValue(shortcut), 0).map_err(io::Error::other)
+        self.shortcuts.set(place, Layout(shortcut), 0).map_err(io::Error::other)
     }
 
     /// Passes the program's log to the `log` crate's logger, in a build with `bpf-log`, as long as the future is

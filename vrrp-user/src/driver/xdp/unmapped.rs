@@ -9,7 +9,7 @@ use aya::util::nr_cpus;
 use vrrp_ebpf::map::{Counters, InstanceKey, UnknownRouter};
 
 use super::load_error::LoadError;
-use super::pod::{CountersValue, Key, Other};
+use super::pod::Layout;
 use crate::driver::maps::ProgramMaps;
 use crate::protocol::InstanceId;
 
@@ -20,10 +20,10 @@ pub(super) fn second(map: &MapData) -> Result<MapData, LoadError> {
 }
 
 pub(super) struct Unmapped {
-    pub(super) counters: PerCpuArray<MapData, CountersValue>,
+    pub(super) counters: PerCpuArray<MapData, Layout<Counters>>,
     /// A second descriptor of the counters, for writing.
-    pub(super) zeroed: Mutex<PerCpuArray<MapData, CountersValue>>,
-    pub(super) unknown_routers: HashMap<MapData, Key, Other>,
+    pub(super) zeroed: Mutex<PerCpuArray<MapData, Layout<Counters>>>,
+    pub(super) unknown_routers: HashMap<MapData, Layout<InstanceKey>, Layout<UnknownRouter>>,
 }
 
 impl fmt::Debug for Unmapped {
@@ -45,9 +45,8 @@ impl ProgramMaps for Unmapped {
     }
 
     fn clear(&self, slot: InstanceId) {
-        let zeros = nr_cpus()
-            .ok()
-            .and_then(|cpus| PerCpuValues::try_from(vec![CountersValue(Counters::ZERO); cpus]).ok());
+        let zeros =
+            nr_cpus().ok().and_then(|cpus| PerCpuValues::try_from(vec![Layout(Counters::ZERO); cpus]).ok());
         if let Some(zeros) = zeros {
             let mut counters = self.zeroed.lock().unwrap_or_else(PoisonError::into_inner);
             // Setting an existing row cannot fail.
