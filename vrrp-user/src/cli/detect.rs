@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::run::default_file;
 use super::span::span;
-use super::{complain, print, unheard};
+use super::{complain, json, print, unheard};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::capture::{capture, groups, index};
 use crate::daemon::inspect::detect::{Census, join, screen};
@@ -69,14 +69,9 @@ pub(super) fn detect(arguments: &Arguments) -> ExitCode {
         }
         _ => {
             let detected = census.detected(interface, *time, config.as_ref());
-            match arguments.json.then(|| serde_json::to_string(&detected)) {
-                None => screen(&detected),
-                Some(Ok(json)) => json + "\n",
-                Some(Err(error)) => {
-                    complain(&error.to_string());
-                    return ExitCode::FAILURE;
-                }
-            }
+            let text = if arguments.json { json(&detected) } else { Some(screen(&detected)) };
+            let Some(text) = text else { return ExitCode::FAILURE };
+            text
         }
     };
     if print(&text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

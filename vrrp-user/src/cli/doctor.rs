@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::run::default_file;
-use super::{complain, print};
+use super::{json, print};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::doctor::{Facts, Report, examine, place, refused, screen};
 use crate::daemon::status::StatusVerdict;
@@ -42,17 +42,8 @@ pub(super) fn doctor(arguments: &Arguments) -> ExitCode {
     };
     findings.extend(examine(&config, &Facts::read(&config)));
     let report = Report::new(file.map(|file| file.display().to_string()), &config, findings);
-    let text = if arguments.json {
-        match serde_json::to_string(&report) {
-            Ok(json) => json + "\n",
-            Err(error) => {
-                complain(&error.to_string());
-                return ExitCode::FAILURE;
-            }
-        }
-    } else {
-        screen(&report)
-    };
+    let text = if arguments.json { json(&report) } else { Some(screen(&report)) };
+    let Some(text) = text else { return ExitCode::FAILURE };
     match report.verdict() {
         _ if !print(&text) => ExitCode::FAILURE,
         StatusVerdict::Well => ExitCode::SUCCESS,

@@ -33,6 +33,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use serde::Serialize;
 use tracing::Level;
 
 use crate::daemon::log::{self, Sink};
@@ -156,6 +157,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Writes to stdout; false if the text is lost.
 fn print(text: &str) -> bool {
     !is_lost(&write_stdout(text))
+}
+
+/// A line of JSON; `None` after an error, which is reported.
+fn json(value: &impl Serialize) -> Option<String> {
+    let json = serde_json::to_string(value).inspect_err(|error| complain(&error.to_string()));
+    Some(json.ok()? + "\n")
 }
 
 /// Why a command that prints again and again ends.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, print_next, unknown};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, json, print_next, unknown};
 use crate::daemon::control;
 use crate::daemon::status::{Status, StatusVerdict, View, overview, table};
 
@@ -68,13 +68,7 @@ fn look(arguments: &Arguments) -> Result<ExitCode, ExitCode> {
         Some(name) => status.of(name),
         None => status,
     };
-    let text = match text(arguments, &status) {
-        Ok(text) => text,
-        Err(error) => {
-            complain(&error.to_string());
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let Some(text) = text(arguments, &status) else { return Ok(ExitCode::FAILURE) };
     let code = match status.verdict() {
         _ if arguments.json => ExitCode::SUCCESS,
         StatusVerdict::Well => ExitCode::SUCCESS,
@@ -88,9 +82,9 @@ fn look(arguments: &Arguments) -> Result<ExitCode, ExitCode> {
     }
 }
 
-fn text(arguments: &Arguments, status: &Status) -> serde_json::Result<String> {
+fn text(arguments: &Arguments, status: &Status) -> Option<String> {
     if arguments.json {
-        return serde_json::to_string(status).map(|json| json + "\n");
+        return json(status);
     }
     let is_terminal = io::stdout().is_terminal();
     let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -99,5 +93,5 @@ fn text(arguments: &Arguments, status: &Status) -> serde_json::Result<String> {
     if arguments.verbose || arguments.name.is_some() {
         text = format!("{text}\n{}", table(status));
     }
-    Ok(if arguments.watch && is_terminal { format!("{CLEAR}{text}") } else { text })
+    Some(if arguments.watch && is_terminal { format!("{CLEAR}{text}") } else { text })
 }

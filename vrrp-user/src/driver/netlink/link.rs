@@ -11,7 +11,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::socket::RouteSocket;
 
 /// A network interface.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Link {
     pub ifindex: u32,
     pub name: String,
@@ -52,17 +52,9 @@ impl Link {
         }
         let mut link = Self {
             ifindex: header.index,
-            name: String::new(),
             up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
             set_up: header.flags.contains(LinkFlags::Up),
-            mac: None,
-            hardware: None,
-            kind: None,
-            parent: None,
-            parent_namespace: None,
-            macvlan: None,
-            group: 0,
-            carrier_changes: 0,
+            ..Self::default()
         };
         let is_ethernet = header.link_layer_type == LinkLayerType::Ether;
         for attribute in &message.attributes {

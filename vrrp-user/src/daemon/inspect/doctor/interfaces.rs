@@ -231,20 +231,7 @@ mod tests {
     }
 
     fn link(up: bool, set_up: bool) -> InterfaceFacts {
-        let link = Link {
-            ifindex: 2,
-            name: "eth0".to_owned(),
-            up,
-            set_up,
-            mac: None,
-            hardware: None,
-            kind: None,
-            parent: None,
-            parent_namespace: None,
-            macvlan: None,
-            group: 0,
-            carrier_changes: 0,
-        };
+        let link = Link { ifindex: 2, name: "eth0".to_owned(), up, set_up, ..Link::default() };
         InterfaceFacts { link: Some(link), ..InterfaceFacts::default() }
     }
 
