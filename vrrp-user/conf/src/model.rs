@@ -120,6 +120,19 @@ pub struct NotifySettings {
 }
 
 impl NotifySettings {
+    /// The commands, by keyword.
+    pub fn hooks(&mut self) -> [(&'static str, &mut Option<NotifyCommand>); 7] {
+        [
+            ("notify_master", &mut self.master),
+            ("notify_backup", &mut self.backup),
+            ("notify_fault", &mut self.fault),
+            ("notify_stop", &mut self.stop),
+            ("notify_deleted", &mut self.deleted),
+            ("notify_master_rx_lower_pri", &mut self.lower),
+            ("notify", &mut self.any),
+        ]
+    }
+
     /// Whether any command is run.
     pub fn has_hooks(&self) -> bool {
         let Self { master, backup, fault, stop, deleted, lower, any, .. } = self;

@@ -217,28 +217,13 @@ fn hooks(
     notify: &mut Arc<NotifySettings>,
     verdict: &mut impl FnMut(String, &ScriptCommand, Option<&ScriptUser>) -> bool,
 ) {
-    let hooks: [(&str, &Option<NotifyCommand>); 7] = [
-        ("notify_master", &notify.master),
-        ("notify_backup", &notify.backup),
-        ("notify_fault", &notify.fault),
-        ("notify_stop", &notify.stop),
-        ("notify_deleted", &notify.deleted),
-        ("notify_master_rx_lower_pri", &notify.lower),
-        ("notify", &notify.any),
-    ];
-    let refused = hooks.map(|(keyword, hook)| {
-        let passes =
-            |hook: &NotifyCommand| verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref());
-        !hook.as_ref().is_none_or(passes)
-    });
-    // Other instances may share them.
-    if !refused.contains(&true) {
-        return;
+    let mut passed = NotifySettings::clone(notify);
+    for (keyword, hook) in passed.hooks() {
+        hook.take_if(|it| !verdict(format!("{keyword} of {name}"), &it.command, it.user.as_ref()));
     }
-    let NotifySettings { master, backup, fault, stop, deleted, lower, any, .. } = Arc::make_mut(notify);
-    let hooks = [master, backup, fault, stop, deleted, lower, any];
-    for (hook, _) in hooks.into_iter().zip(refused).filter(|(_, refused)| *refused) {
-        *hook = None;
+    // Other instances may share them.
+    if passed != **notify {
+        *notify = Arc::new(passed);
     }
 }
 

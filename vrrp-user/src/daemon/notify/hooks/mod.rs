@@ -103,7 +103,7 @@ impl HookQueue {
     pub(crate) fn start(hooks: Hooks, before: Vec<Ended>, running: &mut Tasks) -> Self {
         let (reported, hears) = watch::channel(Waiting::default());
         let (ends, ended) = oneshot::channel();
-        let (progress, has_general) = (Arc::<Progress>::default(), hooks.any.is_some());
+        let (progress, has_general) = (Arc::<Progress>::default(), hooks.job(GENERAL).is_some());
         let begun = Arc::clone(&progress);
         running.spawn(unpanicked("the task of the hooks of an instance or group", async move {
             hooks.run(hears, before, &begun).await;
@@ -150,18 +150,16 @@ struct Stage<'a> {
     is_half: bool,
 }
 
+/// Runs after every state, and after its own hook.
+const GENERAL: &str = "notify";
+
 /// The hooks of one instance or group.
 pub(crate) struct Hooks {
     subject: Subject,
     name: Arc<str>,
     node: Arc<str>,
-    master: Option<Job>,
-    backup: Option<Job>,
-    fault: Option<Job>,
-    stop: Option<Job>,
-    deleted: Option<Job>,
-    lower: Option<Job>,
-    any: Option<Job>,
+    /// By keyword.
+    jobs: Vec<(&'static str, Job)>,
     history: Arc<History>,
 }
 
@@ -177,32 +175,23 @@ impl Hooks {
         history: &Arc<History>,
         disabled: &mut Vec<Disabled>,
     ) -> Option<Self> {
-        let mut job = |keyword: &str, hook: &Option<NotifyCommand>| {
-            let NotifyCommand { command, user } = hook.as_ref()?;
+        let job = |(keyword, hook): (&'static str, &mut Option<NotifyCommand>)| {
+            let NotifyCommand { command, user } = hook.take()?;
             let identity = Identity::resolve(user.as_ref(), globals.script_user.as_ref())
                 .and_then(|identity| identity.with_groups(globals.process.supplementary_groups));
             let refused = |error: IdentityError| {
                 disabled.push(Disabled { script: format!("{keyword} of {name}"), why: error.to_string() });
             };
             let identity = identity.map_err(refused).ok()?;
-            Some(Job { command: command.clone(), identity, limit: HOOK_LIMIT, leashed: false })
+            Some((keyword, Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
         };
-        let hooks = Self {
-            subject,
-            name: Arc::clone(name),
-            node: Arc::clone(node),
-            master: job("notify_master", &notify.master),
-            backup: job("notify_backup", &notify.backup),
-            fault: job("notify_fault", &notify.fault),
-            stop: job("notify_stop", &notify.stop),
-            deleted: job("notify_deleted", &notify.deleted),
-            lower: job("notify_master_rx_lower_pri", &notify.lower),
-            any: job("notify", &notify.any),
-            history: Arc::clone(history),
-        };
-        let Self { master, backup, fault, stop, deleted, lower, any, .. } = &hooks;
-        let some = [master, backup, fault, stop, deleted, lower, any];
-        some.iter().any(|job| job.is_some()).then_some(hooks)
+        let jobs: Vec<_> = notify.clone().hooks().into_iter().filter_map(job).collect();
+        let (name, node, history) = (Arc::clone(name), Arc::clone(node), Arc::clone(history));
+        (!jobs.is_empty()).then_some(Self { subject, name, node, jobs, history })
+    }
+
+    fn job(&self, keyword: &str) -> Option<&Job> {
+        self.jobs.iter().find(|(known, _)| *known == keyword).map(|(_, job)| job)
     }
 
     /// Handles one notification after the other, until the queue is closed and none is waiting. Begins when the queues
@@ -279,19 +268,19 @@ impl Hooks {
         mut reported: watch::Receiver<Waiting>,
         mut output: Option<&mut Output>,
     ) {
-        let (keyword, specific) = match notification.word {
-            NotifyState::Master => ("notify_master", &self.master),
-            NotifyState::Backup => ("notify_backup", &self.backup),
-            NotifyState::Fault => ("notify_fault", &self.fault),
-            NotifyState::Stop => ("notify_stop", &self.stop),
-            NotifyState::Deleted => ("notify_deleted", &self.deleted),
-            NotifyState::MasterRxLowerPri => ("notify_master_rx_lower_pri", &self.lower),
+        let keyword = match notification.word {
+            NotifyState::Master => "notify_master",
+            NotifyState::Backup => "notify_backup",
+            NotifyState::Fault => "notify_fault",
+            NotifyState::Stop => "notify_stop",
+            NotifyState::Deleted => "notify_deleted",
+            NotifyState::MasterRxLowerPri => "notify_master_rx_lower_pri",
             // For FIFOs only.
             NotifyState::MasterPriority | NotifyState::BackupPriority => return,
         };
         let environment = self.environment(notification);
         let running = &progress.running;
-        if let Some(job) = specific.as_ref().filter(|_| !is_half) {
+        if let Some(job) = self.job(keyword).filter(|_| !is_half) {
             let call = (keyword, job);
             self.call(call, notification, &[], &environment, output.as_deref_mut(), running).await;
         }
@@ -301,10 +290,10 @@ impl Hooks {
         }
         progress.is_general.store(true, Relaxed);
         // As in keepalived, `notify` is called for states only.
-        if let Some(job) = self.any.as_ref().filter(|_| notification.word != NotifyState::MasterRxLowerPri) {
+        if let Some(job) = self.job(GENERAL).filter(|_| notification.word != NotifyState::MasterRxLowerPri) {
             let priority = notification.priority.to_string();
             let more = [self.subject.as_str(), &*self.name, notification.word.as_str(), &*priority];
-            self.call(("notify", job), notification, &more, &environment, output, running).await;
+            self.call((GENERAL, job), notification, &more, &environment, output, running).await;
         }
     }
 

@@ -37,21 +37,19 @@ impl Bench {
 
     fn queue(&mut self, specific: &str) -> HookQueue {
         let log = self.log.display();
-        let job = |line: String| {
+        let job = |keyword, line: String| {
             let command = ScriptCommand::Shell(line.into());
-            Some(Job { command, identity: Identity::daemon(), limit: HOOK_LIMIT, leashed: false })
+            (keyword, Job { command, identity: Identity::daemon(), limit: HOOK_LIMIT, leashed: false })
         };
         let hooks = Hooks {
             subject: SUBJECT,
             name: "A".into(),
             node: "node".into(),
-            master: job(format!("{specific} echo master $VRRPX_PREVIOUS >> {log} #")),
-            backup: job(format!("{specific} echo backup >> {log} #")),
-            fault: None,
-            stop: None,
-            deleted: None,
-            lower: None,
-            any: job(format!("echo any $VRRPX_STATE >> {log} #")),
+            jobs: vec![
+                job("notify_master", format!("{specific} echo master $VRRPX_PREVIOUS >> {log} #")),
+                job("notify_backup", format!("{specific} echo backup >> {log} #")),
+                job(GENERAL, format!("echo any $VRRPX_STATE >> {log} #")),
+            ],
             history: Arc::new(History::new(1)),
         };
         HookQueue::start(hooks, Vec::new(), &mut self.running)
