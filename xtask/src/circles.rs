@@ -40,8 +40,12 @@ pub(crate) fn faults(root: &Path) -> Result<Vec<String>> {
             sources.insert(module, text);
         }
     }
-    let circles = Imports::of(&sources).circles();
-    Ok(circles.into_iter().filter(|circle| circle.len() > MOST).map(|circle| shown(&circle)).collect())
+    Ok(too_large(&sources))
+}
+
+fn too_large(sources: &BTreeMap<Module, String>) -> Vec<String> {
+    let circles = Imports::of(sources).circles();
+    circles.iter().filter(|circle| circle.len() > MOST).map(|circle| shown(circle)).collect()
 }
 
 fn shown(circle: &[&Module]) -> String {
@@ -244,5 +248,14 @@ mod tests {
             ),
         ]);
         assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_circle_has_three_files_at_most() {
+        let circle = |files: &[(&str, &str)]| too_large(&sources(files)).len();
+        let (a, b) = (("vrrp_conf::schema::a", "use super::b;"), ("vrrp_conf::schema::b", "use super::c;"));
+        assert_eq!(circle(&[a, b, ("vrrp_conf::schema::c", "use super::a;")]), 0);
+        let (c, d) = (("vrrp_conf::schema::c", "use super::d;"), ("vrrp_conf::schema::d", "use super::a;"));
+        assert_eq!(circle(&[a, b, c, d]), 1);
     }
 }
