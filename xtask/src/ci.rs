@@ -1,13 +1,12 @@
-//! `ci`: the checks of a change that need neither root nor a kernel: lints, layers, prose, documentation, the oldest
-//! rustc, dependencies, spelling.
+//! `ci`: the checks of a change that need neither root nor a kernel: lints, layers, prose, links, documentation,
+//! dependencies, spelling.
 
-use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::cargo::{cargo, root, run};
-use crate::{layers, lint, prose};
+use crate::{docs, layers, lint, prose};
 
 /// Packages whose documentation is built.
 const DOCUMENTED: [&str; 4] = ["vrrp-ebpf", "vrrp-proto", "vrrp-conf", "vrrp-user"];
@@ -20,8 +19,8 @@ pub(crate) fn ci() -> Result<()> {
         ("lints", lint::lint),
         ("layers", layers::check),
         ("prose", prose::check),
+        ("links", docs::check),
         ("documentation", documentation),
-        ("oldest rustc", oldest_rustc),
         ("dependencies", dependencies),
         ("spelling", spelling),
     ];
@@ -41,20 +40,6 @@ fn documentation() -> Result<()> {
     let packages = DOCUMENTED.map(|package| format!("--package={package}"));
     doc.args(["doc", "--no-deps"]).args(packages).env("RUSTDOCFLAGS", "-D warnings");
     run(doc)
-}
-
-/// Everything else is compiled by the pinned toolchain, which is the oldest one that is promised.
-fn oldest_rustc() -> Result<()> {
-    let value = |file: &str, key: &str| -> Result<String> {
-        let text = fs::read_to_string(root()?.join(file)).context(file.to_owned())?;
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_prefix('='));
-        Ok(line.with_context(|| format!("{file} has no {key}"))?.trim().trim_matches('"').to_owned())
-    };
-    let promised = value("Cargo.toml", "rust-version")?;
-    let pinned = value("rust-toolchain.toml", "channel")?;
-    let is_same = pinned == promised || pinned.strip_suffix(".0") == Some(&promised);
-    ensure!(is_same, "Cargo.toml promises rustc {promised}, and rust-toolchain.toml pins {pinned}");
-    Ok(())
 }
 
 /// Licences, bans, sources, and advisories, for which it fetches RustSec's database.

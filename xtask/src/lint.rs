@@ -1,16 +1,32 @@
-//! `lint`: formatting, and clippy for the host, for BPF, and with each feature of the daemon.
+//! `lint`: the oldest rustc, formatting, and clippy for the host, for BPF, and with each feature of the daemon.
 
+use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
-use crate::cargo::{cargo, run};
+use crate::cargo::{cargo, root, run};
 use crate::setup::setup;
 
 pub(crate) fn lint() -> Result<()> {
+    oldest_rustc()?;
     setup()?;
     checks()?.into_iter().try_for_each(|(_, command)| run(command))?;
     FEATURES.into_iter().try_for_each(|feature| run(with_features(&[feature])?))
+}
+
+/// Everything else is compiled by the pinned toolchain, which is the oldest one that is promised.
+fn oldest_rustc() -> Result<()> {
+    let value = |file: &str, key: &str| -> Result<String> {
+        let text = fs::read_to_string(root()?.join(file)).context(file.to_owned())?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_prefix('='));
+        Ok(line.with_context(|| format!("{file} has no {key}"))?.trim().trim_matches('"').to_owned())
+    };
+    let promised = value("Cargo.toml", "rust-version")?;
+    let pinned = value("rust-toolchain.toml", "channel")?;
+    let is_same = pinned == promised || pinned.strip_suffix(".0") == Some(&promised);
+    ensure!(is_same, "Cargo.toml promises rustc {promised}, and rust-toolchain.toml pins {pinned}");
+    Ok(())
 }
 
 /// Features of the daemon, each of which is checked alone.
