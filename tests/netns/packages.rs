@@ -285,6 +285,17 @@ fn lintian_and_man_find_no_fault_in_the_debian_packages() -> Result<()> {
     Ok(())
 }
 
+/// A package that contains glibc says so, with the version and the licence.
+fn names_glibc(third_party: &Path) -> Result<()> {
+    let mut unpack = Command::new("gzip");
+    unpack.args(["--decompress", "--stdout"]).arg(third_party);
+    let text = output(unpack)?;
+    let (head, licences) = text.split_once("------").context("no licences")?;
+    ensure!(head.starts_with("GNU C Library (") && !head.contains('@'), "{head}");
+    ensure!(licences.contains("LESSER GENERAL PUBLIC LICENSE"), "{head}");
+    Ok(())
+}
+
 #[test]
 #[needs("ours", "xtask", "objcopy", "readelf", "chroot")]
 fn the_tarball_is_installed_and_removed_by_its_script() -> Result<()> {
@@ -308,6 +319,7 @@ fn the_tarball_is_installed_and_removed_by_its_script() -> Result<()> {
     ensure!(unit.contains("ExecStart=/opt/vrrpx/sbin/vrrpx run") && !unit.contains("/usr/sbin"), "{unit}");
     let readme = std::fs::read_to_string(folder.path().join(&name).join("README"))?;
     ensure!(readme.contains("linked statically") && !readme.contains('@'), "{readme}");
+    names_glibc(&folder.path().join(&name).join("share/doc/vrrpx/third-party.gz"))?;
     runs_alone(&root.join("opt/vrrpx/sbin/vrrpx"))?;
     install(&["--uninstall"])?;
     let mut find = Command::new("find");
@@ -348,7 +360,9 @@ fn the_image_runs_read_only_with_the_documented_capabilities() -> Result<()> {
     Pair::idle([role(200), role(100)])?.check(|pair| {
         let engine = Engine::start_in(&pair.node(0)?.namespace)?;
         let folder = Directory::new()?;
-        dist(&["image"], &folder.path().join("out"), Some(&engine))?;
+        let out = folder.path().join("out");
+        dist(&["image"], &out, Some(&engine))?;
+        names_glibc(&out.join("stage/image/root/usr/share/doc/vrrpx/third-party.gz"))?;
         std::fs::write(folder.path().join("vrrpx.conf"), config(200).to_string())?;
         let (volume, tag) =
             (format!("{}:/etc/vrrpx:ro", folder.path().display()), format!("vrrpx:{VERSION}"));

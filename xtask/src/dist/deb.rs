@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::tree::Tree;
-use super::{Release, VERSION, output};
+use super::{Glibc, Release, VERSION, output};
 
 /// Fields of a package's control file, in its order, and its scripts.
 struct Package<'a> {
@@ -50,7 +50,7 @@ fn daemon(release: &Release, architecture: &str) -> Result<String> {
     let tree = release.stage("vrrpx")?;
     release.program(&tree, "usr/sbin/vrrpx")?;
     Release::service(&tree)?;
-    release.companions(&tree, "usr", "vendor-completions")?;
+    release.companions(&tree, "usr", "vendor-completions", Glibc::OfHost)?;
     about(release, &tree, "vrrpx")?;
     let depends = libraries(release, &tree)?;
     pack(

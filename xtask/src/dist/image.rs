@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Release, VERSION, output};
+use super::{Glibc, Release, VERSION, licences, output};
 
 /// Where distributions keep the certificates that they trust.
 const CERTIFICATES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -31,6 +31,7 @@ pub(super) fn make(release: &Release) -> Result<Vec<String>> {
     for (name, text) in FILES {
         context.write(text, &format!("root/etc/{name}"), 0o644)?;
     }
+    context.gzip_text(&licences::text(Glibc::Shared)?, "root/usr/share/doc/vrrpx/third-party.gz")?;
     // Mount points: the image is used read-only.
     for place in ["etc/vrrpx", "run/vrrpx", "sys/fs/bpf", "tmp"] {
         context.directory(&format!("root/{place}"))?;

@@ -1,11 +1,13 @@
-//! Licences of the libraries in the program: each text once, with the crates that it belongs to.
+//! Licences of the libraries in the program: each text once, with the crates that it belongs to; and those of glibc
+//! where a package contains it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{files, output};
@@ -14,7 +16,79 @@ use crate::cargo::cargo;
 /// Beginnings of the names of files with licences and notices.
 const NAMES: [&str; 4] = ["LICENSE", "LICENCE", "COPYING", "NOTICE"];
 
-pub(super) fn text() -> Result<String> {
+/// Copyright notices of glibc, where distributions keep them; the first that exists.
+const GLIBC_NOTICES: [&str; 3] = [
+    "/usr/share/doc/libc6-dev/copyright",
+    "/usr/share/licenses/glibc/LICENSES",
+    "/usr/share/doc/packages/glibc/LICENSES",
+];
+
+/// The text of its licence.
+const GLIBC_LICENCES: [&str; 3] = [
+    "/usr/share/common-licenses/LGPL-2.1",
+    "/usr/share/licenses/glibc/COPYING.LIB",
+    "/usr/share/licenses/glibc-devel-static/COPYING.LIB",
+];
+
+/// What LGPL-2.1 demands of a package that contains glibc: a notice, the licence, the sources.
+const GLIBC: &str = "\
+GNU C Library (@VERSION@): LGPL-2.1-or-later, in parts under the notices below
+libgcc: GPL-3.0-or-later WITH GCC-exception-3.1
+
+This package contains these two libraries (@FORM@), as the distribution has them on which it was made; the version above
+is that of its package of glibc. Section 6 of the LGPL entitles you to the source of glibc, which that distribution
+publishes, and to link the program with a changed glibc: vrrpx is published as source, and `cargo xtask dist @KIND@`
+makes this package from it. A publisher of this package publishes the sources of both libraries beside it, or offers
+them in writing for three years. You may change the program for your own use, and reverse engineer it to debug such
+changes.
+";
+
+/// How a package has glibc in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Glibc {
+    /// Not at all: that of the host is used.
+    OfHost,
+    /// In the program, of the tarball.
+    Static,
+    /// Beside the program, in the image.
+    Shared,
+}
+
+pub(super) fn text(glibc: Glibc) -> Result<String> {
+    let libraries = of_crates()?;
+    Ok(match glibc {
+        Glibc::OfHost => libraries,
+        Glibc::Static => of_glibc("linked into the program", "tarball")? + &libraries,
+        Glibc::Shared => of_glibc("beside the program", "image")? + &libraries,
+    })
+}
+
+fn of_glibc(form: &str, kind: &str) -> Result<String> {
+    let mut query = Command::new("ldd");
+    query.arg("--version");
+    let answer = output(query)?;
+    let version = version(&answer).with_context(|| format!("ldd names no version of glibc: {answer}"))?;
+    let head = GLIBC.replace("@VERSION@", version).replace("@FORM@", form).replace("@KIND@", kind);
+    let text = |places: [&str; 3]| {
+        let found = places.into_iter().find_map(|place| fs::read_to_string(place).ok());
+        found.with_context(|| format!("glibc's licence is in none of {}", places.join(", ")))
+    };
+    let (notices, licence) = (text(GLIBC_NOTICES)?, text(GLIBC_LICENCES)?);
+    ensure!(licence.contains("LESSER GENERAL PUBLIC LICENSE"), "not the text of the LGPL: {licence:.80}");
+    let line = "-".repeat(72);
+    Ok(format!("{head}\n{line}\n{}\n\n{line}\n{}\n\n{line}\n", notices.trim_end(), licence.trim_end()))
+}
+
+/// What `ldd --version` calls the package: "Debian GLIBC 2.36-9+deb12u14", or "GNU libc" and a number.
+fn version(answer: &str) -> Option<&str> {
+    let line = answer.lines().next()?.strip_prefix("ldd (")?;
+    if line.starts_with("GNU libc)") {
+        return line.split_whitespace().last();
+    }
+    line.split_once(')').map(|(package, _)| package)
+}
+
+fn of_crates() -> Result<String> {
     let mut query = cargo()?;
     query.args(["metadata", "--format-version", "1", "--locked"]);
     let metadata: Value = serde_json::from_str(&output(query)?).context("cargo metadata")?;
@@ -58,4 +132,21 @@ fn of_package(folder: &Path) -> Result<Vec<String>> {
     };
     let found = files(folder)?.into_iter().filter(|path| is_licence(path));
     found.map(|path| fs::read_to_string(&path).with_context(|| path.display().to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_glibc_is_that_of_its_package() {
+        for (answer, expected) in [
+            ("ldd (Debian GLIBC 2.36-9+deb12u14) 2.36\nCopyright", Some("Debian GLIBC 2.36-9+deb12u14")),
+            ("ldd (Ubuntu GLIBC 2.39-0ubuntu8.6) 2.39\n", Some("Ubuntu GLIBC 2.39-0ubuntu8.6")),
+            ("ldd (GNU libc) 2.41\n", Some("2.41")),
+            ("musl libc (x86_64)\n", None),
+        ] {
+            assert_eq!(version(answer), expected, "{answer}");
+        }
+    }
 }

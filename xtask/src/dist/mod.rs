@@ -13,6 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
+use self::licences::Glibc;
 use self::tree::Tree;
 use crate::cargo::{built_in, root, show, target};
 use crate::{build, install};
@@ -135,7 +136,7 @@ impl Release {
     }
 
     /// Man pages, completions and documents below `usr`; `zsh` is its directory for completions.
-    fn companions(&self, tree: &Tree, usr: &str, zsh: &str) -> Result<()> {
+    fn companions(&self, tree: &Tree, usr: &str, zsh: &str, glibc: Glibc) -> Result<()> {
         for (from, to) in install::manual(&Self::source("")?, zsh)? {
             let to = format!("{usr}/share/{to}");
             if to.contains("/share/man/") {
@@ -160,7 +161,7 @@ impl Release {
             let name = example.rsplit('/').next().unwrap_or_default();
             tree.copy(&Self::source(example)?, &format!("{documents}/examples/{name}"), 0o644)?;
         }
-        tree.gzip_text(&licences::text()?, &format!("{documents}/third-party.gz"))
+        tree.gzip_text(&licences::text(glibc)?, &format!("{documents}/third-party.gz"))
     }
 
     /// Unit and defaults of a package of the system.

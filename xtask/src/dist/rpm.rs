@@ -6,13 +6,13 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::tree::Tree;
-use super::{Release, VERSION, output};
+use super::{Glibc, Release, VERSION, output};
 
 pub(super) fn make(release: &Release) -> Result<Vec<String>> {
     let tree = release.stage("rpm")?;
     release.program(&tree, "usr/sbin/vrrpx")?;
     Release::service(&tree)?;
-    release.companions(&tree, "usr", "site-functions")?;
+    release.companions(&tree, "usr", "site-functions", Glibc::OfHost)?;
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
         let from = crate::cargo::root()?.join(licence);
         tree.copy(&from, &format!("usr/share/licenses/vrrpx/{licence}"), 0o644)?;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::{Release, VERSION, output};
+use super::{Glibc, Release, VERSION, output};
 
 pub(super) fn make(release: &Release) -> Result<Vec<String>> {
     let architecture = std::env::consts::ARCH;
@@ -15,7 +15,7 @@ pub(super) fn make(release: &Release) -> Result<Vec<String>> {
     ensure!(is_static, "{} is not linked statically", release.binary.display());
     let tree = release.stage(&name)?;
     release.program(&tree, "sbin/vrrpx")?;
-    release.companions(&tree, ".", "site-functions")?;
+    release.companions(&tree, ".", "site-functions", Glibc::Static)?;
     tree.copy(&Release::source("vrrpx.service")?, "vrrpx.service", 0o644)?;
     tree.copy(&Release::source("tarball/install.sh")?, "install.sh", 0o755)?;
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
