@@ -72,7 +72,7 @@ fn every_metric_of_the_rules_and_the_dashboard_is_served() {
     }
 }
 
-/// Metrics that neither rules nor dashboard use: details that a person looks up, or adds to a dashboard of his own.
+/// Metrics that neither rules nor dashboard use: details that a person looks up, or adds to another dashboard.
 const LOOKED_UP: [&str; 29] = [
     "process_max_fds",
     "process_start_time_seconds",

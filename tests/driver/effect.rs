@@ -189,7 +189,7 @@ fn standing_by_sets_and_announces_nothing() {
     running.stop();
 }
 
-/// What is prepared is prepared again when the interface has another hardware address or index, or its instance other
+/// The requests are prepared again when the interface has another hardware address or index, or its instance other
 /// addresses.
 #[test]
 #[needs("root", "ip")]

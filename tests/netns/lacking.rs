@@ -341,7 +341,7 @@ fn a_flushed_firewall_is_set_again() -> Result<()> {
             // The daemon logs once nft has ended, a moment after the rules are there.
             until("a report of each", Duration::from_secs(5), || reports(pair) == removals + 1)?;
         }
-        // What the configuration no longer asks for stays away.
+        // Rules that the configuration no longer has stay away.
         pair.reload(0, &Config::of(Instance::v3(200)))?;
         sleep(Duration::from_millis(1500));
         ensure!(!has_rules(pair), "the rules are back");

@@ -280,7 +280,7 @@ fn members_of_a_sync_group_go_together() -> Result<()> {
     })
 }
 
-/// What is out already stays out while others hand over, and a reload that is not kept takes no order away.
+/// An instance in maintenance stays out while others hand over, and a reload that is not kept takes no order away.
 #[test]
 #[needs("ours")]
 fn instances_in_maintenance_stay_out_whatever_others_do() -> Result<()> {

@@ -161,7 +161,7 @@ fn a_start_with_a_broken_file_takes_the_last_good_one() -> Result<()> {
         let screen = String::from_utf8(ask(running, &["status"])?.stdout)?;
         ensure!(screen.contains("STALE: the file was refused at the start"), "{screen}");
         ensure!(running.log().contains("started with the last good configuration"));
-        // What is correct again is compared with what is in use.
+        // A file that is correct again is compared with the configuration in use.
         write(running, &config(90).to_string())?;
         let done = printed(running, &["reload"])?;
         ensure!(done.contains("VI_1  priority 110 → 90\n"), "{done}");

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The first process of a guest. What it prints is on the console.
+# The first process of a guest. Its output is on the console.
 export PATH=/usr/bin HOME=/root
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

@@ -87,7 +87,7 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// What is said of a name that neither the daemon nor any kept event has, whatever its time and kind.
+/// Error text for a name that neither the daemon nor any kept event has, whatever its time and kind.
 fn unknown_to(runtime_dir: &Path, name: &str) -> Option<String> {
     let status = control::status(runtime_dir).ok()?;
     let names = || names(&status);

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(groups(text).map(|it| it.name).collect::<Vec<_>>(), ["root", "vrrp", "wheel"]);
     }
 
-    /// What the files have, the C library finds too.
+    /// The C library finds the same entries as the files have.
     #[test]
     fn both_ways_find_the_same() {
         assert!(!is_static(), "tests are linked dynamically");

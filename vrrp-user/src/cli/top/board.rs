@@ -223,7 +223,7 @@ impl Board {
             (Key::Letter('/'), _) => self.is_filtering = true,
             (Key::Escape, _) => self.filter.clear(),
             (Key::Enter, _) => {
-                // What was selected by its place only is selected by its name.
+                // A selection by place becomes one by name.
                 self.select(|place, _| place);
                 if self.selected.is_some() {
                     self.page = Page::Detail(0);

@@ -67,7 +67,7 @@ pub struct Control {
     receivers: Receivers,
 }
 
-/// Who gets the requests that this module does not answer.
+/// Receivers of the requests that this module does not answer.
 #[derive(Clone, Debug, Default)]
 struct Receivers {
     reloads: Option<mpsc::Sender<reload::Request>>,

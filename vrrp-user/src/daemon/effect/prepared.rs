@@ -60,7 +60,7 @@ impl Prepared {
         clock::now().since(self.read) <= FRESH
     }
 
-    /// Prepares. What is prepared already is built again if an interface has changed since.
+    /// Prepares the requests, or builds those of `prepared` again if an interface has changed since.
     pub(super) fn refresh(
         prepared: Option<Self>,
         effects: &InstanceEffects,

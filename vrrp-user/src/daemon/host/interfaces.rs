@@ -236,7 +236,7 @@ impl Interfaces<'_> {
                     }
                     Order::Start(folder) => {
                         is_reported = true;
-                        // What the other daemon lacked is unknown.
+                        // The lacks of the other daemon are unknown.
                         let all = self.config.instances.iter().map(|it| (it.id, Loss::Flushed)).collect();
                         self.report_lost(all, None).await;
                         if let Err(error) = self.attachments.follow(&folder) {

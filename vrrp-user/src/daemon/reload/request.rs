@@ -34,7 +34,7 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// One finding each.
     pub warnings: Vec<String>,
-    /// Who would hand over to whom, as far as is known; of a dry run only.
+    /// Handovers that the reload would cause, as far as is known; of a dry run only.
     #[serde(default)]
     pub handovers: Vec<String>,
 }

@@ -10,8 +10,8 @@ impl Status {
         instances.chain(groups).find(|(of, _)| *of == name).map(|(_, state)| state.as_str())
     }
 
-    /// Only what is of this instance or sync group: its members, interfaces, and what it tracks. What is of the whole
-    /// daemon stays.
+    /// Keeps this instance or sync group, with its members, interfaces and tracked objects, and everything of the
+    /// whole daemon.
     #[must_use]
     pub fn of(self, name: &str) -> Self {
         let members = |group: &Group| group.name == name;

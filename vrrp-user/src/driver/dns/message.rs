@@ -115,7 +115,7 @@ pub(super) fn query(id: u16, name: &str, record: Record) -> Option<Vec<u8>> {
 
 /// What `message` says to `query`.
 pub(super) fn reply(message: &[u8], query: &[u8], record: Record) -> Result<Reply, MessageError> {
-    // Only what has our id and question may be judged: anyone can send the rest.
+    // Only a message with our id and question is judged: any host can send others.
     if message.len() < HEAD {
         return Ok(Reply::Other);
     }

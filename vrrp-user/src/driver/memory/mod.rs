@@ -116,7 +116,7 @@ fn around(functions: &[*const ()]) -> Vec<Range> {
     ranges
 }
 
-/// What is left of a range without others, which are in order.
+/// The rest of a range without others, which are in order.
 fn without((start, end): Range, others: &[Range]) -> Vec<Range> {
     let mut left = Vec::new();
     let mut from = start;

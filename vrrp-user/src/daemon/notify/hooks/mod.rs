@@ -230,7 +230,7 @@ impl Hooks {
                         () = tokio::time::sleep(HOOK_LIMIT) => {}
                         () = stop_overdue(reported.clone()) => {}
                     }
-                    // What has come meanwhile is in place of it.
+                    // A newer state replaces this one.
                     if reported.has_changed().unwrap_or(false) {
                         break;
                     }

@@ -53,7 +53,7 @@ pub(super) fn unknown(config: &Config, name: &str) -> No {
     No::Unknown(unknown_name(name, names))
 }
 
-/// What is said of a name that is none of `names`: the one that was meant, or some of them.
+/// Error text for a name that is none of `names`: the one that was meant, or some of them.
 pub(crate) fn unknown_name<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
     unknown_of(name, "neither an instance nor a sync group", names)
 }

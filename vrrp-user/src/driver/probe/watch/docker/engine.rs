@@ -131,8 +131,8 @@ pub(super) type Filters<'a> = [(&'a str, Vec<&'a str>)];
 pub(super) struct Events(Incoming);
 
 impl Events {
-    /// Waits for news: an event, or a part of one. What it says is not read, as the state of a container is asked for
-    /// in any case. `None` when the engine has ended the stream. May be dropped and called again at any time.
+    /// Waits for news: an event, or a part of one. Its content is not read: the caller asks for the state of a
+    /// container in any case. `None` when the engine has ended the stream. May be dropped and called again at any time.
     pub(super) async fn next(&mut self) -> Option<Result<(), EngineError>> {
         loop {
             match self.0.frame().await? {
