@@ -247,7 +247,7 @@ fn a_program_of_another_is_named_with_its_hook() {
     let mut hider = Some(hider);
     host.springs(
         PLAIN,
-        ("programs", "warn", "lan0 has a program of another at tcx"),
+        ("programs", "warn", "lan0 has another program at tcx"),
         |_| {},
         |_| {
             drop(hider.take());

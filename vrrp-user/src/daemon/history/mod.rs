@@ -349,7 +349,7 @@ impl History {
         self.write().rx_paths.insert(interface, note)
     }
 
-    /// An XDP program of another keeps adverts from this interface, or no longer does. Returns the one before.
+    /// Another XDP program keeps adverts from this interface, or no longer does. Returns the one before.
     pub fn hidden_by(&self, interface: &Arc<str>, program: Option<Foreign>) -> Option<Foreign> {
         let hidden_by = &mut self.write().hidden_by;
         match program {

@@ -172,7 +172,7 @@ pub struct Interface {
     pub hidden_by: Option<XdpProgram>,
 }
 
-/// An XDP program of another.
+/// An XDP program that is not ours.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct XdpProgram {
     pub id: u32,

@@ -10,6 +10,7 @@ use super::{
 use crate::daemon::history::NOT_FOUND;
 use crate::daemon::{events, last_good};
 use crate::driver::RxPath;
+use crate::driver::xdp::LIBXDP;
 use crate::protocol::Reason;
 
 /// Things that an instance lacks, or has left behind, which are shown one by one.
@@ -101,11 +102,14 @@ impl Interface {
             return Some(Problem { about: &self.name, text });
         }
         let XdpProgram { id, name } = self.hidden_by.as_ref()?;
+        let remedy = match name.as_str() {
+            LIBXDP => format!("unload the one that it calls (xdp-loader status {})", self.name),
+            _ => format!("detach it (ip link set dev {} xdp off)", self.name),
+        };
         let name = if name.is_empty() { String::new() } else { format!("{name}, ") };
         let text = format!(
             "another XDP program ({name}id {id}) keeps adverts from this node, so that it hears no other router: \
-             detach it (ip link set dev {} xdp off), or let IP protocol 112 pass",
-            self.name
+             {remedy}, or let IP protocol 112 pass"
         );
         Some(Problem { about: &self.name, text })
     }
@@ -320,4 +324,26 @@ pub(super) fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterat
         }
         Problem { about, text }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_hides_adverts_is_named_with_the_way_to_unload_it() {
+        let of = |name: &str| {
+            let interface = Interface {
+                name: "eth0".to_owned(),
+                receive_path: "tcx".to_owned(),
+                why: None,
+                hidden_by: Some(XdpProgram { id: 12, name: name.to_owned() }),
+            };
+            interface.problem().map(|it| it.text).unwrap_or_default()
+        };
+        assert!(of("drop_vrrp").contains("(drop_vrrp, id 12)"), "{}", of("drop_vrrp"));
+        assert!(of("").contains("(id 12)") && of("").contains("ip link set dev eth0 xdp off"), "{}", of(""));
+        // Without the dispatcher, the programs of its other users would end too.
+        assert!(of(LIBXDP).contains("xdp-loader status eth0") && !of(LIBXDP).contains("xdp off"));
+    }
 }

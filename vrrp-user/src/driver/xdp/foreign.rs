@@ -27,6 +27,9 @@ pub struct Foreign {
     pub passes: Option<bool>,
 }
 
+/// The program of libxdp that calls those of several users of an interface, one after the other.
+pub const LIBXDP: &str = "xdp_dispatcher";
+
 /// How the names of our entries begin.
 const OUR_NAME: &str = "vrrp_xdp";
 

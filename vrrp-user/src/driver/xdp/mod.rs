@@ -35,7 +35,7 @@ pub use attach::{AttachError, Attached, Mode};
 pub use capabilities::Capability;
 pub use card::Card;
 pub use entry::Entry;
-pub use foreign::Foreign;
+pub use foreign::{Foreign, LIBXDP};
 pub use hook::Hook;
 pub use hook_watch::{Attachment, HookWatch};
 pub use load_error::LoadError;

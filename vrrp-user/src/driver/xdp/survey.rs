@@ -42,7 +42,7 @@ pub struct Forecast {
     pub others: Vec<Other>,
 }
 
-/// A program of another.
+/// A program on an interface that is not ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Other {
     /// `XDP`, `tcx` or `tc`.

@@ -9,7 +9,7 @@ use super::{Facts, Findings};
 use crate::config::{Config, InstanceSettings};
 use crate::driver::RxPath;
 use crate::driver::netlink::table::Address;
-use crate::driver::xdp::Forecast;
+use crate::driver::xdp::{Forecast, LIBXDP};
 
 /// Interfaces that adverts arrive on.
 pub(super) fn used(config: &Config) -> BTreeSet<&str> {
@@ -164,12 +164,14 @@ pub(super) fn programs(config: &Config, facts: &Facts, findings: &mut Findings) 
         let forecast = facts.interfaces.get(name).and_then(|it| it.forecast.as_ref());
         for other in forecast.into_iter().flat_map(|it| &it.others) {
             let called = if other.name.is_empty() { "without a name" } else { &other.name };
+            let look = if other.name == LIBXDP {
+                format!("xdp-loader status {name} lists the programs that it calls")
+            } else {
+                format!("bpftool net show dev {name}; bpftool prog show id {}", other.id)
+            };
             findings.warn(
-                format!("{name} has a program of another at {}: {called}, id {}", other.hook, other.id),
-                format!(
-                    "it may drop adverts: bpftool net show dev {name}; bpftool prog show id {}",
-                    other.id
-                ),
+                format!("{name} has another program at {}: {called}, id {}", other.hook, other.id),
+                format!("it may drop adverts: {look}"),
             );
         }
     }
@@ -297,9 +299,13 @@ mod tests {
         let socket =
             Forecast { rx_path: RxPath::Socket, skipped: vec!["no CAP_BPF".to_owned()], ..tcx.clone() };
         assert_eq!(of(socket)[0], ["warn eth0: adverts are received by socket | no CAP_BPF"]);
-        let other = Other { hook: "XDP", id: 7, name: "filter".to_owned() };
-        let lines = &of(Forecast { others: vec![other], ..tcx })[1];
-        assert!(lines[0].starts_with("warn eth0 has a program of another at XDP: filter, id 7"), "{lines:?}");
+        let look = |name: &str| {
+            let other = Other { hook: "XDP", id: 7, name: name.to_owned() };
+            of(Forecast { others: vec![other], ..tcx.clone() })[1].concat()
+        };
+        assert!(look("filter").starts_with("warn eth0 has another program at XDP: filter, id 7"));
+        assert!(look("filter").ends_with("bpftool prog show id 7"));
+        assert!(look("xdp_dispatcher").contains("xdp-loader status eth0"));
     }
 
     #[test]
