@@ -25,6 +25,9 @@ use crate::worker::lock;
 const QEMU: &str = "qemu-system-x86_64";
 /// At boot the kernel calibrates the TSC, wrongly if other machines are busy then; the HPET follows the host's clock.
 const CLOCK: &str = "clocksource=hpet";
+/// At boot the kernel looks for a while whether the timer interrupts, and panics if it does not. On a busy host the
+/// emulator comes too late for that.
+const NO_TIMER_CHECK: &str = "no_timer_check";
 /// Far more than the ten seconds of a boot on an idle machine.
 const BOOT: Duration = Duration::from_secs(300);
 /// The emulator's processors may run code that the kernel is patching at boot, which makes it panic.
@@ -138,7 +141,7 @@ impl Guest {
         qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
         qemu.args(["-smp", &hardware.processors.to_string(), "-m", &hardware.memory.to_string()]);
         qemu.arg("-kernel").arg(image.kernel().image()).arg("-initrd").arg(path.join("root"));
-        let line = ["console=ttyS0", "quiet", "panic=-1", "rdinit=/init", CLOCK];
+        let line = ["console=ttyS0", "quiet", "panic=-1", "rdinit=/init", CLOCK, NO_TIMER_CHECK];
         let line: Vec<&str> = line.into_iter().chain(hardware.kernel.iter().map(String::as_str)).collect();
         qemu.args(["-append", &line.join(" ")]);
         let socket = |name: &str| format!("unix:{},server=on,wait=off", path.join(name).display());
