@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use vrrp_tests::needs;
+use vrrp_tests::{find, needs};
 use vrrp_user::config::Reader;
 
 #[test]
 #[needs("keepalived")]
 fn the_grammar_is_read_as_keepalived_reads_it() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/compared/words.conf");
-    let theirs = Command::new("keepalived")
+    let theirs = Command::new(find("keepalived").unwrap())
         .args(["--config-test", "--log-console", "--config-id", "main", "--use-file"])
         .arg(&file)
         .output()

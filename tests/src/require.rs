@@ -105,7 +105,7 @@ fn report(test: &str, reason: &str) {
 }
 
 /// Path of `program`, found as a shell does, and in the directories that an unprivileged PATH lacks.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(
