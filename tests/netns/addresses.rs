@@ -179,8 +179,7 @@ fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
         pair.wait_for_master(0)?;
         pair.start(1)?;
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
-        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master meanwhile");
-        Ok(())
+        pair.observer.ensure_only(0)
     })
 }
 

@@ -86,7 +86,7 @@ fn a_filter_removed_by_hand_is_attached_again_without_a_takeover() -> Result<()>
                 Ok((reported > last).then(|| last = reported))
             })?;
             std::thread::sleep(Duration::from_millis(500));
-            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+            pair.observer.ensure_only(0)?;
         }
         pair.die(0)?;
         pair.wait_for_master(1)

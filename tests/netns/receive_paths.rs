@@ -219,7 +219,7 @@ fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
                 })?;
                 sleep(Duration::from_millis(500));
             }
-            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+            pair.observer.ensure_only(0)?;
             let reported = reported(pair)?;
             ensure!(reported == 3, "logged {reported} times");
             // It receives again, so it is an heir again.

@@ -73,7 +73,7 @@ fn a_removed_address_is_set_again_without_an_election() -> Result<()> {
             until(removal, Duration::from_secs(2), || shown(pair).is_ok_and(|text| text.contains(back)))?;
         }
         ensure!(instance_field(pair, "epoch")? == epoch, "the state has changed");
-        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+        pair.observer.ensure_only(0)?;
         for object in ["address 10.77.0.200", "address fd77::201", "route to 192.0.2.0", "rule 501"] {
             until(&format!("a line about {object}"), SETTLE, || {
                 let log = pair.running(0).map(|it| it.log()).unwrap_or_default();

@@ -17,12 +17,6 @@ use vrrp_tests::starvation::Starvation;
 
 use crate::{roles, standing, subject};
 
-/// Node 0 alone has sent adverts.
-fn ensure_one_master(pair: &Pair, what: &str) -> Result<()> {
-    ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "{what}: node 1 was master");
-    Ok(())
-}
-
 #[test]
 #[needs("ours")]
 fn a_suspended_backup_does_not_take_over() -> Result<()> {
@@ -37,7 +31,7 @@ fn a_suspended_backup_does_not_take_over() -> Result<()> {
             tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGCONT))?;
             sleep(Duration::from_millis(200));
         }
-        ensure_one_master(pair, "standing still")?;
+        pair.observer.ensure_only(0).context("standing still")?;
         // It is still an heir.
         pair.die(0)?;
         pair.wait_for_master(1)
@@ -58,7 +52,7 @@ fn busy_processors_cause_no_takeover() -> Result<()> {
         let busy = Busy::new(&loops)?;
         sleep(Duration::from_secs(5));
         drop(busy);
-        ensure_one_master(pair, "busy processors")?;
+        pair.observer.ensure_only(0).context("busy processors")?;
         ensure!(arp.answered_twice(start).is_zero(), "both have answered");
         Ok(())
     })
@@ -103,7 +97,7 @@ fn a_flood_causes_no_takeover_and_hides_no_death() -> Result<()> {
             pair.observer.clear();
             let machine = Starvation::of_machine()?;
             sleep(Duration::from_secs(2));
-            ensure_one_master(pair, flood.word())?;
+            pair.observer.ensure_only(0).context(flood.word())?;
             let sent = pair.observer.adverts().len();
             // 20 are due; other processes may have used the processors for a while.
             let lost = usize::try_from(machine.longest().as_millis() / 100)?;

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg, setsockopt, socket, sockopt,
@@ -104,6 +104,17 @@ impl Observer {
             What::Announce(_) | What::Answer(_) => None,
         };
         lock(&self.log).seen.iter().filter_map(advert).collect()
+    }
+
+    /// Checks that no other node has sent an advert so far.
+    ///
+    /// # Errors
+    /// One has: there were two masters.
+    pub fn ensure_only(&self, node: usize) -> Result<()> {
+        let others = self.adverts().into_iter().filter(|advert| advert.1 != node);
+        let others: Vec<usize> = others.map(|advert| advert.1).collect();
+        ensure!(others.is_empty(), "others than node {node} have sent adverts: {others:?}");
+        Ok(())
     }
 
     /// Longest time between two adverts of any node sent since `since`; `None` if there are fewer than two.

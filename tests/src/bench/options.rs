@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use super::{Plan, Sheet};
 use crate::daemon::{Daemon, Mode};
@@ -54,11 +54,41 @@ impl Options {
     }
 }
 
+/// The command line of a bench that measures row by row.
+#[derive(Debug, Parser)]
+struct Rows {
+    #[command(flatten)]
+    options: Options,
+    #[arg(long, value_delimiter = ',', value_name = "ROW")]
+    only: Vec<String>,
+}
+
+/// The program of a bench: measures the rows that its command line chooses from `all`.
+pub fn rows<T: Copy + PartialEq>(
+    name: &'static str,
+    about: &'static str,
+    all: &[(&str, T)],
+    measure: impl Fn(T, &Plan, &mut Sheet) -> Result<()>,
+) -> ExitCode {
+    let known: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
+    let help = format!("Rows to measure: {}", known.join(","));
+    let command = Rows::command().name(name).about(about).mut_arg("only", |only| only.help(help));
+    let parsed = Rows::from_arg_matches(&command.get_matches());
+    let arguments = parsed.unwrap_or_else(|error| error.exit());
+    let run = || {
+        let chosen = chosen(&arguments.only, all)?;
+        let (plan, mut sheet) = arguments.options.begin()?;
+        chosen.into_iter().try_for_each(|row| measure(row, &plan, &mut sheet))?;
+        sheet.end()
+    };
+    end(name, run())
+}
+
 /// The rows of `all` that `words` name, each once; all rows if there are no words.
 ///
 /// # Errors
 /// A word names no row.
-pub fn chosen<T: Copy + PartialEq>(words: &[String], all: &[(&str, T)]) -> Result<Vec<T>> {
+fn chosen<T: Copy + PartialEq>(words: &[String], all: &[(&str, T)]) -> Result<Vec<T>> {
     let mut chosen = Vec::new();
     let mut choose = |row| {
         if !chosen.contains(&row) {
