@@ -158,7 +158,7 @@ fn nothing_is_announced_without_a_lease() {
     std::thread::sleep(until.since(clock::now()));
     while tap.next_within(Duration::from_millis(10), announced).is_some() {}
     assert!(tap.next_within(SILENCE, announced).is_none(), "repeats outlive the lease");
-    // A takeover that comes too late sets the addresses alone.
+    // A takeover whose lease has run out already sets the addresses alone.
     running.push(Command::Remove(ZERO, Epoch(2)));
     eventually(|| !cable.has("eth0", "192.0.2.100"));
     running.push(Command::Add(ZERO, Epoch(3)));
@@ -168,6 +168,30 @@ fn nothing_is_announced_without_a_lease() {
     running.push(Command::Announce(ZERO, announce(3, 1)));
     assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
     running.stop();
+}
+
+/// The engine commands a takeover just before its advert, and begins the lease when that has left.
+#[test]
+#[needs("root", "ip")]
+fn a_takeover_is_announced_once_its_lease_begins() {
+    let cable = Cable::new();
+    let tap = Tap::new(&cable.right);
+    let running = Running::start(&cable, &[settings(&["192.0.2.100"])], &[]);
+    running.maps.set_lease(ZERO, None);
+    running.push(Command::Add(ZERO, Epoch(1)));
+    eventually(|| cable.has("eth0", "192.0.2.100"));
+    assert!(tap.next_within(SILENCE, announced).is_none(), "it is announced before the advert");
+    running.maps.set_lease(ZERO, Some(clock::now() + Duration::from_secs(60)));
+    assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
+    // A lease that has ended by the time at which the thread looks: the next command shows it.
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    running.maps.set_lease(ZERO, None);
+    running.push(Command::Add(ZERO, Epoch(3)));
+    running.push(Command::Remove(ZERO, Epoch(4)));
+    running.push(Command::Announce(ZERO, announce(4, 1)));
+    assert!(tap.next_within(SILENCE, announced).is_none(), "it is announced without a lease");
+    running.stop();
+    assert!(!cable.has("eth0", "192.0.2.100"));
 }
 
 /// Nothing of a takeover that only may come is seen, on the host or on the wire.

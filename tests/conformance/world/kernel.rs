@@ -437,6 +437,8 @@ impl Ports for Kernel {
         let is_grouped = self.is_grouped;
         match action {
             Action::AddAddresses(id, _) => {
+                let lease = self.side_mut(id).lease;
+                assert!(lease.is_none(), "addresses are answered for before the first advert has left");
                 self.side_mut(id).has_addresses = true;
                 self.outcome.announced = true;
             }

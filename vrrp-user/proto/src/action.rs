@@ -18,7 +18,7 @@ pub enum Action {
     Watch(InstanceId),
     /// Stop watching: every advert is an event again.
     Unwatch(InstanceId),
-    /// Add the addresses to their interfaces, then announce each once.
+    /// Add the addresses to their interfaces; then, once the lease runs, announce each once.
     AddAddresses(InstanceId, Epoch),
     /// Treat the addresses as set: an earlier process has set them.
     HoldAddresses(InstanceId, Epoch),

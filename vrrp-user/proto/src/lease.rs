@@ -36,7 +36,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Starts the lease, before the first advert has left and whether or not it does; with `None` it ends.
+    /// Starts the lease, after the send of the first advert and whether or not it has left; with `None` it ends.
     pub(crate) fn serve(&mut self, until: Option<Timestamp>) {
         (self.until, self.is_serving) = (until, until.is_some());
     }

@@ -34,9 +34,11 @@ impl Turn {
                 Action::Watch(id) => watch(ports, id, cause),
                 Action::Unwatch(id) => ports.unwatch(id),
                 Action::AddAddresses(id, _) => {
-                    self.serve(ports, id, true, now);
-                    self.flush(ports, now);
+                    // They are set while the advert leaves, and announced and answered for once the lease runs.
+                    self.serve(ports, id, false, now);
                     ports.carry_out(action, &self.router);
+                    self.flush(ports, now);
+                    self.serve(ports, id, true, now);
                 }
                 Action::RemoveAddresses(id, _) => {
                     self.flush(ports, now);
@@ -110,7 +112,7 @@ impl Turn {
         found
     }
 
-    /// Starts the lease, before the first advert has left and whether or not it does, or ends it.
+    /// Starts the lease, after the send of the first advert and whether or not it has left, or ends it.
     pub(super) fn serve<P: Ports>(&mut self, ports: &mut P, id: InstanceId, serves: bool, now: Timestamp) {
         let until = serves.then(|| now + self.span(id));
         if let Some(watcher) = self.watchers.get_mut(id.index()) {

@@ -1,23 +1,45 @@
 //! Announcements of instances that have a lease.
 //!
-//! Enters: an address to announce, and the lease of its instance. Leaves: the announcement, counted, or nothing.
+//! Enters: an address to announce, and the lease of its instance. Leaves: the announcement, counted, or nothing. A new
+//! master's first announcement waits for the lease.
 
+use std::hint;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
 
 use super::failures::Failures;
 use super::repeat::Target;
 use crate::daemon::live::LiveState;
-use crate::daemon::queue::Object;
+use crate::daemon::queue::{Command, Object, Queue};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::socket::Announcer;
 use crate::protocol::InstanceId;
+
+/// How long the engine may take to send an advert, until this thread sleeps between two looks.
+const AWAKE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// Whether an instance may announce. This thread may run on while the engine hangs, or wake before it after a
 /// suspension of both: an heir that has announced itself meanwhile would lose its clients, and does not announce itself
 /// again.
 pub(super) fn is_entitled(maps: &Maps, id: InstanceId) -> bool {
     maps.lease(id).is_some_and(|until| clock::now() < until)
+}
+
+/// Waits for the lease of a new master, which begins when its advert has left: the command comes just before, so that
+/// the addresses are set meanwhile. The engine is in between then; a later command proves that it has gone on.
+pub(super) fn await_lease(maps: &Maps, id: InstanceId, commands: &Queue<Command>) {
+    let begun = clock::now();
+    while maps.lease(id).is_none() && commands.is_empty() {
+        if clock::now().since(begun) < AWAKE {
+            hint::spin_loop();
+        } else {
+            // The engine is kept from running, perhaps by this thread.
+            thread::sleep(PAUSE);
+        }
+    }
 }
 
 /// Queues an announcement, if the instance has a lease.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use self::announce::{is_entitled, queue, send};
+use self::announce::{await_lease, is_entitled, queue, send};
 pub use self::effects::InstanceEffects;
 use self::extra_announce::Refresh;
 use self::failures::Failures;
@@ -225,7 +225,7 @@ impl Effect {
 
     fn add(&mut self, id: InstanceId, epoch: Epoch) {
         let begun = clock::now();
-        let Self { instances, live, maps, netlink, announcer, repeats, .. } = self;
+        let Self { instances, commands, live, maps, netlink, announcer, repeats, .. } = self;
         repeats.void(id);
         let Some(instance) = instances.get_mut(id.index()) else { return };
         let was_held = instance.held.replace(epoch).is_some();
@@ -240,6 +240,7 @@ impl Effect {
         // Routes and rules may be needed to answer the clients that an announcement brings.
         let at_once = effects.paths.is_empty();
         prepared.perform(&places, netlink, &mut attempt, |present| {
+            await_lease(maps, id, commands);
             for target in present.filter_map(|place| place.target(effects.pauses)) {
                 queue(announcer, maps, id, &target);
             }
