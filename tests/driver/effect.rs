@@ -14,7 +14,7 @@ use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Command, Lack, Object, Queue, Report};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::maps::Maps;
-use vrrp_user::driver::realtime::EFFECT_PRIORITY;
+use vrrp_user::driver::realtime::ENGINE_PRIORITY;
 use vrrp_user::protocol::{Announcement, Epoch, InstanceId};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
@@ -44,7 +44,7 @@ impl Running {
             let effects = instances.iter().map(InstanceEffects::from);
             let (commands, reports) = (running.commands.clone(), running.reports.clone());
             let (live, maps) = (Arc::clone(&running.live), Arc::clone(&running.maps));
-            Ok(Effect::open(effects, commands, reports, live, maps)?.spawn(Some(EFFECT_PRIORITY))?)
+            Ok(Effect::open(effects, commands, reports, live, maps)?.spawn(Some(ENGINE_PRIORITY))?)
         };
         let thread = cable.left.enter(open).unwrap();
         Self { thread: Some(thread), ..running }

@@ -179,7 +179,7 @@ mod tests {
     use std::thread;
 
     use super::super::clock;
-    use super::super::realtime::{EFFECT_PRIORITY, become_realtime};
+    use super::super::realtime::{ENGINE_PRIORITY, become_realtime};
     use super::*;
 
     #[tokio::test]
@@ -189,7 +189,7 @@ mod tests {
         let (report, reported) = mpsc::channel();
         let (allow, allowed) = mpsc::channel();
         let worker = thread::spawn(move || {
-            if become_realtime(EFFECT_PRIORITY).is_err() {
+            if become_realtime(ENGINE_PRIORITY).is_err() {
                 return report.send(None).unwrap();
             }
             for _ in 0..2 {

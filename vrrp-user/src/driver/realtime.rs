@@ -12,10 +12,9 @@ use thiserror::Error;
 
 use super::{memory, overrun};
 
-/// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which deliver the adverts.
+/// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which deliver the adverts. The effect thread
+/// is one below, so that the engine runs first.
 pub const ENGINE_PRIORITY: i32 = 50;
-/// SCHED_FIFO priority of the effect thread; below the engine, which always runs first.
-pub const EFFECT_PRIORITY: i32 = 49;
 /// Stack of a real-time thread, bytes. Small, because locked memory cannot be swapped out.
 pub const STACK: usize = 256 * 1024;
 
@@ -61,6 +60,14 @@ pub fn become_realtime(priority: i32) -> Result<(), RealtimeError> {
     }
     overrun::join(priority);
     Ok(())
+}
+
+/// Changes the priority of the calling thread, if it is in the real-time class; no effect otherwise.
+pub fn set_priority(priority: i32) {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // Of an ordinary thread, as after a demotion, the kernel refuses it (EINVAL). musl has no such function.
+    // SAFETY: the parameters live across the call; 0 means the calling thread.
+    unsafe { libc::syscall(libc::SYS_sched_setparam, 0, &raw const parameters) };
 }
 
 /// Locks the pages of the process in memory; see [`memory::lock`].
@@ -152,7 +159,7 @@ mod tests {
     #[test]
     fn a_real_time_thread_starts_ordinary_ones() {
         let policies = std::thread::spawn(|| {
-            become_realtime(EFFECT_PRIORITY).ok()?;
+            become_realtime(ENGINE_PRIORITY).ok()?;
             // SAFETY: queries the calling thread.
             let policy = || unsafe { libc::sched_getscheduler(0) };
             Some((policy() & !libc::SCHED_RESET_ON_FORK, std::thread::spawn(policy).join().unwrap()))

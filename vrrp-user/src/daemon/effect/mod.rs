@@ -40,7 +40,7 @@ use self::paths::Paths;
 use self::place::{AddressPlace, fill};
 use self::prepared::Prepared;
 use self::repeat::{Repeats, Target};
-use self::stand_by::StandBy;
+use self::stand_by::{Priorities, StandBy};
 use super::essential::Essential;
 use super::live::LiveState;
 use super::queue::{Command, Object, Queue, Report};
@@ -143,25 +143,27 @@ impl Effect {
         })
     }
 
-    /// Runs until [`Command::Stop`], in the real-time class if `priority` is given and permitted. A refusal is not
-    /// reported here: the engine, which needs the higher priority, has already reported it.
+    /// Runs until [`Command::Stop`], in the real-time class, one below the engine, if the engine's `priority` is given
+    /// and permitted. A refusal is not reported here: the engine, which needs the higher priority, has already reported
+    /// it.
     ///
     /// # Errors
     /// No thread could be started.
     pub fn spawn(self, priority: Option<i32>) -> io::Result<JoinHandle<()>> {
         Builder::new().name("effect".to_owned()).stack_size(STACK).spawn(move || {
-            if let Some(priority) = priority {
-                let _ = become_realtime(priority);
+            let priorities = priority.map(|engine| Priorities { own: (engine - 1).max(1), engine });
+            if let Some(Priorities { own, .. }) = priorities {
+                let _ = become_realtime(own);
             }
             let essential = Essential::new("the effect thread");
-            essential.end(&self.run());
+            essential.end(&self.run(priorities));
         })
     }
 
     /// # Errors
     /// The wait itself failed.
-    fn run(mut self) -> io::Result<()> {
-        self.stand_by = StandBy::new();
+    fn run(mut self, priorities: Option<Priorities>) -> io::Result<()> {
+        self.stand_by = StandBy::new(priorities);
         while self.obey() {
             let next = self.repeat();
             let next = next.into_iter().chain(self.remove_leftovers(clock::now())).min();
@@ -225,7 +227,7 @@ impl Effect {
 
     fn add(&mut self, id: InstanceId, epoch: Epoch) {
         let begun = clock::now();
-        let Self { instances, commands, live, maps, netlink, announcer, repeats, .. } = self;
+        let Self { instances, commands, live, maps, netlink, announcer, repeats, stand_by, .. } = self;
         repeats.void(id);
         let Some(instance) = instances.get_mut(id.index()) else { return };
         let was_held = instance.held.replace(epoch).is_some();
@@ -247,6 +249,7 @@ impl Effect {
             if at_once {
                 send(announcer, live, &mut failures);
             }
+            stand_by.has_begun();
         });
         effects.paths.set(netlink, &mut attempt);
         send(announcer, live, &mut failures);

@@ -24,7 +24,7 @@ use crate::driver::memory;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
-use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
+use crate::driver::realtime::{ENGINE_PRIORITY, Standing, lock_memory};
 use crate::driver::socket::{AdvertSender, Announcer, Outgoing};
 use crate::driver::xdp::{Program, Ring};
 use crate::protocol::{Event, Router, Turn};
@@ -110,7 +110,6 @@ pub(super) fn start_threads(
     }
     let process = &config.globals.process;
     let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
-    let beside = process.realtime.map_or(EFFECT_PRIORITY, |priority| i32::from(priority).max(2) - 1);
     let (standing, refused) = Standing::take(process.nice, &process.cpus);
     for line in refused {
         warn!("{line}");
@@ -125,7 +124,7 @@ pub(super) fn start_threads(
         }
     }
     let Spawned { thread: engine, class } = engine.spawn(options.realtime.then_some(priority))?;
-    let effect = effect.spawn(options.realtime.then_some(beside))?;
+    let effect = effect.spawn(options.realtime.then_some(priority))?;
     drop(standing);
     let mut why = Vec::new();
     if !options.realtime {
