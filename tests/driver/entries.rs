@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vrrp_tests::needs;
 use vrrp_user::driver::RxPath;
-use vrrp_user::driver::xdp::{Entry, Mode, Program};
+use vrrp_user::driver::xdp::{Entry, Loader, Mode, Program};
 
 use crate::cable::{Cable, ifindex};
 
@@ -18,7 +18,11 @@ fn an_entry_is_loaded_when_a_receive_path_needs_it() {
     let cable = Cable::new();
     let check = || {
         let interfaces = [Arc::from("eth0"), Arc::from("missing")];
-        let mut program = Program::load_for(1, &interfaces, Mode::Auto)?;
+        let load_for = |interfaces: &[Arc<str>], mode| {
+            let mut program = Program::open(Loader::new(), 1)?;
+            program.load_for(interfaces, mode).map(|()| program)
+        };
+        let mut program = load_for(&interfaces, Mode::Auto)?;
         assert_eq!(loaded(&program), [false, true], "a veth takes tcx or tc");
         // Its maps are in use by now.
         let maps = program.maps();
@@ -26,9 +30,9 @@ fn an_entry_is_loaded_when_a_receive_path_needs_it() {
         drop(program.ring()?);
         let attached = program.attach(ifindex()?, "eth0", Mode::Generic)?;
         assert_eq!((attached.rx_path, loaded(&program)), (RxPath::Generic, [true, true]));
-        let generic = Program::load_for(1, &interfaces, Mode::Generic)?;
+        let generic = load_for(&interfaces, Mode::Generic)?;
         assert_eq!(loaded(&generic), [true, false]);
-        let unknown = Program::load_for(1, &interfaces[1..], Mode::Auto)?;
+        let unknown = load_for(&interfaces[1..], Mode::Auto)?;
         assert_eq!(loaded(&unknown), [true, true], "any interface may come");
         Ok(())
     };

@@ -1,6 +1,7 @@
 //! Start of the daemon, from its options to its threads, in order.
 
 mod error;
+mod loading;
 mod prepare;
 mod serve;
 mod threads;
@@ -10,7 +11,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime;
@@ -19,6 +19,7 @@ use vrrp_ebpf::map::SLOTS_MAX;
 
 pub use error::RunError;
 
+use loading::{Loading, Needs};
 use prepare::First;
 use serve::Prepared;
 use threads::Queues;
@@ -32,17 +33,15 @@ use super::live::LiveState;
 use super::load::{self, Usable};
 use super::neighbours;
 use super::notify::lifecycle_script;
-use super::process::options::{RunOptions, XdpMode};
+use super::process::options::RunOptions;
 use super::process::pid_files::{self, PidFiles};
 use super::process::runtime_dir::{self, RuntimeDir};
 use super::status::DaemonContext;
 use crate::driver::clock;
-use crate::driver::maps::Maps;
 use crate::driver::memory;
 use crate::driver::ownership;
 use crate::driver::shortage;
 use crate::driver::time_namespace::{self, UnknownOffset};
-use crate::driver::xdp::{Program, Ring};
 
 /// Least room for instances: a reload may bring that many to a small configuration.
 const ROOM_MIN: usize = 64;
@@ -64,14 +63,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let offset = settle_clock();
     let started = clock::now();
+    let loading = Loading::begin(options.mode, offset)?;
     let First { usable: Usable { mut config, loaded }, stale } = prepare::load_first(options)?;
-    let (mode, instances) = (options.mode, config.instances.len());
+    let instances = config.instances.len();
     let slots = slots(instances);
-    let interfaces = prepare::interfaces(&config);
-    // Beside the rest: the kernel verifies the program for some 50 ms.
-    let loading = thread::Builder::new()
-        .name("loader".to_owned())
-        .spawn(move || load_program(mode, instances, slots, &interfaces, offset))?;
+    loading.go_on(Needs { instances, slots, interfaces: prepare::interfaces(&config) });
     if stale.is_none() {
         prepare::warn_of(&loaded, options);
     }
@@ -109,7 +105,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let globals = config.globals.clone();
     // They are removed at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
-    let (program, ring, maps) = loading.join().map_err(|_| io::Error::other("the loader has panicked"))??;
+    let (maps, ring) = loading.made()?;
     if predecessor.is_some() {
         // The other daemon's fence decides until it leaves.
         maps.open_fence();
@@ -144,7 +140,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         baton: Cell::new(baton),
         present: Cell::new(present.inspect_err(report_absence).ok()),
     };
-    let outcome = runtime.block_on(prepared.serve(program, ring, predecessor, ready));
+    let outcome = runtime.block_on(prepared.serve(loading, ring, predecessor, ready));
     if ownership::is_ours() {
         runtime.block_on(lifecycle_script::shutdown(&globals));
     }
@@ -160,8 +156,6 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     info!("stopped");
     Ok(())
 }
-
-type Loaded = (Result<Program, String>, Option<Ring>, Arc<Maps>);
 
 fn report_absence(error: &io::Error) {
     warn!(%error, "a vrrpx in another mount namespace will not see this one");
@@ -181,33 +175,6 @@ fn settle_clock() -> Result<(), UnknownOffset> {
         );
     }
     Ok(())
-}
-
-/// The program with its maps; without a program, maps of the same layout in private memory. If the offset of the clock
-/// is unknown, the program's stamps mean nothing here.
-fn load_program(
-    mode: XdpMode,
-    instances: usize,
-    slots: u32,
-    interfaces: &[Arc<str>],
-    offset: Result<(), UnknownOffset>,
-) -> io::Result<Loaded> {
-    let private = |reason| Ok((Err(reason), None, Arc::new(Maps::anonymous(slots)?)));
-    let Some(mode) = mode.of_program() else {
-        return private("the socket was requested".to_owned());
-    };
-    let loaded = Program::load_for(slots, interfaces, mode).and_then(|mut program| {
-        program.reach(instances)?;
-        Ok((program.ring()?, program))
-    });
-    match loaded {
-        Ok(_) if let Err(unknown) = &offset => private(unknown.to_string()),
-        Ok((ring, program)) => {
-            let maps = program.maps();
-            Ok((Ok(program), Some(ring), maps))
-        }
-        Err(error) => private(error.to_string()),
-    }
 }
 
 /// Starts a guard after ending that of a dead daemon, or beside that of a running one.

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::error::RunError;
+use super::loading::Loading;
 use super::threads::{Queues, start_threads};
 use crate::config::{Globals, Loaded};
 use crate::daemon::auth::Store;
@@ -78,11 +79,17 @@ impl Prepared<'_> {
     /// It could not start, or its engine or the reading of interfaces failed.
     pub(super) async fn serve(
         &self,
-        mut program: Result<Program, String>,
+        loading: Loading,
         ring: Option<Ring>,
         predecessor: Option<Predecessor>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> Result<(), RunError> {
+        let (orders, ordered) = mpsc::channel(1);
+        let mut service = self.service(&orders).await?;
+        if predecessor.is_none() {
+            remove_residue(&self.context.config, None, self.folder.path())?;
+        }
+        let mut program = loading.end()?;
         #[cfg(feature = "bpf-log")]
         if let Ok(program) = &mut program {
             match program.log() {
@@ -90,8 +97,6 @@ impl Prepared<'_> {
                 Err(error) => warn!("{error}"),
             }
         }
-        let (orders, ordered) = mpsc::channel(1);
-        let mut service = self.service(&orders).await?;
         if program.is_err() {
             self.context.history.unpinned("adverts are heard on sockets".to_owned());
         }
@@ -99,7 +104,7 @@ impl Prepared<'_> {
             program.belong_to(self.folder.path());
         }
         if predecessor.is_none() {
-            self.clear(&mut program)?;
+            self.outlive(&mut program);
         }
         let threads = start_threads(self.options, self.context, self.queues, ring)?;
         if predecessor.is_none() {
@@ -163,15 +168,13 @@ impl Prepared<'_> {
         }
     }
 
-    /// Removes what an earlier daemon has left.
-    fn clear(&self, program: &mut Result<Program, String>) -> Result<(), RunError> {
-        remove_residue(&self.context.config, None, self.folder.path())?;
-        // After the leftovers: addresses that an earlier program has fenced are gone.
+    /// Replaces what an earlier daemon has pinned. After the leftovers: addresses that an earlier program has fenced are
+    /// gone.
+    fn outlive(&self, program: &mut Result<Program, String>) {
         if let Err(error) = outlive(program, self.folder.path()) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
             self.context.history.unpinned(error.to_string());
         }
-        Ok(())
     }
 
     /// Time until instances take part; `None` if those of another daemon do.

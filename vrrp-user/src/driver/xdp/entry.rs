@@ -32,7 +32,7 @@ pub(super) struct Loaded {
 }
 
 /// Every entry that was asked for, or why it is not available.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Entries(HashMap<Entry, Result<Loaded, LoadError>>);
 
 impl Entry {

@@ -2,6 +2,7 @@
 //!
 //! The program has no relocations against them. To parse them takes longer than the rest of a start, and 40 MB.
 
+use std::fmt;
 use std::io;
 use std::thread;
 
@@ -13,18 +14,41 @@ const OPEN: [libc::c_long; 2] = [libc::SYS_openat, libc::SYS_open];
 #[cfg(not(target_arch = "x86_64"))]
 const OPEN: [libc::c_long; 2] = [libc::SYS_openat, libc::SYS_openat2];
 
-/// A loader without the kernel's types. aya reads them when it makes a loader, whether they are wanted or not, and goes
-/// on without them if it cannot: so the loader is made on a thread that can open no file.
-pub(super) fn loader() -> EbpfLoader<'static> {
-    let made = thread::Builder::new().spawn(|| {
-        // If the kernel refuses, the types are read.
-        let _ = open_no_files();
-        EbpfLoader::new()
-    });
-    let made = made.ok().and_then(|thread| thread.join().ok());
-    let mut loader = made.unwrap_or_default();
-    loader.btf(None);
-    loader
+/// A loader without the kernel's types, which knows what the kernel can do.
+pub struct Loader(EbpfLoader<'static>);
+
+impl Loader {
+    /// aya reads the kernel's types when it makes a loader, whether they are wanted or not, and goes on without them if
+    /// it cannot: so the loader is made on a thread that can open no file. Takes about a millisecond.
+    pub fn new() -> Self {
+        let made = thread::Builder::new().spawn(|| {
+            // If the kernel refuses, the types are read.
+            let _ = open_no_files();
+            EbpfLoader::new()
+        });
+        // Some twenty questions to the kernel, of which aya keeps the answers.
+        let _ = aya::features();
+        let made = made.ok().and_then(|thread| thread.join().ok());
+        let mut loader = made.unwrap_or_default();
+        loader.btf(None);
+        Self(loader)
+    }
+
+    pub(super) fn into_inner(self) -> EbpfLoader<'static> {
+        self.0
+    }
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader").finish_non_exhaustive()
+    }
 }
 
 /// Has every attempt of the calling thread to open a file fail (seccomp(2)); other threads are not affected.

@@ -39,6 +39,7 @@ pub use foreign::{Foreign, LIBXDP};
 pub use hook::Hook;
 pub use hook_watch::{Attachment, HookWatch};
 pub use load_error::LoadError;
+pub use loader::Loader;
 pub use pin::{PinError, Pins, bpffs};
 pub use program::{Program, remove_filters};
 pub use ring::Ring;

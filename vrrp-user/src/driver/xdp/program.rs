@@ -25,7 +25,7 @@ use super::entry::{Entries, Entry};
 use super::hook::Hook;
 use super::link::Link;
 use super::load_error::LoadError;
-use super::loader::loader;
+use super::loader::Loader;
 use super::local::LOCALS_MAX;
 use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
@@ -91,16 +91,7 @@ impl Program {
         Self::load_only(slots, &Entry::ALL)
     }
 
-    /// As [`Self::load`], with those entries alone that `mode` puts first on these interfaces; the kernel verifies
-    /// others when a receive path needs them.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub fn load_for(slots: u32, interfaces: &[Arc<str>], mode: Mode) -> Result<Self, LoadError> {
-        Self::load_only(slots, &first_entries(interfaces, mode))
-    }
-
-    /// The object that it is loaded from, which is not needed afterwards.
+    /// The object that it is loaded from, which is not needed after [`Self::open`].
     pub fn object() -> &'static [u8] {
         OBJECT
     }
@@ -110,6 +101,16 @@ impl Program {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_only(slots: u32, wanted: &[Entry]) -> Result<Self, LoadError> {
+        let mut program = Self::open(Loader::new(), slots)?;
+        program.entries = Entries::load(&mut program.ebpf, wanted)?;
+        Ok(program)
+    }
+
+    /// Creates the maps for `slots` instances. No entry is loaded yet; see [`Self::load_for`].
+    ///
+    /// # Errors
+    /// See [`LoadError`]; the caller may continue with sockets.
+    pub fn open(loader: Loader, slots: u32) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -121,7 +122,8 @@ impl Program {
         if !missing.is_empty() {
             return Err(LoadError::Capability { missing });
         }
-        let mut ebpf = loader()
+        let mut ebpf = loader
+            .into_inner()
             .map_max_entries("KEYS", slots.saturating_mul(2))
             .map_max_entries("SLOTS", slots)
             .map_max_entries("WATCH", slots)
@@ -137,7 +139,6 @@ impl Program {
             .map_max_entries("MLD_SOURCE_MACS", slots.saturating_mul(MLD_SOURCE_MACS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
-        let entries = Entries::load(&mut ebpf, wanted)?;
         let all = every_map(&ebpf)?;
         let keys = typed(&mut ebpf, "KEYS")?;
         let shortcuts = typed(&mut ebpf, "SHORTCUTS")?;
@@ -148,7 +149,7 @@ impl Program {
         let (maps, arrays) = share(&mut ebpf, slots)?;
         Ok(Self {
             ebpf,
-            entries,
+            entries: Entries::default(),
             keys,
             shortcuts,
             allowed_peers,
@@ -166,6 +167,16 @@ impl Program {
             macs,
             mld_rewrites: HashMap::new(),
         })
+    }
+
+    /// Loads the entries that `mode` puts first on these interfaces; the kernel verifies others when a receive path
+    /// needs them.
+    ///
+    /// # Errors
+    /// The kernel refuses every entry.
+    pub fn load_for(&mut self, interfaces: &[Arc<str>], mode: Mode) -> Result<(), LoadError> {
+        self.entries = Entries::load(&mut self.ebpf, &first_entries(interfaces, mode))?;
+        Ok(())
     }
 
     /// Assigns the program to the daemon with this runtime directory. Must be called before attaching.

@@ -14,7 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::entry::{self, Entry};
 use super::load_error::LoadError;
-use super::loader::loader;
+use super::loader::Loader;
 use super::program::{OBJECT, Program};
 
 /// Result of BPF_PROG_TEST_RUN.
@@ -76,7 +76,7 @@ impl Program {
     /// The kernel's, for the maps of the second program or the limit of descriptors; or the log has no count.
     pub fn instructions_by_log(&self, entry: Entry) -> io::Result<u32> {
         let loaded = self.entries.get(entry).map_err(|error| io::Error::other(error.to_string()))?;
-        let mut loader = loader();
+        let mut loader = Loader::new().into_inner();
         let mut ebpf = loader
             .verifier_log_level(VerifierLogLevel::STATS)
             .load(OBJECT)
