@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -132,6 +133,9 @@ impl Interfaces<'_> {
         let mut mending = Mending::default();
         let mut has_owned = false;
         let mut before_host = HashSet::new();
+        // A look at all processes of the host, for which a start does not wait.
+        let mut look_at_kin = pin!(async { spawn_blocking(Kin::new).await });
+        let mut knows_kin = false;
         loop {
             has_owned |= ownership::is_ours();
             if has_owned && !ownership::is_ours() {
@@ -209,6 +213,10 @@ impl Interfaces<'_> {
                     self.report_lost(instances, by).await;
                 }
                 () = self.context.history.lacking.notified() => {}
+                found = &mut look_at_kin, if !knows_kin => {
+                    knows_kin = true;
+                    found.into_iter().for_each(|found| self.kin.borrow_mut().add(found));
+                }
                 () = keep(self.guard) => {}
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if is_reported && !started => {

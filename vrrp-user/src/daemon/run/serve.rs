@@ -42,7 +42,6 @@ use crate::daemon::queue::Input;
 use crate::daemon::service::Service;
 use crate::daemon::status::DaemonContext;
 use crate::daemon::steering;
-use crate::driver::netlink::kin::Kin;
 use crate::driver::ownership;
 use crate::driver::xdp::{Program, Ring};
 
@@ -213,7 +212,7 @@ impl Prepared<'_> {
             former: Vec::new(),
             missing: BTreeSet::new(),
             runtime_dir: options.runtime_dir.clone(),
-            kin: RefCell::new(Kin::new()),
+            kin: RefCell::default(),
         })
     }
 

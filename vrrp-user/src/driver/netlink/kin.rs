@@ -39,6 +39,11 @@ impl Kin {
         this
     }
 
+    /// Adds what another look has found.
+    pub fn add(&mut self, found: Self) {
+        self.ports.extend(found.ports);
+    }
+
     /// The process of this program that has or had this port.
     pub fn of(&self, port: u32) -> Option<RemovedBy> {
         let guard = port.checked_sub(GUARDS).filter(|pid| *pid < PIDS);
