@@ -158,7 +158,15 @@ impl Interfaces<'_> {
             if !started || new_since.is_some() {
                 self.attachments.hold_fence();
             }
-            while !tracker.update(monitor.table(), |change| self.report(change)) {
+            let mut changes = 0_usize;
+            // The engine is woken for several changes at once: at a start, each instance has three.
+            while !tracker.update(monitor.table(), |change| {
+                changes += 1;
+                if changes.is_multiple_of(CHANGES_AT_ONCE) {
+                    self.inputs.wake();
+                }
+                self.report(change)
+            }) {
                 self.inputs.wake();
                 tokio::time::sleep(RETRY).await;
             }
@@ -168,7 +176,10 @@ impl Interfaces<'_> {
             // After the changes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
             self.report_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
-            self.report_lost(instances, None).await;
+            // Until then, no instance holds anything.
+            if started {
+                self.report_lost(instances, None).await;
+            }
             let now_before = belongings.before_host(monitor.table());
             let new = now_before.difference(&before_host).map(|id| (*id, Loss::Order)).collect();
             before_host = now_before;
@@ -406,14 +417,15 @@ impl Interfaces<'_> {
             if loss.is_of_other() {
                 self.context.history.removed_by(instance, removed_by.clone());
             }
-            while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
+            while !self.inputs.push_unwoken(Input::Event(Event::Lost(instance, loss))) {
+                self.inputs.wake();
                 tokio::time::sleep(RETRY).await;
             }
         }
+        self.inputs.wake();
     }
 
-    /// A program is attached before the engine learns of the interface. The engine is woken for several changes at
-    /// once: at a start, each instance has three.
+    /// A program is attached before the engine learns of the interface.
     fn report(&mut self, change: Change) -> bool {
         let input = match change {
             Change::Interface(instance, ifindex) => {
@@ -430,11 +442,7 @@ impl Interfaces<'_> {
                 Input::Event(event)
             }
         };
-        let taken = self.inputs.push_unwoken(input);
-        if self.inputs.len().is_multiple_of(CHANGES_AT_ONCE) {
-            self.inputs.wake();
-        }
-        taken
+        self.inputs.push_unwoken(input)
     }
 }
 
