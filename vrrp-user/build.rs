@@ -29,6 +29,10 @@ fn main() -> Result<()> {
         println!("cargo::rerun-if-changed={}", path.display());
     }
 
+    let order = package.join("realtime.ld");
+    println!("cargo::rerun-if-changed={}", order.display());
+    println!("cargo::rustc-link-arg=-Wl,-T,{}", order.display());
+
     let object = PathBuf::from(variable("OUT_DIR")?).join(PACKAGE);
     // An object of an earlier build must not be taken for one of this build.
     fs::write(&object, []).with_context(|| format!("cannot write {}", object.display()))?;

@@ -21,13 +21,11 @@ use crate::daemon::process::overrun;
 use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::daemon::status::DaemonContext;
 use crate::driver::memory;
-use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
 use crate::driver::realtime::{ENGINE_PRIORITY, Standing, lock_memory};
-use crate::driver::socket::{AdvertSender, Announcer, Outgoing};
 use crate::driver::xdp::{Program, Ring};
-use crate::protocol::{Event, Router, Turn};
+use crate::protocol::Event;
 
 /// Entries of the queues to and from the engine, for each slot: all instances may change state at once.
 const QUEUE_PER_SLOT: usize = 2;
@@ -105,7 +103,7 @@ pub(super) fn start_threads(
     memory::release_program();
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
     if options.realtime && locked.is_ok() {
-        memory::bring_in(&real_time_code(), Program::object());
+        memory::bring_in(Program::object());
         tokio::spawn(release_start());
     }
     let process = &config.globals.process;
@@ -145,33 +143,49 @@ pub(super) fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-/// Gives back the code that the rest of the start has used. Real-time threads go on meanwhile: their code stays where
-/// it is, and so do constants and libraries, so that they wait for no page.
+/// Gives back the code and the stack that the rest of the start has used. Real-time threads go on meanwhile: their code
+/// stays where it is, and so do constants and libraries, so that they wait for no page.
 async fn release_start() {
     sleep(START).await;
-    if let Err(error) = memory::release_code(&real_time_code()) {
+    if let Err(error) = memory::release_code() {
         warn!(%error, "code is not locked again: parts of the program may have to be read from the disk");
     }
-}
-
-/// Functions of all that real-time threads run; code around each stays in memory from the start.
-fn real_time_code() -> [*const (); 12] {
-    [
-        Engine::new as *const (),
-        Engine::spawn as *const (),
-        Engine::step as *const (),
-        Effect::spawn as *const (),
-        Turn::next as *const (),
-        Router::handle as *const (),
-        Router::handle_timeout as *const (),
-        Router::poll_action as *const (),
-        AdvertSender::queue as *const (),
-        Outgoing::set_checksum as *const (),
-        Announcer::queue as *const (),
-        RouteSocket::open as *const (),
-    ]
+    if let Err(error) = memory::release_stack() {
+        warn!(%error, "the main thread's stack is not locked again");
+    }
 }
 
 fn queue<T>(entries: usize) -> io::Result<Queue<T>> {
     Queue::new(entries).map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::netlink::socket::RouteSocket;
+    use crate::driver::socket::{AdvertSender, Announcer, Outgoing};
+    use crate::protocol::{Router, Turn};
+
+    /// `realtime.ld` has names of modules: this fails once one of these functions is elsewhere.
+    #[test]
+    fn code_of_real_time_threads_is_placed_together() {
+        let (start, end) = memory::real_time_code();
+        assert!(end < usize::MAX, "no such section");
+        for function in [
+            Engine::new as *const (),
+            Engine::spawn as *const (),
+            Engine::step as *const (),
+            Effect::spawn as *const (),
+            Turn::next as *const (),
+            Router::handle as *const (),
+            Router::handle_timeout as *const (),
+            Router::poll_action as *const (),
+            AdvertSender::queue as *const (),
+            Outgoing::set_checksum as *const (),
+            Announcer::queue as *const (),
+            RouteSocket::open as *const (),
+        ] {
+            assert!((start..end).contains(&function.addr()), "{function:?} of {start:#x} to {end:#x}");
+        }
+    }
 }

@@ -3,12 +3,12 @@
 mod sections;
 
 use std::ffi::{c_int, c_void};
-use std::io;
+use std::{fs, io};
 
 use nix::unistd::{SysconfVar, sysconf};
 
-/// How far [`bring_in`] goes beyond each function that it is given, in bytes.
-const AROUND: usize = 256 << 10;
+/// How much [`release_stack`] leaves below itself, in bytes.
+const STACK_LEFT: usize = 16 << 10;
 
 /// mlock2(2): pages are locked when they are touched.
 const MLOCK_ONFAULT: libc::c_uint = 1;
@@ -53,8 +53,8 @@ type Range = (usize, usize);
 
 /// What [`release_object`] is asked to do, and how it went.
 struct Release {
-    /// Code that stays, in order. `None`: memory is not locked yet, and all code and all constants go.
-    kept: Option<Vec<Range>>,
+    /// The code of real-time threads stays, and so do constants and libraries.
+    is_locked: bool,
     outcome: io::Result<()>,
 }
 
@@ -62,58 +62,53 @@ struct Release {
 /// from the page cache, one by one. Memory must not be locked yet.
 pub fn release_program() {
     // Only to lock again can be refused.
-    let _ = release(None);
+    let _ = release(false);
 }
 
-/// Unmaps the code of the program, except that which [`bring_in`] brings in for these functions. Memory is locked; code
-/// that is used again comes back from the page cache and is locked then. Constants and libraries stay: any thread may
-/// need them at any time.
+/// Unmaps the code of the program, except that of real-time threads. Memory is locked; code that is used again comes
+/// back from the page cache and is locked then. Constants and libraries stay: any thread may need them at any time.
 ///
 /// # Errors
 /// The kernel's: code is unmapped, but is not locked again.
-pub fn release_code(kept: &[*const ()]) -> io::Result<()> {
-    release(Some(around(kept)))
+pub fn release_code() -> io::Result<()> {
+    release(true)
 }
 
-fn release(kept: Option<Vec<Range>>) -> io::Result<()> {
-    let mut order = Release { kept, outcome: Ok(()) };
+/// Unmaps the stack of the process's first thread, which calls it, below what is in use: the start goes deeper than the
+/// work. Memory is locked.
+///
+/// # Errors
+/// The kernel's, or its list of mappings cannot be read.
+pub fn release_stack() -> io::Result<()> {
+    let here = 0_u8;
+    let here = (&raw const here).addr();
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    let mut ranges = maps.lines().filter_map(|line| {
+        let (from, to) = line.split_once(' ')?.0.split_once('-')?;
+        Some((number(from)?, number(to)?))
+    });
+    let (from, _) = ranges.find(|range| (range.0..range.1).contains(&here)).unwrap_or((here, here));
+    let to = here.saturating_sub(STACK_LEFT) / page_size() * page_size();
+    // SAFETY: nothing below a thread's stack pointer is in use, and this call itself does not reach so deep.
+    unsafe { release_pages(from, to, true) }
+}
+
+fn release(is_locked: bool) -> io::Result<()> {
+    let mut order = Release { is_locked, outcome: Ok(()) };
     // SAFETY: the callback reads the headers of what is loaded, and `order`, which lives across the call.
     unsafe { libc::dl_iterate_phdr(Some(release_object), (&raw mut order).cast()) };
     order.outcome
 }
 
-/// What [`touch_program`] is asked to do.
-struct Touch {
-    code: Vec<Range>,
-    left_out: Vec<Range>,
-}
-
-/// Brings in the code around functions: most of what they call lies there, as the linker keeps the code of a package
-/// together. The constants of the program come in as well, such as tables of jumps, except whole pages of `cold`, and
-/// tables for dynamic linking and for panics. Work that must not wait for the disk needs its rarest code in memory.
-pub fn bring_in(functions: &[*const ()], cold: &'static [u8]) {
+/// Brings in the code of real-time threads: their work must not wait for the disk, and needs its rarest code in memory.
+/// The constants of the program come in as well, such as tables of jumps, except whole pages of `cold`, and tables for
+/// dynamic linking and for panics.
+pub fn bring_in(cold: &'static [u8]) {
     let places = cold.as_ptr_range();
-    let left_out = vec![(places.start.addr(), places.end.addr())];
-    let mut order = Touch { code: around(functions), left_out };
-    // SAFETY: the callback reads the headers of what is loaded, and the order, which lives across the call.
-    unsafe { libc::dl_iterate_phdr(Some(touch_program), (&raw mut order).cast()) };
-}
-
-/// The pages of functions, with [`AROUND`] on both sides of each, in order and apart.
-fn around(functions: &[*const ()]) -> Vec<Range> {
-    let page = page_size();
-    let mut places: Vec<usize> = functions.iter().map(|function| function.addr()).collect();
-    places.sort_unstable();
-    let mut ranges: Vec<Range> = Vec::new();
-    for place in places {
-        let [from, to] =
-            [place.saturating_sub(AROUND), place.saturating_add(AROUND)].map(|it| it / page * page);
-        match ranges.last_mut() {
-            Some((_, end)) if from <= *end => *end = to,
-            _ => ranges.push((from, to)),
-        }
-    }
-    ranges
+    let mut left_out = (places.start.addr(), places.end.addr());
+    // SAFETY: the callback reads the headers of what is loaded, and the range, which lives across the call.
+    unsafe { libc::dl_iterate_phdr(Some(touch_program), (&raw mut left_out).cast()) };
 }
 
 /// The rest of a range without others, which are in order.
@@ -132,29 +127,32 @@ fn without((start, end): Range, others: &[Range]) -> Vec<Range> {
     left
 }
 
-/// Touches the code in ranges, and the constants. The program itself is the first object; its libraries are left out.
+/// Touches the code of real-time threads, and constants. The program itself is the first object; its libraries are left
+/// out.
 ///
 /// # Safety
-/// `info` must describe a loaded object, and `order` point to a [`Touch`].
-unsafe extern "C" fn touch_program(info: *mut libc::dl_phdr_info, _: usize, order: *mut c_void) -> c_int {
+/// `info` must describe a loaded object, and `left_out` point to a [`Range`].
+unsafe extern "C" fn touch_program(info: *mut libc::dl_phdr_info, _: usize, left_out: *mut c_void) -> c_int {
     // SAFETY: the caller's promise.
-    let (base, headers, order) = unsafe {
+    let (base, headers, left_out) = unsafe {
         let info = &*info;
         let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-        (info.dlpi_addr, headers, &*order.cast::<Touch>())
+        (info.dlpi_addr, headers, *left_out.cast::<Range>())
     };
     let page = page_size();
+    let found = sections::find(usize::try_from(base).unwrap_or_default());
+    let code = found.real_time();
     // Pages that hold something else as well are touched.
-    let whole = |&(start, end): &Range| (start.next_multiple_of(page), end / page * page);
-    let mut cold: Vec<Range> = order.left_out.iter().map(whole).collect();
-    cold.extend(sections::cold(usize::try_from(base).unwrap_or_default()).iter().map(whole));
+    let whole = |(start, end): Range| (start.next_multiple_of(page), end / page * page);
+    let mut cold: Vec<Range> = found.cold.into_iter().chain([left_out]).map(whole).collect();
     cold.sort_unstable();
     for segment in headers.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0) {
         let (start, end) = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
         let is_code = segment.p_flags & libc::PF_X != 0;
-        let within = |&(from, to): &Range| (from.max(start), to.min(end));
-        let wanted: Vec<Range> =
-            if is_code { order.code.iter().map(within).collect() } else { without((start, end), &cold) };
+        let wanted = match is_code {
+            true => vec![(code.0.max(start), code.1.min(end))],
+            false => without((start, end), &cold),
+        };
         for place in wanted.into_iter().flat_map(|(from, to)| (from..to).step_by(page)) {
             // SAFETY: within a loaded segment, which is readable.
             unsafe { std::ptr::with_exposed_provenance::<u8>(place).read_volatile() };
@@ -185,7 +183,8 @@ unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, ord
         let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
         (info.dlpi_addr, headers, &mut *order.cast::<Release>())
     };
-    let is_locked = order.kept.is_some();
+    let is_locked = order.is_locked;
+    let kept = is_locked.then(|| sections::find(usize::try_from(base).unwrap_or_default()).real_time());
     // The kernel's own object, the vdso, is none of a file.
     let is_file =
         headers.iter().any(|header| header.p_flags & libc::PF_W != 0 && header.p_type == libc::PT_LOAD);
@@ -194,7 +193,7 @@ unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, ord
         headers.iter().filter(|header| header.p_flags & libc::PF_W == 0 && header.p_type == libc::PT_LOAD);
     for segment in clean.filter(|header| is_file && (!is_locked || header.p_flags & libc::PF_X != 0)) {
         let segment = extent(base.wrapping_add(segment.p_vaddr), segment.p_memsz);
-        for (from, to) in without(segment, order.kept.as_deref().unwrap_or_default()) {
+        for (from, to) in without(segment, kept.as_slice()) {
             // SAFETY: within a private mapping of a file that was never written to, and from the start of a page.
             let released = unsafe { release_pages(from, to, is_locked) };
             if released.is_err() {
@@ -209,7 +208,8 @@ unsafe extern "C" fn release_object(info: *mut libc::dl_phdr_info, _: usize, ord
 /// Unmaps pages; locked ones are locked again when they are touched. Nothing is done if `to` is not beyond `from`.
 ///
 /// # Safety
-/// The pages must belong to a private mapping of a file that was never written to, and `from` must begin one.
+/// The pages must belong to a private mapping of a file that was never written to, or hold nothing that is in use.
+/// `from` must begin one.
 unsafe fn release_pages(from: usize, to: usize, is_locked: bool) -> io::Result<()> {
     let length = to.saturating_sub(from);
     if length == 0 {
@@ -228,9 +228,17 @@ unsafe fn release_pages(from: usize, to: usize, is_locked: bool) -> io::Result<(
     if is_refused { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// The pages that real-time threads keep.
+#[cfg(test)]
+pub(crate) fn real_time_code() -> Range {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let base = maps.split('-').next().and_then(|base| usize::from_str_radix(base, 16).ok());
+    sections::find(base.unwrap_or_default()).real_time()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs::File;
     use std::os::unix::fs::FileExt;
     use std::sync::Mutex;
 
@@ -269,24 +277,37 @@ mod tests {
     }
 
     #[test]
-    fn code_that_is_kept_stays_where_it_was() {
+    fn code_of_real_time_threads_stays_where_it_was() {
         let _alone = ALONE.lock();
-        let kept = [release_code as *const ()];
-        let range = around(&kept)[0];
-        // The whole program.
-        let all = (0..4096_usize).map(|step| range.0.saturating_sub(512 * AROUND) + step * AROUND / 4);
-        let all: Vec<*const ()> = all.map(std::ptr::without_provenance).collect();
-        bring_in(&all, &[]);
-        let (before, pages) = (resident(), mapped(range));
-        assert!(pages.iter().filter(|page| **page).count() >= AROUND / page_size(), "{pages:?}");
+        let range = real_time_code();
+        bring_in(&[]);
+        assert!(!mapped(range).contains(&false));
+        let before = resident();
         // Fails if so much must not be locked.
-        let _ = release_code(&kept);
-        let (after, left) = (resident(), mapped(range));
+        let _ = release_code();
+        let (after, pages) = (resident(), mapped(range));
         let _ = munlockall();
         assert!(after < before, "{before} kB, then {after} kB");
-        for (index, (was, is)) in pages.into_iter().zip(left).enumerate() {
-            assert!(is || !was, "page {index} is gone");
+        assert!(!pages.contains(&false));
+    }
+
+    #[test]
+    fn a_stack_is_given_back_below_its_use() {
+        #[inline(never)]
+        fn deep() -> Range {
+            let used = std::hint::black_box([1_u8; 512 << 10]);
+            let page = page_size();
+            let start = used.as_ptr().addr().next_multiple_of(page);
+            (start, start + (256 << 10))
         }
+        let _alone = ALONE.lock();
+        let range = deep();
+        assert!(!mapped(range).contains(&false));
+        // Fails if so much must not be locked.
+        let _ = release_stack();
+        let left = mapped(range);
+        let _ = munlockall();
+        assert!(!left.contains(&true));
     }
 
     /// Of many pages, as the kernel maps some around each that is touched.
@@ -296,27 +317,13 @@ mod tests {
     fn cold_constants_are_left_out() {
         let _alone = ALONE.lock();
         release_program();
-        bring_in(&[], &COLD);
+        bring_in(&COLD);
         let page = page_size();
         let start = COLD.as_ptr().addr().next_multiple_of(page);
         let middle = mapped((start + (1 << 20), start + (3 << 20)));
         assert!(!middle.contains(&true), "{} pages", middle.iter().filter(|page| **page).count());
-        bring_in(&[], &[]);
+        bring_in(&[]);
         assert!(!mapped((start, start + (3 << 20))).contains(&false));
-    }
-
-    #[test]
-    fn without_functions_nothing_is_kept() {
-        assert_eq!(around(&[]), []);
-        assert_eq!(without((1, 9), &[]), [(1, 9)]);
-    }
-
-    #[test]
-    fn functions_that_are_far_apart_have_ranges_of_their_own() {
-        const FIRST: usize = 64 << 20;
-        let at = [FIRST + 9 * AROUND, FIRST, FIRST + AROUND].map(std::ptr::without_provenance);
-        let expected = [(FIRST - AROUND, FIRST + 2 * AROUND), (FIRST + 8 * AROUND, FIRST + 10 * AROUND)];
-        assert_eq!(around(&at), expected);
     }
 
     #[test]

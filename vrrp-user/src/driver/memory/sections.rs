@@ -1,4 +1,4 @@
-//! Sections of the program that it does not use once it runs.
+//! Sections of the program: those that it does not use once it runs, and the code of its real-time threads.
 //!
 //! Enters: the file of the program. Leaves: their addresses. The headers of sections are not loaded into memory, and
 //! those that are say nothing of them.
@@ -7,18 +7,37 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::Range;
+use super::{Range, page_size};
 
 /// Sections for dynamic linking, and for unwinding, which panics alone do.
 const COLD: [&[u8]; 5] = [b".rela.dyn", b".rela.plt", b".gcc_except_table", b".eh_frame_hdr", b".eh_frame"];
 
-/// The addresses of these sections, of a program that is loaded at `base`; none if its file cannot be read.
-pub(super) fn cold(base: usize) -> Vec<Range> {
-    File::open("/proc/self/exe").and_then(|file| find(&file, base)).unwrap_or_default()
+/// Where `realtime.ld` places the code of the real-time threads.
+const REAL_TIME: &[u8] = b".text.realtime";
+
+/// Addresses of sections.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    pub(super) cold: Vec<Range>,
+    real_time: Option<Range>,
+}
+
+impl Sections {
+    /// The pages with the code of the real-time threads: all pages if it is not known.
+    pub(super) fn real_time(&self) -> Range {
+        let page = page_size();
+        let pages = |(start, end): Range| (start / page * page, end.next_multiple_of(page));
+        self.real_time.map_or((0, usize::MAX), pages)
+    }
+}
+
+/// The sections of a program that is loaded at `base`; none if its file cannot be read.
+pub(super) fn find(base: usize) -> Sections {
+    File::open("/proc/self/exe").and_then(|file| read(&file, base)).unwrap_or_default()
 }
 
 /// Follows the 64-bit ELF header to the table of sections and their names.
-fn find(file: &File, base: usize) -> io::Result<Vec<Range>> {
+fn read(file: &File, base: usize) -> io::Result<Sections> {
     let mut header = [0; 64];
     file.read_exact_at(&mut header, 0)?;
     let (Some(b"\x7fELF"), Some(2)) = (header.first_chunk(), header.get(4)) else {
@@ -32,13 +51,16 @@ fn find(file: &File, base: usize) -> io::Result<Vec<Range>> {
     let names = sections.get(names).copied().unwrap_or_default();
     let mut text = vec![0; number::<8>(names, 32)?.min(1 << 16)];
     file.read_exact_at(&mut text, number::<8>(names, 24)? as u64)?;
-    let mut found = Vec::new();
+    let mut found = Sections::default();
     for section in sections {
         let (at, address) = (number::<4>(section, 0)?, number::<8>(section, 16)?);
         let name = text.get(at..).and_then(|rest| rest.split(|byte| *byte == 0).next()).unwrap_or_default();
+        let start = base.saturating_add(address);
+        let range = (start, start.saturating_add(number::<8>(section, 32)?));
         if COLD.contains(&name) {
-            let start = base.saturating_add(address);
-            found.push((start, start.saturating_add(number::<8>(section, 32)?)));
+            found.cold.push(range);
+        } else if name == REAL_TIME {
+            found.real_time = Some(range);
         }
     }
     Ok(found)
@@ -63,16 +85,21 @@ mod tests {
 
     #[test]
     fn the_tables_of_unwinding_are_found_and_the_constants_are_not() {
-        let found = cold(0);
+        let found = find(0).cold;
         let largest = found.iter().map(|(start, end)| end - start).max().unwrap();
         assert!(found.len() >= 4 && largest > 1 << 16, "{found:?}");
         let file = File::open("/proc/self/exe").unwrap();
-        let moved = find(&file, 4096).unwrap();
+        let moved = read(&file, 4096).unwrap().cold;
         assert_eq!(moved[0], (found[0].0 + 4096, found[0].1 + 4096));
     }
 
     #[test]
+    fn without_a_section_all_code_is_kept() {
+        assert_eq!(Sections::default().real_time(), (0, usize::MAX));
+    }
+
+    #[test]
     fn another_file_has_none() {
-        assert!(find(&File::open("/proc/self/maps").unwrap(), 0).is_err());
+        assert!(read(&File::open("/proc/self/maps").unwrap(), 0).is_err());
     }
 }
