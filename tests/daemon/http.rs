@@ -17,7 +17,7 @@ use vrrp_user::daemon::process::heartbeat::Heartbeat;
 use vrrp_user::daemon::queue::Queue;
 use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::clock;
-use vrrp_user::protocol::{Reason, State, Transition};
+use vrrp_user::protocol::{InstanceId, Reason, State, Transition};
 
 use crate::setup::{backup, config, context, filled};
 
@@ -160,7 +160,7 @@ async fn is_master_answers_by_its_code() {
     let unknown = server.get("/is-master/VI_9").await;
     assert_eq!((unknown.code, unknown.text()), (404, "no such instance or sync group\n"));
     let to = Transition { to: State::Master, ..backup(clock::now(), 4) };
-    context.live.instances[0].record(&to);
+    context.live.record(InstanceId(0), &to);
     let answer = server.get("/is-master/VI_1").await;
     assert_eq!((answer.code, answer.text()), (200, "MASTER\n"));
     let head = server.ask("HEAD", "/is-master/VI_1", "").await;
@@ -175,7 +175,7 @@ async fn ready_once_every_instance_has_left_init() {
     assert_eq!((answer.code, answer.text()), (503, "in INIT: VI \"2\"\n"));
     let reason = Reason::Startup;
     let transition = Transition { from: State::Init, reason, ..backup(clock::now(), 1) };
-    context.live.instances[1].record(&transition);
+    context.live.record(InstanceId(1), &transition);
     assert_eq!(server.get("/-/ready").await.code, 200);
 }
 

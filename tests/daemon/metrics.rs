@@ -255,7 +255,7 @@ fn crowd() -> Arc<DaemonContext> {
         for (to, reason) in [(State::Backup, Reason::Startup), (ends, Reason::MasterSilent)] {
             let (epoch, priority) = (Epoch(1), Priority(100));
             let transition = Transition { from: state, to, reason, epoch, at: now, priority, peer: None };
-            live.record(&transition);
+            context.live.record(id, &transition);
             context.history.transition(id, transition);
             state = to;
         }

@@ -151,8 +151,8 @@ pub(crate) fn filled() -> Arc<DaemonContext> {
     context.live.groups[0].record(&failed);
     context.history.group_transition(GroupId(0), &failed);
     let transition = backup(now - Duration::from_secs(90), 3);
+    context.live.record(InstanceId(0), &transition);
     let live = &context.live.instances[0];
-    live.record(&transition);
     live.adverts_sent.store(12, Ordering::Relaxed);
     live.set_priority(Priority(80));
     context.history.transition(InstanceId(0), transition);

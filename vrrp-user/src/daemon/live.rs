@@ -20,6 +20,8 @@ pub const LATENESS_BUCKETS: usize = 24;
 #[derive(Debug)]
 pub struct LiveState {
     pub instances: Box<[LiveInstance]>,
+    /// Transitions by the new [`State`], by [`Reason`] and by instance: kinds that never come are no memory.
+    transitions: Box<[AtomicU32]>,
     /// Of each instance, made when it first signs.
     pub ledgers: Box<[OnceLock<Arc<Ledger>>]>,
     pub groups: Box<[LiveGroup]>,
@@ -43,8 +45,6 @@ pub struct LiveInstance {
     faults: AtomicU8,
     /// When `preempt_delay` ends, ns of CLOCK_MONOTONIC; 0 while it does not run.
     preempts_at: AtomicU64,
-    /// Transitions by the new [`State`] and by [`Reason`].
-    pub transitions: [[AtomicU32; Reason::ALL.len()]; State::ALL.len()],
     pub epoch: AtomicU64,
     /// When the state was entered, ns of CLOCK_MONOTONIC.
     pub since: AtomicU64,
@@ -80,8 +80,15 @@ pub struct LiveInstance {
 
 impl LiveState {
     pub fn new(instances: usize) -> Self {
+        let kinds = State::ALL.len() * Reason::ALL.len();
+        // SAFETY: an entry has nothing but atomic numbers, for which zero is valid.
+        let entries = unsafe { Box::<[LiveInstance]>::new_zeroed_slice(instances).assume_init() };
+        // SAFETY: as above.
+        let transitions = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(instances * kinds).assume_init() };
         Self {
-            instances: unused(instances),
+            // Zeros that are no memory until they are used.
+            instances: entries,
+            transitions,
             ledgers: (0..instances).map(|_| OnceLock::new()).collect(),
             groups: Box::default(),
             engine_lateness: Lateness::default(),
@@ -97,9 +104,29 @@ impl LiveState {
         if let Some(live) = self.instances.get(instance.index()) {
             live.clear();
         }
+        for (_, _, count) in self.transitions(instance).filter(|(_, _, count)| count.load(Relaxed) > 0) {
+            count.store(0, Relaxed);
+        }
         if let Some(ledger) = self.ledger(instance) {
             ledger.clear();
         }
+    }
+
+    pub fn record(&self, instance: InstanceId, transition: &Transition) {
+        let Some(live) = self.instances.get(instance.index()) else { return };
+        live.record(transition);
+        let of_kind =
+            |(to, reason, _): &(State, Reason, _)| *to == transition.to && *reason == transition.reason;
+        if let Some((_, _, count)) = self.transitions(instance).find(of_kind) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The number of transitions of an instance, by the new state and the reason.
+    pub fn transitions(&self, instance: InstanceId) -> impl Iterator<Item = (State, Reason, &AtomicU32)> {
+        let kinds = State::ALL.into_iter().flat_map(|to| Reason::ALL.into_iter().map(move |it| (to, it)));
+        let counts = self.transitions.iter().skip(instance.index()).step_by(self.instances.len().max(1));
+        kinds.zip(counts).map(|((to, reason), count)| (to, reason, count))
     }
 
     /// The ledger of an instance that signs.
@@ -112,13 +139,6 @@ impl LiveState {
         self.groups = (0..groups).map(|_| LiveGroup::default()).collect();
         self
     }
-}
-
-/// Entries that are no memory until they are used.
-fn unused(instances: usize) -> Box<[LiveInstance]> {
-    let entries = Box::<[LiveInstance]>::new_zeroed_slice(instances);
-    // SAFETY: an entry has nothing but atomic numbers, for which zero is valid.
-    unsafe { entries.assume_init() }
 }
 
 /// A sync group.
@@ -196,7 +216,6 @@ impl LiveInstance {
             &self.unheard_rival_nanos,
         ];
         numbers.into_iter().for_each(|number| number.store(0, Relaxed));
-        self.transitions.iter().flatten().for_each(|count| count.store(0, Relaxed));
         self.ifindex.store(0, Relaxed);
         self.fenced.store(false, Relaxed);
     }
@@ -206,17 +225,13 @@ impl LiveInstance {
         self.rivalled_nanos.load(Relaxed).saturating_add(self.unheard_rival_nanos.load(Relaxed))
     }
 
-    pub fn record(&self, transition: &Transition) {
+    fn record(&self, transition: &Transition) {
         self.state.store(transition.to as u8, Relaxed);
         self.reason.store(transition.reason as u8, Relaxed);
         self.priority.store(transition.priority.0, Relaxed);
         // As in a group.
         self.epoch.store(transition.epoch.0, Release);
         self.since.store(transition.at.as_nanos(), Relaxed);
-        let counts = self.transitions.get(transition.to as usize);
-        if let Some(count) = counts.and_then(|counts| counts.get(transition.reason as usize)) {
-            count.fetch_add(1, Relaxed);
-        }
     }
 
     /// Adopts the values of an earlier process, except its counters.
@@ -279,5 +294,43 @@ impl Lateness {
         }
         self.sum_nanos.fetch_add(nanos, Relaxed);
         self.max_nanos.fetch_max(nanos, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Epoch;
+
+    #[test]
+    fn transitions_are_counted_for_their_instance_alone() {
+        let live = LiveState::new(3);
+        let transition = |to, reason| Transition {
+            from: State::Init,
+            to,
+            reason,
+            epoch: Epoch(1),
+            at: Timestamp::ZERO,
+            priority: Priority(100),
+            peer: None,
+        };
+        let counts = |id| -> Vec<_> {
+            let all = live.transitions(InstanceId(id)).map(|(to, reason, it)| (to, reason, it.load(Relaxed)));
+            all.filter(|(_, _, count)| *count > 0).collect()
+        };
+        let last = Reason::ALL[Reason::ALL.len() - 1];
+        for (id, to, reason) in [
+            (0, State::Init, Reason::Startup),
+            (1, State::Fault, last),
+            (1, State::Fault, last),
+            (2, State::Fault, last),
+            (3, State::Master, Reason::Owner),
+        ] {
+            live.record(InstanceId(id), &transition(to, reason));
+        }
+        assert_eq!(counts(0), [(State::Init, Reason::Startup, 1)]);
+        assert_eq!(counts(1), [(State::Fault, last, 2)]);
+        live.clear(InstanceId(1));
+        assert_eq!((counts(1), counts(2)), (vec![], vec![(State::Fault, last, 1)]));
     }
 }

@@ -303,9 +303,7 @@ impl Ports for KernelPorts {
                 self.reports.push(Report::Abandoned(id));
             }
             Action::Report(id, transition) => {
-                if let Some(live) = self.live(id) {
-                    live.record(&transition);
-                }
+                self.live.record(id, &transition);
                 self.show(router, id);
                 self.report(transition.reason, Report::Transition(id, transition));
             }

@@ -13,8 +13,8 @@ use vrrp_ebpf::wire::Reject;
 use super::Reading;
 use super::exposition::Exposition;
 use super::family::counter;
-use crate::daemon::live::LiveInstance;
-use crate::protocol::{Reason, State};
+use crate::daemon::live::LiveState;
+use crate::protocol::InstanceId;
 
 /// A counter of an instance.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -69,14 +69,18 @@ impl EventRow {
     }
 
     /// Rows with a count, and those that are kept.
-    pub(super) fn all(live: &LiveInstance, counters: &Counters, kept: &BTreeSet<String>) -> Vec<Self> {
+    pub(super) fn all(
+        live: &LiveState,
+        id: InstanceId,
+        counters: &Counters,
+        kept: &BTreeSet<String>,
+    ) -> Vec<Self> {
         let row = |kind, labels, count| Self { kind, labels, count };
-        let transitions = State::ALL.into_iter().zip(&live.transitions).flat_map(|(to, counts)| {
-            Reason::ALL.into_iter().zip(counts).map(move |(reason, count)| {
-                let labels = [("to", to.as_str()), ("reason", reason.as_str())];
-                row(EventKind::Transitions, labels, count.load(Relaxed).into())
-            })
+        let transitions = live.transitions(id).map(|(to, reason, count)| {
+            let labels = [("to", to.as_str()), ("reason", reason.as_str())];
+            row(EventKind::Transitions, labels, count.load(Relaxed).into())
         });
+        let put_back = live.instances.get(id.index()).map_or(0, |live| live.put_back.load(Relaxed));
         let rejects = Reject::ALL
             .into_iter()
             .map(|it| row(EventKind::Rejects, [("reason", it.as_str()), NONE], counters.reject(it)));
@@ -84,7 +88,7 @@ impl EventRow {
         let drops =
             drops.map(|it| row(EventKind::Drops, [("reason", it.as_str()), NONE], counters.counter(it)));
         let totals = [
-            row(EventKind::PutBack, [NONE; 2], live.put_back.load(Relaxed)),
+            row(EventKind::PutBack, [NONE; 2], put_back),
             row(EventKind::Fenced, [NONE; 2], counters.counter(Counter::Fenced)),
         ];
         let all = transitions.chain(rejects).chain(drops).chain(totals);
@@ -110,19 +114,30 @@ pub(super) fn encode(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Res
 
 #[cfg(test)]
 mod tests {
+    use vrrp_ebpf::time::Timestamp;
+
     use super::*;
+    use crate::protocol::{Epoch, Priority, Reason, State, Transition};
 
     #[test]
     fn a_row_comes_with_its_first_event_or_from_an_earlier_daemon() {
-        let live = LiveInstance::default();
+        let live = LiveState::new(1);
         let counters = Counters::ZERO;
         let keys = |kept: &[&str]| -> Vec<String> {
             let kept = kept.iter().map(|&key| key.to_owned()).collect();
-            EventRow::all(&live, &counters, &kept).iter().map(EventRow::key).collect()
+            EventRow::all(&live, InstanceId(0), &counters, &kept).iter().map(EventRow::key).collect()
         };
         assert_eq!(keys(&[]), Vec::<String>::new());
-        let (to, reason) = (State::Master as usize, Reason::MasterSilent as usize);
-        live.transitions[to][reason].fetch_add(1, Relaxed);
+        let transition = Transition {
+            from: State::Backup,
+            to: State::Master,
+            reason: Reason::MasterSilent,
+            epoch: Epoch(1),
+            at: Timestamp::ZERO,
+            priority: Priority(100),
+            peer: None,
+        };
+        live.record(InstanceId(0), &transition);
         assert_eq!(keys(&[]), ["instance_transitions MASTER master_silent"]);
         let kept = keys(&["rejects ttl", "fenced", "rejects of another version"]);
         assert_eq!(kept, ["instance_transitions MASTER master_silent", "rejects ttl", "fenced"]);

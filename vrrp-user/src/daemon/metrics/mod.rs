@@ -72,10 +72,10 @@ pub fn render_keepalived(context: &Arc<DaemonContext>, format: Format) -> Result
 /// Rows that have come with their first event, for the daemon that follows this one.
 pub fn kept_rows(context: &DaemonContext) -> Vec<(InstanceId, Vec<String>)> {
     let history = context.history.read();
-    let rows = context.instances().map(|(config, live)| {
+    let rows = context.instances().map(|(config, _)| {
         let mut kept = history.instance(config.id).map(|past| past.kept_rows.clone()).unwrap_or_default();
         let counters = context.maps.counters(Some(config.id));
-        kept.extend(EventRow::all(live, &counters, &kept).iter().map(EventRow::key));
+        kept.extend(EventRow::all(&context.live, config.id, &counters, &kept).iter().map(EventRow::key));
         (config.id, kept.into_iter().collect())
     });
     rows.collect()
@@ -156,7 +156,7 @@ impl Scrape {
             lease: self.context.lease(config.id, self.now).unwrap_or_default(),
             down_interval: down_interval(settings, priority(settings, live), master),
             since: past.and_then(|past| past.since),
-            events: EventRow::all(live, &counters, &kept_rows),
+            events: EventRow::all(&self.context.live, slot, &counters, &kept_rows),
             counters,
             kept_rows,
             reception_fault: past.and_then(|past| past.reception_fault).map(ReceptionFault::who),
