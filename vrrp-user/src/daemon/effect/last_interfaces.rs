@@ -19,6 +19,8 @@ impl LastInterfaces {
         for (name, device) in places.iter().filter_map(|place| Some((place.name, place.device.as_ref()?))) {
             let known = |(known, ifindex): &(Arc<str>, u32)| known == name && *ifindex == device.link.ifindex;
             if !self.devices.iter().any(known) {
+                // Nearly always the only one.
+                self.devices.reserve_exact(1);
                 self.devices.push((Arc::clone(name), device.link.ifindex));
             }
         }

@@ -134,9 +134,8 @@ impl Notifier {
     /// open for their readers. Hooks whose user cannot be resolved are disabled, which the [`History`] notes, and tried
     /// again here.
     pub fn settle(&mut self, config: &Config) {
-        let deleted: Vec<InstanceId> =
-            self.instances.keys().copied().filter(|id| config.instance(*id).is_none()).collect();
-        for id in deleted {
+        let deleted = self.instances.keys().copied().filter(|id| config.instance(*id).is_none());
+        for id in deleted.collect::<Vec<_>>() {
             self.deleted(id);
             if let Some(notifier) = self.instances.remove(&id) {
                 self.depart(notifier);
@@ -168,6 +167,8 @@ impl Notifier {
             });
             self.instances.insert(id, SubjectNotifier { priority, profile, ..notifier });
         }
+        // Built at once: nodes of a tree that grows at its end stay half empty.
+        self.instances = std::mem::take(&mut self.instances).into_iter().collect();
         let mut before = std::mem::take(&mut self.groups);
         for (group, id) in config.groups.iter().zip((0..).map(GroupId)) {
             let name = &group.settings.name;
