@@ -7,14 +7,14 @@
 //! wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
 //! is MASTER
 //! ```
-//! Inputs: `startup`, `shutdown`, `restart` (hot restart), `link up|down`, `source N|none`, `track N up|down`, `hear P
-//! from N [every Ncs]`, `lost address|path|flushed|shared`, `lapsed`, `refused`, `sends`, `deaf`, `hear P from N sent T
-//! ago`, `seen` (the watched advert, now), `seen T ago`, `steer maintenance|away|priority P|nothing` (an operator's
-//! orders; `away` is a failover), `announce`, `ask` (an ARP request, which reaches the router if it has asked for
-//! that). Time: `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and then
-//! handles what was due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `suspensions N`, `rivalled
-//! T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers
-//! with `ns`, `us`, `ms`, `cs` or `s`.
+//! Inputs: `startup`, `shutdown`, `restart [in T]` (hot restart), `link up|down`, `source N|none`, `track N up|down`,
+//! `hear P from N [every Ncs]`, `lost address|path|flushed|shared`, `lapsed`, `refused`, `sends`, `deaf`, `hear P from
+//! N sent T ago`, `seen` (the watched advert, now), `seen T ago`, `steer maintenance|away|priority P|nothing` (an
+//! operator's orders; `away` is a failover), `announce`, `ask` (an ARP request, which reaches the router if it has
+//! asked for that). Time: `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and
+//! then handles what was due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `suspensions N`,
+//! `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval),
+//! and numbers with `ns`, `us`, `ms`, `cs` or `s`.
 
 use std::time::Duration;
 
@@ -42,7 +42,11 @@ pub(crate) fn run(what: &str, variant: Variant, settings: ElectionSettings, scri
 fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     match *words {
         ["startup"] => bench.handle(&Event::Startup),
-        ["restart"] => bench.restart(),
+        ["restart"] => bench.restart(Duration::ZERO),
+        ["restart", "in", ref terms @ ..] => {
+            let after = span(bench, terms);
+            bench.restart(after)
+        }
         ["epoch", epoch] => {
             assert_eq!(bench.instance().epoch().0, epoch.parse::<u64>().unwrap());
             Vec::new()

@@ -122,9 +122,10 @@ impl Bench {
         self.drain()
     }
 
-    /// Hot restart; the newer process knows the link and the source already.
-    pub(crate) fn restart(&mut self) -> Vec<String> {
-        let snapshots = self.router.snapshot().unwrap();
+    /// Hot restart; the newer process knows the link and the source already, and resumes after this time.
+    pub(crate) fn restart(&mut self, after: Duration) -> Vec<String> {
+        let snapshots = self.router.snapshot(self.now).unwrap();
+        self.now = self.now + after;
         let settings = self.instance().settings().clone();
         let source = self.instance().source();
         self.router = Router::new(vec![settings]);

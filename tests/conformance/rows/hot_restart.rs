@@ -54,6 +54,33 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "a restart that takes long is no suspension: the older process sends meanwhile",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            restart in down + A -> hold, advert 100
+            suspensions 0
+            epoch 2
+            wait A              -> advert 100",
+    },
+    Row {
+        number: "own",
+        what: "a master that was suspended before the restart listens",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            sleep down + A
+            restart             -> hold
+            suspensions 1
+            wait A + skew       -> advert 100, add, MASTER resumed
+            epoch 3",
+    },
+    Row {
+        number: "own",
         what: "periodic announcements continue",
         variants: ALL,
         settings: refreshed,

@@ -14,6 +14,7 @@ use super::handover::Handover;
 use super::instance::Instance;
 use super::settings::{ElectionSettings, GroupSettings};
 use super::snapshot::InstanceSnapshot;
+use super::state::master;
 use super::steering::SteeringOrder;
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
@@ -113,9 +114,9 @@ impl Router {
 
     /// Snapshots of all instances for the next process; `None` while one of them hands over, or listens after a
     /// suspension.
-    pub fn snapshot(&self) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
+    pub fn snapshot(&self, now: Timestamp) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
         let present = self.instances.iter().filter(|instance| !instance.is_removed());
-        present.map(|instance| Some((instance.id(), instance.snapshot()?))).collect()
+        present.map(|instance| Some((instance.id(), instance.snapshot(now)?))).collect()
     }
 
     /// Continues from the snapshots of another process, with instances that are still in Init and know their links and
@@ -136,6 +137,17 @@ impl Router {
                 group.restore(*epoch, &self.instances);
             }
         }
+    }
+
+    /// Sends the masters' adverts that are due, and changes nothing else. Returns when the next one is due.
+    pub(super) fn sustain(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let mut next = None;
+        for (index, instance) in self.instances.iter_mut().enumerate() {
+            let due = master::sustain(instance, &mut Cx { now, actions: &mut self.actions });
+            next = next.into_iter().chain(due).min();
+            self.deadlines.set(index, instance.next_timeout());
+        }
+        next
     }
 
     /// Handles an event. Call it with [`Event::Seen`] of a watched master before an advert of its instance, and before

@@ -5,6 +5,7 @@
 //! set already.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -15,6 +16,7 @@ use super::handover::Handover;
 use super::instance::Instance;
 use super::state::{backup, fault, master};
 use super::timers::Timer;
+use super::timing;
 use super::units::Epoch;
 
 /// The snapshot. Times are those of CLOCK_MONOTONIC, which both processes share.
@@ -24,8 +26,12 @@ pub struct InstanceSnapshot {
     pub epoch: Epoch,
     pub reason: Option<Reason>,
     pub since: Timestamp,
+    /// The source of its adverts.
+    pub source: Option<IpAddr>,
     /// Master: when the next advert is due.
     pub advert: Option<Timestamp>,
+    /// Master: adverts go on until the next process sends.
+    pub is_sustained: bool,
     /// Backup: when the master-down timer fires; `None` if it has fired and the group waits.
     pub master_down: Option<Timestamp>,
     /// Backup: the latest advert of the master that it obeys.
@@ -41,7 +47,7 @@ pub struct InstanceSnapshot {
 impl Instance {
     /// The snapshot; `None` during a handover, or while it listens after a suspension: that is soon over, and the
     /// process that began it finishes it.
-    pub(super) fn snapshot(&self) -> Option<InstanceSnapshot> {
+    pub(super) fn snapshot(&self, now: Timestamp) -> Option<InstanceSnapshot> {
         let results = self.tracks().filter_map(|(track, result)| Some((track.id, result?))).collect();
         let is_settled = self.handover() == Handover::Idle && self.timers.due(Timer::Resume).is_none();
         is_settled.then(|| InstanceSnapshot {
@@ -49,7 +55,9 @@ impl Instance {
             epoch: self.epoch,
             reason: self.reason,
             since: self.since,
+            source: self.source(),
             advert: self.timers.due(Timer::Advert),
+            is_sustained: self.entitled_until().is_some_and(|until| until > now),
             master_down: self.timers.due(Timer::MasterDown),
             master: self.remote_master().map(|master| master.heard),
             endures_until: self.backup.endures_until(),
@@ -77,7 +85,12 @@ impl Instance {
             }
             State::Master => {
                 cx.actions.push_back(Action::HoldAddresses(self.id(), self.epoch));
-                master::restore(self, snapshot.advert.unwrap_or(cx.now), cx);
+                let mut advert = snapshot.advert.unwrap_or(cx.now);
+                if snapshot.is_sustained {
+                    // Those that were due before have been sent.
+                    advert = timing::latest(advert, self.settings().advert_interval.duration(), cx.now);
+                }
+                master::restore(self, advert, cx);
             }
             State::Fault => fault::restore(self, cx),
         }

@@ -39,6 +39,12 @@ pub(super) fn following(due: Timestamp, period: Duration, now: Timestamp) -> Tim
     if next > now { next } else { now + period }
 }
 
+/// The latest time of a period that began at `due`, if that is past.
+pub(super) fn latest(due: Timestamp, period: Duration, now: Timestamp) -> Timestamp {
+    let missed = now.since(due).as_nanos().checked_div(period.as_nanos()).unwrap_or(0);
+    due + period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+}
+
 /// Pause between two checks of a silent master.
 pub(super) fn tick(interval: Interval) -> Duration {
     (interval.duration() / 10).max(Duration::from_millis(1))

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -54,14 +54,14 @@ pub enum Input {
     },
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),
-    /// Report the state and be silent until [`Input::GoOn`] or [`Input::Leave`] comes; the answer is `None` during a
-    /// handover.
+    /// Report the state and leave it as it is until [`Input::GoOn`] or [`Input::Leave`] comes; the answer is `None`
+    /// during a handover.
     Pause(oneshot::Sender<Option<RouterSnapshot>>),
     GoOn,
     /// End without releasing anything.
     Leave,
-    /// Continue from the state of another daemon, which has paused.
-    Restore(Box<RouterSnapshot>),
+    /// Continue from the state of another daemon, which has paused. The answer follows once due adverts are sent.
+    Restore(Box<RouterSnapshot>, mpsc::Sender<()>),
 }
 
 /// From the engine to the effect thread.

@@ -173,11 +173,7 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &
     }
     let settings = instance.settings().announce;
     match timer {
-        Timer::Advert => {
-            let period = instance.settings().advert_interval.duration();
-            say(instance, cx);
-            instance.timers.set(Timer::Advert, timing::following(due, period, cx.now));
-        }
+        Timer::Advert => say_in_turn(instance, due, cx),
         Timer::AnnounceAgain => announce(instance, settings.repeat, cx),
         Timer::AnnounceContest => announce(instance, settings.lower_prio_repeat, cx),
         Timer::FollowContest => {
@@ -196,6 +192,17 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &
         | Timer::Resume => {}
     }
     None
+}
+
+/// Sends the advert if it is due. Returns when the next one is; `None` for any other instance, and for one that was
+/// suspended, or whose adverts wait for that to end.
+pub(crate) fn sustain(instance: &mut Instance, cx: &mut Cx<'_>) -> Option<Timestamp> {
+    let due = instance.timers.due(Timer::Advert).filter(|_| instance.state() == State::Master)?;
+    instance.entitled_until().filter(|until| *until > cx.now)?;
+    if due <= cx.now {
+        say_in_turn(instance, due, cx);
+    }
+    instance.timers.due(Timer::Advert)
 }
 
 /// A lower master was heard. Hosts that followed it must learn again who has the addresses.
@@ -266,6 +273,12 @@ pub(super) fn advertise(instance: &mut Instance, cx: &mut Cx<'_>) {
     }
     say(instance, cx);
     instance.timers.set(Timer::Advert, cx.now + instance.settings().advert_interval.duration());
+}
+
+fn say_in_turn(instance: &mut Instance, due: Timestamp, cx: &mut Cx<'_>) {
+    let period = instance.settings().advert_interval.duration();
+    say(instance, cx);
+    instance.timers.set(Timer::Advert, timing::following(due, period, cx.now));
 }
 
 fn say(instance: &mut Instance, cx: &mut Cx<'_>) {

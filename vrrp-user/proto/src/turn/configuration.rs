@@ -106,16 +106,16 @@ impl Turn {
         }
     }
 
-    /// Takes the state of all instances, after which nothing more is sent. `None`: a handover is in progress, and the
-    /// turn goes on.
+    /// Takes the state of all instances, which changes no more. Masters go on sending until the other process does, so
+    /// that its start delays no advert. `None`: a handover is in progress, and the turn goes on.
     pub fn pause<P: Ports>(
         &mut self,
         ports: &mut P,
         now: Timestamp,
     ) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
         self.catch_all_up(ports, now);
-        let instances = self.router.snapshot()?;
-        self.is_paused = true;
+        let instances = self.router.snapshot(now)?;
+        (self.is_paused, self.sustained) = (true, None);
         Some(instances)
     }
 
@@ -129,6 +129,14 @@ impl Turn {
         (self.is_ending, self.is_paused) = (true, true);
     }
 
+    pub(super) fn sustain<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
+        self.sustained = None;
+        if !self.is_ending {
+            self.sustained = self.router.sustain(now);
+            self.act(ports, None, now);
+        }
+    }
+
     /// Resumes from the state of the process that has paused. [`Self::settle_restored`] must follow.
     pub fn restore<P: Ports>(
         &mut self,
@@ -137,14 +145,21 @@ impl Turn {
         groups: &[(GroupId, Epoch)],
         now: Timestamp,
     ) {
+        for (id, snapshot) in instances {
+            // Peers take adverts from another source for those of another router.
+            if snapshot.source.is_some() && self.view(*id).map(Instance::source) != Some(snapshot.source) {
+                self.take_event(ports, &Event::Source(*id, snapshot.source), now);
+            }
+        }
         self.router.restore(instances, groups, now);
         for id in InstanceId::all().take(self.watchers.len()) {
             self.serve(ports, id, false, now);
         }
     }
 
-    /// Takes over the addresses that the other process has set.
+    /// Takes over the addresses that the other process has set, and sends the adverts that are due.
     pub fn settle_restored<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
+        self.router.sustain(now);
         self.act(ports, None, now);
     }
 }

@@ -63,6 +63,8 @@ pub struct Turn {
     /// The turn goes on after a spin.
     has_spun: bool,
     is_paused: bool,
+    /// While paused: when a master's next advert is due.
+    sustained: Option<Timestamp>,
     is_ending: bool,
 }
 
@@ -88,6 +90,7 @@ impl Turn {
             checks_silence: false,
             has_spun: false,
             is_paused: false,
+            sustained: None,
             is_ending: false,
         }
     }
@@ -105,6 +108,7 @@ impl Turn {
         }
         if self.is_paused {
             ports.discard_adverts();
+            self.sustain(ports, now);
             ports.settle(now);
             return self.next();
         }
@@ -126,7 +130,7 @@ impl Turn {
     /// that instant.
     pub fn next(&self) -> Next {
         if self.is_paused {
-            return Next::Sleep(None);
+            return Next::Sleep(self.sustained);
         }
         let takeover = self.router.next_takeover().map(|due| due - APPROACH);
         Next::Sleep(takeover.or_else(|| self.router.poll_timeout()))

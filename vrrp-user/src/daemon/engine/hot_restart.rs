@@ -1,7 +1,7 @@
 //! Hot restart in the engine: the old daemon's engine pauses and leaves, the new one's resumes.
 //!
-//! The leaving engine is silent from the moment at which it has reported its state, until it receives the order to
-//! leave for good or to go on. Meanwhile it handles no adverts and keeps its inputs.
+//! Once it has reported its state, the leaving engine only sends the adverts of its masters, until it is to leave for
+//! good or to go on. It handles no adverts and keeps its inputs.
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -12,8 +12,7 @@ use crate::daemon::queue::Command;
 use crate::protocol::{GroupId, Instance, InstanceId, Turn};
 
 impl KernelPorts {
-    /// Takes the state of all instances and groups, after which this engine sends nothing more. `None`: a handover is
-    /// in progress, and the engine goes on.
+    /// Takes the state of all instances and groups. `None`: a handover is in progress, and the engine goes on.
     pub(super) fn pause(&mut self, turn: &mut Turn, now: Timestamp) -> Option<RouterSnapshot> {
         let instances = turn.pause(self, now)?;
         let router = turn.router();

@@ -61,9 +61,11 @@ impl KernelPorts {
             }
             Input::GoOn => self.go_on(turn, now),
             Input::Leave => self.leave(turn),
-            Input::Restore(snapshot) => {
+            Input::Restore(snapshot, answer) => {
                 self.restore(turn, &snapshot, now);
                 self.show_all(turn.router());
+                // The requester may have gone.
+                let _ = answer.send(());
             }
         }
     }

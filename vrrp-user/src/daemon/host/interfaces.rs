@@ -7,6 +7,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -70,8 +71,9 @@ pub enum Order {
     Prune,
     /// Answer once the state of all links was passed to the engine.
     Report(oneshot::Sender<()>),
-    /// Another daemon has been replaced: start all instances now, and adopt what it had pinned here.
-    Start(PathBuf),
+    /// Another daemon has been replaced: start all instances now, with the sources that they have there, and adopt what
+    /// it had pinned here.
+    Start(PathBuf, Vec<(InstanceId, IpAddr)>),
 }
 
 #[derive(Debug, Error)]
@@ -253,8 +255,12 @@ impl Interfaces<'_> {
                         // The requester may have gone.
                         let _ = answer.send(());
                     }
-                    Order::Start(folder) => {
+                    Order::Start(folder, sources) => {
                         is_reported = true;
+                        for (id, source) in sources {
+                            tracker.use_source(id, source);
+                            self.attachments.set_source(id, Some(source));
+                        }
                         // The lacks of the other daemon are unknown.
                         let all = self.config.instances.iter().map(|it| (it.id, Loss::Flushed)).collect();
                         self.report_lost(all, None).await;

@@ -111,8 +111,8 @@ pub fn await_end(runtime_dir: &Path) -> Result<(), HotRestartError> {
 }
 
 impl Predecessor {
-    /// Takes everything over. `adopt` receives the state of the old daemon, which is silent by then. Returns the lock
-    /// of the directory.
+    /// Takes everything over. `adopt` receives the state of the old daemon, which sends until it returns. Returns the
+    /// lock of the directory.
     ///
     /// # Errors
     /// The old daemon goes on, or is assumed to: undo silently whatever `adopt` has done.

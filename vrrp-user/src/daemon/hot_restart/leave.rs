@@ -34,7 +34,7 @@ enum Line<'a> {
 }
 
 /// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called
-/// while nothing more is sent or heard, and returns the hooks that are left to that daemon. After true, the caller must
+/// while nothing is decided any more, and returns the hooks that are left to that daemon. After true, the caller must
 /// have the engine leave; false is a client that only asked for the offer, as each does before it prepares.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use crate::protocol::{
     TrackedObject, Version,
 };
 
-/// How long the old daemon is silent at most before it goes on by itself.
+/// How long the old daemon waits for the new one at most before it goes on by itself.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.
@@ -72,7 +72,13 @@ struct InstanceMessage {
     epoch: u64,
     reason: Option<String>,
     since: u64,
+    /// Older versions do not send it.
+    #[serde(default)]
+    source: Option<IpAddr>,
     advert: Option<u64>,
+    /// Older versions are silent, and do not send it.
+    #[serde(default)]
+    is_sustained: bool,
     master_down: Option<u64>,
     master: Option<Master>,
     /// Older versions do not send it.
@@ -280,7 +286,9 @@ impl InstanceMessage {
             epoch: instance_snapshot.map_or(0, |it| it.epoch.0),
             reason: instance_snapshot.and_then(|it| it.reason).map(|reason| reason.as_str().to_owned()),
             since: instance_snapshot.map_or(0, |it| it.since.as_nanos()),
+            source: instance_snapshot.and_then(|it| it.source),
             advert: nanos(instance_snapshot.and_then(|it| it.advert)),
+            is_sustained: instance_snapshot.is_some_and(|it| it.is_sustained),
             master_down: nanos(instance_snapshot.and_then(|it| it.master_down)),
             master: instance_snapshot.and_then(|it| it.master.as_ref()).map(Master::of),
             endures_until: nanos(instance_snapshot.and_then(|it| it.endures_until)),
@@ -304,7 +312,10 @@ impl InstanceMessage {
             epoch: Epoch(self.epoch),
             reason: Reason::ALL.into_iter().find(|reason| Some(reason.as_str()) == word),
             since: Timestamp::from_nanos(self.since),
+            // The file may have another one now.
+            source: self.source.filter(|_| instance.settings.source.is_none()),
             advert: time(self.advert),
+            is_sustained: self.is_sustained,
             master_down: time(self.master_down),
             master: self.master.as_ref().and_then(Master::heard),
             endures_until: time(self.endures_until),
@@ -373,7 +384,9 @@ mod tests {
             epoch: Epoch(u64::from(id.0) + 5),
             reason: Some(Reason::HigherPriority),
             since: Timestamp::from_nanos(11),
+            source: Some([192, 0, 2, 3].into()),
             advert: None,
+            is_sustained: id.0 == 1,
             master_down: Some(Timestamp::from_nanos(99)),
             master: Some(heard),
             endures_until: Some(Timestamp::from_nanos(23)),

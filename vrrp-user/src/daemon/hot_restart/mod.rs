@@ -9,14 +9,16 @@
 //! parses, loads, attaches, opens sockets             works
 //! {"command":"hot_restart"}                ─►
 //!                                          ◄─        {"offer":{…}}    format, instances
-//! "go"                                     ─►        its engine falls silent
+//! "go"                                     ─►        its engine does nothing any more but send adverts
 //!                                          ◄─        {"snapshot":{…}} state of all instances
-//! its engine resumes
+//! its engine resumes, and sends
 //! "adopted"                                ─►        ends
 //!                                          ◄─        "yours"          with the lock of the directory
 //! ```
+//! The new daemon needs ordinary threads to resume, which may wait for processors and disks; adverts do not.
+//!
 //! Until "adopted" has come, the old daemon goes on by itself if the new one fails, closes the connection or takes
-//! longer than `PATIENCE`. A new one that does not receive "yours" falls silent and leaves. So one of the two works
+//! longer than `PATIENCE`. A new one that does not receive "yours" falls silent and leaves. So one of the two decides
 //! at any time; both do only if the old one's time runs out while the new one resumes, until the new one finds the
 //! connection closed.
 

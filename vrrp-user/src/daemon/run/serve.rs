@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc as blocking};
 use std::thread;
 use std::time::Duration;
 
@@ -234,12 +234,15 @@ impl Prepared<'_> {
                 store.refresh(&context.config, &context.live);
                 taken = snapshot.clone();
                 let orders = Input::Event(steering::resume(&context, &runtime_dir, &snapshot.names));
-                for mut input in [orders, Input::Restore(Box::new(snapshot))] {
+                let (answer, restored) = blocking::channel();
+                for mut input in [orders, Input::Restore(Box::new(snapshot), answer)] {
                     while let Err(refused) = inputs.offer(input) {
                         input = refused;
                         thread::sleep(Duration::from_millis(1));
                     }
                 }
+                // The other daemon sends until then. Fails only with the engine, and the process with it.
+                let _ = restored.recv();
             });
             // Ends an engine that may have begun to send.
             if lock.is_err() {
@@ -256,7 +259,9 @@ impl Prepared<'_> {
         if snapshot.has_renamed(&self.context.config) {
             steering::keep(self.context, self.folder.path());
         }
-        orders.send(Order::Start(self.folder.path().to_owned())).await.map_err(|_| gone())?;
+        let sources = snapshot.instances.iter().filter_map(|(id, it)| Some((*id, it.source?))).collect();
+        let start = Order::Start(self.folder.path().to_owned(), sources);
+        orders.send(start).await.map_err(|_| gone())?;
         info!(instances = snapshot.instances.len(), "continues in place of the previous daemon");
         Ok(snapshot)
     }

@@ -171,6 +171,13 @@ impl Tracker {
         self
     }
 
+    /// The engine uses this source now, another process's: it counts like one that was found here.
+    pub fn use_source(&mut self, id: InstanceId, source: IpAddr) {
+        if let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == id) {
+            instance.reported.source = Some(Some(source));
+        }
+    }
+
     /// Passes everything that has changed since the last call to `report`; at first, everything. Repeats the next time
     /// what `report` refuses (false). Returns whether `report` accepted everything.
     pub fn update(&mut self, table: &Table, mut report: impl FnMut(Change) -> bool) -> bool {
