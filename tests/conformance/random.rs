@@ -153,7 +153,7 @@ impl Account {
                     self.has_addresses.insert(id, true);
                     id
                 }
-                Action::StopAnswering(id, _) => {
+                Action::StopAnswering(id, _) | Action::ProlongLease(id, _) => {
                     prop_assert_eq!(self.has_addresses.get(&id), Some(&true));
                     id
                 }

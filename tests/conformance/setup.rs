@@ -225,6 +225,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::Unwatch(_) => write!(words, "unwatch"),
         Action::AddAddresses(..) => write!(words, "add"),
         Action::HoldAddresses(..) => write!(words, "hold"),
+        Action::ProlongLease(..) => write!(words, "lease"),
         Action::StopAnswering(..) => write!(words, "stop answering"),
         Action::RemoveAddresses(..) => write!(words, "remove"),
         Action::Announce(_, announcement) => write!(words, "announce {}", announcement.repeat),

@@ -159,6 +159,7 @@ fn subject(action: &Action) -> Option<InstanceId> {
         | Action::Unwatch(id)
         | Action::AddAddresses(id, _)
         | Action::HoldAddresses(id, _)
+        | Action::ProlongLease(id, _)
         | Action::StopAnswering(id, _)
         | Action::RemoveAddresses(id, _)
         | Action::Announce(id, _)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use vrrp_user::protocol::{Reason, State};
+use vrrp_user::protocol::{Order, Reason, State};
 
 use crate::world::World;
 use crate::world::node::{Node, member};
@@ -60,6 +60,30 @@ fn a_failed_link_of_one_member_moves_all_and_back() {
         assert_eq!(moves(&world), expected, "seed {seed}");
         assert!(world.shared <= HEARING, "seed {seed}: both for {:?}", world.shared);
         assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
+    }
+}
+
+/// The heirs wait for the member whose link has failed, which is longer than the other's adverts entitle it to serve.
+#[test]
+fn a_member_beside_a_failed_link_answers_until_the_heirs_are_there() {
+    for seed in 0..50 {
+        let mut nodes = vec![node(10, 150), node(20, 100)];
+        for member in nodes.iter_mut().flat_map(|node| &mut node.kernel.members) {
+            member.settings.handover = Order::Overlap;
+        }
+        let mut world = World::settled(seed, nodes);
+        let moment = Duration::from_nanos(world.random.below(3_000_000_000));
+        world.run(moment);
+        world.set_link(MASTER, 1, false);
+        let failed = world.now;
+        while world.masters() != [BACKUP] {
+            let until = world.nodes[MASTER].kernel.answers_until();
+            assert!(until > Some(world.now), "seed {seed}: {:?} after the failure", world.now.since(failed));
+            assert!(world.now.since(failed) < secs(10), "seed {seed}: no heir");
+            world.run(Duration::from_millis(5));
+        }
+        world.run(secs(1));
+        assert_eq!(world.nodes[MASTER].kernel.answers_until(), None, "seed {seed}");
     }
 }
 

@@ -41,7 +41,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            steer away          -> a advert 0, a BACKUP handed_over, a priority 1, b advert 0, b BACKUP handed_over, GROUP BACKUP handed_over, b priority 1
+            steer away          -> a advert 0, a BACKUP handed_over, a priority 1, b advert 0, b BACKUP handed_over, b lease, GROUP BACKUP handed_over, b priority 1
             reasons handed_over handed_over
             wait 100ms          -> a advert 0, b advert 0, a advert 0, b advert 0
             wait 3s             -> a advert 1, a add, a MASTER master_silent, b advert 1, b add, b MASTER master_silent, GROUP MASTER master_silent",
@@ -289,7 +289,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            a link down         -> a advert 0, a remove, a FAULT link_down, b advert 0, b FAULT group_fault, GROUP FAULT link_down
+            a link down         -> a advert 0, a remove, a FAULT link_down, b advert 0, b FAULT group_fault, b lease, GROUP FAULT link_down
             wait 600ms
             b hear 90 from 90   -> b stop answering
             wait 50ms           -> b remove",
@@ -300,7 +300,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            a link down         -> a advert 0, a remove, a FAULT link_down, b advert 0, b FAULT group_fault, GROUP FAULT link_down
+            a link down         -> a advert 0, a remove, a FAULT link_down, b advert 0, b FAULT group_fault, b lease, GROUP FAULT link_down
             wait a.down
             wait 999ms
             wait 1ms            -> b remove",
@@ -315,7 +315,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait b.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            track 1 down        -> a advert 0, a FAULT group_fault, b advert 0, b FAULT track_down, GROUP FAULT track_down
+            track 1 down        -> a advert 0, a FAULT group_fault, b advert 0, b FAULT track_down, a lease, GROUP FAULT track_down
             wait 1s
             wait 1s
             a hear 90 from 90   -> a stop answering
@@ -323,7 +323,7 @@ const ROWS: &[Row] = &[
             wait 1s             -> a remove, b remove
             track 1 up          -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered
             wait b.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            shutdown            -> a advert 0, a INIT shutdown, b advert 0, b INIT shutdown, GROUP INIT shutdown
+            shutdown            -> a advert 0, a INIT shutdown, b advert 0, b INIT shutdown, GROUP INIT shutdown, a lease
             wait 500ms          -> a advert 0, a advert 0, b advert 0, b advert 0
             wait 2s
             a hear 90 from 90   -> a stop answering

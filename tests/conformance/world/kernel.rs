@@ -14,8 +14,9 @@ use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::advert::{Advert, AdvertRepr, Dialect};
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
-    Action, Changes, ElectionSettings, Event, GroupId, InstanceId, Interval, PeerAdvert, Ports, Priority,
-    RECORDS_MAX, Reason, ReceivedAdvert, Record, Router, SendError, SocketCount, State, Tally, Turn, Version,
+    Action, Changes, ElectionSettings, Event, GroupId, Handover, InstanceId, Interval, PeerAdvert, Ports,
+    Priority, RECORDS_MAX, Reason, ReceivedAdvert, Record, Router, SendError, SocketCount, State, Tally,
+    Turn, Version,
 };
 
 /// An advert on the LAN of an instance.
@@ -258,9 +259,12 @@ impl Kernel {
         &mut self.members[id.index()].side
     }
 
-    /// The members of a group hold their addresses all together, or none does.
+    /// The members of a group hold their addresses all together, or none does. Each hands over for itself.
     fn check(&self, router: &Router) {
-        let has_joined = |id: InstanceId| router.instance(id).is_some_and(|it| it.reason().is_some());
+        let has_joined = |id: InstanceId| {
+            let member = router.instance(id);
+            member.is_some_and(|it| it.reason().is_some() && it.handover() == Handover::Idle)
+        };
         let members = self.members.iter().zip((0..).map(InstanceId));
         let joined = || members.clone().filter(|(member, id)| member.present && has_joined(*id));
         let holding = joined().filter(|(member, _)| member.side.has_addresses).count();
@@ -455,6 +459,7 @@ impl Ports for Kernel {
             Action::ReportContest(..) => self.outcome.contests += 1,
             // The addresses stay; the lease has ended.
             Action::StopAnswering(..)
+            | Action::ProlongLease(..)
             | Action::Report(..)
             | Action::Advertise(..)
             | Action::TrySending(_)

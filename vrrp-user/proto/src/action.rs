@@ -22,6 +22,8 @@ pub enum Action {
     AddAddresses(InstanceId, Epoch),
     /// Treat the addresses as set: an earlier process has set them.
     HoldAddresses(InstanceId, Epoch),
+    /// The addresses are served until this time, for a heir that waits with its group: the lease ends no earlier.
+    ProlongLease(InstanceId, Timestamp),
     /// The heir is there: keep the addresses set, but no longer answer for them nor announce them.
     StopAnswering(InstanceId, Epoch),
     /// Remove the addresses. Announcements still queued for an earlier epoch are void.

@@ -100,9 +100,12 @@ pub(super) fn heir_due(instance: &Instance, now: Timestamp) -> Option<Timestamp>
     serves_until(instance).or_else(|| is_silent.then(|| now + wait.min(SERVE_MAX)))
 }
 
-/// Serves for longer, if it serves.
-pub(super) fn serve_until(instance: &mut Instance, until: Timestamp, cx: &Cx<'_>) {
+/// Serves for longer, if it serves, and has the lease for that: no heir takes over before its group does.
+pub(super) fn serve_until(instance: &mut Instance, until: Timestamp, cx: &mut Cx<'_>) {
     if instance.handover == Handover::Serving {
+        if until > instance.serving.until {
+            cx.actions.push_back(Action::ProlongLease(instance.id(), until));
+        }
         instance.serving.until = until;
         await_heir(instance, cx);
     }

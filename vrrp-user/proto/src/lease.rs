@@ -46,6 +46,15 @@ impl Lease {
         (self.until, self.is_serving, self.is_renewing) = (until, true, true);
     }
 
+    /// The addresses are served until this time. Whether the lease is longer for it: one that has run out stays so.
+    pub(crate) fn prolong(&mut self, until: Timestamp, now: Timestamp) -> bool {
+        let is_longer = self.is_serving && self.until.is_some_and(|old| now < old && old < until);
+        if is_longer {
+            self.until = Some(until);
+        }
+        is_longer
+    }
+
     /// An advert is about to be sent.
     pub(crate) fn advertise(&mut self, is_release: bool) {
         if !core::mem::take(&mut self.is_refused) {
@@ -137,6 +146,15 @@ mod tests {
         lease.serve(None);
         assert_eq!(lease.sent(SPAN, at(120)), None);
         assert!(!lease.has_lapsed());
+    }
+
+    #[test]
+    fn a_lease_is_prolonged_while_it_runs() {
+        let mut lease = serving(130);
+        assert!(!lease.prolong(at(120), at(110)) && lease.prolong(at(200), at(129)));
+        assert!(!lease.prolong(at(300), at(200)));
+        lease.serve(None);
+        assert!(!lease.prolong(at(300), at(150)));
     }
 
     #[test]

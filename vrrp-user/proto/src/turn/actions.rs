@@ -49,6 +49,7 @@ impl Turn {
                     ports.carry_out(action, &self.router);
                     self.hold(ports, id);
                 }
+                Action::ProlongLease(id, until) => self.prolong(ports, id, until, now),
                 Action::StopAnswering(id, epoch) => {
                     self.serve(ports, id, false, now);
                     let is_fenced = ports.is_fenced(id);
@@ -118,6 +119,14 @@ impl Turn {
         if let Some(watcher) = self.watchers.get_mut(id.index()) {
             watcher.lease.serve(until);
             ports.set_lease(id, until);
+        }
+    }
+
+    fn prolong<P: Ports>(&mut self, ports: &mut P, id: InstanceId, until: Timestamp, now: Timestamp) {
+        if let Some(watcher) = self.watchers.get_mut(id.index())
+            && watcher.lease.prolong(until, now)
+        {
+            ports.set_lease(id, Some(until));
         }
     }
 

@@ -288,7 +288,11 @@ impl Ports for KernelPorts {
     fn carry_out(&mut self, action: Action, router: &Router) {
         match action {
             // Those of the turn itself.
-            Action::Advertise(..) | Action::TrySending(_) | Action::Watch(_) | Action::Unwatch(_) => {}
+            Action::Advertise(..)
+            | Action::TrySending(_)
+            | Action::Watch(_)
+            | Action::Unwatch(_)
+            | Action::ProlongLease(..) => {}
             Action::AddAddresses(id, epoch) => {
                 self.command(Command::Add(id, epoch));
                 self.maps.end_masterships(id, None);
