@@ -23,9 +23,9 @@ const ROOM: u64 = if cfg!(debug_assertions) { 64 } else { 16 };
 const INSTANCE: u64 = 16;
 
 /// Threads of a daemon that has started: the main one, the engine, the effect thread, the one that writes events,
-/// those that ask the kernel about hooks and that serve readers, and those of tokio that have read or written a file
-/// and wait for the next one.
-const THREADS: usize = 10;
+/// those that ask the kernel about hooks, that serve readers and that write the log to a file, and those of tokio that
+/// have read or written a file and wait for the next one.
+const THREADS: usize = 11;
 
 /// A number of KiB in a file of /proc.
 fn field(file: &str, name: &str) -> Result<u64> {

@@ -1,12 +1,13 @@
 //! Logs: one line per event on stderr, or an entry of the journal or of syslog.
 //!
 //! Journal and syslog record time and level by themselves, so lines have both only on stderr, and colours only on a
-//! terminal. No line waits for a reader that has stopped.
+//! terminal. No line waits for a reader that has stopped, or for a disk that does not answer.
 
 mod entry;
 mod journal;
 mod stderr;
 pub mod syslog;
+mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
@@ -102,6 +103,17 @@ pub fn plain(level: Level, text: &str) -> String {
 /// Writes a line to stderr that is no event, as [`plain`] makes it, and does not wait for a reader that has stopped.
 pub fn write_plain(level: Level, text: &str) {
     STDERR.put(plain(level, text).as_bytes());
+    finish();
+}
+
+/// Call it as the process ends: the last lines may wait for a thread. Not for long: its disk may not answer.
+pub fn finish() {
+    STDERR.finish();
+}
+
+/// Called when the process no longer forks: from now on no line waits for the disk of a file either.
+pub fn spare_threads() {
+    STDERR.spare_threads();
 }
 
 /// Called when stderr has been replaced.

@@ -2,8 +2,8 @@
 //!
 //! Enters: lines. Leaves: the same on stderr, in pieces that a pipe takes whole, each once there is room for it. A
 //! reader that has stopped (`vrrpx run 2>&1 | less`) is waited for once and for [`PATIENCE`]; then lines are dropped
-//! and counted until it reads again. A slow one is waited for as long, once in [`CALM`] at most. Absent: threads, so
-//! that the last line before an end is out.
+//! and counted until it reads again. A slow one is waited for as long, once in [`CALM`] at most. So is the disk of a
+//! file: there a thread writes, and keeps some lines for a disk that does not answer; the end waits for the last ones.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::SFlag;
 use nix::unistd::write;
 use tracing_subscriber::fmt::MakeWriter;
 use vrrp_ebpf::time::Timestamp;
 
+use super::writer::Writer;
 use crate::driver::clock;
 
 /// How long to wait for a reader that has fallen behind, before it counts as stopped.
@@ -31,19 +32,36 @@ const PIECE: usize = 4096;
 /// time.
 const CALM: Duration = Duration::from_secs(10);
 
+/// Longest time for which an end waits for a disk.
+const END: Duration = Duration::from_secs(2);
+
 /// Stderr, for all threads.
 #[derive(Debug)]
 pub(super) struct Stderr(Mutex<(Way, Lines)>);
 
 impl Stderr {
     pub(super) const fn new() -> Self {
-        Self(Mutex::new((Way { own: None, place: None }, Lines::new())))
+        Self(Mutex::new((Way { own: None, place: None, may_thread: false }, Lines::new())))
+    }
+
+    /// From now on a file is written by a thread. Call it when the process no longer forks.
+    pub(super) fn spare_threads(&self) {
+        let (way, _) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (way.may_thread, way.place) = (true, None);
     }
 
     pub(super) fn put(&self, line: &[u8]) {
         let stderr = io::stderr().lock();
         let (way, lines) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.put(way.to(stderr.as_fd()), line);
+    }
+
+    /// Waits for the lines of a thread, as the process ends.
+    pub(super) fn finish(&self) {
+        let (way, _) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Own::Writer(writer)) = &way.own {
+            writer.wait(END);
+        }
     }
 
     /// Lets go of what was stderr before, whose reader may wait for its end.
@@ -57,31 +75,77 @@ impl Stderr {
 /// Where lines go.
 #[derive(Debug)]
 struct Way {
-    own: Option<File>,
+    own: Option<Own>,
     /// Device and inode of stderr.
-    place: Option<(u64, u64)>,
+    place: Option<Place>,
+    may_thread: bool,
+}
+
+/// A way beside stderr itself.
+#[derive(Debug)]
+enum Own {
+    /// For writes that do not wait: a terminal that has room may lack it for a whole line. The open file is another
+    /// one, as other processes use that of stderr.
+    Reopened(File),
+    Writer(Writer),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum To<'a> {
+    Descriptor(BorrowedFd<'a>),
+    Writer(&'a Writer),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Place {
+    device: (u32, u32),
+    inode: u64,
+    kind: SFlag,
+}
+
+impl Place {
+    /// Does not wait for a server of files.
+    fn of(stderr: BorrowedFd<'_>) -> Option<Self> {
+        // SAFETY: the structure is plain numbers.
+        let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+        let (flags, mask) =
+            (libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC, libc::STATX_TYPE | libc::STATX_INO);
+        // SAFETY: the descriptor is open, the path ends with a zero byte, and the structure is there for the call.
+        let outcome = unsafe { libc::statx(stderr.as_raw_fd(), c"".as_ptr(), flags, mask, &raw mut stat) };
+        (outcome == 0).then(|| Self {
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            kind: SFlag::from_bits_truncate(stat.stx_mode.into()) & SFlag::S_IFMT,
+        })
+    }
 }
 
 impl Way {
-    fn to<'a>(&'a mut self, stderr: BorrowedFd<'a>) -> BorrowedFd<'a> {
-        let place = fstat(stderr).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    fn to<'a>(&'a mut self, stderr: BorrowedFd<'a>) -> To<'a> {
+        let place = Place::of(stderr);
         if self.place != place {
-            (self.own, self.place) = (reopened(stderr), place);
+            (self.own, self.place) = (place.and_then(|place| self.own(stderr, place)), place);
         }
-        self.own.as_ref().map_or(stderr, File::as_fd)
+        match &self.own {
+            None => To::Descriptor(stderr),
+            Some(Own::Reopened(file)) => To::Descriptor(file.as_fd()),
+            Some(Own::Writer(writer)) => To::Writer(writer),
+        }
     }
-}
 
-/// A pipe or terminal, for writes that do not wait: a terminal that has room may lack it for a whole line. The open
-/// file is another one, as other processes use that of stderr. `None`: writes go to stderr itself.
-fn reopened(stderr: BorrowedFd<'_>) -> Option<File> {
-    let kind = SFlag::from_bits_truncate(fstat(stderr).ok()?.st_mode) & SFlag::S_IFMT;
-    if kind != SFlag::S_IFIFO && !stderr.is_terminal() {
-        return None;
+    /// `None`: writes go to stderr itself.
+    fn own(&self, stderr: BorrowedFd<'_>, place: Place) -> Option<Own> {
+        if place.kind == SFlag::S_IFREG {
+            let file = self.may_thread.then(|| stderr.try_clone_to_owned()).transpose().ok()??;
+            return Writer::start(file.into()).ok().map(Own::Writer);
+        }
+        if place.kind != SFlag::S_IFIFO && !stderr.is_terminal() {
+            return None;
+        }
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let path = format!("/proc/self/fd/{}", stderr.as_raw_fd());
+        OpenOptions::new().write(true).custom_flags(flags).open(path).ok().map(Own::Reopened)
     }
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let path = format!("/proc/self/fd/{}", stderr.as_raw_fd());
-    OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 
 impl<'a> MakeWriter<'a> for &'static Stderr {
@@ -125,12 +189,14 @@ impl Lines {
         Self { dropped: 0, failed: None, patience: PATIENCE, full: None, is_torn: false }
     }
 
-    fn put(&mut self, to: BorrowedFd<'_>, line: &[u8]) {
+    fn put(&mut self, to: To<'_>, line: &[u8]) {
+        self.count_failed(to);
         if self.dropped > 0 && self.has_room(to) {
             let end = if self.is_torn { "\n" } else { "" };
-            let why = match self.failed {
-                None => "as nothing has read stderr".to_owned(),
-                Some(errno) => format!("as stderr has failed ({})", errno.desc()),
+            let why = match (self.failed, to) {
+                (None, To::Descriptor(_)) => "as nothing has read stderr".to_owned(),
+                (None, To::Writer(_)) => "as the disk of stderr has not answered".to_owned(),
+                (Some(errno), _) => format!("as stderr has failed ({})", errno.desc()),
             };
             let report = format!("{end}lines dropped here, {why}: {}\n", self.dropped);
             if self.write(to, report.as_bytes()) {
@@ -141,14 +207,32 @@ impl Lines {
         if self.dropped > 0 && self.is_torn || !self.write(to, line) {
             self.dropped += 1;
         }
+        if let To::Writer(_) = to {
+            self.has_room(to);
+            self.count_failed(to);
+        }
+    }
+
+    /// Counts lines that a thread could not write.
+    fn count_failed(&mut self, to: To<'_>) {
+        if let To::Writer(writer) = to {
+            let (count, error) = writer.take_failed();
+            self.dropped += count;
+            self.failed = error.or(self.failed);
+        }
     }
 
     /// False if it is not written to its end.
-    fn write(&mut self, to: BorrowedFd<'_>, mut rest: &[u8]) -> bool {
+    fn write(&mut self, to: To<'_>, mut rest: &[u8]) -> bool {
+        let to = match to {
+            // What has no room after all this patience is dropped.
+            To::Writer(writer) => return writer.put(rest) || self.has_room(to) && writer.put(rest),
+            To::Descriptor(descriptor) => descriptor,
+        };
         let whole = rest.len();
         while !rest.is_empty() {
             let piece = rest.get(..PIECE).unwrap_or(rest);
-            let is_due = self.has_room(to);
+            let is_due = self.has_room(To::Descriptor(to));
             match if is_due { write(to, piece) } else { Err(Errno::EAGAIN) } {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(Errno::EINTR) => {}
@@ -162,19 +246,29 @@ impl Lines {
         true
     }
 
-    /// Whether a piece is taken at once; waits for that while there is patience left.
-    fn has_room(&mut self, to: BorrowedFd<'_>) -> bool {
-        // What cannot be polled is no pipe, and the write finds its error.
-        if polled(to, Duration::ZERO) != Ok(0) {
+    /// Whether a piece is taken at once, or every line of a thread is written; waits for that while there is patience
+    /// left.
+    fn has_room(&mut self, to: To<'_>) -> bool {
+        if to.is_ready(Duration::ZERO) {
             return true;
         }
         let began = clock::now();
         if self.full.replace(began).is_some_and(|full| began.since(full) >= CALM) {
             self.patience = PATIENCE;
         }
-        let outcome = polled(to, self.patience);
+        let is_ready = to.is_ready(self.patience);
         self.patience = self.patience.saturating_sub(clock::now().since(began));
-        outcome != Ok(0)
+        is_ready
+    }
+}
+
+impl To<'_> {
+    fn is_ready(self, limit: Duration) -> bool {
+        match self {
+            // What cannot be polled is no pipe, and the write finds its error.
+            Self::Descriptor(descriptor) => polled(descriptor, limit) != Ok(0),
+            Self::Writer(writer) => writer.wait(limit),
+        }
     }
 }
 
@@ -208,7 +302,7 @@ mod tests {
         let began = clock::now();
         let mut given = 0;
         while lines.dropped < 1000 {
-            lines.put(writer.as_fd(), line.as_bytes());
+            lines.put(To::Descriptor(writer.as_fd()), line.as_bytes());
             given += 1;
         }
         let took = clock::now().since(began);
@@ -218,7 +312,7 @@ mod tests {
         // The writer is still open: it ends in an error.
         let _ = reader.read_to_string(&mut text);
         assert_eq!(text.lines().count(), given - 1000);
-        lines.put(writer.as_fd(), line.as_bytes());
+        lines.put(To::Descriptor(writer.as_fd()), line.as_bytes());
         text.clear();
         let _ = reader.read_to_string(&mut text);
         assert_eq!(text, format!("lines dropped here, as nothing has read stderr: 1000\n{line}"));
@@ -229,13 +323,13 @@ mod tests {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
         let mut lines = Lines::new();
         let long = "y".repeat(1 << 20);
-        lines.put(writer.as_fd(), long.as_bytes());
-        lines.put(writer.as_fd(), b"lost\n");
+        lines.put(To::Descriptor(writer.as_fd()), long.as_bytes());
+        lines.put(To::Descriptor(writer.as_fd()), b"lost\n");
         let mut reader = File::from(reader);
         let mut text = String::new();
         let _ = reader.read_to_string(&mut text);
         assert!(text.len() > PIECE && text.bytes().all(|byte| byte == b'y'), "{}", text.len());
-        lines.put(writer.as_fd(), b"next\n");
+        lines.put(To::Descriptor(writer.as_fd()), b"next\n");
         text.clear();
         let _ = reader.read_to_string(&mut text);
         assert_eq!(text, "\nlines dropped here, as nothing has read stderr: 2\nnext\n");
@@ -255,14 +349,14 @@ mod tests {
         let (began, mut waited) = (clock::now(), Duration::ZERO);
         while clock::now().since(began) < 20 * PATIENCE {
             let put = clock::now();
-            lines.put(writer.as_fd(), line.as_bytes());
+            lines.put(To::Descriptor(writer.as_fd()), line.as_bytes());
             waited += clock::now().since(put);
             sleep(Duration::from_millis(1));
         }
         assert!(waited < 6 * PATIENCE, "{waited:?}");
         lines.full = lines.full.map(|full| Timestamp::from_nanos(full.as_nanos().saturating_sub(1 << 40)));
         while lines.patience < PATIENCE / 4 {
-            lines.put(writer.as_fd(), line.as_bytes());
+            lines.put(To::Descriptor(writer.as_fd()), line.as_bytes());
         }
         drop(writer);
         draining.join().unwrap();
@@ -271,9 +365,10 @@ mod tests {
     #[test]
     fn a_report_names_another_reason_than_the_reader() {
         let mut lines = Lines::new();
-        lines.put(File::options().write(true).open("/dev/full").unwrap().as_fd(), b"lost\n");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        lines.put(To::Descriptor(full.as_fd()), b"lost\n");
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
-        lines.put(writer.as_fd(), b"next\n");
+        lines.put(To::Descriptor(writer.as_fd()), b"next\n");
         let mut text = String::new();
         let _ = File::from(reader).read_to_string(&mut text);
         let expected = "lines dropped here, as stderr has failed (No space left on device): 1\nnext\n";
@@ -302,7 +397,7 @@ mod tests {
         let (master, end) = terminal();
         let (reader, writer) = pipe().unwrap();
         for stderr in [end, File::from(writer)] {
-            let mut way = Way { own: None, place: None };
+            let mut way = Way { own: None, place: None, may_thread: true };
             let mut lines = Lines::new();
             let began = clock::now();
             let line = "w".repeat(999) + "\n";
@@ -318,5 +413,54 @@ mod tests {
             assert!(way.own.is_none());
         }
         drop((master, reader));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_delays_once_and_gets_the_lines_that_have_room() {
+        // To the thread, a pipe that is full is such a disk.
+        let (reader, writer) = pipe().unwrap();
+        let disk = Writer::start(File::from(writer)).unwrap();
+        let mut lines = Lines::new();
+        let line = "v".repeat(999) + "\n";
+        let (began, mut given) = (clock::now(), 0);
+        while lines.dropped < 1000 {
+            lines.put(To::Writer(&disk), line.as_bytes());
+            given += 1;
+        }
+        let took = clock::now().since(began);
+        assert!(took < 10 * PATIENCE, "{given} lines have taken {took:?}");
+        let reading = spawn(move || {
+            let mut text = String::new();
+            File::from(reader).read_to_string(&mut text).unwrap();
+            text
+        });
+        while !disk.wait(PATIENCE) {}
+        lines.put(To::Writer(&disk), b"next\n");
+        drop(disk);
+        let text = reading.join().unwrap();
+        let (kept, rest) = text.split_at((given - 1000) * line.len());
+        assert!(kept.lines().count() > 100 && kept.lines().all(|kept| kept == line.trim_end()));
+        assert_eq!(rest, "lines dropped here, as the disk of stderr has not answered: 1000\nnext\n");
+    }
+
+    #[test]
+    fn lines_are_in_a_file_in_order_and_failed_ones_are_counted() {
+        const LIMIT: Duration = Duration::from_secs(20);
+        let path = std::env::temp_dir().join(format!("vrrpx-stderr-{}", std::process::id()));
+        let file = File::create(&path).unwrap();
+        let mut way = Way { own: None, place: None, may_thread: true };
+        let mut lines = Lines::new();
+        for count in 0..100 {
+            lines.put(way.to(file.as_fd()), format!("{count}\n").as_bytes());
+        }
+        assert!(matches!(&way.own, Some(Own::Writer(writer)) if writer.wait(LIMIT)));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().eq((0..100).map(|count| count.to_string())), "{text}");
+        let full = Writer::start(File::options().write(true).open("/dev/full").unwrap()).unwrap();
+        lines.put(To::Writer(&full), b"lost\n");
+        assert!(full.wait(LIMIT));
+        lines.count_failed(To::Writer(&full));
+        assert_eq!((lines.dropped, lines.failed), (1, Some(Errno::ENOSPC)));
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -31,6 +31,7 @@ use super::host::vmacs::Vmacs;
 use super::hot_restart;
 use super::live::LiveState;
 use super::load::{self, Usable};
+use super::log;
 use super::neighbours;
 use super::notify::lifecycle_script;
 use super::process::options::RunOptions;
@@ -58,6 +59,7 @@ const GUARD_ENDS: Duration = Duration::from_secs(1);
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Result<(), RunError> {
     memory::settle_allocator();
+    log::spare_threads();
     if let Err(error) = shortage::raise_descriptor_limit() {
         warn!(%error, "cannot raise the limit of descriptors (RLIMIT_NOFILE)");
     }
@@ -154,6 +156,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     outcome?;
     info!("stopped");
+    log::finish();
     Ok(())
 }
 
