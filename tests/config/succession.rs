@@ -21,7 +21,7 @@ fn numbers(config: &Config) -> Vec<(u8, u32)> {
 fn an_instance_keeps_its_number_and_no_other_one_gets_it() {
     let before = config(1..=3);
     let mut after = config([4, 3, 1]);
-    succeed(&before, &mut after, 6).unwrap();
+    succeed(&before, &mut after, 6, |_| true).unwrap();
     assert_eq!(numbers(&after), [(4, 3), (3, 2), (1, 0)]);
 }
 
@@ -29,9 +29,9 @@ fn an_instance_keeps_its_number_and_no_other_one_gets_it() {
 #[test]
 fn without_an_unused_number_there_is_no_room() {
     let before = config(1..=3);
-    assert_eq!(succeed(&before, &mut config([1, 2, 4]), 3), Err(NoRoom(3)));
-    assert_eq!(succeed(&before, &mut config([1, 2]), 3), Ok(()));
+    assert_eq!(succeed(&before, &mut config([1, 2, 4]), 3, |_| true), Err(NoRoom(3)));
+    assert_eq!(succeed(&before, &mut config([1, 2]), 3, |_| true), Ok(()));
     let mut after = config([1, 2, 4]);
-    succeed(&config([1, 2]), &mut after, 3).unwrap();
+    succeed(&config([1, 2]), &mut after, 3, |_| true).unwrap();
     assert_eq!(numbers(&after), [(1, 0), (2, 1), (4, 2)]);
 }

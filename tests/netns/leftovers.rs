@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{NetlinkAddr, getsockname, setsockopt, sockopt};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
@@ -102,7 +103,13 @@ fn an_address_that_stays_is_shown_and_removed_later() -> Result<()> {
 fn the_guard_removes_what_a_daemon_could_not_at_its_end() -> Result<()> {
     settled()?.check(|pair| {
         limit_requests(pair, 0, SHORT)?;
-        pair.stop(0).context("the stop")?;
+        pair.running(0)?.process().signal(Signal::SIGTERM)?;
+        ensure!(pair.running(0)?.process().wait(SETTLE)?.success(), "the stop has failed");
+        let words = "vrrpx guard: the daemon has stopped; addresses that it could not remove are removed now";
+        let running = pair.running(0)?;
+        until("the guard's words", SETTLE, || running.log().contains(words))
+            .with_context(|| running.log())?;
+        pair.kill(0);
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
@@ -131,7 +138,34 @@ fn the_guard_removes_what_an_instance_has_left_that_a_reload_dropped() -> Result
         wait_for_leftovers(pair, COUNT)?;
         pair.reload(0, &Config::of(Instance::v3(200).vrid(52).addresses(&["10.77.0.99/24"])))?;
         ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address was removed before the stop");
+        let status = pair.running(0)?.status()?;
+        let left = status["leftovers"].as_array().context("no leftovers")?;
+        ensure!(left.len() == COUNT && left[0]["instance"] == "VI_1", "{:#}", status["leftovers"]);
+        let shown = pair.running(0)?.ask(&["status"])?;
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let problem = format!("! VI_1: removed by a reload; address {VIRTUAL_V4} cannot be removed:");
+        ensure!(shown.contains(&problem), "{shown}");
         pair.stop(0).context("the stop")?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
+}
+
+/// The daemon ends, in order or not, just when it finds that it cannot remove the addresses.
+#[test]
+#[needs("ours")]
+fn the_guard_knows_a_dropped_instance_at_once() -> Result<()> {
+    for by in [Signal::SIGTERM, Signal::SIGKILL] {
+        settled()?.check(|pair| {
+            limit_requests(pair, 0, SHORT)?;
+            pair.reload(0, &Config::of(Instance::v3(200).vrid(52).addresses(&["10.77.0.99/24"])))?;
+            pair.running(0)?.process().signal(by)?;
+            pair.running(0)?.process().wait(SETTLE)?;
+            until(&format!("the guard after {by}"), SETTLE, || {
+                pair.lab.has_address(0, VIRTUAL_V4).is_ok_and(|held| !held)
+            })?;
+            pair.kill(0);
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

@@ -86,7 +86,7 @@ impl Loaded {
     pub fn changes_to(&self, after: &Self) -> Vec<Change> {
         let mut config = after.config.clone();
         // Cannot fail: there is room for every instance.
-        let _ = succeed(&self.config, &mut config, usize::MAX);
+        let _ = succeed(&self.config, &mut config, usize::MAX, |_| true);
         let mut changes = Changes { file: &after.file, all: Vec::new() };
         let (before, written) = (self.outline.read(), after.outline.read());
         let old = Side::of(self, &self.config, &before);

@@ -21,13 +21,19 @@ use vrrp_proto::{InstanceId, TrackId, TrackedObject, Vrid};
 )]
 pub struct NoRoom(pub usize);
 
-/// Numbers `after`, the successor of `before`, with instance numbers below `capacity`.
+/// Numbers `after`, the successor of `before`, with instance numbers below `capacity`. Numbers of earlier instances
+/// that have left something come last.
 ///
 /// # Errors
 /// There are more instances than numbers; `after` must not be used then.
-pub fn succeed(before: &Config, after: &mut Config, capacity: usize) -> Result<(), NoRoom> {
+pub fn succeed(
+    before: &Config,
+    after: &mut Config,
+    capacity: usize,
+    is_clean: impl Fn(InstanceId) -> bool,
+) -> Result<(), NoRoom> {
     number_tracks(before, after);
-    number_instances(before, after, capacity)
+    number_instances(before, after, capacity, is_clean)
 }
 
 fn number_tracks(before: &Config, after: &mut Config) {
@@ -77,7 +83,12 @@ fn identity(instance: &Instance) -> Identity {
     }
 }
 
-fn number_instances(before: &Config, after: &mut Config, capacity: usize) -> Result<(), NoRoom> {
+fn number_instances(
+    before: &Config,
+    after: &mut Config,
+    capacity: usize,
+    is_clean: impl Fn(InstanceId) -> bool,
+) -> Result<(), NoRoom> {
     let known: Vec<(Identity, InstanceId)> =
         before.instances.iter().map(|instance| (identity(instance), instance.id)).collect();
     let same = after.instances.iter().map(|instance| {
@@ -88,7 +99,8 @@ fn number_instances(before: &Config, after: &mut Config, capacity: usize) -> Res
     let used: HashSet<InstanceId> = before.instances.iter().map(|instance| instance.id).collect();
     let numbers = (0..u32::try_from(capacity).unwrap_or(u32::MAX)).map(InstanceId);
     // Numbers freed by this reload are not reused yet: their instances are still leaving.
-    let mut free = numbers.filter(|id| !used.contains(id));
+    let free = || numbers.clone().filter(|id| !used.contains(id));
+    let mut free = free().filter(|id| is_clean(*id)).chain(free().filter(|id| !is_clean(*id)));
     let mut renumbered = HashMap::new();
     for (instance, same) in after.instances.iter_mut().zip(same) {
         let id = same.or_else(|| free.next()).ok_or(NoRoom(capacity))?;

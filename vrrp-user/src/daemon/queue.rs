@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use crossbeam_queue::ArrayQueue;
@@ -84,6 +84,8 @@ pub enum Command {
     /// The state of another daemon is restored, and [`Self::Hold`] has come for every master. Once it is replaced,
     /// remove what it could not remove.
     Inherit,
+    /// Note here that everything queued before is done.
+    Note(Arc<AtomicBool>),
     /// Finish what is queued, then end.
     Stop,
 }

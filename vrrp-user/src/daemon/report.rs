@@ -37,6 +37,8 @@ pub enum ReporterEvent {
 pub struct Reporter {
     reports: AsyncFd<Queue<Report>>,
     config: Arc<Config>,
+    /// Names of removed instances, which may have left something.
+    former: BTreeMap<InstanceId, Arc<str>>,
     history: Arc<History>,
     sends: Quieting,
     contests: Quieting,
@@ -55,6 +57,7 @@ impl Reporter {
         Ok(Self {
             reports,
             config,
+            former: BTreeMap::new(),
             history,
             sends: Quieting::default(),
             contests: Quieting::default(),
@@ -65,6 +68,9 @@ impl Reporter {
 
     /// Uses the names and settings of another configuration.
     pub fn settle(&mut self, config: Arc<Config>) {
+        let names = self.config.instances.iter().map(|it| (it.id, Arc::clone(&it.settings.name)));
+        self.former.extend(names);
+        self.former.retain(|id, _| config.instance(*id).is_none());
         self.config = config;
     }
 
@@ -241,8 +247,8 @@ impl Reporter {
 
     /// Logs each address once when it cannot be removed, and once when that is over.
     fn report_leftovers(&self, instance: InstanceId, left: &[Lack]) {
-        let before = self.history.leftovers(instance, left.into());
         let name = self.name(instance);
+        let before = self.history.leftovers(instance, name, left.into());
         let fresh: Vec<&Lack> = left.iter().filter(|lack| !among(&before, lack)).collect();
         let gone: Vec<&Lack> = before.iter().filter(|lack| !among(left, lack)).collect();
         for (lack, more) in first(&fresh) {
@@ -288,7 +294,8 @@ impl Reporter {
     }
 
     fn name(&self, instance: InstanceId) -> &str {
-        self.config.instance(instance).map_or("?", |instance| &instance.settings.name)
+        let present = self.config.instance(instance).map(|instance| &instance.settings.name);
+        present.or_else(|| self.former.get(&instance)).map_or("?", |name| name)
     }
 
     fn interface(&self, instance: InstanceId) -> &str {

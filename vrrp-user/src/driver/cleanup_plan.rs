@@ -51,12 +51,29 @@ struct Header {
     ended: AtomicU32,
     /// Process id of the guard.
     guard: AtomicU32,
-    reserved: u32,
+    /// An [`End`].
+    end: AtomicU32,
     /// Bytes of requests and of names, for each half.
     lengths: [[AtomicU64; 2]; 2],
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER);
+
+/// How the daemon has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum End {
+    /// Without a word.
+    Death = 0,
+    /// In order; it could not remove all of its addresses.
+    Stop = 1,
+    /// It has logged why it cannot go on.
+    Failure = 2,
+}
+
+impl End {
+    pub const ALL: [Self; 3] = [Self::Death, Self::Stop, Self::Failure];
+}
 
 // SAFETY: the header is atomic. Only one process writes to a half, and its reader waits until that process has died.
 unsafe impl Send for CleanupPlan {}
@@ -132,6 +149,7 @@ impl CleanupPlan {
     pub fn clear(&self) {
         self.header().current.store(0, Ordering::Release);
         self.header().ended.store(0, Ordering::Release);
+        self.note_end(End::Death);
     }
 
     /// Deactivates the plan, and the guard may exit: the daemon cleans up itself.
@@ -146,6 +164,17 @@ impl CleanupPlan {
 
     pub fn is_deactivated(&self) -> bool {
         self.header().ended.load(Ordering::Acquire) != 0
+    }
+
+    /// The daemon ends, and leaves the plan to the guard.
+    pub fn note_end(&self, end: End) {
+        self.header().end.store(end as u32, Ordering::Release);
+    }
+
+    /// How the daemon has ended.
+    pub fn end(&self) -> End {
+        let end = self.header().end.load(Ordering::Acquire);
+        End::ALL.into_iter().find(|it| *it as u32 == end).unwrap_or(End::Death)
     }
 
     pub fn set_guard(&self, pid: u32) {

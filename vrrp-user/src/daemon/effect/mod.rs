@@ -22,7 +22,7 @@ mod stand_by;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -193,6 +193,7 @@ impl Effect {
                     Command::Announce(instance, announcement) => self.announce(instance, announcement),
                     Command::PutBack(instance, epoch, missing) => self.put_back(instance, epoch, missing),
                     Command::Inherit => self.is_heir = true,
+                    Command::Note(done) => done.store(true, Release),
                     Command::Stop => return false,
                 }
             }

@@ -34,7 +34,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::log::JOURNAL_STREAM;
 use super::process::runtime_dir;
 use crate::config::{Config, InstanceSettings};
-use crate::driver::cleanup_plan::CleanupPlan;
+use crate::driver::cleanup_plan::{CleanupPlan, End};
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
@@ -254,6 +254,11 @@ impl Guard {
             outcome => self.refused.set(outcome.is_err()),
         }
         self.written.replace(is_final.then_some(written));
+    }
+
+    /// The daemon ends, and leaves the rest to the guard.
+    pub fn leave_to(self, has_failed: bool) {
+        self.plan.note_end(if has_failed { End::Failure } else { End::Stop });
     }
 
     /// The daemon has removed everything itself.

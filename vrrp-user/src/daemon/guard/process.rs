@@ -21,7 +21,7 @@ use nix::unistd::setsid;
 use tracing::Level;
 
 use crate::daemon::log;
-use crate::driver::cleanup_plan::{self, CleanupPlan, PinPaths, Stages};
+use crate::driver::cleanup_plan::{self, CleanupPlan, End, PinPaths, Stages};
 use crate::driver::clock;
 use crate::driver::memory;
 use crate::driver::netlink::kin::{self, GUARD};
@@ -36,7 +36,7 @@ pub fn run() -> io::Result<()> {
     let daemon = io::stdout().as_fd().try_clone_to_owned()?;
     // Without it, ps shows the name by which the kernel started this process.
     let _ = set_name(GUARD);
-    let last_words = log::plain(Level::ERROR, "vrrpx guard: the daemon has died; its addresses are removed");
+    let last_words = last_words();
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
@@ -51,9 +51,29 @@ pub fn run() -> io::Result<()> {
         // SAFETY: the daemon, the only writer, has died, and the next one writes after it has relieved this process.
         && let Some(steps) = unsafe { plan.read() }
     {
-        carry_out(steps, Some(&plan), &netlink, &last_words);
+        let [death, stop, failure] = &last_words;
+        let last_words = match plan.end() {
+            End::Death => death,
+            End::Stop => stop,
+            End::Failure => failure,
+        };
+        carry_out(steps, Some(&plan), &netlink, last_words);
     }
     Ok(())
+}
+
+/// One for each [`End`].
+fn last_words() -> [String; 3] {
+    End::ALL.map(|end| {
+        let (level, text) = match end {
+            End::Death => (Level::ERROR, "the daemon has died; its addresses are removed"),
+            End::Stop => {
+                (Level::WARN, "the daemon has stopped; addresses that it could not remove are removed now")
+            }
+            End::Failure => (Level::ERROR, "the daemon has failed; its addresses are removed"),
+        };
+        log::plain(level, &format!("vrrpx guard: {text}"))
+    })
 }
 
 /// Ignores the SIGTERM by which systemd ends the rest of a service, and the signals of a terminal to what it has

@@ -153,11 +153,14 @@ impl History {
     }
 
     /// Returns what it had left before.
-    pub fn leftovers(&self, instance: InstanceId, left: Box<[Lack]>) -> Box<[Lack]> {
+    pub fn leftovers(&self, instance: InstanceId, name: &str, left: Box<[Lack]>) -> Box<[Lack]> {
         let mut before = Box::default();
         // The guard's plan may depend on it.
         self.lacking.notify_one();
-        self.of(instance, |record| before = std::mem::replace(&mut record.leftovers, left));
+        self.of(instance, |record| {
+            before = std::mem::replace(&mut record.leftovers, left);
+            record.left_as = name.into();
+        });
         before
     }
 
@@ -407,6 +410,10 @@ impl History {
 impl Inner {
     pub fn instance(&self, instance: InstanceId) -> Option<&InstanceRecord> {
         self.instances.get(instance.index())
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = (InstanceId, &InstanceRecord)> {
+        InstanceId::all().zip(&self.instances)
     }
 
     /// The latest poll of a check that has a result.

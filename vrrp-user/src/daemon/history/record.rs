@@ -34,6 +34,8 @@ pub struct InstanceRecord {
     pub lacks: Box<[Lack]>,
     /// Addresses that it has left and that could not be removed.
     pub leftovers: Box<[Lack]>,
+    /// Its name when it left them.
+    pub left_as: Box<str>,
     /// Another process keeps removing routes and rules, and they are not set again.
     pub is_abandoned: bool,
     /// Time and errno of the latest failed send.

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -32,7 +33,7 @@ use crate::config::{Config, Instance, InstanceSettings, NoRoom, succeed};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::history::{NOT_FOUND, RxPathNote};
-use crate::daemon::queue::{Input, Queue};
+use crate::daemon::queue::{Command, Input, Queue};
 use crate::daemon::reload::change;
 use crate::daemon::status::DaemonContext;
 use crate::driver::RxPath;
@@ -88,6 +89,15 @@ pub enum AdoptError {
     Residue(#[source] io::Error),
 }
 
+/// Settings of an earlier configuration.
+#[derive(Debug)]
+pub struct Former {
+    id: InstanceId,
+    settings: Arc<InstanceSettings>,
+    /// The effect thread has removed the addresses, or has tried to.
+    is_left: Arc<AtomicBool>,
+}
+
 /// Everything between the kernel's interfaces and the engine.
 #[derive(Debug)]
 pub struct Interfaces<'a> {
@@ -102,8 +112,9 @@ pub struct Interfaces<'a> {
     /// Empty while no guard could be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
-    /// Settings of earlier configurations whose addresses may still be set.
-    pub former: Vec<(InstanceId, Arc<InstanceSettings>)>,
+    pub commands: Queue<Command>,
+    /// Earlier settings, whose addresses may still be set.
+    pub former: Vec<Former>,
     /// Names of instances' interfaces that are not there.
     pub missing: BTreeSet<Arc<str>>,
     pub runtime_dir: PathBuf,
@@ -270,6 +281,10 @@ impl Interfaces<'_> {
                         }
                     }
                     Order::Prune => {
+                        // Behind all commands of the change.
+                        for former in &self.former {
+                            self.commands.push(Command::Note(Arc::clone(&former.is_left)));
+                        }
                         self.attachments.prune();
                         self.context.history.retain_rx_paths(&self.config);
                         self.vmacs.borrow_mut().prune(&self.config);
@@ -290,9 +305,14 @@ impl Interfaces<'_> {
             outlives && live.is_some_and(|live| live.fenced.load(Relaxed))
         };
         let (pins, filters) = (self.attachments.pins(), self.attachments.filters());
-        let former = self.former.iter().filter(|(id, _)| self.has_left(*id));
-        let former: Vec<&InstanceSettings> = former.map(|(_, settings)| &**settings).collect();
+        let former = self.former.iter().filter(|former| self.may_be_set(former));
+        let former: Vec<&InstanceSettings> = former.map(|former| &*former.settings).collect();
         guard.update_plan(&self.config, &former, table, is_fenced, pins, filters);
+    }
+
+    /// Whether addresses are still to be removed, or could not be.
+    fn may_be_set(&self, former: &Former) -> bool {
+        !former.is_left.load(Acquire) || self.has_left(former.id)
     }
 
     /// Whether addresses of the instance could not be removed.
@@ -350,12 +370,14 @@ impl Interfaces<'_> {
         self.statics.adopt(&config.statics);
         self.secondaries.adopt(&config);
         let mut former = std::mem::take(&mut self.former);
-        former.retain(|(id, _)| self.has_left(*id));
+        former.retain(|former| self.may_be_set(former));
+        let is_left = Arc::new(AtomicBool::new(false));
         for Instance { id, settings, .. } in &self.config.instances {
             let places =
                 |it: &InstanceSettings| (Arc::clone(&it.addresses), Arc::clone(it.address_interface()));
             if config.instance(*id).is_none_or(|it| places(&it.settings) != places(settings)) {
-                former.push((*id, Arc::clone(settings)));
+                let (settings, is_left) = (Arc::clone(settings), Arc::clone(&is_left));
+                former.push(Former { id: *id, settings, is_left });
             }
         }
         self.former = former;
@@ -365,7 +387,7 @@ impl Interfaces<'_> {
 
     /// Gives the instances their numbers, and clears what an earlier run has left in the way of new ones.
     fn make_room(&self, config: &mut Config) -> Result<(), AdoptError> {
-        succeed(&self.config, config, self.context.live.instances.len())?;
+        succeed(&self.config, config, self.context.live.instances.len(), |id| !self.has_left(id))?;
         let slots = config.instances.iter().map(|instance| instance.id.index() + 1).max();
         self.context.maps.reach(slots.unwrap_or(0)).map_err(AdoptError::Maps)?;
         leftovers::remove_residue(config, Some(&self.config), &self.runtime_dir).map_err(AdoptError::Residue)

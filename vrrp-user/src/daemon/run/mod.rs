@@ -151,8 +151,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // Not after a failure: then the guard removes what may be left.
     let is_left = context.live.instances.iter().any(|instance| instance.leftovers.load(Relaxed) > 0);
     let is_clean = outcome.is_ok() && !is_left || !ownership::is_ours();
-    if let Some(guard) = guard.into_inner().filter(|_| is_clean) {
-        guard.dismiss();
+    match guard.into_inner() {
+        Some(guard) if is_clean => guard.dismiss(),
+        Some(guard) => guard.leave_to(outcome.is_err()),
+        None => {}
     }
     outcome?;
     info!("stopped");

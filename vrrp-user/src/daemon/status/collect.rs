@@ -16,9 +16,9 @@ use super::rejected::Refusals;
 use super::why::{self, Facts};
 use super::{
     Address, Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence,
-    Gaps, Group, Held, Hook, Instance, Interface, Lacking, Lateness, Mail, Node, PastTransition, Peer,
-    PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile, Vmac,
-    Webhook, XdpProgram,
+    Gaps, Group, Held, Hook, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition,
+    Peer, PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile,
+    Vmac, Webhook, XdpProgram,
 };
 use crate::config;
 use crate::config::InstanceSettings;
@@ -64,6 +64,7 @@ impl DaemonContext {
                 .instances()
                 .map(|(config, live)| self.instance(config, live, &history, &refusals, present.as_ref(), now))
                 .collect(),
+            leftovers: self.leftovers(&history),
             statics: StaticSettings::of(&history.statics),
             groups: self.groups(&history, now),
             checks: self.config.checks.iter().map(|script| check(script, &history, now)).collect(),
@@ -73,6 +74,17 @@ impl DaemonContext {
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
             webhooks: history.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
         }
+    }
+
+    fn leftovers(&self, history: &Inner) -> Vec<Leftover> {
+        let records = history.records().filter(|(id, _)| self.config.instance(*id).is_none());
+        let leftovers = records.flat_map(|(_, record)| {
+            record.leftovers.iter().map(|it| {
+                let Lacking { object, error } = lacking(it);
+                Leftover { instance: record.left_as.to_string(), object, error }
+            })
+        });
+        leftovers.collect()
     }
 
     fn unwritten(&self) -> Vec<UnwrittenFile> {

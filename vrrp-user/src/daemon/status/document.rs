@@ -19,6 +19,10 @@ pub struct Status {
     pub fence: Fence,
     pub interfaces: Vec<Interface>,
     pub instances: Vec<Instance>,
+    /// Addresses that instances have left and that could not be removed before a reload removed the instances; they are
+    /// tried again. Older daemons do not send them.
+    #[serde(default)]
+    pub leftovers: Vec<Leftover>,
     /// Static addresses, routes and rules; older daemons do not send them.
     #[serde(default)]
     pub statics: StaticSettings,
@@ -278,6 +282,15 @@ pub struct Address {
 /// An address, route or rule that is not set.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Lacking {
+    pub object: String,
+    /// The kernel's error.
+    pub error: String,
+}
+
+/// An address that a removed instance has left.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Leftover {
+    pub instance: String,
     pub object: String,
     /// The kernel's error.
     pub error: String,

@@ -25,7 +25,7 @@ mod why;
 pub use context::DaemonContext;
 pub use document::{
     Address, Configuration, Count, Counts, Differing, Engine, Fence, Gaps, Group, Hook, Instance, Interface,
-    Lacking, Lateness, Node, PastTransition, Peer, PriorityPair, ReceptionFault, Rejected, SCHEMA,
+    Lacking, Lateness, Leftover, Node, PastTransition, Peer, PriorityPair, ReceptionFault, Rejected, SCHEMA,
     StaticSettings, Status, Steering, Tracked, UnknownRouter, UnwrittenFile, Vmac, XdpProgram,
 };
 pub use overview::{View, overview, served, wrapped, wrapped_at};

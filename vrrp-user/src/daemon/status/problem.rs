@@ -4,8 +4,8 @@ use nix::errno::Errno;
 
 use super::peer::PATIENCE;
 use super::{
-    Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Interface, Lacking, Peer,
-    ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, XdpProgram, span,
+    Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Interface, Lacking, Leftover,
+    Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, XdpProgram, span,
 };
 use crate::daemon::history::NOT_FOUND;
 use crate::daemon::{events, last_good};
@@ -66,6 +66,7 @@ impl Status {
         let configuration = configuration.chain(self.configuration.left_out());
         let configuration = configuration.map(|text| Problem { about: "configuration", text });
         let instances = self.instances.iter().flat_map(Instance::problems);
+        let leftovers = self.leftovers.iter().take(LACKS).map(Leftover::problem);
         let statics = self.statics.problems();
         let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
         let checks = self.checks.iter().flat_map(Check::problems);
@@ -73,7 +74,7 @@ impl Status {
         let interfaces = self.interfaces.iter().filter_map(Interface::problem);
         let files = self.unwritten.iter().map(UnwrittenFile::problem);
         let of_host = configuration.chain(self.unguarded()).chain(interfaces).chain(files);
-        of_host.chain(instances).chain(statics).chain(groups).chain(checks).chain(disabled)
+        of_host.chain(instances).chain(leftovers).chain(statics).chain(groups).chain(checks).chain(disabled)
     }
 }
 
@@ -82,6 +83,15 @@ impl Status {
         let is_missing = self.fence.guard.is_none() && self.node.uptime_seconds > GUARD_STARTS;
         let text = "does not run: the addresses of a killed daemon stay set; the log has the reason";
         (is_missing && !self.node.is_bridge).then(|| Problem { about: "guard", text: text.to_owned() })
+    }
+}
+
+impl Leftover {
+    fn problem(&self) -> Problem<'_> {
+        let Self { instance, object, error } = self;
+        let text =
+            format!("removed by a reload; {object} cannot be removed: {error}; retried until it is gone");
+        Problem { about: instance, text }
     }
 }
 
