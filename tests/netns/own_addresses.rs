@@ -11,7 +11,7 @@ use vrrp_tests::lab::{VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::probe::Prober;
-use vrrp_tests::starvation::Starvation;
+use vrrp_tests::starvation::{Starvation, but_for_starvation};
 
 use crate::{roles, standing};
 
@@ -92,6 +92,11 @@ fn is_led(standings: &[(String, u64); 2]) -> bool {
 }
 
 fn are_unmoved(case: Case) -> Result<()> {
+    // Two intervals: with an advert that is just due, they are the peer's patience.
+    but_for_starvation(Duration::from_millis(case.millis) * 2, || are_unmoved_once(case))
+}
+
+fn are_unmoved_once(case: Case) -> Result<()> {
     Pair::settled(roles(DAEMON, case.instance(200), case.instance(100)))?.check(|pair| {
         for (node, namespace) in pair.lab.nodes.iter().map(|node| &node.namespace).enumerate() {
             // The kernel removes the virtual address with the host's own one.

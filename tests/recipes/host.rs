@@ -19,11 +19,12 @@ use vrrp_tests::lab::{INTERFACE, Lab};
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::process::{Directory, Process};
 
-/// Time for the start of a service, or for a takeover after it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// Time for the start of a service, or for a takeover after it: with containers on a busy machine that is much. Nothing
+/// here is judged by its time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Seconds until it ends by itself, should the test be killed.
-const LIFETIME: &str = "300";
+const LIFETIME: &str = "600";
 
 /// Hosts and a client with the files of a recipe.
 pub(crate) struct Recipe {
