@@ -237,6 +237,8 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
             (&["failover", "VI_1"], 4, "only the master can hand over"),
             (&["announce", "VI_1"], 4, "VI_1 is BACKUP here; only the master announces"),
             (&["log", "loud"], 2, "`loud` is no level"),
+            (&["log", "debug,foo="], 2, "`foo=` is no level"),
+            (&["log", "a b=info"], 2, "`a b=info`: write one level, and one target=level for each module"),
         ] {
             let output = vrrpx(path, order);
             let text = String::from_utf8(output.stderr).unwrap();

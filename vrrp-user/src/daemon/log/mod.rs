@@ -55,6 +55,10 @@ pub enum LogError {
         "log level `{0}`: `{1}` is no level; write error, warn, info, debug or trace, or target=level pairs"
     )]
     Level(String, String),
+    #[error(
+        "log level `{0}`: `{1}`: write one level, and one target=level for each module such as vrrp_user::driver"
+    )]
+    Target(String, String),
     #[error("logging is set up already")]
     Twice,
 }
@@ -183,13 +187,26 @@ fn severity(level: Level) -> u8 {
 fn filter(level: Option<&str>) -> Result<Targets, LogError> {
     let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
     let text = level.map(str::to_owned).or(variable).unwrap_or_else(|| "info".to_owned());
-    // A filter takes any other word for a target, and then logs nothing at all.
-    let is_level = |word: &str| word.contains('=') || word.parse::<LevelFilter>().is_ok();
-    if let Some(word) = text.split(',').map(str::trim).find(|word| !is_level(word)) {
-        let word = word.to_owned();
-        return Err(LogError::Level(text, word));
+    let mut targets = Vec::new();
+    for word in text.split(',') {
+        let (target, level) =
+            word.split_once('=').map_or((None, word), |(target, level)| (Some(target), level));
+        // `Targets` takes an empty level for `error`, and any other word for a target, which it then logs wholly.
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            let named = if level.is_empty() { word } else { level };
+            return Err(LogError::Level(text.clone(), named.to_owned()));
+        }
+        let is_path = |target: &str| target.split("::").all(is_name);
+        if !target.is_none_or(is_path) || targets.contains(&target) {
+            return Err(LogError::Target(text.clone(), word.to_owned()));
+        }
+        targets.push(target);
     }
     text.parse().map_err(|error| LogError::Filter(text, error))
+}
+
+fn is_name(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
 }
 
 /// On a terminal, unless `NO_COLOR` is set (no-color.org).
@@ -217,11 +234,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_that_is_no_level_is_refused() {
-        for good in ["info", "WARN", "off", "info,vrrp_user::driver=debug", "vrrp_user=trace"] {
+    fn a_filter_with_a_fault_is_refused() {
+        for good in ["info", "WARN", "off", "5", "info,vrrp_user::driver=debug", "vrrp_user=trace,a=0"] {
             assert!(filter(Some(good)).is_ok(), "{good}");
         }
-        for bad in ["verbose", "info,verbose", "inf", "vrrp_user=loud"] {
+        let malformed =
+            ["", ",", "info,", "debug,foo=", "=info", "info,=", "a:=info", "a::=info", "a=b=info"];
+        let doubtful = ["info, debug", " info", "a =info", "info,debug", "a=info,a=debug", "a[{b}]=info"];
+        let no_levels = ["verbose", "info,verbose", "inf", "vrrp_user=loud"];
+        for bad in malformed.into_iter().chain(doubtful).chain(no_levels) {
             assert!(filter(Some(bad)).is_err(), "{bad}");
         }
     }
