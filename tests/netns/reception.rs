@@ -8,12 +8,12 @@ use serde_json::Value;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_tests::clock::{Deadline, until};
-use vrrp_tests::daemon::{Daemon, Instance, Mode};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::hider::Hider;
 use vrrp_tests::malformed::Forger;
 use vrrp_tests::needs;
 use vrrp_tests::packet::Frame;
-use vrrp_tests::pair::{Pair, SETTLE};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::worker::Workers;
 
 use crate::roles;
@@ -46,6 +46,29 @@ fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> R
         })?;
     }
     Ok(())
+}
+
+/// Behind an IPsec header, adverts are of another protocol: sockets of VRRP receive none of them, also where they
+/// receive those of another instance, and when a reload changes the authentication of one node first.
+#[test]
+#[needs("ours")]
+fn adverts_behind_an_authentication_header_are_no_fault() -> Result<()> {
+    const LOOKS: Duration = Duration::from_secs(3);
+    let config = |priority, is_signed: bool| {
+        let first = Instance::v2(priority);
+        let first = if is_signed { first.ah("secret") } else { first };
+        let second = Instance::v2(priority).vrid(52).addresses(&["10.77.0.201/24"]);
+        Config { instances: vec![first, second], ..Config::default() }
+    };
+    let role = |priority| Role::new(Daemon::Vrrpx(Mode::Auto), config(priority, true));
+    Pair::settled([role(200), role(100)])?.check(|pair| {
+        sleep(LOOKS);
+        pair.reload(1, &config(100, false))?;
+        sleep(LOOKS);
+        let log = pair.running(1)?.log();
+        ensure!(!log.contains("no socket of this host"), "a fault is reported:\n{log}");
+        Ok(())
+    })
 }
 
 /// A program before ours at tcx may end the chain. Silence for that reason must not cause a second master.

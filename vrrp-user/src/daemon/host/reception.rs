@@ -135,6 +135,10 @@ impl ReceptionMonitor {
         let mut found = HashMap::new();
         for (place, seen) in places.zip(seen) {
             let ReceptionPlace { id, settings, ifindex, source } = place;
+            // The answer may be for another instance of the interface. After a reload without this, there is no mark.
+            if !settings.reaches_sockets() {
+                continue;
+            }
             let mut mark = self.marks.get(&id).copied().unwrap_or(Mark { seen, ..Mark::default() });
             if let Some(heard_vrids) = answers.get(&(ifindex, settings.family)) {
                 let is_new = std::mem::replace(&mut mark.seen, seen) < seen;
