@@ -180,7 +180,7 @@ impl Account {
                     id
                 }
                 Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
-                Action::ReportAbandoned(id) | Action::Heed(id, _) | Action::TrySending(id) => id,
+                Action::ReportAbandoned(id) | Action::Heed(id, _) | Action::TrySending(id, _) => id,
                 Action::ReportGroup(id, transition) => {
                     let (state, epoch) = self.groups.get(&id).copied().unwrap_or_default();
                     prop_assert_eq!(state, transition.from);

@@ -220,7 +220,7 @@ pub(crate) fn describe(action: &Action) -> String {
     let mut words = String::new();
     match action {
         Action::Advertise(_, priority) => write!(words, "advert {priority}"),
-        Action::TrySending(_) => write!(words, "try sending"),
+        Action::TrySending(_, priority) => write!(words, "try sending {}", priority.0),
         Action::Watch(_) => write!(words, "watch"),
         Action::Unwatch(_) => write!(words, "unwatch"),
         Action::AddAddresses(..) => write!(words, "add"),

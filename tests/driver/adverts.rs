@@ -73,7 +73,7 @@ fn send(namespace: &Namespace, settings: &InstanceSettings, source: &str, priori
         let outgoing = Outgoing::new(settings, ifindex()?, source)?;
         sender.queue(&outgoing, InstanceId(0), priority);
         let mut errnos = Vec::new();
-        sender.flush(|_, outcome| errnos.extend(outcome.err()));
+        sender.flush(|_, _, outcome| errnos.extend(outcome.err()));
         Ok(errnos)
     };
     namespace.enter(sent).unwrap()
@@ -191,7 +191,7 @@ fn an_advert_that_cannot_leave_does_not_hold_up_others() {
         for (outgoing, id) in [&gone, &good, &missing, &good].into_iter().zip(0..) {
             sender.queue(outgoing, InstanceId(id), Priority(100));
         }
-        let sent = sender.flush(|id, outcome| failed.extend(outcome.err().map(|errno| (id.0, errno))));
+        let sent = sender.flush(|id, _, outcome| failed.extend(outcome.err().map(|errno| (id.0, errno))));
         Ok((sent, failed))
     };
     let (sent, failed) = cable.left.enter(work).unwrap();

@@ -158,7 +158,7 @@ fn batches_allocate_nothing_once_they_are_warm() {
                 sender.queue(&v4, InstanceId(number), Priority(100));
                 sender.queue(&v6, InstanceId(number), Priority::RELEASE);
             }
-            assert_eq!(sender.flush(|_, _| {}), 100);
+            assert_eq!(sender.flush(|_, _, _| {}), 100);
             wait.arm(Some(clock::now() + Duration::from_micros(100))).unwrap();
             assert!(wait.wait().unwrap().eq([TIMER]));
         };

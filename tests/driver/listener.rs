@@ -43,7 +43,7 @@ fn adverts_have_their_arrival_time() {
         let v6 = Outgoing::new(&settings(&["fe80::100"]), ifindex()?, "fe80::ff:fe00:1".parse()?)?;
         sender.queue(&v4, InstanceId(0), Priority(100));
         sender.queue(&v6, InstanceId(1), Priority(100));
-        Ok(sender.flush(|_, _| {}))
+        Ok(sender.flush(|_, _, _| {}))
     };
     let before = clock::now();
     assert_eq!(cable.left.enter(send).unwrap(), 2);

@@ -1,9 +1,11 @@
 //! Faults around a daemon: links, interfaces, addresses, malformed adverts, refused sends.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use serde_json::Value;
+use vrrp_tests::clock::{monotonic, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::malformed::{Flaw, Forger};
@@ -12,6 +14,9 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::starvation::Starvation;
 
 use crate::{pair, subject};
+
+/// A mended firewall ends the Fault of a master whose sends it refused within this time.
+const MENDED: Duration = Duration::from_secs(11);
 
 #[test]
 #[needs("subject")]
@@ -194,11 +199,13 @@ fn late(daemon: Daemon) -> Result<Pair> {
     Pair::idle([role.clone(), role])
 }
 
-/// By multicast, or by unicast with sends to one of two peers refused.
+/// By multicast, or by unicast with sends to one of two peers refused, or to both, of which the heir is the last to be
+/// reached again. What reaches the other one meanwhile moves neither of them.
 #[test]
 #[needs("ours", "nft")]
-fn a_master_whose_sends_are_refused_yields_to_one_it_hears() -> Result<()> {
+fn a_master_whose_sends_are_refused_yields_to_one_it_hears_until_they_leave() -> Result<()> {
     type Make = fn(u8, usize) -> Instance;
+    const TO_HEIR: &str = "ip daddr 10.77.0.2";
     let unicast = |priority, own: usize| {
         let others = [1, 2, 3].into_iter().filter(|node| *node != own);
         let peers: Vec<String> = others.map(|node| format!("10.77.0.{node}")).collect();
@@ -206,24 +213,52 @@ fn a_master_whose_sends_are_refused_yields_to_one_it_hears() -> Result<()> {
         Instance::v3(priority).line(&source).line(&format!("unicast_peer {{\n{}\n}}", peers.join("\n")))
     };
     let multicast = |priority, _: usize| Instance::v3(priority);
-    let cases: [(Make, &str); 2] =
-        [(multicast, "ip protocol 112"), (unicast, "ip protocol 112 ip daddr 10.77.0.2")];
-    for (instance, refused) in cases {
+    let cases: [(Make, &str, &str); 3] =
+        [(multicast, "", ""), (unicast, TO_HEIR, TO_HEIR), (unicast, "ip daddr 10.77.0.0/24", TO_HEIR)];
+    for (instance, refused, still) in cases {
         let role = |priority, own| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance(priority, own)));
         Pair::settled([role(200, 1), role(150, 2), role(100, 3)])?.check(|pair| {
-            let rules = format!(
-                "add table inet refused; \
-                 add chain inet refused output {{ type filter hook output priority 0; }}; \
-                 add rule inet refused output {refused} drop"
-            );
-            pair.node(0)?.namespace.run("nft", &[&rules])?;
+            let refuse = |pair: &Pair, which: &str| {
+                let rules = format!(
+                    "add table inet refused; \
+                     add chain inet refused output {{ type filter hook output priority 0; }}; \
+                     flush chain inet refused output; \
+                     add rule inet refused output ip protocol 112 {which} drop"
+                );
+                pair.node(0)?.namespace.run("nft", &[&rules])
+            };
+            refuse(pair, refused)?;
             pair.wait_for_master(1)?;
             pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
-            let instance =
-                |pair: &mut Pair| Ok::<_, anyhow::Error>(pair.running(0)?.status()?["instances"][0].take());
-            until("the reason in the status", SETTLE, || {
-                instance(pair).is_ok_and(|found| found["state"] == "FAULT" && found["reason"] == "refused")
-            })
+            let instance = |pair: &mut Pair, node| {
+                Ok::<_, anyhow::Error>(pair.running(node)?.status()?["instances"][0].take())
+            };
+            let is_refused = |it: &Value| it["state"] == "FAULT" && it["reason"] == "refused";
+            until("the reason in the status", SETTLE, || instance(pair, 0).is_ok_and(|it| is_refused(&it)))?;
+            refuse(pair, still)?;
+            let epochs = |pair: &mut Pair| {
+                let epoch = |node| Ok(instance(pair, node)?["epoch"].as_u64());
+                [1, 2].into_iter().map(epoch).collect::<Result<Vec<_>>>()
+            };
+            let before = epochs(pair)?;
+            let errors = |it: &Value| it["counters"]["send_errors"].as_u64();
+            for _ in 0..2 {
+                let so_far = errors(&instance(pair, 0)?);
+                until("another refused trial", SETTLE, || {
+                    instance(pair, 0).is_ok_and(|it| errors(&it) > so_far)
+                })?;
+            }
+            ensure!(is_refused(&instance(pair, 0)?), "a refused trial has ended the Fault");
+            ensure!(epochs(pair)? == before, "a trial has moved another node");
+            pair.node(0)?.namespace.run("nft", &["delete table inet refused"])?;
+            let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
+            while is_refused(&instance(pair, 0)?) {
+                ensure!(!threads.has_passed(start, MENDED), "still in Fault");
+                sleep(Duration::from_millis(50));
+            }
+            pair.wait_for_master(0)?;
+            ensure!(epochs(pair)?[1] == before[1], "the Fault's end has moved the third node");
+            Ok(())
         })?;
     }
     Ok(())

@@ -154,7 +154,7 @@ fn named(name: &str) -> InstanceId {
 fn subject(action: &Action) -> Option<InstanceId> {
     match *action {
         Action::Advertise(id, _)
-        | Action::TrySending(id)
+        | Action::TrySending(id, _)
         | Action::Watch(id)
         | Action::Unwatch(id)
         | Action::AddAddresses(id, _)

@@ -4,6 +4,7 @@
 mod faults;
 mod paused;
 mod priorities;
+mod refused;
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ mod steering;
 mod suspended;
 mod track;
 
-use vrrp_user::protocol::{ElectionSettings, Priority, Unicast, UnicastPeer};
+use vrrp_user::protocol::{ElectionSettings, Priority};
 
 use super::script;
 use super::setup::Variant;
@@ -38,11 +38,6 @@ fn owner(settings: &mut ElectionSettings) {
 
 fn no_preempt(settings: &mut ElectionSettings) {
     settings.preempt = false;
-}
-
-fn several_peers(settings: &mut ElectionSettings) {
-    let peers = [50, 60].map(|number| UnicastPeer::new(Variant::V3Ipv4.address(number)));
-    settings.unicast = Some(Unicast { peers: peers.into(), ttl: 255, checks_source: false });
 }
 
 fn rows() -> impl Iterator<Item = &'static Row> {

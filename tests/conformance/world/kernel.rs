@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
@@ -15,9 +15,13 @@ use vrrp_ebpf::wire::advert::{Advert, AdvertRepr, Dialect};
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
     Action, Changes, ElectionSettings, Event, GroupId, Handover, InstanceId, Interval, PeerAdvert, Ports,
-    Priority, RECORDS_MAX, Reason, ReceivedAdvert, Record, Router, SendError, SocketCount, State, Tally,
-    Turn, Version,
+    Priority, RECORDS_MAX, ReceivedAdvert, Record, Router, SendError, SocketCount, Tally, Turn, Version,
 };
+
+pub(crate) use super::outcome::{Move, Outcome};
+
+/// Stands for all nodes on the LAN.
+const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
 
 /// An advert on the LAN of an instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,24 +30,8 @@ pub(crate) struct Frame {
     source: IpAddr,
     priority: Priority,
     message: Vec<u8>,
-}
-
-/// A transition of a node: that of its group, or of its only instance.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Move {
-    pub(crate) to: State,
-    pub(crate) reason: Reason,
-    pub(crate) at: Timestamp,
-}
-
-/// Results of a turn.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) sent: Vec<Frame>,
-    pub(crate) moves: Vec<Move>,
-    pub(crate) contests: usize,
-    /// Whether it has announced its addresses.
-    pub(crate) announced: bool,
+    /// The peers that it is sent to, if not to all on the LAN.
+    pub(super) to: Option<Vec<IpAddr>>,
 }
 
 /// Inputs of other threads.
@@ -78,6 +66,8 @@ pub(crate) struct Member {
     pub(crate) is_bypassed: bool,
     /// Why sends fail, while they do.
     pub(crate) fails: Option<SendError>,
+    /// Unicast peers to which the host refuses to send.
+    pub(crate) refused: Vec<IpAddr>,
     pub(crate) side: Side,
 }
 
@@ -110,7 +100,7 @@ pub(crate) struct Kernel {
     pub(super) is_reloading: bool,
     pub(crate) inputs: VecDeque<Input>,
     pub(super) ring: VecDeque<Waiting>,
-    pub(super) queued: Vec<(InstanceId, Priority)>,
+    pub(super) queued: Vec<(InstanceId, Priority, Vec<IpAddr>)>,
     pub(crate) outcome: Outcome,
     pub(crate) near_misses: u64,
 }
@@ -128,6 +118,7 @@ impl Member {
             reported_detached: Cell::new(false),
             is_bypassed: false,
             fails: None,
+            refused: Vec::new(),
             side: Side::default(),
         }
     }
@@ -139,7 +130,7 @@ impl Member {
         let advert = AdvertRepr::new(1, priority.0, dialect, &[]).unwrap();
         let mut message = vec![0; advert.buffer_len()];
         advert.emit(&mut message).unwrap();
-        Frame { id, source: self.source, priority, message }
+        Frame { id, source: self.source, priority, message, to: None }
     }
 }
 
@@ -328,7 +319,7 @@ impl Ports for Kernel {
         }
         let source = narrow(family, received.source);
         let priority = Priority(Advert::parse(received.message, family).ok()?.priority());
-        let frame = Frame { id, source, priority, message: received.message.to_vec() };
+        let frame = Frame { id, source, priority, message: received.message.to_vec(), to: None };
         Some(ReceivedAdvert { record: member.side.record(&frame, received.stamp), ..received })
     }
 
@@ -401,28 +392,40 @@ impl Ports for Kernel {
         None
     }
 
-    fn advertise(&mut self, id: InstanceId, priority: Priority) -> bool {
+    fn advertise(&mut self, id: InstanceId, priority: Priority, only: &[IpAddr]) -> bool {
         let can_send = self.side(id).sends_from.is_some();
-        self.queued.extend(can_send.then_some((id, priority)));
+        self.queued.extend(can_send.then(|| (id, priority, only.to_vec())));
         can_send
     }
 
     fn flush(
         &mut self,
         now: Timestamp,
-        mut outcome: impl FnMut(InstanceId, Result<(), SendError>) -> Option<Timestamp>,
+        mut outcome: impl FnMut(InstanceId, IpAddr, Result<(), SendError>) -> Option<Timestamp>,
     ) {
-        for (id, priority) in std::mem::take(&mut self.queued) {
+        for (id, priority, only) in std::mem::take(&mut self.queued) {
             let member = &mut self.members[id.index()];
-            let error = member.fails.or((!member.link).then_some(SendError::Unreachable));
-            if let Some(until) = outcome(id, error.map_or(Ok(()), Err)) {
-                assert!(error.is_none(), "an advert that has not left gives a lease");
-                let is_running = member.side.lease.is_some_and(|until| until > now);
-                assert!(is_running, "an advert renews a lease that has expired, without a takeover");
-                member.side.lease = Some(until);
+            let peers = member.settings.unicast.as_ref().map(|it| it.peers.iter().map(|peer| peer.address));
+            let destinations: Vec<_> = match peers {
+                Some(peers) => peers.filter(|it| only.is_empty() || only.contains(it)).collect(),
+                None => vec![GROUP],
+            };
+            let mut reached = Vec::new();
+            for to in destinations {
+                let error = member.fails.or((!member.link).then_some(SendError::Unreachable));
+                let is_refused = member.refused.contains(&to);
+                let error = error.or(is_refused.then_some(SendError::Refused));
+                if let Some(until) = outcome(id, to, error.map_or(Ok(()), Err)) {
+                    assert!(error.is_none(), "an advert that has not left gives a lease");
+                    let is_running = member.side.lease.is_some_and(|until| until > now);
+                    assert!(is_running, "an advert renews a lease that has expired, without a takeover");
+                    member.side.lease = Some(until);
+                }
+                reached.extend(error.is_none().then_some(to));
             }
-            if error.is_none() {
-                self.outcome.sent.push(member.advert(id, priority));
+            if !reached.is_empty() {
+                let to = (reached != [GROUP]).then_some(reached);
+                self.outcome.sent.push(Frame { to, ..member.advert(id, priority) });
             }
         }
     }
@@ -462,7 +465,7 @@ impl Ports for Kernel {
             | Action::ProlongLease(..)
             | Action::Report(..)
             | Action::Advertise(..)
-            | Action::TrySending(_)
+            | Action::TrySending(..)
             | Action::Watch(_)
             | Action::Unwatch(_)
             | Action::PutBack(..)

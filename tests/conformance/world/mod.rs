@@ -6,6 +6,7 @@
 
 pub(crate) mod kernel;
 pub(crate) mod node;
+mod outcome;
 pub(crate) mod random;
 
 use std::collections::BTreeMap;
@@ -323,7 +324,8 @@ impl World {
             self.sent[node] += 1;
             let lan = frame.id.index();
             for to in (0..self.nodes.len()).filter(|&to| to != node) {
-                if !self.is_split && !self.random.permille(self.loss[lan]) {
+                let is_addressed = frame.to.as_ref().is_none_or(|it| it.contains(&self.nodes[to].source()));
+                if is_addressed && !self.is_split && !self.random.permille(self.loss[lan]) {
                     let at = self.arrival(node, to, lan);
                     self.schedule(at, Happening::Delivery { to, frame: frame.clone() });
                 }

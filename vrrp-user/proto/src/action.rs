@@ -12,8 +12,9 @@ use super::units::{Epoch, GroupId, InstanceId, Priority};
 pub enum Action {
     /// Send an advert with this priority now.
     Advertise(InstanceId, Priority),
-    /// Send a release, which is harmless now: [`super::Event::SendsAgain`] if this host does not refuse it.
-    TrySending(InstanceId),
+    /// Send an advert with this priority to the destinations that this host has refused:
+    /// [`super::Event::SendsAgain`] if it refuses none of them.
+    TrySending(InstanceId, Priority),
     /// The advert handled last is the master's: watch for equal ones in the kernel.
     Watch(InstanceId),
     /// Stop watching: every advert is an event again.

@@ -66,9 +66,11 @@ pub(super) struct Serving {
 /// Longest wait for an heir, whatever the interval: the daemon's shutdown waits for it.
 const SERVE_MAX: Duration = Duration::from_secs(10);
 
-/// A mastership has ended: sends priority 0 if there is no heir yet.
+/// A mastership has ended: sends priority 0 if there is no heir yet. One whose adverts are refused has heard another
+/// master; a release would reach other backups only, and one of them may take over before it hears that master.
 pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, cx: &mut Cx<'_>) {
-    let has_heir = to == State::Backup && !matches!(reason, Reason::GroupYielded | Reason::HandedOver);
+    let has_heir = reason == Reason::Refused
+        || to == State::Backup && !matches!(reason, Reason::GroupYielded | Reason::HandedOver);
     if !has_heir && instance.source().is_some() {
         cx.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
     }

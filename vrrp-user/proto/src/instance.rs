@@ -11,7 +11,7 @@ use super::action::{Reason, State};
 use super::event::TrackId;
 use super::handover::{Handover, Serving};
 use super::settings::{ElectionSettings, TrackSettings};
-use super::state::data::{Backup, Master, RemoteMaster};
+use super::state::data::{Backup, Master, RemoteMaster, Trials};
 use super::steering::Steering;
 use super::timers::{Timer, Timers};
 use super::timing;
@@ -41,10 +41,7 @@ pub struct Instance {
     pub(super) master: Master,
     pub(super) handover: Handover,
     pub(super) serving: Serving,
-    /// When a trial found last that this host sends adverts again.
-    pub(super) sends_again: Option<Timestamp>,
-    /// In Fault because this host refuses adverts: when the other master, as it was heard last, counts as gone.
-    pub(super) other_master_until: Option<Timestamp>,
+    pub(super) trials: Trials,
     pub(super) stats: Stats,
 }
 
@@ -85,8 +82,7 @@ impl Instance {
             master: Master::default(),
             handover: Handover::default(),
             serving: Serving::default(),
-            sends_again: None,
-            other_master_until: None,
+            trials: Trials::default(),
             stats: Stats::default(),
         }
     }

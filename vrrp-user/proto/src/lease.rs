@@ -4,6 +4,8 @@
 //! the fence; a lease that has lapsed; the knowledge that this host refuses the adverts. A master whose adverts do not
 //! leave stops owning its addresses.
 
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
@@ -17,8 +19,15 @@ pub enum SendError {
     Unreachable,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    address: IpAddr,
+    /// The latest send to it was refused.
+    is_refused: bool,
+}
+
 /// Sends of an instance, and the lease that they give.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lease {
     until: Option<Timestamp>,
     /// The instance holds its addresses.
@@ -29,8 +38,8 @@ pub(crate) struct Lease {
     has_lapsed: bool,
     /// The latest advert has left, at least a part of it.
     has_left: bool,
-    /// This host has refused the latest advert, or a part of it.
-    is_refused: bool,
+    /// Destinations to which this host has refused the latest advert or a trial since.
+    suspects: Vec<Suspect>,
     /// Since when this host has refused each advert.
     refused_since: Option<Timestamp>,
 }
@@ -57,10 +66,21 @@ impl Lease {
 
     /// An advert is about to be sent.
     pub(crate) fn advertise(&mut self, is_release: bool) {
-        if !core::mem::take(&mut self.is_refused) {
+        if !self.refuses() {
             self.refused_since = None;
         }
+        self.suspects.clear();
         (self.has_left, self.is_renewing) = (false, !is_release);
+    }
+
+    /// A trial is about to be sent. Returns its destinations, those first that the one before did not reach; none means
+    /// all. `is_peer`: it is still a destination.
+    pub(crate) fn try_sending(&mut self, is_peer: impl Fn(IpAddr) -> bool) -> [Vec<IpAddr>; 2] {
+        (self.has_left, self.is_renewing) = (false, false);
+        self.suspects.retain(|it| is_peer(it.address));
+        let (refused, others): (Vec<_>, Vec<_>) = self.suspects.iter().partition(|it| it.is_refused);
+        self.suspects.iter_mut().for_each(|it| it.is_refused = false);
+        [refused, others].map(|part| part.iter().map(|it: &Suspect| it.address).collect())
     }
 
     /// The advert has left. Returns the end of the lease that it gives for `span`. The lease runs from before the send:
@@ -79,9 +99,12 @@ impl Lease {
     }
 
     /// The advert has not left.
-    pub(crate) fn failed(&mut self, error: SendError, now: Timestamp) {
+    pub(crate) fn failed(&mut self, to: IpAddr, error: SendError, now: Timestamp) {
         if error == SendError::Refused {
-            self.is_refused = true;
+            match self.suspects.iter_mut().find(|it| it.address == to) {
+                Some(known) => known.is_refused = true,
+                None => self.suspects.push(Suspect { address: to, is_refused: true }),
+            }
             self.refused_since.get_or_insert(now);
         }
     }
@@ -95,23 +118,32 @@ impl Lease {
         core::mem::take(&mut self.has_lapsed)
     }
 
-    /// The latest advert has left, and this host has refused no part of it.
-    pub(crate) fn has_left_whole(&self) -> bool {
-        self.has_left && !self.is_refused
+    /// The latest advert has left, at least a part of it.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left
+    }
+
+    /// This host has refused the latest advert, or a part of it.
+    pub(crate) fn refuses(&self) -> bool {
+        self.suspects.iter().any(|it| it.is_refused)
     }
 
     /// Adverts have been refused for a whole lease of `span`: a router that should have heard this instance may have
     /// timed it out.
     pub(crate) fn is_refused(&self, span: Duration, now: Timestamp) -> bool {
-        self.is_refused && self.refused_since.is_some_and(|since| now.since(since) >= span)
+        self.refuses() && self.refused_since.is_some_and(|since| now.since(since) >= span)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     const SPAN: Duration = Duration::from_millis(30);
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_nanos(ms * 1_000_000)
@@ -162,7 +194,7 @@ mod tests {
         let mut lease = serving(130);
         let refuse = |lease: &mut Lease, ms, error| {
             lease.advertise(false);
-            lease.failed(error, at(ms));
+            lease.failed(PEER, error, at(ms));
         };
         refuse(&mut lease, 100, SendError::Refused);
         assert!(!lease.is_refused(SPAN, at(129)) && lease.is_refused(SPAN, at(130)));
@@ -173,5 +205,25 @@ mod tests {
         assert!(!lease.is_refused(SPAN, at(200)));
         refuse(&mut lease, 140, SendError::Refused);
         assert!(!lease.is_refused(SPAN, at(169)) && lease.is_refused(SPAN, at(170)));
+    }
+
+    #[test]
+    fn a_trial_goes_to_what_was_refused_those_first_that_the_last_one_did_not_reach() {
+        let other = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+        let mut lease = serving(130);
+        lease.advertise(false);
+        for to in [PEER, other] {
+            lease.failed(to, SendError::Refused, at(100));
+        }
+        lease.serve(None);
+        assert_eq!(lease.try_sending(|_| true), [vec![PEER, other], vec![]]);
+        assert!(!lease.has_left() && !lease.refuses());
+        assert_eq!(lease.sent(SPAN, at(110)), None);
+        lease.failed(other, SendError::Refused, at(110));
+        assert!(lease.has_left() && lease.refuses());
+        assert_eq!(lease.try_sending(|_| true), [vec![other], vec![PEER]]);
+        assert_eq!(lease.try_sending(|it| it == PEER), [vec![], vec![PEER]]);
+        lease.advertise(false);
+        assert_eq!(lease.try_sending(|_| true), [Vec::<IpAddr>::new(), Vec::new()]);
     }
 }

@@ -8,7 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use crate::event::PeerAdvert;
 use crate::removals::RemovalCounter;
-use crate::units::Version;
+use crate::units::{Priority, Version};
 
 /// The master that a Backup obeys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -135,4 +135,47 @@ pub(super) struct Heir {
     pub(super) expected_until: Option<Timestamp>,
     /// The source of the lower master, which was heard until this one preempted it.
     pub(super) overruled: Option<IpAddr>,
+}
+
+/// Trials whether this host still refuses adverts, in Fault.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trials {
+    /// The other master, which does not hear this one.
+    pub(super) other: Option<OtherMaster>,
+    /// The one before has ended just before this Fault.
+    pub(super) is_soon: bool,
+    /// When a trial last ended a Fault.
+    pub(super) ended: Option<Timestamp>,
+    /// Trials in a row that have left, and whether the latest one has not yet.
+    run: u8,
+    is_open: bool,
+}
+
+/// Another master, as it was heard last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OtherMaster {
+    /// When it counts as gone.
+    pub(super) until: Timestamp,
+    pub(super) priority: Priority,
+}
+
+impl Trials {
+    pub(super) fn begin(&mut self, now: Timestamp, soon: Duration) {
+        self.is_soon = self.ended.is_some_and(|ended| now.since(ended) < soon);
+        (self.run, self.is_open) = (0, false);
+    }
+
+    /// Another trial is due.
+    pub(super) fn try_again(&mut self) {
+        if core::mem::replace(&mut self.is_open, true) {
+            self.run = 0;
+        }
+    }
+
+    /// The trial has left. Returns how many have in a row.
+    pub(super) fn leave(&mut self) -> u8 {
+        self.is_open = false;
+        self.run = self.run.saturating_add(1);
+        self.run
+    }
 }

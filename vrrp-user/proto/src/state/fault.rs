@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
+use super::data::OtherMaster;
 use crate::action::{Action, Reason, State};
 use crate::context::{Cx, Move};
 use crate::event::PeerAdvert;
@@ -16,14 +17,28 @@ use crate::units::{Interval, Priority};
 /// Time until the next try, after another process kept removing the addresses.
 const RECLAIM: Duration = Duration::from_secs(60);
 
-/// Time between two trials whether this host still refuses adverts.
+/// Time between two trials whether this host still refuses adverts. Several that leave in a row end a Fault that has
+/// begun soon after the one before: adverts are refused now and then, and a mastership between two refusals serves no
+/// client.
 const RETRY: Duration = Duration::from_secs(5);
+const RETRY_SOON: Duration = Duration::from_secs(1);
+const RUN: u8 = 5;
+
+/// Time from the end of a Fault in which adverts are refused again soon.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Priority of a trial: a master answers it and stays, and a backup either ignores it or waits for longer.
+const TRIAL: Priority = Priority(1);
 
 /// Continues from the snapshot of another process.
 pub(crate) fn restore(instance: &mut Instance, cx: &Cx<'_>) {
     match instance.reason {
         Some(Reason::TakenAway) => instance.hold_taken_away(),
-        Some(Reason::Refused) => instance.hold_refused(),
+        Some(Reason::Refused) => {
+            instance.hold_refused();
+            let interval = instance.settings().advert_interval;
+            note_other(instance, cx.now, Priority::OWNER, interval);
+        }
         _ => {}
     }
     enter(instance, cx);
@@ -32,26 +47,40 @@ pub(crate) fn restore(instance: &mut Instance, cx: &Cx<'_>) {
 pub(super) fn enter(instance: &mut Instance, cx: &Cx<'_>) {
     let faults = instance.faults();
     if faults.refused {
-        let interval = instance.settings().advert_interval;
-        instance.other_master_until = Some(cx.now + patience(instance, interval));
-        instance.timers.set(Timer::Reclaim, cx.now + retry(instance, cx.now));
+        instance.trials.begin(instance.since, SOON);
+        instance.timers.set(Timer::Reclaim, cx.now + pause(instance));
     } else if faults.taken_away {
         instance.timers.set(Timer::Reclaim, cx.now + RECLAIM);
     }
 }
 
-/// Another master takes part, and this instance yields to it.
+/// A master takes part that does not hear this one.
+pub(super) fn hold_refused(instance: &mut Instance, heard: &PeerAdvert) {
+    instance.hold_refused();
+    note_other(instance, heard.stamp, heard.priority, heard.interval);
+}
+
+/// Another master takes part, and this instance yields to it; or it leaves.
 pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert) {
-    if instance.faults().refused && heard.priority != Priority::RELEASE {
-        instance.other_master_until = Some(heard.stamp + patience(instance, heard.interval));
+    if instance.faults().refused {
+        note_other(instance, heard.stamp, heard.priority, heard.interval);
     }
 }
 
-/// How long a master with this interval may be silent.
+fn note_other(instance: &mut Instance, stamp: Timestamp, priority: Priority, interval: Interval) {
+    let until = match instance.trials.other {
+        Some(other) if priority == Priority::RELEASE => other.until,
+        _ => stamp + patience(instance, interval),
+    };
+    instance.trials.other = Some(OtherMaster { until, priority });
+}
+
+/// How long a master with this interval may be silent, until the last of its backups has taken over and is heard.
 fn patience(instance: &Instance, interval: Interval) -> Duration {
     let settings = instance.settings();
     let interval = interval.max(settings.advert_interval);
-    timing::master_down_interval(settings.version, instance.priority(), interval, settings.down_timer_adverts)
+    timing::master_down_interval(settings.version, Priority(1), interval, settings.down_timer_adverts)
+        .saturating_add(interval.duration())
 }
 
 pub(crate) fn fired(instance: &mut Instance, timer: Timer, cx: &mut Cx<'_>) -> Option<Move> {
@@ -59,23 +88,28 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, cx: &mut Cx<'_>) -> O
         return None;
     }
     // Beside no other master, it may serve without adverts.
-    let is_beside_another = instance.other_master_until.is_some_and(|until| cx.now < until);
-    if instance.faults().refused && is_beside_another {
-        cx.actions.push_back(Action::TrySending(instance.id()));
-        instance.timers.set(Timer::Reclaim, cx.now + retry(instance, cx.now));
+    let other = instance.trials.other.filter(|other| cx.now < other.until);
+    if let Some(other) = other.filter(|_| instance.faults().refused) {
+        let (priority, next) = match other.priority {
+            // It would take the trial for its heir's advert.
+            Priority::RELEASE => (None, RETRY_SOON),
+            // A higher address would make it yield. It answers a release.
+            TRIAL => (Some(Priority::RELEASE), pause(instance)),
+            _ => (Some(TRIAL), pause(instance)),
+        };
+        if let Some(priority) = priority {
+            instance.trials.try_again();
+            cx.actions.push_back(Action::TrySending(instance.id(), priority));
+        }
+        instance.timers.set(Timer::Reclaim, cx.now + next);
         return None;
     }
     instance.reclaim();
     ends(instance)
 }
 
-/// Time until the next trial, which is a release. The master answers it at once, so that other backups go on; one of
-/// several unicast peers may hear a release that the master does not, and take over. If adverts are refused again soon
-/// after a trial has left, they are refused now and then: a mastership between two refusals serves no client.
-fn retry(instance: &Instance, now: Timestamp) -> Duration {
-    let has_peers = instance.settings().unicast.as_ref().is_some_and(|unicast| unicast.peers.len() > 1);
-    let was_soon = instance.sends_again.is_some_and(|last| now.since(last) < RECLAIM);
-    if has_peers || was_soon { RECLAIM } else { RETRY }
+fn pause(instance: &Instance) -> Duration {
+    if instance.trials.is_soon { RETRY_SOON } else { RETRY }
 }
 
 /// A trial has left this host.
@@ -83,7 +117,11 @@ pub(crate) fn sends_again(instance: &mut Instance, now: Timestamp) -> Option<Mov
     if !instance.faults().refused {
         return None;
     }
-    instance.sends_again = Some(now);
+    let run = instance.trials.leave();
+    if instance.trials.is_soon && run < RUN {
+        return None;
+    }
+    instance.trials.ended = Some(now);
     instance.timers.stop(Timer::Reclaim);
     instance.reclaim();
     ends(instance)

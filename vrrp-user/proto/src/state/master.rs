@@ -70,7 +70,7 @@ pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>
         return Some(Move { to: State::Backup, reason, heard: Some(*heard) });
     } else if is_refused && instance.master.rivalled.is_some() {
         // A lower master that does not yield to our advert does not hear us, and has the addresses too.
-        instance.hold_refused();
+        fault::hold_refused(instance, heard);
         return fault::begins(instance);
     } else {
         contested(instance, heard, cx);

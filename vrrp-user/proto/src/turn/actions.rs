@@ -1,5 +1,7 @@
 //! Actions of the router, carried out: adverts and leases at once, everything else by the ports.
 
+use alloc::vec::Vec;
+
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 
@@ -29,8 +31,8 @@ impl Turn {
     fn carry_out<P: Ports>(&mut self, ports: &mut P, cause: Cause<'_>, now: Timestamp) {
         while let Some(action) = self.router.poll_action() {
             match action {
-                Action::Advertise(id, priority) => _ = self.advertise(ports, id, priority),
-                Action::TrySending(id) => self.try_sending(ports, id, now),
+                Action::Advertise(id, priority) => self.advertise(ports, id, priority),
+                Action::TrySending(id, priority) => self.try_sending(ports, id, priority, now),
                 Action::Watch(id) => watch(ports, id, cause),
                 Action::Unwatch(id) => ports.unwatch(id),
                 Action::AddAddresses(id, _) => {
@@ -69,34 +71,45 @@ impl Turn {
         self.flush(ports, now);
     }
 
-    /// False if nothing could be queued.
-    fn advertise<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority) -> bool {
-        let Some(watcher) = self.watchers.get_mut(id.index()) else { return false };
-        let is_queued = ports.advertise(id, priority);
-        if is_queued {
+    fn advertise<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority) {
+        let Some(watcher) = self.watchers.get_mut(id.index()) else { return };
+        if ports.advertise(id, priority, &[]) {
             watcher.lease.advertise(priority == Priority::RELEASE);
         }
-        is_queued
     }
 
-    /// Sends a release, to learn whether this host still refuses adverts. One that finds no route, or no peer, shows
-    /// nothing: it has not come to the firewall.
-    fn try_sending<P: Ports>(&mut self, ports: &mut P, id: InstanceId, now: Timestamp) {
-        if !self.advertise(ports, id, Priority::RELEASE) {
-            return;
+    /// Sends an advert to learn whether this host still refuses them, to no destination at which it did not. One that
+    /// finds no route, or no peer, shows nothing: it has not come to the firewall.
+    fn try_sending<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority, now: Timestamp) {
+        let Self { router, watchers, .. } = self;
+        let (Some(view), Some(watcher)) = (router.instance(id), watchers.get_mut(id.index())) else { return };
+        let peers = view.settings().unicast.as_ref().map_or(&[][..], |it| &it.peers);
+        let is_peer = |address| peers.iter().any(|peer| peer.address == address);
+        let mut parts = watcher.lease.try_sending(is_peer).to_vec();
+        parts.retain(|part| !part.is_empty());
+        if parts.is_empty() {
+            parts.push(Vec::new());
         }
-        self.flush(ports, now);
-        if self.watchers.get(id.index()).is_some_and(|it| it.lease.has_left_whole()) {
+        for part in parts {
+            if !ports.advertise(id, priority, &part) {
+                return;
+            }
+            self.flush(ports, now);
+            if self.watchers.get(id.index()).is_none_or(|it| it.lease.refuses()) {
+                return;
+            }
+        }
+        if self.watchers.get(id.index()).is_some_and(|it| it.lease.has_left()) {
             self.router.handle(&Event::SendsAgain(id), now);
         }
     }
 
     fn flush<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
         let Self { router, watchers, has_lapsed, .. } = self;
-        ports.flush(now, |id, outcome| {
+        ports.flush(now, |id, to, outcome| {
             let watcher = watchers.get_mut(id.index())?;
             if let Err(error) = outcome {
-                watcher.lease.failed(error, now);
+                watcher.lease.failed(to, error, now);
                 return None;
             }
             let until = watcher.lease.sent(router.instance(id)?.settings().lease(), now);

@@ -69,7 +69,7 @@ pub struct Turn {
 }
 
 /// What a turn knows of an instance.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Watcher {
     lease: Lease,
     /// The silence of its master, once the master is overdue.

@@ -157,14 +157,16 @@ pub trait Ports {
 
     // Sends and leases.
 
-    /// Queues an advert. False if there is no interface or source to send from.
-    fn advertise(&mut self, id: InstanceId, priority: Priority) -> bool;
+    /// Queues an advert to these destinations; none means all of its own. False if there is no interface or source to
+    /// send from.
+    fn advertise(&mut self, id: InstanceId, priority: Priority, only: &[IpAddr]) -> bool;
 
-    /// Sends the queued adverts. `outcome` returns the end of the lease that an advert gives, if it gives one.
+    /// Sends the queued adverts. `outcome` gets the result for each destination, and returns the end of the lease that
+    /// the advert gives, if it gives one.
     fn flush(
         &mut self,
         now: Timestamp,
-        outcome: impl FnMut(InstanceId, Result<(), SendError>) -> Option<Timestamp>,
+        outcome: impl FnMut(InstanceId, IpAddr, Result<(), SendError>) -> Option<Timestamp>,
     );
 
     /// Sets the end of a lease for the fence; `None`: no lease.

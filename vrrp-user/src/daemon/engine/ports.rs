@@ -258,14 +258,14 @@ impl Ports for KernelPorts {
         self.pace.behind()
     }
 
-    fn advertise(&mut self, id: InstanceId, priority: Priority) -> bool {
-        self.queue_advert(id, priority)
+    fn advertise(&mut self, id: InstanceId, priority: Priority, only: &[IpAddr]) -> bool {
+        self.queue_advert(id, priority, only)
     }
 
     fn flush(
         &mut self,
         now: Timestamp,
-        outcome: impl FnMut(InstanceId, Result<(), SendError>) -> Option<Timestamp>,
+        outcome: impl FnMut(InstanceId, IpAddr, Result<(), SendError>) -> Option<Timestamp>,
     ) {
         self.send(now, outcome);
     }
@@ -289,7 +289,7 @@ impl Ports for KernelPorts {
         match action {
             // Those of the turn itself.
             Action::Advertise(..)
-            | Action::TrySending(_)
+            | Action::TrySending(..)
             | Action::Watch(_)
             | Action::Unwatch(_)
             | Action::ProlongLease(..) => {}

@@ -3,6 +3,7 @@
 //! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all adverts
 //! that are due together, with its outcomes, and the leases that they give.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ use crate::protocol::{InstanceId, Priority, SendError};
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 impl KernelPorts {
-    /// Queues an advert. False without an interface or a source to send from.
-    pub(super) fn queue_advert(&mut self, id: InstanceId, priority: Priority) -> bool {
+    /// Queues an advert to these destinations; none means all of its own. False without an interface or a source to
+    /// send from.
+    pub(super) fn queue_advert(&mut self, id: InstanceId, priority: Priority, only: &[IpAddr]) -> bool {
         let Some(Link { outgoing: Some(outgoing), gate, .. }) = self.links.get_mut(id.index()) else {
             return false;
         };
+        let fewer = (!only.is_empty()).then(|| outgoing.only(only));
+        let outgoing = fewer.as_ref().unwrap_or(outgoing);
         match gate {
             Some(gate) => gate.send(&mut self.sender, outgoing, id, priority),
             None => self.sender.queue(outgoing, id, priority),
@@ -39,17 +43,17 @@ impl KernelPorts {
     pub(super) fn send(
         &mut self,
         now: Timestamp,
-        mut settled: impl FnMut(InstanceId, Result<(), SendError>) -> Option<Timestamp>,
+        mut settled: impl FnMut(InstanceId, IpAddr, Result<(), SendError>) -> Option<Timestamp>,
     ) {
         let Self { sender, live, links, reports, maps, .. } = self;
-        sender.flush(|id, outcome| {
+        sender.flush(|id, to, outcome| {
             let Err(errno) = outcome else {
-                if let Some(until) = settled(id, Ok(())) {
+                if let Some(until) = settled(id, to, Ok(())) {
                     maps.set_lease(id, Some(until));
                 }
                 return;
             };
-            settled(id, Err(error_of(errno)));
+            settled(id, to, Err(error_of(errno)));
             if let Some(live) = live.instances.get(id.index()) {
                 live.send_errors.fetch_add(1, Relaxed);
             }

@@ -80,6 +80,14 @@ impl Outgoing {
         }
     }
 
+    /// These adverts, to some of their destinations.
+    #[must_use]
+    pub fn only(&self, to: &[IpAddr]) -> Self {
+        let mut fewer = self.clone();
+        fewer.destinations.retain(|destination| to.contains(&destination.address));
+        fewer
+    }
+
     /// Source address of the adverts.
     pub fn source(&self) -> IpAddr {
         self.source
@@ -126,7 +134,7 @@ pub struct AdvertSender {
 struct Lane<N, C> {
     /// `None` if the kernel lacks the family.
     socket: Option<OwnedFd>,
-    batch: Batch<InstanceId, N, C>,
+    batch: Batch<(InstanceId, IpAddr), N, C>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -195,7 +203,8 @@ impl AdvertSender {
             let IpAddr::V4(address) = destination.address else { continue };
             let control = control_v4(outgoing.ifindex, source, destination.ttl);
             let length = ipv4::HEADER_LEN + payload_len;
-            let packet = self.sealed.batch.push(instance, name_v4(address), control, length);
+            let packet =
+                self.sealed.batch.push((instance, destination.address), name_v4(address), control, length);
             let ip = Ipv4Repr {
                 source,
                 destination: address,
@@ -246,14 +255,15 @@ impl AdvertSender {
         let length = body_len + if sign.is_some() { TRAILER_LEN } else { 0 };
         let mut trailer = None;
         for destination in &outgoing.destinations {
+            let tag = (instance, destination.address);
             let room = match (outgoing.source, destination.address) {
                 (IpAddr::V4(source), IpAddr::V4(address)) => {
                     let control = control_v4(outgoing.ifindex, source, destination.ttl);
-                    self.v4.batch.push(instance, name_v4(address), control, length)
+                    self.v4.batch.push(tag, name_v4(address), control, length)
                 }
                 (IpAddr::V6(source), IpAddr::V6(address)) => {
                     let control = control_v6(outgoing.ifindex, source, destination.ttl);
-                    self.v6.batch.push(instance, name_v6(address, outgoing.ifindex), control, length)
+                    self.v6.batch.push(tag, name_v6(address, outgoing.ifindex), control, length)
                 }
                 _ => continue,
             };
@@ -271,25 +281,25 @@ impl AdvertSender {
         }
     }
 
-    /// Sends the queue and returns how many packets left. Calls `outcome` for each, with the errno of a failure: a full
-    /// queue (EAGAIN, ENOBUFS), a missing interface (ENODEV), a firewall (EPERM), a missing source or a unicast peer
-    /// without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). There are no retries: the next advert serves as
-    /// one.
-    pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, Result<(), i32>)) -> usize {
+    /// Sends the queue and returns how many packets left. Calls `outcome` for each, with its destination, and the errno
+    /// of a failure: a full queue (EAGAIN, ENOBUFS), a missing interface (ENODEV), a firewall
+    /// (EPERM), a missing source or a unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). The
+    /// next advert serves as a retry.
+    pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, IpAddr, Result<(), i32>)) -> usize {
         self.v4.flush(&mut outcome) + self.sealed.flush(&mut outcome) + self.v6.flush(&mut outcome)
     }
 }
 
 impl<N, C> Lane<N, C> {
-    fn flush(&mut self, outcome: &mut impl FnMut(InstanceId, Result<(), i32>)) -> usize {
+    fn flush(&mut self, outcome: &mut impl FnMut(InstanceId, IpAddr, Result<(), i32>)) -> usize {
         let mut sent = 0;
         match &self.socket {
             _ if self.batch.is_empty() => {}
-            Some(socket) => self.batch.flush(socket.as_fd(), |instance, result| {
+            Some(socket) => self.batch.flush(socket.as_fd(), |(instance, to), result| {
                 sent += usize::from(result.is_ok());
-                outcome(instance, result);
+                outcome(instance, to, result);
             }),
-            None => self.batch.refuse(|instance| outcome(instance, Err(libc::EAFNOSUPPORT))),
+            None => self.batch.refuse(|(instance, to)| outcome(instance, to, Err(libc::EAFNOSUPPORT))),
         }
         sent
     }

@@ -1,0 +1,24 @@
+//! Results of a node's turn.
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::protocol::{Reason, State};
+
+use super::kernel::Frame;
+
+/// A transition of a node: that of its group, or of its only instance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Move {
+    pub(crate) to: State,
+    pub(crate) reason: Reason,
+    pub(crate) at: Timestamp,
+}
+
+/// Results of a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) sent: Vec<Frame>,
+    pub(crate) moves: Vec<Move>,
+    pub(crate) contests: usize,
+    /// Whether it has announced its addresses.
+    pub(crate) announced: bool,
+}
