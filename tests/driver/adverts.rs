@@ -204,6 +204,34 @@ fn an_advert_that_cannot_leave_does_not_hold_up_others() {
     assert_eq!(refused.len(), 1);
 }
 
+/// A peer without a VRRP daemon answers each advert with an ICMP error, returned in place of a later send.
+#[test]
+#[needs("root", "ip")]
+fn errors_of_a_peer_lose_no_advert() {
+    let cable = Cable::new();
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    cable.right.ip("addr add 192.0.2.2/24 dev eth0").unwrap();
+    cable.right.sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+    let errors = Tap::new(&cable.left);
+    let unreachable =
+        |frame: &[u8]| (frame[12..14] == [8, 0] && frame[23] == 1 && frame[34] == 3).then_some(());
+    let mut settings = settings(&["192.0.2.100"]);
+    let peers = vec![UnicastPeer::new([192, 0, 2, 2].into())];
+    settings.unicast = Some(Unicast { peers, ttl: 64, checks_source: false });
+    let work = || -> Result<_> {
+        let mut sender = AdvertSender::new()?;
+        let outgoing = Outgoing::new(&settings, ifindex()?, [192, 0, 2, 1].into())?;
+        let mut outcomes = Vec::new();
+        for _ in 0..5 {
+            sender.queue(&outgoing, InstanceId(0), Priority(100));
+            sender.flush(|_, _, outcome| outcomes.push(outcome));
+            errors.next(unreachable);
+        }
+        Ok(outcomes)
+    };
+    assert_eq!(cable.left.enter(work).unwrap(), [Ok(()); 5]);
+}
+
 #[test]
 #[needs("root", "ip")]
 fn unicast_peers_get_no_icmp_for_their_adverts() {

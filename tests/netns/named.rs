@@ -12,6 +12,7 @@ use serde_json::Value;
 use vrrp_tests::clock::{monotonic, poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::hider::{DROPPER, Dropper};
+use vrrp_tests::lab::INTERFACE;
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
@@ -184,6 +185,45 @@ fn firewalls() -> Result<()> {
         witness.forgets(pair, &words)?;
         pair.wait_for_master(0)
     })
+}
+
+/// One on the interface of a master, which drops adverts without an error for sockets that have not asked for it.
+#[test]
+#[needs("ours", "nft")]
+fn a_filter_on_the_interface() -> Result<()> {
+    let rules = format!(
+        "add table netdev wall; \
+         add chain netdev wall c {{ type filter hook egress device \"{INTERFACE}\" priority 0; }}; \
+         add rule netdev wall c meta l4proto {{ 51, 112 }} drop"
+    );
+    let ah = |priority| Instance::v2(priority).ah("secret");
+    for (master, backup) in
+        [(Instance::v3(200), Instance::v3(100)), (Instance::v6(200), Instance::v6(100)), (ah(200), ah(100))]
+    {
+        Pair::settled(roles(OURS, master, backup))?.check(|pair| {
+            let witness = Witness::of(pair, 0)?;
+            let words = Words {
+                screen: "cannot send adverts: No buffer space available; the interface drops them",
+                log: "cannot send an advert",
+                metric: "vrrpx_send_errors_total{vrrp_instance=\"VI_1\"}",
+            };
+            // Linux 5.16, nft 1.0.1.
+            if let Err(error) = pair.node(0)?.namespace.run("nft", &[&rules]) {
+                eprintln!("skipped: {error:#}");
+                return Ok(());
+            }
+            witness.names(pair, &words)?;
+            let kept_out =
+                Words { screen: "this host refuses to send its adverts", log: "reason=refused", ..words };
+            pair.wait_for_master(1)?;
+            witness.names(pair, &kept_out)?;
+            pair.node(0)?.namespace.run("nft", &["delete table netdev wall"])?;
+            witness.forgets(pair, &kept_out)?;
+            witness.forgets(pair, &words)?;
+            pair.wait_for_master(0)
+        })?;
+    }
+    Ok(())
 }
 
 /// Adverts that the first node's host has refused.

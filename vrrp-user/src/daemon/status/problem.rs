@@ -294,7 +294,13 @@ impl Instance {
             add(format!("no lease, because its adverts do not leave: {fate}"));
         }
         if let Some(why) = &self.send_error {
-            let advice = if why == Errno::EPERM.desc() { "; look for a firewall of this host" } else { "" };
+            let advice = match why {
+                why if why == Errno::EPERM.desc() => "; look for a firewall of this host",
+                why if why == Errno::ENOBUFS.desc() => {
+                    "; the interface drops them: look for a filter on it (nftables' `netdev` family, tc), or a full queue"
+                }
+                _ => "",
+            };
             add(format!("cannot send adverts: {why}{advice}"));
         }
         all.extend(failed_hooks(&self.name, &self.hooks));

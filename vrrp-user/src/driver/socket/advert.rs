@@ -282,7 +282,7 @@ impl AdvertSender {
     }
 
     /// Sends the queue and returns how many packets left. Calls `outcome` for each, with its destination, and the errno
-    /// of a failure: a full queue (EAGAIN, ENOBUFS), a missing interface (ENODEV), a firewall
+    /// of a failure: a full queue (EAGAIN), a drop by the interface (ENOBUFS), a missing interface (ENODEV), a firewall
     /// (EPERM), a missing source or a unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). The
     /// next advert serves as a retry.
     pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, IpAddr, Result<(), i32>)) -> usize {
@@ -324,6 +324,7 @@ fn open_v4() -> io::Result<OwnedFd> {
     option(libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
     // The source may be missing for a moment, while the interface is configured again.
     option(libc::IP_TRANSPARENT, 1)?;
+    option(libc::IP_RECVERR, 1)?;
     finish(socket)
 }
 
@@ -334,6 +335,7 @@ fn open_sealed() -> io::Result<OwnedFd> {
     option(libc::IP_HDRINCL, 1)?;
     option(libc::IP_MULTICAST_LOOP, 0)?;
     option(libc::IP_MULTICAST_ALL, 0)?;
+    option(libc::IP_RECVERR, 1)?;
     finish(socket)
 }
 
@@ -348,15 +350,20 @@ fn open_v6() -> io::Result<OwnedFd> {
     // The parent's link-local source is sent through a macvlan that does not have it: if it had, both would answer for
     // it (Linux 4.15). A source that is missing for a moment is sent, too.
     option(libc::IPV6_FREEBIND, 1)?;
+    option(libc::IPV6_RECVERR, 1)?;
     // Linux 4.20. On older kernels the socket only receives more packets, which its filter drops.
     let _ = option(IPV6_MULTICAST_ALL, 0);
     finish(socket)
 }
 
-/// Finishes a socket. It matches the unicast adverts of peers, so that the kernel does not answer them with ICMP
+/// Finishes a socket. With the option for errors, the kernel reports adverts that the interface's queue or a filter on
+/// it (nftables' `netdev` egress, tc) drops. ICMP errors of peers come with it; here they have no room.
+///
+/// The socket matches the unicast adverts of peers, so that the kernel does not answer them with ICMP
 /// "protocol unreachable"; its filter drops them all.
 fn finish(socket: OwnedFd) -> io::Result<OwnedFd> {
     set_filter(socket.as_fd(), &[instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0)])?;
+    set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 1)?;
     // Must follow the traffic class, which sets it too.
     set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PRIORITY, QUEUE_PRIORITY)?;
     set_buffer(socket.as_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER)?;

@@ -10,6 +10,9 @@ use std::ptr;
 
 use libc::{c_int, iovec, mmsghdr, msghdr, socklen_t};
 
+/// Most tries of a message that an error of another one has kept from being sent.
+const TRIES: u8 = 3;
+
 /// Queued messages, each with a tag for its report, a destination of type `N` and control messages `C`.
 pub(super) struct Batch<T, N, C> {
     bytes: Vec<u8>,
@@ -67,10 +70,11 @@ impl<T: Copy, N, C> Batch<T, N, C> {
         self.messages.is_empty()
     }
 
-    /// Sends everything and reports the result of each message to `outcome`, by its tag. Empties the batch.
+    /// Sends everything and reports the result of each message to `outcome`, by its tag. Empties the batch. A socket
+    /// with IP_RECVERR returns an ICMP error about an earlier message in place of the next send, which is tried again.
     pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, mut outcome: impl FnMut(T, Result<(), i32>)) {
         self.lay_out();
-        let mut next = 0;
+        let (mut next, mut tries) = (0, 0);
         while let (Some(rest), Some(messages)) = (self.headers.get_mut(next..), self.messages.get(next..))
             && let Some(first) = messages.first()
         {
@@ -83,13 +87,14 @@ impl<T: Copy, N, C> Batch<T, N, C> {
             {
                 // If an error ended the call early, the next call returns it first.
                 messages.iter().take(sent).for_each(|message| outcome(message.tag, Ok(())));
-                next += sent;
+                (next, tries) = (next + sent, 0);
                 continue;
             }
             let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-            if errno != libc::EINTR {
+            tries += 1;
+            if errno != libc::EINTR && (is_own(errno) || tries >= TRIES) {
                 outcome(first.tag, Err(errno));
-                next += 1;
+                (next, tries) = (next + 1, 0);
             }
         }
         self.messages.clear();
@@ -123,6 +128,11 @@ impl<T: Copy, N, C> Batch<T, N, C> {
             mmsghdr { msg_hdr: header, msg_len: 0 }
         }));
     }
+}
+
+/// Whether the error is one of the send itself: no ICMP error becomes it.
+fn is_own(errno: c_int) -> bool {
+    matches!(errno, libc::EPERM | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN)
 }
 
 impl<T, N, C> std::fmt::Debug for Batch<T, N, C> {
