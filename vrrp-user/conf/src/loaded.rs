@@ -23,7 +23,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A copy with everything that was included, for [`Reader::restore`]; `None` unless the reader makes copies.
+    /// A copy with everything that was included, for [`restore`](crate::Reader::restore); `None` unless the reader
+    /// makes copies.
     pub fn copy(&self) -> Option<String> {
         self.copies.then(|| copy::write(&self.outline)).flatten()
     }

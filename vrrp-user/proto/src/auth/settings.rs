@@ -13,7 +13,7 @@ pub const WINDOW_MAX: Duration = Duration::from_secs(300);
 /// The time of day: since 1970-01-01 UTC.
 pub type TimeOfDay = Duration;
 
-/// Settings of a [`Verifier`].
+/// Settings of a [`Verifier`](super::Verifier).
 #[derive(Clone, Debug, PartialEq)]
 pub struct HmacSettings {
     /// An advert may be signed with any of them; no two have the same id.

@@ -2,7 +2,7 @@
 //!
 //! Enters: events, from the ordinary threads. Leaves: the same by their numbers, as long as they are kept, and a
 //! wake-up for each follower. Absent: waiting; no event waits for a reader. The latest [`KEPT`] are in memory; older
-//! ones are gone, which a reader sees as a gap. Those of earlier runs are read from [`file`].
+//! ones are gone, which a reader sees as a gap. Those of earlier runs are read from [`mod@file`].
 //!
 //! Numbers grow by one and begin with the time of the start in microseconds, so that they grow over restarts as well
 //! and no number of an earlier run is valid in this one.

@@ -1,10 +1,9 @@
 //! HTTP: metrics, status, events and probes, all for reading.
 //!
 //! Enters: requests, one for each connection, so that no connection stays for long. Leaves: the values of the
-//! [`DaemonContext`](super::status::DaemonContext) at that moment; clients that wait for the same document share one.
-//! Absent: anything that changes something, which is
-//! for the control socket; and the engine, which is not involved, apart from one wake-up a second for
-//! [`Heartbeat`].
+//! [`DaemonContext`] at that moment; clients that wait for the same document share one. Absent: anything that changes
+//! something, which is for the control socket; and the engine, which is not involved, apart from one wake-up a second
+//! for [`Heartbeat`].
 
 mod answer;
 mod compress;
