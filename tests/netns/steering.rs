@@ -1,7 +1,9 @@
 //! Orders of an operator to a running pair.
 
 use std::fs;
+use std::io::Write;
 use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::process::Output;
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
 use vrrp_tests::starvation::Starvation;
+use vrrp_user::driver::clock;
 
 use crate::{pair, roles, standing};
 
@@ -61,6 +64,34 @@ fn has(pair: &mut Pair, state: &str, kinds: &[&str]) -> Result<()> {
     let found = orders(pair)?;
     ensure!(found.0 == state && found.1 == kinds, "{found:?} instead of {state} {kinds:?}");
     Ok(())
+}
+
+#[test]
+#[needs("ours")]
+fn an_order_that_a_hung_daemon_did_not_take_is_never_carried_out() -> Result<()> {
+    pair(OURS)?.check(|pair| {
+        pair.running(0)?.process().signal(Signal::SIGSTOP)?;
+        let before = clock::now();
+        for order in [&["priority", "VI_1", "50"][..], &["announce"], &["reload"]] {
+            let output = ask(pair, order)?;
+            let text = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.code() == Some(1) && text.contains("does not answer"), "{order:?}: {text}");
+        }
+        ensure!(clock::now().since(before) < Duration::from_secs(30), "each takes longer than `status`");
+        // A client that sends at once, and gives up.
+        let mut client = UnixStream::connect(pair.running(0)?.directory().join("control.sock"))?;
+        client.write_all(b"{\"command\":\"priority\",\"name\":\"VI_1\",\"priority\":60}\n")?;
+        drop(client);
+        pair.running(0)?.process().signal(Signal::SIGCONT)?;
+        // The daemon has read the earlier connections when it carries this order out.
+        steer(pair, &["priority", "VI_1", "150"])?;
+        let instance = instance(pair)?;
+        ensure!(instance["priority"]["effective"] == 150, "{instance}");
+        let events = String::from_utf8(ask(pair, &["events"])?.stdout)?;
+        ensure!(!events.contains("priority 50") && !events.contains("priority 60"), "{events}");
+        ensure!(!events.contains("reloaded"), "{events}");
+        Ok(())
+    })
 }
 
 #[test]

@@ -282,13 +282,20 @@ fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
 
 fn exchange(path: &Path, request: &Request, line: &mut Vec<u8>) -> io::Result<()> {
     let patience = match request {
-        Request::Status | Request::Events { .. } | Request::HotRestart => PATIENCE,
+        Request::Status | Request::Ping | Request::Events { .. } | Request::HotRestart => PATIENCE,
         Request::Reload { .. } => RELOAD_PATIENCE,
         _ => ORDER_PATIENCE,
     };
-    let mut stream = connect(path, Some(patience))?;
-    send(&mut stream, request)?;
-    io::BufReader::new(stream).read_until(b'\n', line)?;
+    let mut stream = io::BufReader::new(connect(path, Some(PATIENCE))?);
+    if patience > PATIENCE {
+        // A daemon that hangs gets no order, which it would carry out when it continues.
+        send(stream.get_mut(), &Request::Ping)?;
+        stream.read_until(b'\n', line)?;
+        line.clear();
+        stream.get_ref().set_read_timeout(Some(patience))?;
+    }
+    send(stream.get_mut(), request)?;
+    stream.read_until(b'\n', line)?;
     Ok(())
 }
 

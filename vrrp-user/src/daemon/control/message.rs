@@ -20,6 +20,8 @@ pub(super) const ORDER_PATIENCE: Duration = Duration::from_secs(40);
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     Status,
+    /// Answer, and do nothing else.
+    Ping,
     /// Read the configuration again.
     Reload {
         /// Say what would change, and change nothing.
@@ -93,7 +95,10 @@ pub enum Request {
 impl Request {
     /// Whether it is for the desk.
     pub(super) fn is_order(&self) -> bool {
-        !matches!(self, Self::Status | Self::Reload { .. } | Self::HotRestart | Self::Events { .. })
+        !matches!(
+            self,
+            Self::Status | Self::Ping | Self::Reload { .. } | Self::HotRestart | Self::Events { .. }
+        )
     }
 }
 
@@ -101,6 +106,7 @@ impl Request {
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     Status(Box<Status>),
+    Pong,
     Reloaded(Applied),
     /// Orders are carried out; what came of them, one line each.
     Steered(Vec<String>),

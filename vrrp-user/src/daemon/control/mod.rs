@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
+//! {"command":"ping"}          ─►  "pong"
 //! {"command":"reload"}        ─►  {"reloaded":{"changes":[…],…}} or {"refused":["…"]}
 //! {"command":"hot_restart"}   ─►  see the module hot_restart
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
@@ -20,16 +21,20 @@ mod message;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -50,6 +55,9 @@ use crate::driver::abstract_socket::Peer;
 
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
+
+/// How often the connection of a client that waits is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Clients at a time. Enough that a client with a request is served before a crowd of idle ones makes it the oldest.
 const CLIENTS_MAX: usize = 128;
@@ -278,13 +286,17 @@ async fn converse(
                 Err(_) => Response::Error(format!("{FOLLOWERS_MAX} clients follow already")),
             }
         } else if complete {
-            match request {
-                Ok(request) if request.is_order() && matches!(rights, Rights::All(_)) => {
-                    let by = by.get_or_init(|| who::name(uid, pid)).await;
-                    order(request, by, receivers.desk.as_ref()).await
+            let work = async {
+                match request {
+                    Ok(request) if request.is_order() && matches!(rights, Rights::All(_)) => {
+                        let by = by.get_or_init(|| who::name(uid, pid)).await;
+                        order(request, by, receivers.desk.as_ref()).await
+                    }
+                    request => answer(request, receivers.reloads.as_ref(), rights).await,
                 }
-                request => answer(request, receivers.reloads.as_ref(), rights).await,
-            }
+            };
+            let Some(response) = while_connected(&write, work).await else { return Ok(()) };
+            response
         } else {
             Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
         };
@@ -292,6 +304,21 @@ async fn converse(
         activity.end();
         if !complete {
             return Ok(());
+        }
+    }
+}
+
+/// Works for a client; `None` if it closes its connection before. An order that nobody awaits is then not begun.
+async fn while_connected<T>(client: &OwnedWriteHalf, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        // Not set by a client that has closed its sending half only.
+        let mut hung_up = [PollFd::new(client.as_ref().as_fd(), PollFlags::empty())];
+        if poll(&mut hung_up, PollTimeout::ZERO) != Ok(0) {
+            return None;
+        }
+        if let Ok(done) = timeout(LOOK, &mut work).await {
+            return Some(done);
         }
     }
 }
@@ -306,6 +333,7 @@ async fn answer(
         Ok(Request::Status | Request::Events { .. }) => {
             Response::Error("a request ends with a line feed".to_owned())
         }
+        Ok(Request::Ping) => Response::Pong,
         Ok(_) if !matches!(rights, Rights::All(_)) => Response::Error(
             "this socket answers only status and events; the other one is control.sock".to_owned(),
         ),

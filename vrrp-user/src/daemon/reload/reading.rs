@@ -108,6 +108,13 @@ struct Next {
     has_signal: bool,
 }
 
+impl Next {
+    /// Requests whose clients have not given up.
+    fn awaited(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter().filter(|request| !request.answer.is_closed())
+    }
+}
+
 #[derive(Debug)]
 struct Current {
     purpose: Purpose,
@@ -121,6 +128,8 @@ impl Readings {
     pub fn ask(&mut self, request: Option<Request>) {
         let next = self.next.get_or_insert_default();
         next.has_signal |= request.is_none();
+        // Clients that have given up.
+        next.requests.retain(|request| !request.answer.is_closed());
         next.requests.extend(request);
     }
 
@@ -135,12 +144,13 @@ impl Readings {
 
     /// Whether a reading is to begin, and none is running.
     pub fn is_due(&self) -> bool {
-        self.current.is_none() && (self.next.is_some() || self.back.is_some())
+        let is_awaited = |next: &Next| next.has_signal || next.awaited().next().is_some();
+        self.current.is_none() && (self.next.as_ref().is_some_and(is_awaited) || self.back.is_some())
     }
 
     /// Purpose of the next reading.
     pub fn purpose(&self) -> Purpose {
-        let tries = |next: &Next| !next.has_signal && next.requests.iter().all(|it| it.ask == Ask::Try);
+        let tries = |next: &Next| !next.has_signal && next.awaited().all(|it| it.ask == Ask::Try);
         match &self.next {
             _ if self.back.is_some() => Purpose::Return,
             Some(next) if tries(next) => Purpose::Try,

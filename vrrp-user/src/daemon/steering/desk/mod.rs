@@ -93,6 +93,10 @@ impl Desk {
             let nap = self.until_next_end();
             tokio::select! {
                 Some(Call { request, by, answer }) = self.calls.recv() => {
+                    // The client has given up.
+                    if answer.is_closed() {
+                        continue;
+                    }
                     let response = match self.carry_out(request, &by).await {
                         Ok(lines) => Response::Steered(lines),
                         Err(No::Unknown(text)) => Response::Unknown(text),
@@ -123,9 +127,11 @@ impl Desk {
             Request::Priority { name, .. } => self.reset_priority(&name, by).await,
             Request::Announce { name } => self.announce(name.as_deref(), by).await,
             Request::Log { level, seconds } => self.set_log(level, seconds, by),
-            Request::Status | Request::Reload { .. } | Request::HotRestart | Request::Events { .. } => {
-                Err(No::Failed("not an order".to_owned()))
-            }
+            Request::Status
+            | Request::Ping
+            | Request::Reload { .. }
+            | Request::HotRestart
+            | Request::Events { .. } => Err(No::Failed("not an order".to_owned())),
         }
     }
 
