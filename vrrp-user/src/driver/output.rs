@@ -125,6 +125,16 @@ fn take(reader: &OwnedFd, tail: &mut VecDeque<u8>) -> usize {
     taken
 }
 
+/// One line without control characters: what others have chosen, such as the answer of a service or the name of a
+/// process, must not control the terminal that shows it.
+pub fn escaped(text: &str) -> String {
+    let mut line = String::new();
+    for letter in text.chars() {
+        if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
+    }
+    line
+}
+
 /// Text safe for a terminal: keeps line feeds, escapes other control characters and invalid UTF-8.
 fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::driver::output::escaped;
+
 /// How a finding stands.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,7 +49,8 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn add(&mut self, level: Level, text: impl Into<String>, fix: Option<String>) {
-        self.list.push(Finding { check: self.check, level, text: text.into(), fix });
+        let fix = fix.map(|fix| escaped(&fix));
+        self.list.push(Finding { check: self.check, level, text: escaped(&text.into()), fix });
     }
 
     pub(super) fn ok(&mut self, text: impl Into<String>) {
@@ -69,5 +72,19 @@ impl Findings {
     /// Whether nothing was found wrong so far.
     pub(super) fn is_well(&self) -> bool {
         self.list.iter().all(|finding| finding.level < Level::Warn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_named_cannot_control_the_terminal() {
+        let mut findings = Findings::default();
+        findings.warn("\u{1b}[31mEVIL\n\u{7} listens", "kill \r");
+        let Finding { text, fix, .. } = &findings.list[0];
+        assert_eq!(text, "\\u{1b}[31mEVIL\\n\\u{7} listens");
+        assert_eq!(fix.as_deref(), Some("kill \\r"));
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::driver::output::escaped;
 use crate::driver::shortage;
 
 /// Why a service is not well.
@@ -17,7 +18,7 @@ pub(super) const LONGEST: usize = 200;
 
 impl Failure {
     pub fn new(text: impl fmt::Display) -> Self {
-        let mut text: String = text.to_string().chars().flat_map(escaped).collect();
+        let mut text = escaped(&text.to_string());
         if text.len() > LONGEST {
             text.truncate(text.floor_char_boundary(LONGEST));
             text.push('…');
@@ -51,13 +52,6 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// A service's answer must not control the terminal that shows it.
-fn escaped(letter: char) -> impl Iterator<Item = char> {
-    let (plain, code) =
-        if letter.is_control() { (None, Some(letter.escape_default())) } else { (Some(letter), None) };
-    plain.into_iter().chain(code.into_iter().flatten())
 }
 
 /// The innermost cause of an error, the useful part for a reader; libraries wrap it in their own words.
