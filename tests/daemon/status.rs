@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use vrrp_ebpf::wire::Reject;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_tests::FIRST;
+use vrrp_user::daemon::history::{HookRun, Posts};
 use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::status::{Instance, Status, StatusVerdict, View, overview, table};
 use vrrp_user::driver::clock;
+use vrrp_user::driver::process::{End, Run};
 use vrrp_user::protocol::InstanceId;
 
 use crate::setup::filled;
@@ -274,4 +277,94 @@ fn lines_without_effect_and_a_missing_guard_are_problems() {
     assert!(!shown(&status).contains("guard: does not run"));
     (status.fence.guard, status.node.uptime_seconds) = (Some(7), 10.0);
     assert!(!shown(&status).contains("guard: does not run"));
+}
+
+/// The former master's last advert comes just after a takeover; one that goes on is another master.
+#[test]
+fn a_former_master_that_yields_is_no_other_master() {
+    let status = filled().status();
+    let master = |since: f64, last_advert: f64, interval: f64| {
+        let mut it = status.instances[0].clone();
+        (it.state, it.since_seconds, it.rejected) = ("MASTER".to_owned(), Some(since), Vec::new());
+        it.peers[0].last_advert_seconds = last_advert;
+        it.peers[0].advert_interval_seconds = Some(interval);
+        Status { instances: vec![it], ..status.clone() }
+    };
+    for (since, last_advert, interval, is_bad) in [
+        (2.0, 1.9996, 1.0, false),
+        (2.0, 2.0004, 1.0, false),
+        (2.0, 1.89, 1.0, true),
+        (2.0, 0.5, 1.0, true),
+        (0.02, 0.016, 0.01, false),
+        (0.02, 0.014, 0.01, true),
+        // Silent for more than its patience.
+        (9.0, 5.0, 1.0, false),
+    ] {
+        let bad = master(since, last_advert, interval).verdict() == StatusVerdict::Bad;
+        assert_eq!(bad, is_bad, "{since} {last_advert} {interval}");
+    }
+}
+
+#[test]
+fn maintenance_is_bad_only_if_no_router_serves() {
+    let status = filled().status();
+    let out = |faults: &[&str], last_advert: f64, since: f64| {
+        let mut it = Instance { rejected: Vec::new(), ..status.instances[0].clone() };
+        (it.state, it.since_seconds) = ("FAULT".to_owned(), Some(since));
+        it.faults = faults.iter().map(|&word| word.to_owned()).collect();
+        it.peers[0].last_advert_seconds = last_advert;
+        it
+    };
+    let verdict = |instances: Vec<Instance>| Status { instances, ..status.clone() }.verdict();
+    assert_eq!(verdict(vec![out(&["maintenance"], 0.05, 60.0)]), StatusVerdict::Look);
+    // At the beginning, the heir may not have sent yet.
+    assert_eq!(verdict(vec![out(&["maintenance"], 5.0, 0.1)]), StatusVerdict::Look);
+    let unserved = out(&["maintenance"], 60.0, 60.0);
+    let texts = unserved.problem_texts();
+    assert!(texts.iter().any(|it| it.contains("no router serves its addresses")), "{texts:?}");
+    assert_eq!(verdict(vec![unserved]), StatusVerdict::Bad);
+    assert_eq!(verdict(vec![out(&["maintenance", "track_down"], 0.05, 60.0)]), StatusVerdict::Bad);
+    // The other member of the sync group has no cause of its own.
+    let other = |faults| Instance { name: "VI \"2\"".to_owned(), ..out(faults, 0.05, 60.0) };
+    assert_eq!(verdict(vec![out(&["maintenance"], 0.05, 60.0), other(&[])]), StatusVerdict::Look);
+    assert_eq!(verdict(vec![out(&["link_down"], 0.05, 60.0), other(&[])]), StatusVerdict::Bad);
+}
+
+#[test]
+fn a_failed_hook_is_a_problem_in_its_state_until_the_next_reload() {
+    let context = filled();
+    let run = Run { end: End::Exited(1), lasted: Duration::ZERO };
+    let failed = |state| HookRun::ended(state, run.clone(), None);
+    let is_problem = || context.status().instances[0].problem_texts().iter().any(|it| it.contains("notify_"));
+    context.history.hook(InstanceId(0), "notify_master", failed("MASTER"));
+    assert!(!is_problem(), "it is BACKUP now");
+    context.history.hook(InstanceId(0), "notify_backup", failed("BACKUP"));
+    assert!(is_problem());
+    std::thread::sleep(Duration::from_millis(2));
+    context.history.loaded(SystemTime::now(), &[]);
+    assert!(!is_problem(), "the configuration was loaded again");
+    assert_eq!(context.status().instances[0].hooks.len(), 2, "the runs are shown nevertheless");
+}
+
+#[test]
+fn mail_and_webhooks_that_fail_are_problems_until_they_work_or_are_loaded_again() {
+    let context = filled();
+    let is_problem =
+        || overview(&context.status(), View::default()).lines().any(|line| line.starts_with("! webhook: "));
+    let name: Arc<str> = "https://hooks.example".into();
+    context.history.keep_webhooks(&[Arc::clone(&name)]);
+    let failing = |failing| {
+        context.history.webhook(&name, |posts: &mut Posts| {
+            posts.is_failing = failing;
+            posts.failure = Some((SystemTime::now(), "connection refused".to_owned()));
+        });
+    };
+    failing(true);
+    assert!(is_problem());
+    failing(false);
+    assert!(!is_problem());
+    failing(true);
+    std::thread::sleep(Duration::from_millis(2));
+    context.history.loaded(SystemTime::now(), &[]);
+    assert!(!is_problem());
 }

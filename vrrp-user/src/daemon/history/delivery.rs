@@ -52,6 +52,8 @@ pub struct Posts {
     pub status: Option<u16>,
     /// Time and reason of the latest failed attempt.
     pub failure: Option<(SystemTime, String)>,
+    /// Nothing was accepted since then.
+    pub is_failing: bool,
 }
 
 /// Counts of mails about changes.
@@ -65,6 +67,8 @@ pub struct Mails {
     pub lost: u64,
     /// Time and reason of the latest mail that was given up.
     pub failure: Option<(SystemTime, String)>,
+    /// None was sent since then.
+    pub is_failing: bool,
 }
 
 /// The time by the wall clock that was so long ago.

@@ -107,3 +107,10 @@ pub struct Loads {
     /// Lines of the file in use that are left out, and on which the election may depend.
     pub left_out: Vec<String>,
 }
+
+impl Loads {
+    /// Whether the configuration was loaded after this time.
+    pub fn since(&self, time: SystemTime) -> bool {
+        self.at.is_some_and(|at| at > time)
+    }
+}

@@ -225,6 +225,7 @@ impl Courier {
         };
         self.history.mails(|mails| {
             mails.waiting = mails.waiting.saturating_sub(1);
+            mails.is_failing = outcome.is_err();
             match &outcome {
                 Ok(_) => mails.sent += 1,
                 Err(why) => {

@@ -282,6 +282,7 @@ impl Courier {
         self.note(|posts| {
             posts.waiting = posts.waiting.saturating_sub(1);
             posts.sent += 1;
+            posts.is_failing = false;
             posts.status = Some(status);
         });
         let WebhookPayload { name, state, .. } = &message.reported;
@@ -302,6 +303,7 @@ impl Courier {
         self.note(|posts| {
             posts.refusals += 1;
             posts.status = *status;
+            posts.is_failing = true;
             posts.failure = Some((SystemTime::now(), why.to_string()));
             if put != Some(Put::Added) {
                 posts.waiting = posts.waiting.saturating_sub(1);

@@ -23,7 +23,7 @@ use super::{
 use crate::config;
 use crate::config::InstanceSettings;
 use crate::daemon::events::{What, Word};
-use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Posts};
+use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Loads, Posts};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
@@ -72,7 +72,11 @@ impl DaemonContext {
             unwritten: self.unwritten(),
             unknown_routers: named(&refusals.unknown_routers, now),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
-            webhooks: history.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
+            webhooks: history
+                .webhooks
+                .iter()
+                .map(|(name, posts)| webhook(name, posts, &history.loads))
+                .collect(),
         }
     }
 
@@ -196,7 +200,7 @@ impl DaemonContext {
                 .filter(|(at, _)| now.since(*at) <= lasts(settings))
                 .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
             tracks: settings.tracks.iter().map(|track| tracked(track, history)).collect(),
-            hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
+            hooks: past.map(|past| hooks(&past.hooks, live.state(), &history.loads)).unwrap_or_default(),
             counters: counts(live, &self.maps.counters(Some(id))),
             history: past.map(transitions).unwrap_or_default(),
         }
@@ -222,7 +226,7 @@ impl DaemonContext {
                 since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
                 epoch: live.epoch.load(Relaxed),
                 members: members.map(|member| member.settings.name.to_string()).collect(),
-                hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
+                hooks: past.map(|past| hooks(&past.hooks, live.state(), &history.loads)).unwrap_or_default(),
             }
         };
         groups.map(group).collect()
@@ -334,7 +338,7 @@ pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
     }
 }
 
-fn hooks(latest: &BTreeMap<&'static str, HookRun>) -> Vec<Hook> {
+fn hooks(latest: &BTreeMap<&'static str, HookRun>, state: State, loads: &Loads) -> Vec<Hook> {
     let hook = |(keyword, hook): (&&'static str, &HookRun)| Hook {
         keyword: (*keyword).to_owned(),
         state: hook.state.to_owned(),
@@ -343,6 +347,8 @@ fn hooks(latest: &BTreeMap<&'static str, HookRun>) -> Vec<Hook> {
         lasted_seconds: hook.run.lasted.as_secs_f64(),
         started: rfc3339(hook.at),
         output: hook.printed.clone(),
+        // MASTER_RX_LOWER_PRI is within MASTER.
+        is_past: !hook.state.starts_with(state.as_str()) || loads.since(hook.at),
     };
     latest.iter().map(hook).collect()
 }
@@ -426,10 +432,11 @@ fn mail(settings: &config::MailSettings, history: &Inner) -> Mail {
         failed: mails.failed,
         lost: mails.lost,
         latest_failure: failure.map(|(at, why)| Failure { at: rfc3339(*at), why: why.clone() }),
+        failing: mails.is_failing && !failure.is_some_and(|(at, _)| history.loads.since(*at)),
     }
 }
 
-fn webhook(name: &str, posts: &Posts) -> Webhook {
+fn webhook(name: &str, posts: &Posts, loads: &Loads) -> Webhook {
     let failure = posts.failure.as_ref();
     Webhook {
         webhook: name.to_owned(),
@@ -441,6 +448,7 @@ fn webhook(name: &str, posts: &Posts) -> Webhook {
         refusals: posts.refusals,
         latest_status: posts.status,
         latest_failure: failure.map(|(at, why)| Failure { at: rfc3339(*at), why: why.clone() }),
+        failing: posts.is_failing && !failure.is_some_and(|(at, _)| loads.since(*at)),
     }
 }
 

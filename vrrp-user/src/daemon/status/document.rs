@@ -384,6 +384,9 @@ pub struct Hook {
     /// The last 512 bytes that it printed, if it failed, control characters escaped.
     #[serde(default)]
     pub output: Option<String>,
+    /// The state that it was run for is over, or the configuration was loaded again since.
+    #[serde(default)]
+    pub is_past: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -4,8 +4,9 @@ use nix::errno::Errno;
 
 use super::peer::PATIENCE;
 use super::{
-    Check, Configuration, Differing, DisabledScript, Held, Hook, Instance, Interface, Lacking, Leftover,
-    Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, XdpProgram, span,
+    Check, Configuration, Differing, DisabledScript, Failure, Held, Hook, Instance, Interface, Lacking,
+    Leftover, Mail, Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, Webhook, XdpProgram,
+    span,
 };
 use crate::daemon::history::NOT_FOUND;
 use crate::daemon::{events, last_good};
@@ -22,6 +23,10 @@ const GUARD_STARTS: f64 = 2.0;
 /// Seconds in BACKUP within which the addresses of a former master may still be set.
 const HANDOVER: f64 = 1.0;
 
+/// The last adverts of a former master come within this share of its interval, and within these seconds, after those of
+/// its heir.
+const YIELDS: (f64, f64) = (0.5, 0.1);
+
 /// Findings of a refused file that are shown.
 const FINDINGS: usize = 3;
 
@@ -31,7 +36,7 @@ pub enum StatusVerdict {
     Well,
     /// There is a problem, and the addresses are served.
     Look,
-    /// An instance is in Fault, or has two masters.
+    /// An instance is in Fault, or has two masters, or none.
     Bad,
 }
 
@@ -45,7 +50,7 @@ pub(super) struct Problem<'a> {
 impl Status {
     /// The worst of all.
     pub fn verdict(&self) -> StatusVerdict {
-        let is_bad = |it: &Instance| it.is_faulty() || it.has_rival() || it.is_mute();
+        let is_bad = |it: &Instance| self.is_faulty(it) || it.is_unserved() || it.has_rival() || it.is_mute();
         if self.instances.iter().any(is_bad) {
             StatusVerdict::Bad
         } else if self.problems().next().is_some() {
@@ -71,10 +76,31 @@ impl Status {
         let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
         let checks = self.checks.iter().flat_map(Check::problems);
         let disabled = self.disabled_scripts.iter().map(DisabledScript::problem);
+        let mail = self.mail.iter().filter_map(Mail::problem);
+        let webhooks = self.webhooks.iter().filter_map(Webhook::problem);
         let interfaces = self.interfaces.iter().filter_map(Interface::problem);
         let files = self.unwritten.iter().map(UnwrittenFile::problem);
         let of_host = configuration.chain(self.unguarded()).chain(interfaces).chain(files);
-        of_host.chain(instances).chain(leftovers).chain(statics).chain(groups).chain(checks).chain(disabled)
+        of_host
+            .chain(instances)
+            .chain(leftovers)
+            .chain(statics)
+            .chain(groups)
+            .chain(checks)
+            .chain(disabled)
+            .chain(mail)
+            .chain(webhooks)
+    }
+
+    /// In Fault, and not only because an operator keeps it, or its sync group, in maintenance.
+    fn is_faulty(&self, instance: &Instance) -> bool {
+        let group = self.groups.iter().find(|group| group.members.contains(&instance.name));
+        let is_beside = |it: &&Instance| {
+            it.name == instance.name || group.is_some_and(|group| group.members.contains(&it.name))
+        };
+        let mut faults = self.instances.iter().filter(is_beside).flat_map(|it| &it.faults).peekable();
+        let is_kept = faults.peek().is_some() && faults.all(|fault| fault == Reason::Maintenance.as_str());
+        instance.state == "FAULT" && !is_kept
     }
 }
 
@@ -198,20 +224,27 @@ impl Instance {
         heard.max_by_key(|peer| (Some(&peer.address) == self.master.as_ref(), peer.priority))
     }
 
-    /// One that is master beside this one: heard since this one is master, as the one before it yields.
+    /// One that is master beside this one: still heard when the former master has heard this one and yielded.
     fn rival(&self) -> Option<&Peer> {
         let since = self.since_seconds.filter(|_| self.state == "MASTER")?;
-        self.heard_master().filter(|peer| peer.last_advert_seconds < since)
+        self.heard_master().filter(|peer| {
+            let (share, most) = YIELDS;
+            let yields = peer.advert_interval_seconds.map_or(most, |interval| most.min(interval * share));
+            since - peer.last_advert_seconds > yields
+        })
+    }
+
+    /// An operator keeps it in maintenance, and no other router serves its addresses any more.
+    fn is_unserved(&self) -> bool {
+        let patience = self.advert_interval_seconds * f64::from(PATIENCE);
+        self.faults == [Reason::Maintenance.as_str()]
+            && self.since_seconds.is_some_and(|since| since > patience)
+            && self.heard_master().is_none()
     }
 
     /// A master without a lease, for whose addresses the fence answers no request.
     fn is_mute(&self) -> bool {
         self.state == "MASTER" && self.lease_seconds.is_none() && self.fenced
-    }
-
-    /// In Fault, and not only because an operator keeps it in maintenance.
-    fn is_faulty(&self) -> bool {
-        self.state == "FAULT" && self.faults != [Reason::Maintenance.as_str()]
     }
 
     /// Two masters, whether or not each accepts the other's adverts.
@@ -248,6 +281,10 @@ impl Instance {
         let is_kept_by_track = self.tracks.iter().filter(is_down).any(|track| track.weight == 0);
         if self.state == "FAULT" && !is_kept_by_track {
             add(format!("in FAULT: {}", self.why));
+        }
+        if self.is_unserved() {
+            let advice = format!("vrrpx maintenance off {}", self.name);
+            add(format!("no router serves its addresses: no master is heard; to serve here: {advice}"));
         }
         for track in self.tracks.iter().filter(is_down) {
             let effect = match track.weight {
@@ -331,9 +368,23 @@ impl Check {
     }
 }
 
-/// Those of the latest runs that failed.
+impl Mail {
+    fn problem(&self) -> Option<Problem<'_>> {
+        let Failure { why, .. } = self.latest_failure.as_ref().filter(|_| self.failing)?;
+        Some(Problem { about: "mail", text: format!("{} took none at the last try: {why}", self.server) })
+    }
+}
+
+impl Webhook {
+    fn problem(&self) -> Option<Problem<'_>> {
+        let Failure { why, .. } = self.latest_failure.as_ref().filter(|_| self.failing)?;
+        Some(Problem { about: "webhook", text: format!("{} failed at the last try: {why}", self.webhook) })
+    }
+}
+
+/// Those of the latest runs that failed, and concern the present state and configuration.
 pub(super) fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
-    hooks.iter().filter(|hook| !hook.success).map(move |hook| {
+    hooks.iter().filter(|hook| !hook.success && !hook.is_past).map(move |hook| {
         let mut text = format!("{} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
         if let Some(last) = hook.output.as_deref().and_then(|output| output.lines().last()) {
             text.push_str(&format!("; it printed: {last}"));

@@ -55,6 +55,9 @@ pub struct Mail {
     /// Dropped because the queue was full.
     pub lost: u64,
     pub latest_failure: Option<Failure>,
+    /// No mail was sent, and no configuration loaded, since the latest failure.
+    #[serde(default)]
+    pub failing: bool,
 }
 
 /// A mail that was given up, or a failed attempt of a webhook.
@@ -83,4 +86,7 @@ pub struct Webhook {
     /// HTTP status of the latest attempt; `None` before the first one, and if there was no answer.
     pub latest_status: Option<u16>,
     pub latest_failure: Option<Failure>,
+    /// No change was accepted, and no configuration loaded, since the latest failure.
+    #[serde(default)]
+    pub failing: bool,
 }

@@ -98,7 +98,7 @@ pub fn table(status: &Status) -> String {
 }
 
 fn mail(out: &mut String, mail: &Mail) {
-    let Mail { server, waiting, sent, failed, lost, latest_failure } = mail;
+    let Mail { server, waiting, sent, failed, lost, latest_failure, .. } = mail;
     let _ = writeln!(out, "mail to {server}  sent {sent}  waiting {waiting}  failed {failed}  lost {lost}");
     if let Some(failure) = latest_failure {
         let _ = writeln!(out, "  given up at {}: {}", failure.at, failure.why);
