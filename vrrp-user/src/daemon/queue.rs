@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 
 use crossbeam_queue::ArrayQueue;
@@ -55,7 +55,7 @@ pub enum Input {
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),
     /// Report the state and leave it as it is until [`Input::GoOn`] or [`Input::Leave`] comes; the answer is `None`
-    /// during a handover.
+    /// during a handover, and while others have no room for what the engine has reported.
     Pause(oneshot::Sender<Option<RouterSnapshot>>),
     GoOn,
     /// End without releasing anything.
@@ -161,7 +161,7 @@ impl fmt::Display for Object {
     }
 }
 
-/// One direction between two threads. When it is full, the newest entry is lost and counted.
+/// One direction between two threads. A full one refuses the newest entry.
 #[derive(Debug)]
 pub struct Queue<T> {
     entries: Arc<Shared<T>>,
@@ -171,7 +171,6 @@ pub struct Queue<T> {
 struct Shared<T> {
     ring: ArrayQueue<T>,
     wake: EventFd,
-    lost: AtomicU64,
 }
 
 impl<T> Clone for Queue<T> {
@@ -185,18 +184,12 @@ impl<T> Queue<T> {
     /// No file descriptor is left for the eventfd.
     pub fn new(capacity: usize) -> nix::Result<Self> {
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Self {
-            entries: Arc::new(Shared { ring: ArrayQueue::new(capacity), wake, lost: AtomicU64::new(0) }),
-        })
+        Ok(Self { entries: Arc::new(Shared { ring: ArrayQueue::new(capacity), wake }) })
     }
 
-    /// Never blocks. False if the entry was lost.
+    /// Never blocks. False if the entry is lost.
     pub fn push(&self, entry: T) -> bool {
-        let taken = self.offer(entry).is_ok();
-        if !taken {
-            self.entries.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        taken
+        self.offer(entry).is_ok()
     }
 
     /// As [`Self::push`], for callers that try again.
@@ -211,11 +204,7 @@ impl<T> Queue<T> {
 
     /// As [`Self::push`], without a system call: a reader that sleeps finds the entry after [`Self::wake`].
     pub fn push_unwoken(&self, entry: T) -> bool {
-        let taken = self.entries.ring.push(entry).is_ok();
-        if !taken {
-            self.entries.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        taken
+        self.entries.ring.push(entry).is_ok()
     }
 
     pub fn pop(&self) -> Option<T> {
@@ -240,10 +229,6 @@ impl<T> Queue<T> {
     /// Makes the descriptor unreadable; call it before draining.
     pub fn acknowledge(&self) {
         let _ = self.entries.wake.read();
-    }
-
-    pub fn lost(&self) -> u64 {
-        self.entries.lost.load(Ordering::Relaxed)
     }
 }
 

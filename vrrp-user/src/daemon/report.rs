@@ -43,7 +43,6 @@ pub struct Reporter {
     sends: Quieting,
     contests: Quieting,
     effects: Quieting,
-    lost: u64,
 }
 
 impl Reporter {
@@ -62,7 +61,6 @@ impl Reporter {
             sends: Quieting::default(),
             contests: Quieting::default(),
             effects: Quieting::default(),
-            lost: 0,
         })
     }
 
@@ -94,14 +92,6 @@ impl Reporter {
                     }
                     _ => self.pass(&report, notifier),
                 }
-            }
-            let lost = self.reports.get_ref().lost();
-            if lost > self.lost {
-                warn!(
-                    reports = lost - self.lost,
-                    "the engine reported faster than reports were handled; some are lost"
-                );
-                self.lost = lost;
             }
         }
     }

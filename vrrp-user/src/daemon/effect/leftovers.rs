@@ -147,8 +147,10 @@ impl Effect {
             if instance.leftovers.shown.has_news() {
                 instance.leftovers.show(id, reports);
             }
+            instance.report_lacks(id, reports);
         }
-        let again = self.is_heir.then(|| now + PAUSE);
+        let is_untold = self.is_heir || self.instances.iter().any(|it| it.lacks.has_news());
+        let again = is_untold.then(|| now + PAUSE);
         again.into_iter().chain(self.next_leftovers(now)).min()
     }
 

@@ -106,6 +106,12 @@ impl Instance {
         self.prepared = Some(Prepared::refresh(self.prepared.take(), &self.effects, netlink));
     }
 
+    /// Reports what it lacks, unless the last list that was taken is the same.
+    fn report_lacks(&mut self, id: InstanceId, reports: &Queue<Report>) {
+        let is_master = self.held.is_some();
+        self.lacks.report(|lacks| reports.push(Report::Lacks { instance: id, lacks, is_master }));
+    }
+
     fn take_prepared(&mut self, netlink: &mut RouteSocket) -> Prepared {
         match self.prepared.take() {
             Some(prepared) if prepared.is_current() => prepared,
@@ -411,9 +417,7 @@ impl Effect {
         let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
         self.live.effect_errors.fetch_add(count(instance.lacks.fresh()), Relaxed);
         live.lacking.store(count(instance.lacks.count()), Relaxed);
-        let is_master = instance.held.is_some();
-        let reports = &self.reports;
-        instance.lacks.report(|lacks| reports.push(Report::Lacks { instance: id, lacks, is_master }));
+        instance.report_lacks(id, &self.reports);
     }
 
     fn announce(&mut self, id: InstanceId, announcement: Announcement) {

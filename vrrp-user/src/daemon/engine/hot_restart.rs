@@ -12,8 +12,12 @@ use crate::daemon::queue::Command;
 use crate::protocol::{GroupId, Instance, InstanceId, Turn};
 
 impl KernelPorts {
-    /// Takes the state of all instances and groups. `None`: a handover is in progress, and the engine goes on.
+    /// Takes the state of all instances and groups. `None`: a handover is in progress, or a report waits for room, and
+    /// the engine goes on.
     pub(super) fn pause(&mut self, turn: &mut Turn, now: Timestamp) -> Option<RouterSnapshot> {
+        if !self.flush_queues() {
+            return None;
+        }
         let instances = turn.pause(self, now)?;
         let router = turn.router();
         let groups = (0..).map(GroupId).map_while(|id| Some((id, router.group(id)?.epoch()))).collect();
@@ -66,7 +70,7 @@ impl KernelPorts {
         }
         turn.settle_restored(self, now);
         // After the addresses that masters hold.
-        self.command(Command::Inherit);
+        self.commands.push(Command::Inherit);
     }
 
     /// Ends without sending anything: the addresses and the mastership are now another daemon's.

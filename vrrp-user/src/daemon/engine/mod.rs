@@ -9,6 +9,7 @@
 mod hot_restart;
 mod inputs;
 mod link;
+mod outbox;
 mod pace;
 mod ports;
 mod receive;

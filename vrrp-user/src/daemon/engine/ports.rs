@@ -8,6 +8,7 @@ use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread::sleep;
 use std::time::Duration;
 
 use vrrp_ebpf::map::{NO_PEER, PEERS_PER_SLOT};
@@ -16,6 +17,7 @@ use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::link::{Link, gate};
+use super::outbox::Outbox;
 use super::pace::Pace;
 use super::silence_socket::SilenceSocket;
 use crate::config::InstanceSettings;
@@ -33,6 +35,9 @@ use crate::protocol::{
 
 /// Inputs, and adverts per source, taken in one turn: the rest waits for the next turn, behind due timers.
 pub(super) const DRAIN_MAX: usize = 256;
+
+/// Between two looks for room in a full queue.
+const FLUSH_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) const TOKEN_INPUT: u64 = 0;
 pub(super) const TOKEN_RING: u64 = 1;
@@ -58,8 +63,8 @@ pub(super) struct KernelPorts {
     /// What the timer that has fired was armed for.
     fired: Option<Timestamp>,
     pub(super) inputs: Queue<Input>,
-    pub(super) commands: Queue<Command>,
-    pub(super) reports: Queue<Report>,
+    pub(super) commands: Outbox<Command>,
+    pub(super) reports: Outbox<Report>,
     /// Shutdown transitions, held back until the last handover is done: their hooks may stop the service.
     last_words: Vec<Report>,
     /// Inputs kept during a hot restart, while another daemon is about to replace this one.
@@ -99,8 +104,8 @@ impl KernelPorts {
             wait,
             fired: None,
             inputs,
-            commands,
-            reports,
+            commands: Outbox::new(commands),
+            reports: Outbox::new(reports),
             last_words: Vec::new(),
             kept: Vec::new(),
         })
@@ -108,7 +113,9 @@ impl KernelPorts {
 
     /// Sleeps until `due`, an input or an advert.
     pub(super) fn wait(&mut self, due: Option<Timestamp>) -> io::Result<()> {
-        let due = due.into_iter().chain(self.pace.next()).min();
+        let is_flushed = self.commands.is_flushed() && self.reports.is_flushed();
+        let flush = (!is_flushed).then(|| clock::now() + FLUSH_PAUSE);
+        let due = due.into_iter().chain(self.pace.next()).chain(flush).min();
         self.wait.arm(due)?;
         let has_fired = self.wait.wait()?.any(|token| token == TIMER);
         self.fired = due.filter(|_| has_fired);
@@ -116,13 +123,22 @@ impl KernelPorts {
         Ok(())
     }
 
-    /// The engine ends.
+    /// The engine ends, once the others have room for its last entries.
     pub(super) fn end(&mut self) {
         self.commands.push(Command::Stop);
         for report in self.last_words.drain(..) {
             self.reports.push(report);
         }
         self.reports.push(Report::Stopped);
+        while !self.flush_queues() {
+            sleep(FLUSH_PAUSE);
+        }
+    }
+
+    /// False if entries still wait for room.
+    pub(super) fn flush_queues(&mut self) -> bool {
+        let is_flushed = self.commands.flush();
+        self.reports.flush() && is_flushed
     }
 
     pub(super) fn live(&self, id: InstanceId) -> Option<&LiveInstance> {
@@ -131,12 +147,6 @@ impl KernelPorts {
 
     pub(super) fn link(&self, id: InstanceId) -> Option<&Link> {
         self.links.get(id.index())
-    }
-
-    pub(super) fn command(&self, command: Command) {
-        if !self.commands.push(command) {
-            self.live.effect_errors.fetch_add(1, Relaxed);
-        }
     }
 
     /// Holds transitions of a shutdown back until the end.
@@ -175,6 +185,7 @@ impl Ports for KernelPorts {
 
     fn settle(&mut self, now: Timestamp) {
         self.settle_pace(now);
+        self.flush_queues();
     }
 
     fn admit<'a>(
@@ -294,18 +305,16 @@ impl Ports for KernelPorts {
             | Action::Unwatch(_)
             | Action::ProlongLease(..) => {}
             Action::AddAddresses(id, epoch) => {
-                self.command(Command::Add(id, epoch));
+                self.commands.push(Command::Add(id, epoch));
                 self.maps.end_masterships(id, None);
             }
-            Action::RemoveAddresses(id, epoch) => self.command(Command::Remove(id, epoch)),
-            Action::HoldAddresses(id, epoch) => self.command(Command::Hold(id, epoch)),
-            Action::StopAnswering(id, _) => self.command(Command::StopAnnouncing(id)),
-            Action::Announce(id, announcement) => self.command(Command::Announce(id, announcement)),
+            Action::RemoveAddresses(id, epoch) => self.commands.push(Command::Remove(id, epoch)),
+            Action::HoldAddresses(id, epoch) => self.commands.push(Command::Hold(id, epoch)),
+            Action::StopAnswering(id, _) => self.commands.push(Command::StopAnnouncing(id)),
+            Action::Announce(id, announcement) => self.commands.push(Command::Announce(id, announcement)),
             Action::Heed(id, from) => self.maps.heed_questions(id, from),
-            Action::PutBack(id, epoch, missing) => self.command(Command::PutBack(id, epoch, missing)),
-            Action::ReportAbandoned(id) => {
-                self.reports.push(Report::Abandoned(id));
-            }
+            Action::PutBack(id, epoch, missing) => self.commands.push(Command::PutBack(id, epoch, missing)),
+            Action::ReportAbandoned(id) => self.reports.push(Report::Abandoned(id)),
             Action::Report(id, transition) => {
                 self.live.record(id, &transition);
                 self.show(router, id);
@@ -317,9 +326,7 @@ impl Ports for KernelPorts {
                 }
                 self.reports.push(Report::Priority(id, priority));
             }
-            Action::ReportContest(id, peer) => {
-                self.reports.push(Report::Contest(id, peer));
-            }
+            Action::ReportContest(id, peer) => self.reports.push(Report::Contest(id, peer)),
             Action::ReportGroup(group, transition) => {
                 if let Some(live) = self.live.groups.get(group.index()) {
                     live.record(&transition);
@@ -350,7 +357,7 @@ impl Ports for KernelPorts {
     }
 
     fn prepare(&mut self, id: InstanceId, settings: Arc<InstanceSettings>) {
-        self.command(Command::SetEffects(id, Arc::clone(&settings)));
+        self.commands.push(Command::SetEffects(id, Arc::clone(&settings)));
         if id.index() == self.links.len() {
             self.links.push(Link::default());
         }

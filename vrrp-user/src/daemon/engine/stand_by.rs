@@ -41,10 +41,10 @@ impl Engine {
         let (is_due, wake) = self.stand_by.next(due, clock::now());
         let mut from = InstanceId(0);
         while is_due
-            && self.ports.commands.len() < WAITING_MAX
+            && self.ports.commands.queue().len() < WAITING_MAX
             && let Some(id) = self.turn.router().silent_from(from, due)
         {
-            let _ = self.ports.commands.offer(Command::StandBy(id, due));
+            let _ = self.ports.commands.queue().offer(Command::StandBy(id, due));
             from = id.next();
         }
         Some(wake)

@@ -133,7 +133,7 @@ impl Prepared<'_> {
             outcome = work => outcome,
             Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),
         };
-        threads.end(&self.queues.inputs);
+        threads.end(self.queues);
         if self.context.live.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
             tokio::time::sleep(LINGER).await;
         }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -68,9 +68,14 @@ pub(super) struct Threads {
 
 impl Threads {
     /// Waits until all addresses are released, unless another daemon owns them.
-    pub(super) fn end(self, inputs: &Queue<Input>) {
+    pub(super) fn end(self, queues: &Queues) {
         // No effect if the engine has ended already.
-        inputs.push(if ownership::is_ours() { Input::Event(Event::Shutdown) } else { Input::Leave });
+        queues.inputs.push(if ownership::is_ours() { Input::Event(Event::Shutdown) } else { Input::Leave });
+        // After an error they are not read any more, and the engine waits for room.
+        while !self.engine.is_finished() {
+            while queues.reports.pop().is_some() {}
+            thread::sleep(Duration::from_millis(1));
+        }
         // A panic of either ends the process.
         let _ = self.engine.join();
         let _ = self.effect.join();
