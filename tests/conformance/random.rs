@@ -71,7 +71,7 @@ fn input() -> impl Strategy<Value = Input> {
         }),
         1 => (0..3_u32, any::<bool>()).prop_map(|(id, up)| Input::Event(Event::Track(TrackId(id), up))),
         1 => (0..4_u32, prop::sample::select(&[Loss::Address, Loss::Path, Loss::Flushed][..])).prop_map(|(id, loss)| {
-            Input::Event(Event::Lost(InstanceId(id), loss))
+            Input::Event(Event::Lost(InstanceId(id), loss, Box::new([[192, 0, 2, 100].into()])))
         }),
         1 => (0..4_u32, any::<bool>(), any::<bool>(), prop::option::of(1..=255_u8), any::<bool>()).prop_map(
             |(id, maintenance, steps_back, priority, hands_over)| {

@@ -8,13 +8,13 @@
 //! is MASTER
 //! ```
 //! Inputs: `startup`, `shutdown`, `restart [in T]` (hot restart), `link up|down`, `source N|none`, `track N up|down`,
-//! `hear P from N [every Ncs]`, `lost address|path|flushed|shared`, `lapsed`, `refused`, `sends`, `deaf`, `hear P from
-//! N sent T ago`, `seen` (the watched advert, now), `seen T ago`, `steer maintenance|away|priority P|nothing` (an
-//! operator's orders; `away` is a failover), `announce`, `ask` (an ARP request, which reaches the router if it has
-//! asked for that). Time: `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and
-//! then handles what was due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `suspensions N`,
-//! `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval),
-//! and numbers with `ns`, `us`, `ms`, `cs` or `s`.
+//! `hear P from N [every Ncs]`, `lost address [N...]`, `lost path|flushed|shared`, `lapsed`, `refused`, `sends`,
+//! `deaf`, `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`, `steer
+//! maintenance|away|priority P|nothing` (an operator's orders; `away` is a failover), `announce`, `ask` (an ARP
+//! request, which reaches the router if it has asked for that). Time: `wait T` wakes at every timeout, `sleep T` lets
+//! time pass unhandled, `freeze T` does so and then handles what was due, `call` handles what is due now. Assertions:
+//! `is STATE`, `epoch N`, `suspensions N`, `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for
+//! the interval known), `A` (own interval), and numbers with `ns`, `us`, `ms`, `cs` or `s`.
 
 use std::time::Duration;
 
@@ -37,6 +37,12 @@ pub(crate) fn run(what: &str, variant: Variant, settings: ElectionSettings, scri
         let actions = step(&mut bench, &words).join(", ");
         assert_eq!(actions, expected.trim(), "{what}, {variant:?}, line {number}: {}", line.trim());
     }
+}
+
+fn lose(bench: &mut Bench, loss: Loss, numbers: &[&str]) -> Vec<String> {
+    let variant = bench.variant;
+    let addresses = numbers.iter().map(|number| variant.address(number.parse().unwrap()));
+    bench.handle(&Event::Lost(ID, loss, addresses.collect()))
 }
 
 fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
@@ -62,7 +68,8 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["value", id, value] => {
             bench.handle(&Event::Value(TrackId(id.parse().unwrap()), value.parse().unwrap()))
         }
-        ["lost", "address"] => bench.handle(&Event::Lost(ID, Loss::Address)),
+        ["lost", "address"] => lose(bench, Loss::Address, &["200"]),
+        ["lost", "address", ref numbers @ ..] => lose(bench, Loss::Address, numbers),
         ["deaf"] => bench.handle(&Event::NotReceiving(ID)),
         ["ask"] => bench.ask(),
         ["announce"] => bench.handle(&Event::Announce(ID)),
@@ -70,10 +77,10 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
         ["sends"] => bench.handle(&Event::SendsAgain(ID)),
         ["refused"] => bench.handle(&Event::Refused(ID)),
-        ["lost", "shared"] => bench.handle(&Event::Lost(ID, Loss::Shared)),
-        ["lost", "flushed"] => bench.handle(&Event::Lost(ID, Loss::Flushed)),
+        ["lost", "shared"] => lose(bench, Loss::Shared, &[]),
+        ["lost", "flushed"] => lose(bench, Loss::Flushed, &[]),
         ["renew"] => bench.renew(),
-        ["lost", "path"] => bench.handle(&Event::Lost(ID, Loss::Path)),
+        ["lost", "path"] => lose(bench, Loss::Path, &[]),
         ["configure", ref change @ ..] => configure(bench, change),
         ["hear", priority, "from", from, "in", "version", "2"] => {
             let (priority, from) = (priority.parse().unwrap(), from.parse().unwrap());

@@ -223,7 +223,7 @@ fn step_member(bench: &mut Bench, id: InstanceId, words: &[&str]) -> Vec<String>
             return actions;
         }
         ["link", state] => Event::Link(id, state == "up"),
-        ["lost", "address"] => Event::Lost(id, Loss::Address),
+        ["lost", "address"] => Event::Lost(id, Loss::Address, Box::new([address("200")])),
         ["source", "none"] => Event::Source(id, None),
         ["source", from] => Event::Source(id, Some(address(from))),
         ["seen"] => Event::Seen(id, bench.now),

@@ -147,7 +147,7 @@ const ROWS: &[Row] = &[
             b lost address      -> b put back
             wait 100ms
             b lost address      -> a advert 0, a remove, a FAULT group_fault, b advert 0, b remove, b FAULT taken_away, GROUP FAULT taken_away
-            wait 60s - 1ns
+            wait b.down - 1ns
             wait 1ns            -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {

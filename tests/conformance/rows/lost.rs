@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a master sets its addresses again, and gives up for a minute after repeated loss",
+        what: "a master sets its addresses again, and asks for an heir after repeated loss",
         variants: ALL,
         settings: plain,
         script: "
@@ -36,10 +36,88 @@ pub(super) const ROWS: &[Row] = &[
             wait 100ms
             lost address        -> advert 0, remove, FAULT taken_away
             lost address
-            wait 60s - 1ns
+            wait down - 1ns
             wait 1ns            -> BACKUP recovered
             wait down           -> advert 100, add, MASTER master_silent
             lost address        -> put back",
+    },
+    Row {
+        number: "own",
+        what: "losses of different addresses are no contest, and the sixth of one of them is",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                 -> BACKUP startup
+            wait down               -> advert 100, add, MASTER master_silent
+            lost address 201        -> put back
+            wait 100ms
+            lost address 202        -> put back
+            wait 100ms
+            lost address 203 204    -> put back
+            wait 100ms
+            lost address 205        -> put back
+            wait 100ms
+            lost address 206        -> put back
+            wait 100ms
+            lost address 207        -> put back
+            wait 100ms
+            lost address 203        -> put back
+            wait 100ms
+            lost address 203        -> put back
+            wait 100ms
+            lost address 203        -> put back
+            wait 100ms
+            lost address 203        -> put back
+            wait 100ms              -> advert 100
+            lost address 203 208    -> advert 0, remove, FAULT taken_away",
+    },
+    Row {
+        number: "own",
+        what: "after repeated loss an heir has the addresses for a minute",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> advert 0, remove, FAULT taken_away
+            wait 800ms
+            hear 90 from 90 every 4095cs
+            wait 59200ms - 1ns
+            wait 1ns            -> BACKUP recovered",
+    },
+    Row {
+        number: "own",
+        what: "after repeated loss the silence of the heir ends the minute",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> advert 0, remove, FAULT taken_away
+            wait 800ms
+            hear 90 from 90
+            wait down - skew + 996093750ns + A - 1ns
+            wait 1ns            -> BACKUP recovered",
     },
     Row {
         number: "own",
@@ -261,6 +339,6 @@ pub(super) const ROWS: &[Row] = &[
             link down
             link up
             is FAULT
-            wait 60s            -> BACKUP recovered",
+            wait down           -> BACKUP recovered",
     },
 ];

@@ -42,8 +42,9 @@ pub enum Event {
     Track(TrackId, bool),
     /// The number in a tracked file.
     Value(TrackId, i32),
-    /// An address, route or rule that the instance sets as master was removed, maybe by this daemon itself.
-    Lost(InstanceId, Loss),
+    /// An address, route or rule that the instance sets as master was removed, maybe by this daemon itself. For
+    /// [`Loss::Address`], with all addresses.
+    Lost(InstanceId, Loss, Box<[IpAddr]>),
     /// Orders of an operator, of all instances that they concern together.
     Steer(Box<[SteeringOrder]>),
     /// A master is to announce its addresses again: an operator asks for it, or clients have to learn its MAC address.

@@ -189,9 +189,9 @@ impl Instance {
     }
 
     /// An address, a route or a rule was removed. Only a Master has them.
-    pub(super) fn lost(&mut self, loss: Loss, cx: &mut Cx<'_>) {
+    pub(super) fn lost(&mut self, loss: Loss, addresses: &[IpAddr], cx: &mut Cx<'_>) {
         if self.state == State::Master {
-            let next = master::lost(self, loss, cx);
+            let next = master::lost(self, loss, addresses, cx);
             self.make(next, cx);
         }
     }

@@ -12,18 +12,18 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Removals within [`WINDOW`] that are put back.
 const MOST: u32 = 5;
 
-/// The reaction to a removal.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The reaction to a removal; that to several removals is the greatest.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum RemovalResponse {
+    /// Given up before.
+    Leave,
     /// Set the object again.
     PutBack,
     /// Too often; returned once.
     GiveUp,
-    /// Given up before.
-    Leave,
 }
 
-/// Removals of one kind of object of one instance.
+/// Removals of one address, or of all routes and rules, of one instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RemovalCounter {
     first: Option<Timestamp>,

@@ -167,7 +167,7 @@ impl Router {
             Event::Source(id, source) => self.on(id, now, |instance, cx| instance.source_is(source, cx)),
             Event::Track(track, up) => self.track(track, i32::from(up), now),
             Event::Value(track, value) => self.track(track, value, now),
-            Event::Lost(id, loss) => self.on(id, now, |instance, cx| instance.lost(loss, cx)),
+            Event::Lost(id, loss, ref all) => self.on(id, now, |instance, cx| instance.lost(loss, all, cx)),
             Event::Announce(id) => self.on(id, now, |instance, cx| instance.announce(cx)),
             Event::Steer(ref orders) => self.steer(orders, now),
         }

@@ -1,6 +1,7 @@
 //! Data of the states, apart from their timers. An instance has all of them; a transition resets those of the state
 //! that it enters or leaves.
 
+use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -102,7 +103,7 @@ pub(super) enum WhyExpiring {
 }
 
 /// Data of a Master, apart from its timers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Master {
     /// End of the lease that the latest advert gives.
     pub(crate) entitled_until: Option<Timestamp>,
@@ -117,7 +118,7 @@ pub(crate) struct Master {
     pub(super) rivalled: Option<Timestamp>,
     /// This host has refused our adverts, or those to one of several peers, before the advert that is handled next.
     pub(crate) refused: bool,
-    pub(super) addresses_lost: RemovalCounter,
+    pub(super) addresses_lost: BTreeMap<IpAddr, RemovalCounter>,
     pub(super) paths_lost: RemovalCounter,
 }
 

@@ -14,7 +14,7 @@ use crate::timers::Timer;
 use crate::timing;
 use crate::units::{Interval, Priority};
 
-/// Time until the next try, after another process kept removing the addresses.
+/// Time until the next try beside another master, after another process kept removing the addresses.
 const RECLAIM: Duration = Duration::from_secs(60);
 
 /// Time between two trials whether this host still refuses adverts. Several that leave in a row end a Fault that has
@@ -50,7 +50,9 @@ pub(super) fn enter(instance: &mut Instance, cx: &Cx<'_>) {
         instance.trials.begin(instance.since, SOON);
         instance.timers.set(Timer::Reclaim, cx.now + pause(instance));
     } else if faults.taken_away {
-        instance.timers.set(Timer::Reclaim, cx.now + RECLAIM);
+        // Without an heir, no client is served meanwhile.
+        instance.trials.other = None;
+        instance.timers.set(Timer::Reclaim, cx.now + instance.master_down_interval());
     }
 }
 
@@ -62,7 +64,8 @@ pub(super) fn hold_refused(instance: &mut Instance, heard: &PeerAdvert) {
 
 /// Another master takes part, and this instance yields to it; or it leaves.
 pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert) {
-    if instance.faults().refused {
+    let faults = instance.faults();
+    if faults.refused || (faults.taken_away && heard.priority != Priority::RELEASE) {
         note_other(instance, heard.stamp, heard.priority, heard.interval);
     }
 }
@@ -102,6 +105,11 @@ pub(crate) fn fired(instance: &mut Instance, timer: Timer, cx: &mut Cx<'_>) -> O
             cx.actions.push_back(Action::TrySending(instance.id(), priority));
         }
         instance.timers.set(Timer::Reclaim, cx.now + next);
+        return None;
+    }
+    let again = instance.since + RECLAIM;
+    if let Some(other) = other.filter(|_| cx.now < again) {
+        instance.timers.set(Timer::Reclaim, other.until.min(again));
         return None;
     }
     instance.reclaim();

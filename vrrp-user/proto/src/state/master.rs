@@ -1,5 +1,6 @@
 //! Master (RFC 9568 §6.4.3): sends adverts, answers lower masters, yields to better ones.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
@@ -84,13 +85,22 @@ pub(crate) fn asked(instance: &mut Instance, cx: &mut Cx<'_>) {
 
 /// Puts removed objects back. If another process keeps removing them, addresses are a Fault, while routes and rules are
 /// left to it.
-pub(crate) fn lost(instance: &mut Instance, loss: Loss, cx: &mut Cx<'_>) -> Option<Move> {
+pub(crate) fn lost(
+    instance: &mut Instance,
+    loss: Loss,
+    addresses: &[IpAddr],
+    cx: &mut Cx<'_>,
+) -> Option<Move> {
     // Taking over again puts everything back.
     if suspended::notice(instance, cx) {
         return None;
     }
     let verdict = match loss {
-        Loss::Address => instance.master.addresses_lost.note(cx.now),
+        Loss::Address => {
+            let counters = &mut instance.master.addresses_lost;
+            let noted = addresses.iter().map(|it| counters.entry(*it).or_default().note(cx.now));
+            noted.max().unwrap_or(RemovalResponse::PutBack)
+        }
         Loss::Path => instance.master.paths_lost.note(cx.now),
         Loss::Flushed | Loss::Shared | Loss::Order => RemovalResponse::PutBack,
     };
@@ -112,7 +122,7 @@ pub(crate) fn lost(instance: &mut Instance, loss: Loss, cx: &mut Cx<'_>) -> Opti
 /// After a reload: sets missing objects, also routes and rules that had been left to another process.
 pub(crate) fn renew(instance: &mut Instance, cx: &mut Cx<'_>) -> Option<Move> {
     instance.master.paths_lost = RemovalCounter::default();
-    lost(instance, Loss::Flushed, cx)
+    lost(instance, Loss::Flushed, &[], cx)
 }
 
 /// Sends a lowered priority at once: this is how a failed check hands over. A raised one does not change the master and

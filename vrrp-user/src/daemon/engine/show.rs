@@ -29,7 +29,7 @@ impl KernelPorts {
     /// At the start each of many instances has events of its own: these concern no other one.
     pub(super) fn show_affected(&self, router: &Router, event: &Event) {
         match *event {
-            Event::Link(id, _) | Event::Source(id, _) | Event::Lost(id, _) | Event::Announce(id) => {
+            Event::Link(id, _) | Event::Source(id, _) | Event::Lost(id, ..) | Event::Announce(id) => {
                 self.show(router, id);
             }
             _ => self.show_all(router),

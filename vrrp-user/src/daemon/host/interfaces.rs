@@ -40,7 +40,7 @@ use crate::driver::RxPath;
 use crate::driver::clock;
 use crate::driver::netlink::kin::Kin;
 use crate::driver::netlink::monitor::Monitor;
-use crate::driver::netlink::removal::{Lost, Owned, PathMonitor};
+use crate::driver::netlink::removal::{Lost, LostAddresses, Owned, PathMonitor, unnamed};
 use crate::driver::netlink::removed_by::RemovedBy;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
@@ -191,10 +191,10 @@ impl Interfaces<'_> {
             self.report_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
             // Until then, no instance holds anything.
             if started {
-                self.report_lost(instances, None).await;
+                self.report_lost(unnamed(instances), None).await;
             }
             let now_before = belongings.before_host(monitor.table());
-            let new = now_before.difference(&before_host).map(|id| (*id, Loss::Order)).collect();
+            let new = unnamed(now_before.difference(&before_host).map(|id| (*id, Loss::Order)));
             before_host = now_before;
             self.report_lost(new, None).await;
             let mend_in = self.mend(&mut mending).await;
@@ -234,7 +234,7 @@ impl Interfaces<'_> {
                     if grown {
                         mending.stir();
                     }
-                    self.report_lost(instances, by).await;
+                    self.report_lost(unnamed(instances), by).await;
                 }
                 () = self.context.history.lacking.notified() => {}
                 found = &mut look_at_kin, if !knows_kin => {
@@ -273,8 +273,8 @@ impl Interfaces<'_> {
                             self.attachments.set_source(id, Some(source));
                         }
                         // The lacks of the other daemon are unknown.
-                        let all = self.config.instances.iter().map(|it| (it.id, Loss::Flushed)).collect();
-                        self.report_lost(all, None).await;
+                        let all = self.config.instances.iter().map(|it| (it.id, Loss::Flushed));
+                        self.report_lost(unnamed(all), None).await;
                         if let Err(error) = self.attachments.follow(&folder) {
                             warn!(%error, "the program ends with the daemon");
                             self.context.history.unpinned(error.to_string());
@@ -409,7 +409,7 @@ impl Interfaces<'_> {
         let ids = self.config.instances.iter().map(|instance| instance.id);
         let live = |id: &InstanceId| self.context.live.instances.get(id.index());
         let lacking = ids.filter(|id| live(id).is_some_and(|live| live.lacking.load(Relaxed) > 0));
-        let lacking: HashSet<_> = lacking.map(|id| (id, Loss::Flushed)).collect();
+        let lacking = unnamed(lacking.map(|id| (id, Loss::Flushed)));
         if lacking.is_empty() && !self.statics.is_lacking() {
             return None;
         }
@@ -420,7 +420,7 @@ impl Interfaces<'_> {
         Some(mending.due(now).since(now))
     }
 
-    async fn report_lost(&self, lost: HashSet<(InstanceId, Loss)>, by: Option<u32>) {
+    async fn report_lost(&self, lost: LostAddresses, by: Option<u32>) {
         if lost.is_empty() {
             return;
         }
@@ -434,7 +434,7 @@ impl Interfaces<'_> {
             None => known(),
         };
         let removed_by = living;
-        for (instance, loss) in lost {
+        for ((instance, loss), addresses) in lost {
             let is_shared = loss.is_of_other() && neighbour.is_some();
             let loss = if is_shared { Loss::Shared } else { loss };
             if let Some(by) = neighbour.as_ref().filter(|_| is_shared) {
@@ -445,7 +445,8 @@ impl Interfaces<'_> {
             if loss.is_of_other() {
                 self.context.history.removed_by(instance, removed_by.clone());
             }
-            while !self.inputs.push_unwoken(Input::Event(Event::Lost(instance, loss))) {
+            let addresses = Box::<[IpAddr]>::from(addresses);
+            while !self.inputs.push_unwoken(Input::Event(Event::Lost(instance, loss, addresses.clone()))) {
                 self.inputs.wake();
                 tokio::time::sleep(RETRY).await;
             }

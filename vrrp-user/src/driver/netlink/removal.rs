@@ -54,6 +54,9 @@ impl Lost {
     }
 }
 
+/// Addresses by the instances that have lost them, and how.
+pub type LostAddresses = HashMap<(InstanceId, Loss), Vec<IpAddr>>;
+
 /// The instance, and the interface.
 type InstanceInterface = (InstanceId, Arc<str>);
 
@@ -101,16 +104,19 @@ impl Owned {
         this
     }
 
-    pub fn of_addresses(&self, removed: &Removed, table: &Table) -> HashSet<(InstanceId, Loss)> {
+    pub fn of_addresses(&self, removed: &Removed, table: &Table) -> LostAddresses {
         if removed.unknown {
-            return self.addresses.values().flatten().map(|(id, _)| (*id, Loss::Flushed)).collect();
+            return unnamed(self.addresses.values().flatten().map(|(id, _)| (*id, Loss::Flushed)));
         }
-        let owners = removed.addresses.iter().flat_map(|Gone { address, loss }| {
+        let mut lost = LostAddresses::new();
+        for Gone { address, loss } in &removed.addresses {
             let places = self.addresses.get(&(address.address, address.prefix)).into_iter().flatten();
             let is_there = |device: &str| table.link(device).is_some_and(|it| it.ifindex == address.ifindex);
-            places.filter(move |(_, device)| is_there(device)).map(|(id, _)| (*id, *loss))
-        });
-        owners.collect()
+            for (id, _) in places.filter(|(_, device)| is_there(device)) {
+                lost.entry((*id, *loss)).or_default().push(address.address);
+            }
+        }
+        lost
     }
 
     /// Losses implied by changed links: an interface that was removed has no addresses, and the kernel removes IPv4
@@ -214,6 +220,11 @@ impl Owned {
     fn has_paths(&self) -> bool {
         !self.routes.is_empty() || !self.rules.is_empty() || self.has_static_paths()
     }
+}
+
+/// Losses of which it does not matter what was lost.
+pub fn unnamed(lost: impl IntoIterator<Item = (InstanceId, Loss)>) -> LostAddresses {
+    lost.into_iter().map(|it| (it, Vec::new())).collect()
 }
 
 /// Whether a hop uses the interface: by its name, or by a gateway reachable there.
