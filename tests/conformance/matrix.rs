@@ -89,7 +89,8 @@ fn run(cell: Cell) -> Outcome {
     assert_eq!(bench.state(), cell.state);
     bench.wait(BEFORE);
     let (priority, from) = match cell.kind {
-        Kind::Release => (0, 120),
+        // Of the master, if there is one.
+        Kind::Release => (0, OTHER_OWNER),
         Kind::Lower => (own_priority(cell).0 - 1, 120),
         Kind::EqualFromLower => (own_priority(cell).0, 90),
         Kind::EqualFromHigher => (own_priority(cell).0, 120),

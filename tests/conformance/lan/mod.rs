@@ -364,6 +364,22 @@ fn loss_leaves_no_lasting_confusion() {
     }
 }
 
+/// It was master beside them, and was in the wrong: its releases concern no other router.
+#[test]
+fn a_deaf_master_that_stops_moves_no_other_router() {
+    for seed in 0..100 {
+        let mut world = World::settled(seed, vec![node(10, 200, 10), node(20, 150, 10), node(30, 100, 10)]);
+        world.deaf = Some(2);
+        let moment = ms(2000) + Duration::from_nanos(world.random.below(100_000_000));
+        world.run(moment);
+        assert_eq!(world.masters(), [0, 2], "seed {seed}");
+        world.forget();
+        world.stop(2);
+        world.run(Duration::from_secs(2));
+        assert_eq!(moves(&world), [(2, State::Init, Reason::Shutdown)], "seed {seed}");
+    }
+}
+
 #[test]
 fn a_healed_split_leaves_the_higher_master() {
     for seed in 0..100 {

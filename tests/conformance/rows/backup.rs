@@ -201,6 +201,35 @@ pub(super) const ROWS: &[Row] = &[
             wait 1ns            -> advert 100, add, MASTER master_released",
     },
     Row {
+        number: "B07",
+        what: "a release of another router than the master leaves the master its next advert",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait 200ms
+            hear 0 from 90
+            hear 0 from 90
+            wait 800ms
+            seen
+            wait down - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "B07",
+        what: "after a release of another router a master that is not heard again is gone",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait 200ms
+            hear 0 from 90
+            wait A + skew - 200ms - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
         number: "B14",
         what: "an heir heard within skew is obeyed",
         variants: ALL,

@@ -30,6 +30,28 @@ pub(super) const ROWS: &[Row] = &[
             wait 1ns        -> advert 255",
     },
     Row {
+        number: "A09",
+        what: "each of several releases is answered, the later ones after the pause between them",
+        variants: ALL,
+        settings: owner,
+        script: "
+            startup         -> advert 255, add, MASTER owner
+            wait 400ms
+            hear 0 from 120 -> advert 255
+            wait 20ms
+            hear 0 from 120
+            wait 20ms
+            hear 0 from 120
+            wait 10ms - 1ns
+            wait 1ns        -> advert 255
+            wait 10ms
+            hear 0 from 120
+            wait 40ms - 1ns
+            wait 1ns        -> advert 255
+            wait A - 1ns
+            wait 1ns        -> advert 255",
+    },
+    Row {
         number: "A10",
         what: "a higher master is obeyed, after an advert that shows it that there were two",
         variants: ALL,

@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) latency: Vec<Range<Duration>>,
     /// Whether all frames are blocked.
     pub(crate) is_split: bool,
+    /// It receives nothing.
+    pub(crate) deaf: Option<usize>,
     pub(crate) log: Vec<(usize, Move)>,
     pub(crate) sent: Vec<u64>,
     pub(crate) contests: usize,
@@ -95,6 +97,7 @@ impl World {
             loss: vec![0; lans],
             latency: vec![micros(20, 200); lans],
             is_split: false,
+            deaf: None,
             log: Vec::new(),
             contests: 0,
             shared: Duration::ZERO,
@@ -325,7 +328,8 @@ impl World {
             let lan = frame.id.index();
             for to in (0..self.nodes.len()).filter(|&to| to != node) {
                 let is_addressed = frame.to.as_ref().is_none_or(|it| it.contains(&self.nodes[to].source()));
-                if is_addressed && !self.is_split && !self.random.permille(self.loss[lan]) {
+                let is_heard = is_addressed && !self.is_split && self.deaf != Some(to);
+                if is_heard && !self.random.permille(self.loss[lan]) {
                     let at = self.arrival(node, to, lan);
                     self.schedule(at, Happening::Delivery { to, frame: frame.clone() });
                 }

@@ -204,7 +204,8 @@ fn patience(instance: &Instance) -> Duration {
     instance.skew().saturating_add(interval.saturating_mul(2)).saturating_add(releases).min(SERVE_MAX)
 }
 
-fn pause(instance: &Instance) -> Duration {
+/// Between two releases of a router with the same interval.
+pub(super) fn pause(instance: &Instance) -> Duration {
     (instance.settings().advert_interval.duration() / AGAIN_PART).min(AGAIN_MAX)
 }
 

@@ -244,11 +244,21 @@ fn obey(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
 
 fn released(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
     notice_suspension(instance, cx.now);
+    let skew = instance.skew();
+    // Of a router that has wrongly been master beside ours: a living one adverts within its interval.
+    if let Some(master) = instance.backup.master().filter(|it| it.watched && it.heard.source != heard.source)
+    {
+        let next = master.heard.stamp + instance.master_interval().duration();
+        let after = deadline(instance, next.max(heard.stamp), skew);
+        let current = instance.timers.due(Timer::MasterDown);
+        arm(instance, current.map_or(after, |due| due.min(after)), cx.now);
+        return;
+    }
     // Every later master must be heard first.
     dismiss(instance, cx);
     instance.backup.note(heard.stamp);
     instance.backup.why_expiring = WhyExpiring::Released(*heard);
-    let deadline = deadline(instance, heard.stamp, instance.skew());
+    let deadline = deadline(instance, heard.stamp, skew);
     arm(instance, deadline, cx.now);
 }
 

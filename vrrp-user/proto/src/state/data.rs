@@ -110,6 +110,7 @@ pub(crate) struct Master {
     /// When it was sent.
     pub(super) advertised: Option<Timestamp>,
     pub(super) heir: Heir,
+    /// When another master, or a release, was answered last, or will be.
     pub(super) answered: Option<Timestamp>,
     pub(super) contest_announced: Option<Timestamp>,
     /// When the addresses were announced once more, for a lower master that was heard again just after.

@@ -62,7 +62,7 @@ pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>
     }
     if heard.priority == Priority::RELEASE {
         instance.stats.contests += 1;
-        answer(instance, cx);
+        answer_release(instance, cx);
     } else if let Some(reason) = election::yields_to(instance.priority(), instance.source(), heard) {
         // Clients may have got answers of this one while the other was master: this advert makes it announce again.
         if instance.settings().higher_prio_send_advert {
@@ -273,6 +273,22 @@ fn answer(instance: &mut Instance, cx: &mut Cx<'_>) {
         advertise(instance, cx);
     } else {
         instance.stats.answers_withheld += 1;
+    }
+}
+
+/// Answers a release at once, or, if the last answer was just before, after the pause between two releases: a backup
+/// that has heard this one takes over after its skew, which an answer to the one before does not end.
+fn answer_release(instance: &mut Instance, cx: &mut Cx<'_>) {
+    let due = instance.master.answered.map_or(cx.now, |last| last + handover::pause(instance));
+    if due <= cx.now {
+        instance.master.answered = Some(cx.now);
+        advertise(instance, cx);
+        return;
+    }
+    instance.stats.answers_withheld += 1;
+    if instance.timers.due(Timer::Advert).is_some_and(|advert| due < advert) {
+        instance.master.answered = Some(due);
+        instance.timers.set(Timer::Advert, due);
     }
 }
 
