@@ -48,6 +48,25 @@ fn files_that_keepalived_starts_on_give_the_same_instances() {
     }
 }
 
+/// keepalived is master of both, and the address stays while either is.
+#[test]
+#[needs("root", "ip", "keepalived")]
+fn an_address_of_two_instances_is_a_warning() {
+    let instance = |name, vrid, address| {
+        format!(
+            "vrrp_instance {name} {{\ninterface lan0\nvirtual_router_id {vrid}\nvirtual_ipaddress {{\n{address}\n}}\n\
+             virtual_ipaddress_excluded {{\n192.0.2.9/24\n}}\n}}\n"
+        )
+    };
+    let text = instance("a", 51, "192.0.2.1/24") + &instance("b", 52, "192.0.2.2/24");
+    let loaded = tolerant("t", &text).unwrap();
+    let found: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(found.iter().any(|it| it.contains("warning: 192.0.2.9 is written twice")), "{found:?}");
+    assert!(loaded.config.instances.iter().all(|it| it.settings.addresses.all().count() == 2));
+    assert_eq!(Some(ours(&loaded.config)), theirs(&text));
+    assert!(Reader::new(None).parse("t", &text).is_err());
+}
+
 #[test]
 fn ignored_lines_are_named_and_refused_in_strict_mode() {
     for path in files() {

@@ -130,11 +130,17 @@ fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report
             let device = address.device.as_ref().or(instance.interface.as_ref()).map(|name| &name.value);
             let AddressDraft { address: At { value, at }, .. } = address;
             let Some((holder, earlier)) = first.insert((value, device), (index, *at)) else { continue };
-            if holder != index {
-                report
-                    .error(*at, format!("{value} is written twice for the same interface"))
-                    .help(format!("the other one is at {}", sources.place(earlier)));
+            if holder == index {
+                continue;
             }
+            let message = format!("{value} is written twice for the same interface");
+            let finding = if report.is_tolerant() {
+                let until = "the address stays while either instance is master, as with keepalived";
+                report.warning(*at, format!("{message}; {until}"))
+            } else {
+                report.error(*at, message)
+            };
+            finding.help(format!("the other one is at {}", sources.place(earlier)));
         }
     }
 }
