@@ -1,11 +1,13 @@
 //! Leftovers of killed daemons in bpffs, which all network namespaces share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use vrrp_tests::arp::ArpProber;
 use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running};
-use vrrp_tests::lab::Lab;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
+use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::SETTLE;
 
@@ -44,6 +46,88 @@ fn leaves_only_what_is_needed(mode: Mode) -> Result<()> {
     ensure!(of_lives.exists(), "the pins of a living daemon without an interface are gone: {}", last.log());
     lives.stop()?;
     ensure!(!of_lives.exists(), "a stop leaves pins");
+    Ok(())
+}
+
+/// Kills a daemon and its guard, whose fence then keeps neighbours from the address.
+fn killed(lab: &Lab, mode: Mode) -> Result<Running> {
+    let mut dead = start(lab, 0, mode)?;
+    let has_address = || lab.has_address(0, VIRTUAL_V4).is_ok_and(|it| it);
+    until("the address of a master", SETTLE, has_address).with_context(|| dead.log())?;
+    dead.kill();
+    Ok(dead)
+}
+
+/// Whether a neighbour gets answers of node 0.
+fn until_answered(lab: &Lab) -> Result<()> {
+    let prober = ArpProber::new(lab, VIRTUAL_V4.parse()?, Duration::from_millis(5))?;
+    until("answers of node 0", SETTLE, || prober.answers(0, 0) > 10)
+}
+
+fn another_daemon_serves_the_address_of_a_dead_one(mode: Mode) -> Result<()> {
+    let lab = Lab::new(1)?;
+    let _dead = killed(&lab, mode)?;
+    let heir = start(&lab, 0, mode)?;
+    until_answered(&lab).with_context(|| heir.log())?;
+    ensure!(heir.log().contains("removed what another killed daemon has left"), "{}", heir.log());
+    Ok(())
+}
+
+#[test]
+#[needs("ours")]
+fn another_daemon_serves_the_address_of_a_dead_one_by_tc() -> Result<()> {
+    another_daemon_serves_the_address_of_a_dead_one(Mode::Tc)
+}
+
+#[test]
+#[needs("ours")]
+fn another_daemon_serves_the_address_of_a_dead_one_by_a_pin() -> Result<()> {
+    another_daemon_serves_the_address_of_a_dead_one(Mode::Tcx)
+}
+
+/// The address is one that no instance of this daemon has before.
+#[test]
+#[needs("ours")]
+fn a_reload_serves_the_address_of_a_dead_daemon() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let mode = Mode::Tcx;
+    let other = Instance::v3(100).vrid(7).addresses(&["10.77.0.201/24"]);
+    let mut lives = Daemon::Vrrpx(mode).start(node, &Config::of(other))?;
+    let _dead = killed(&lab, mode)?;
+    let reloaded = lives.reload(&Config::of(Instance::v3(100).vrid(1)).to_string())?;
+    ensure!(reloaded.status.success(), "{reloaded:?}");
+    until_answered(&lab).with_context(|| lives.log())
+}
+
+/// As before a return to keepalived, which sets the address next.
+#[test]
+#[needs("ours")]
+fn cleanup_removes_what_a_dead_daemon_has_left_and_nothing_else() -> Result<()> {
+    for mode in [Mode::Tc, Mode::Native, Mode::Socket] {
+        let lab = Lab::new(1)?;
+        let node = lab.nodes.first().context("no node")?;
+        let other = Instance::v3(100).vrid(7).addresses(&["10.77.0.201/24"]);
+        let lives = Daemon::Vrrpx(Mode::Tcx).start(node, &Config::of(other))?;
+        until("another master", SETTLE, || lab.has_address(0, "10.77.0.201").is_ok_and(|it| it))?;
+        let dead = killed(&lab, mode)?;
+        let of_lives = pins(&lives)?;
+        let clean = || -> Result<String> {
+            let runtime_dir = dead.directory().to_string_lossy();
+            node.namespace.run(&vrrpx().to_string_lossy(), &["cleanup", "--runtime-dir", &runtime_dir])
+        };
+        let printed = clean()?;
+        ensure!(printed.contains(&*dead.directory().to_string_lossy()), "{mode:?}: {printed}");
+        ensure!(!lab.has_address(0, VIRTUAL_V4)?, "{mode:?}: the address is there");
+        ensure!(dead.pins().is_empty(), "{mode:?}: {:?}", dead.pins());
+        ensure!(clean()?.is_empty(), "{mode:?}: there was more to remove");
+        ensure!(
+            of_lives.exists() && lab.has_address(0, "10.77.0.201")?,
+            "{mode:?}: the living daemon has lost something"
+        );
+        node.namespace.ip(&format!("addr add {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
+        until_answered(&lab)?;
+    }
     Ok(())
 }
 

@@ -22,6 +22,9 @@ _vrrpx() {
             vrrpx,check)
                 cmd="vrrpx__subcmd__check"
                 ;;
+            vrrpx,cleanup)
+                cmd="vrrpx__subcmd__cleanup"
+                ;;
             vrrpx,detect)
                 cmd="vrrpx__subcmd__detect"
                 ;;
@@ -77,7 +80,7 @@ _vrrpx() {
 
     case "${cmd}" in
         vrrpx)
-            opts="-h -V --help --version run check explain status top is-master events reload doctor detect trace tune maintenance failover priority announce log keepalived"
+            opts="-h -V --help --version run check explain status top is-master events reload doctor detect trace tune maintenance failover priority announce log cleanup keepalived"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -120,6 +123,24 @@ _vrrpx() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrrpx__subcmd__cleanup)
+            opts="-h --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --runtime-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

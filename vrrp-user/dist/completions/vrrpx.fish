@@ -43,6 +43,7 @@ complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "failover" -d 'Hand the 
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "priority" -d 'Change the base priority of an instance; tracked objects still add to it'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "announce" -d 'Announce the addresses of masters again: gratuitous ARP, unsolicited neighbour advertisements'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "log" -d 'Change the daemon\'s log level'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "cleanup" -d 'Remove what killed daemons of this network namespace have left, if their guards died too; for a return to keepalived'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "keepalived" -d 'Accept keepalived\'s options and behave as it does, as this program also does under the name keepalived'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -s c -l config -d 'Configuration [default: /etc/vrrpx/vrrpx.conf, else /etc/keepalived/keepalived.conf]' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
@@ -124,3 +125,5 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand announce" -s h -l help -d 'P
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand log" -l for -d 'Until the time is over, such as 90s, 30m or 1h30m [default: until `reset`, or the next boot]' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand log" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand log" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand cleanup" -l runtime-dir -d 'Runtime folder of a daemon that may have left no fence' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand cleanup" -s h -l help -d 'Print help'

@@ -5,6 +5,7 @@
 
 mod announce;
 mod check;
+mod cleanup;
 mod detect;
 mod doctor;
 mod events;
@@ -96,6 +97,9 @@ enum Command {
     Announce(announce::Arguments),
     /// Change the daemon's log level
     Log(log_level::Arguments),
+    /// Remove what killed daemons of this network namespace have left, if their guards died too; for a return to
+    /// keepalived
+    Cleanup(cleanup::Arguments),
     /// Accept keepalived's options and behave as it does, as this program also does under the name keepalived
     #[command(disable_help_flag = true)]
     Keepalived {
@@ -145,6 +149,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Priority(arguments) }) => priority::priority(arguments),
         Ok(Cli { command: Command::Announce(arguments) }) => announce::announce(arguments),
         Ok(Cli { command: Command::Log(arguments) }) => log_level::log(arguments),
+        Ok(Cli { command: Command::Cleanup(arguments) }) => cleanup::cleanup(&arguments),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {
             // Help and version are errors to clap too; they go to stdout with code 0.

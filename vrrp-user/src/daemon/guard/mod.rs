@@ -13,7 +13,7 @@ pub mod process;
 use std::cell::{Cell, RefCell};
 use std::env;
 use std::ffi::CString;
-use std::fs::{self, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -105,6 +105,26 @@ async fn relieve_at(file: &Path, within: Duration) -> io::Result<CleanupPlan> {
         }
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Does what the guard of a dead daemon has not done, as it died too, all at once. The caller has made sure that no
+/// daemon has the directory. False if there was nothing to do.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`]: the guard is at work. Otherwise, the plan cannot be read, or nothing can be sent.
+pub fn stand_in(runtime_dir: &Path) -> io::Result<bool> {
+    let file = match File::options().read(true).write(true).open(runtime_dir.join(FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    file.try_lock()?;
+    let plan = CleanupPlan::inherit(file)?;
+    // SAFETY: the lock is taken and the directory has no daemon, so no other process writes.
+    let steps = (!plan.is_deactivated()).then(|| unsafe { plan.read() }).flatten();
+    let Some(steps) = steps else { return Ok(false) };
+    process::carry_out_now(steps)?;
+    plan.clear();
+    Ok(true)
 }
 
 impl Guard {

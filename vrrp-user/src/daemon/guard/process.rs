@@ -133,6 +133,20 @@ fn carry_out(
     let _ = nix::unistd::write(io::stderr(), last_words.as_bytes());
 }
 
+/// The same without the delays, for a guard that has died.
+///
+/// # Errors
+/// There is no netlink.
+pub(super) fn carry_out_now((stages, pin_paths): (Stages<'_>, PinPaths<'_>)) -> io::Result<()> {
+    let netlink =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    for message in stages.flat_map(|(_, messages)| messages) {
+        let _ = send(netlink.as_raw_fd(), message, MsgFlags::empty());
+    }
+    pin_paths.for_each(remove);
+    Ok(())
+}
+
 fn remove(name: &CStr) {
     // SAFETY: the name ends with a zero byte.
     if unsafe { libc::unlink(name.as_ptr()) } != 0 {

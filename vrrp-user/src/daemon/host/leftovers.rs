@@ -8,6 +8,7 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
+use super::dead;
 use crate::config::{Config, Instance, InstanceSettings};
 use crate::daemon::neighbours;
 use crate::driver::netlink::socket::RouteSocket;
@@ -21,6 +22,7 @@ pub(in crate::daemon) fn remove_residue(
     in_use: Option<&Config>,
     runtime_dir: &Path,
 ) -> io::Result<()> {
+    dead::bury();
     let in_use = in_use.map_or(&[][..], |config| &config.instances);
     let is_used = |address: IpAddr| {
         in_use.iter().any(|instance| instance.settings.addresses.all().any(|it| it.address == address))

@@ -3,6 +3,7 @@
 //! [`interfaces`] follows the host's links and addresses, and drives the others.
 
 pub mod attach;
+pub mod dead;
 pub mod fence;
 pub mod firewall;
 pub mod interfaces;

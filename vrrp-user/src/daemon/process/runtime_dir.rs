@@ -29,6 +29,22 @@ pub fn state(runtime_dir: &Path) -> PathBuf {
 /// The runtime directory where none is named.
 pub const DEFAULT: &str = "/run/vrrpx";
 
+/// The lock of a folder that no daemon has, or `None` if there is no folder. While it is held, a daemon that starts is
+/// refused.
+///
+/// # Errors
+/// A daemon has the folder, or another user may change the files in it.
+pub fn lock_unused(path: &Path) -> io::Result<Option<Flock<File>>> {
+    trust(path).map_err(io::Error::other)?;
+    match File::open(lock(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => {
+            let locked = Flock::lock(file?, FlockArg::LockExclusiveNonblock);
+            locked.map(Some).map_err(|(_, errno)| errno.into())
+        }
+    }
+}
+
 /// Part of file names of a daemon that does not own the folder yet; its pid follows.
 const NEXT: &str = ".next.";
 

@@ -57,6 +57,11 @@ impl Name {
         let end = bytes.get(bytes.len().saturating_sub(room)..).unwrap_or_default();
         Self(format!("{PREFIX}{}", OsStr::from_bytes(end).to_string_lossy()))
     }
+
+    /// The runtime directory, or the end of a long one.
+    pub fn end(&self) -> &Path {
+        Path::new(self.0.strip_prefix(PREFIX).unwrap_or_default())
+    }
 }
 
 /// Adds the program before existing filters.
@@ -105,11 +110,16 @@ pub fn add(socket: &mut RouteSocket, ifindex: u32, program: BorrowedFd<'_>, name
 /// # Errors
 /// Netlink's; ENODEV if the interface is gone.
 pub fn find(socket: &mut RouteSocket, ifindex: u32, name: &Name) -> io::Result<Vec<Filter>> {
+    let all = on_interface(socket, ifindex)?.into_iter();
+    Ok(all.filter_map(|(found, filter)| (found == *name).then_some(filter)).collect())
+}
+
+fn on_interface(socket: &mut RouteSocket, ifindex: u32) -> io::Result<Vec<(Name, Filter)>> {
     let mut found = Vec::new();
     let asked = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
     socket.dump(RouteNetlinkMessage::GetTrafficFilter(asked), |message| {
         if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
-            found.extend(read(&message, name));
+            found.extend(read(&message));
         }
     })?;
     Ok(found)
@@ -135,6 +145,15 @@ pub fn programs(socket: &mut RouteSocket, ifindex: u32) -> io::Result<Vec<u32>> 
 /// # Errors
 /// Netlink's.
 pub fn find_all(socket: &mut RouteSocket, name: &Name) -> io::Result<Vec<Filter>> {
+    let all = find_of_every_daemon(socket)?.into_iter();
+    Ok(all.filter_map(|(found, filter)| (found == *name).then_some(filter)).collect())
+}
+
+/// Filters of every daemon on all interfaces, each with its name.
+///
+/// # Errors
+/// Netlink's.
+pub fn find_of_every_daemon(socket: &mut RouteSocket) -> io::Result<Vec<(Name, Filter)>> {
     let mut indexes = Vec::new();
     let everywhere = TcMessage::with_index(0);
     socket.dump(RouteNetlinkMessage::GetQueueDiscipline(everywhere), |message| {
@@ -146,7 +165,7 @@ pub fn find_all(socket: &mut RouteSocket, name: &Name) -> io::Result<Vec<Filter>
     })?;
     let mut found = Vec::new();
     for ifindex in indexes {
-        match find(socket, ifindex, name) {
+        match on_interface(socket, ifindex) {
             Ok(filters) => found.extend(filters),
             // The interface has been removed, and its filters with it.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
@@ -194,16 +213,17 @@ pub fn is_there(socket: &mut RouteSocket, it: Filter) -> bool {
     }
 }
 
-/// The filter, if it has this name.
-fn read(message: &TcMessage, name: &Name) -> Option<Filter> {
+/// The filter, if it is a daemon's.
+fn read(message: &TcMessage) -> Option<(Name, Filter)> {
     let options = options(message)?;
-    let is_named = options.iter().any(
-        |option| matches!(option, TcOption::Bpf(TcFilterBpfOption::ProgName(found)) if *found == name.0),
-    );
+    let name = options.iter().find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) if name.starts_with(PREFIX) => Some(name.clone()),
+        _ => None,
+    })?;
     let program = program(options)?;
     let ifindex = u32::try_from(message.header.index).ok()?;
     let filter = Filter { ifindex, handle: message.header.handle.into(), info: message.header.info, program };
-    is_named.then_some(filter)
+    Some((Name(name), filter))
 }
 
 fn options(message: &TcMessage) -> Option<&[TcOption]> {
@@ -264,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn only_filters_of_the_name_are_ours() {
+    fn only_filters_of_our_names_are_ours() {
         let mut message = filter(7, info(1));
         message.header.handle = 1.into();
         let with = |name: &str| {
@@ -274,10 +294,11 @@ mod tests {
             ];
             let mut message = message.clone();
             message.attributes.push(TcAttribute::Options(options));
-            read(&message, &Name::of(Path::new("/run/vrrpx")))
+            read(&message)
         };
-        assert_eq!(with("vrrpx:/run/vrrpx").map(|it| (it.ifindex, it.program)), Some((7, 42)));
-        assert_eq!(with("vrrpx:/run/other"), None);
-        assert_eq!(read(&message, &Name::of(Path::new("/run/vrrpx"))), None);
+        let (name, found) = with("vrrpx:/run/vrrpx").unwrap();
+        assert_eq!((name.end(), found.ifindex, found.program), (Path::new("/run/vrrpx"), 7, 42));
+        assert_eq!(with("cilium:/run/vrrpx"), None);
+        assert_eq!(read(&message), None);
     }
 }

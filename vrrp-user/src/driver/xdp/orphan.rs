@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::hook::Hook;
-use super::pin::Pins;
+use super::pin::{BPFFS, FOLDER, PinError, Pins, unname};
 
 /// `PROC_PID_INIT_INO` of the kernel: this namespace shows every process.
 const ALL_PROCESSES: u64 = 0xefff_fffc;
@@ -46,6 +46,25 @@ impl Pins {
         };
         folders.filter(|it| it != self.owner() && remove(it, &mut is_gone).unwrap_or(false)).count()
     }
+
+    /// The pins of every daemon of this network namespace, each with the runtime directory.
+    pub fn of_every_daemon() -> Vec<(PathBuf, Self)> {
+        let Ok(here) = fs::metadata("/proc/thread-self/ns/net").map(|it| it.ino()) else { return Vec::new() };
+        let folders = fs::read_dir(Path::new(BPFFS).join(FOLDER)).into_iter().flatten().flatten();
+        let folders = folders.map(|entry| entry.path()).filter(|it| namespace(it) == Some(here));
+        folders.filter_map(|owner| Some((runtime_dir(&owner)?, Self::of(owner)))).collect()
+    }
+
+    /// Removes the pins, unless their daemon is alive. Returns whether there were any to remove.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub fn clear_dead(&self) -> Result<bool, PinError> {
+        match lock(self.owner(), FlockArg::LockExclusiveNonblock) {
+            Ok(_lock) => self.clear().map(|_| true),
+            Err(_) => Ok(false),
+        }
+    }
 }
 
 /// Pins that cannot be examined or removed stay.
@@ -72,6 +91,12 @@ fn lock(folder: &Path, how: FlockArg) -> io::Result<Flock<File>> {
 fn namespace(owner: &Path) -> Option<u64> {
     let name = owner.file_name()?.to_str()?;
     name.split_once('+')?.0.parse().ok()
+}
+
+/// The runtime directory in a folder's name.
+fn runtime_dir(owner: &Path) -> Option<PathBuf> {
+    let (_, rest) = owner.file_name()?.to_str()?.split_once('+')?;
+    Some(unname(&format!("+{rest}")))
 }
 
 /// Namespaces used by a process, or mounted under a name in the mount namespace of a process.
@@ -118,8 +143,6 @@ fn mounted(mountinfo: &str) -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     #[test]
@@ -128,6 +151,13 @@ mod tests {
         assert_eq!(namespace_of("4026532389+run+vrrpx"), Some(4_026_532_389));
         assert_eq!(namespace_of("v4"), None);
         assert_eq!(namespace_of("+run+vrrpx"), None);
+    }
+
+    #[test]
+    fn the_runtime_directory_is_read_from_the_name() {
+        let read = |name: &str| runtime_dir(&PathBuf::from("/sys/fs/bpf/vrrpx").join(name));
+        assert_eq!(read("4026532389+run+vrrpx"), Some(PathBuf::from("/run/vrrpx")));
+        assert_eq!(read("4026532389"), None);
     }
 
     #[test]

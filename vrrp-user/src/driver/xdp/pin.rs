@@ -5,11 +5,11 @@
 //! with no other daemon and no other network namespace. Absent: whether the daemon that made earlier pins is alive; the
 //! lock of the runtime directory decides that.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +23,8 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use thiserror::Error;
 use vrrp_ebpf::map::LAYOUT_VERSION;
 
-const BPFFS: &str = "/sys/fs/bpf";
-const FOLDER: &str = "vrrpx";
+pub(super) const BPFFS: &str = "/sys/fs/bpf";
+pub(super) const FOLDER: &str = "vrrpx";
 const LINK: &str = "link-";
 
 /// Commands of bpf(2), `linux/bpf.h`.
@@ -245,6 +245,19 @@ fn name(path: &Path) -> String {
     name
 }
 
+/// The path of a name.
+pub(super) fn unname(name: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        let digits = |rest: &mut std::str::Bytes<'_>| Some([rest.next()?, rest.next()?]);
+        let coded = (byte == b'=').then(|| digits(&mut rest)).flatten();
+        let coded = coded.and_then(|two| u8::from_str_radix(std::str::from_utf8(&two).ok()?, 16).ok());
+        bytes.push(coded.unwrap_or(if byte == b'+' { b'/' } else { byte }));
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, PinError> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -319,6 +332,9 @@ mod tests {
         assert_eq!(name(Path::new("/run/vrrpx")), "+run+vrrpx");
         assert_eq!(name(Path::new("/tmp/a.b=c")), "+tmp+a=2eb=3dc");
         assert_ne!(name(Path::new("/run/a/b")), name(Path::new("/run/a+b")));
+        for path in ["/run/vrrpx", "/tmp/a.b=c", "/run/a+b"].map(Path::new) {
+            assert_eq!(unname(&name(path)), path);
+        }
     }
 
     #[test]

@@ -1,0 +1,33 @@
+//! `vrrpx cleanup`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{RUNTIME_DIR, complain, print};
+use crate::daemon::host::dead;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Runtime folder of a daemon that may have left no fence
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    runtime_dir: PathBuf,
+}
+
+pub(super) fn cleanup(arguments: &Arguments) -> ExitCode {
+    let named = fs::canonicalize(&arguments.runtime_dir).ok();
+    let mut code = ExitCode::SUCCESS;
+    for (runtime_dir, outcome) in dead::bury_with(named.as_deref()) {
+        let runtime_dir = runtime_dir.display();
+        match outcome {
+            Ok(()) => drop(print(&format!("removed what the killed daemon of {runtime_dir} has left\n"))),
+            Err(error) => {
+                complain(&format!("{runtime_dir}: {error}"));
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,113 @@
+//! Leftovers of dead daemons of this network namespace whose guards have died with them.
+//!
+//! A fence that stays keeps neighbours from its addresses, although this daemon, with another runtime directory, or
+//! keepalived may serve them.
+//!
+//! Enters: tc filters and pins, whose names have the runtime directories. Leaves: a host without those fences, and
+//! without the addresses, routes and rules in the plans of those guards. Absent: daemons that are alive, or whose
+//! guards are.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::daemon::guard;
+use crate::daemon::neighbours;
+use crate::daemon::process::runtime_dir;
+use crate::driver::netlink::filter::{self, Filter, Name};
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::xdp::{PinError, Pins};
+
+/// Why something of a dead daemon stays.
+#[derive(Debug, Error)]
+pub enum BuryError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Pins(#[from] PinError),
+}
+
+/// What a daemon, dead or alive, has on the host.
+#[derive(Debug)]
+struct Estate<'a> {
+    runtime_dir: &'a Path,
+    filters: Vec<Filter>,
+    pins: Vec<&'a Pins>,
+}
+
+/// Removes what dead daemons have left, and logs it.
+pub(in crate::daemon) fn bury() {
+    for (runtime_dir, outcome) in bury_with(None) {
+        let runtime_dir = runtime_dir.display();
+        match outcome {
+            Ok(()) => info!(%runtime_dir, "removed what another killed daemon has left"),
+            Err(error) => warn!(%runtime_dir, %error, "cannot remove what another killed daemon has left"),
+        }
+    }
+}
+
+/// The same for a command; `named` has been given by its caller. Returns the runtime directories of dead daemons.
+pub fn bury_with(named: Option<&Path>) -> Vec<(PathBuf, Result<(), BuryError>)> {
+    let found = RouteSocket::open().and_then(|mut socket| filter::find_of_every_daemon(&mut socket));
+    // Without tc in this kernel there are none.
+    let filters: Vec<(Name, Filter)> = found.unwrap_or_default();
+    let pins = Pins::of_every_daemon();
+    let of_filters = filters.iter().map(|(name, _)| name.end());
+    let folders: BTreeSet<&Path> =
+        of_filters.chain(pins.iter().map(|(folder, _)| &**folder)).chain(named).collect();
+    let mut others = None;
+    let mut outcomes = Vec::new();
+    for runtime_dir in folders {
+        // That of a living daemon, such as this one, is taken.
+        let Ok(lock) = runtime_dir::lock_unused(runtime_dir) else { continue };
+        let others = others.get_or_insert_with(|| neighbours::find(Path::new("")));
+        if others.iter().any(|other| is_same(&other.runtime_dir, runtime_dir)) {
+            continue;
+        }
+        let estate = Estate {
+            runtime_dir,
+            filters: filters
+                .iter()
+                .filter(|(name, _)| name.end() == runtime_dir)
+                .map(|(_, it)| *it)
+                .collect(),
+            pins: pins.iter().filter(|(folder, _)| folder == runtime_dir).map(|(_, pins)| pins).collect(),
+        };
+        match estate.remove() {
+            Ok(false) => {}
+            Ok(true) => outcomes.push((runtime_dir.to_owned(), Ok(()))),
+            Err(error) => outcomes.push((runtime_dir.to_owned(), Err(error))),
+        }
+        drop(lock);
+    }
+    outcomes
+}
+
+impl Estate<'_> {
+    /// False if there was nothing, or it is left to a guard.
+    fn remove(&self) -> Result<bool, BuryError> {
+        // Addresses first: this host must not answer for them without a fence.
+        let has_plan = match guard::stand_in(self.runtime_dir) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            outcome => outcome?,
+        };
+        let mut socket = RouteSocket::open()?;
+        for filter in &self.filters {
+            filter::remove(&mut socket, *filter)?;
+        }
+        let mut has_pins = false;
+        for pins in &self.pins {
+            has_pins |= pins.clear_dead()?;
+        }
+        Ok(has_plan || has_pins || !self.filters.is_empty())
+    }
+}
+
+/// Whether both name one directory. Names have only the end of a long path; in doubt, it is the same.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let (one, other) = (one.as_os_str().as_encoded_bytes(), other.as_os_str().as_encoded_bytes());
+    one.ends_with(other) || other.ends_with(one)
+}
