@@ -1,6 +1,7 @@
 //! Changes of links and addresses, and the engine's inputs that follow from them.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -268,6 +269,76 @@ fn an_interface_may_come_late_be_renamed_and_made_again() {
         left.ip("link del other0\nlink add late0 type veth peer name late1").unwrap();
         reported.all([&*format!("0 is Some({})", index("late0"))]);
     });
+}
+
+/// The changes are read together, as after a moment without the processor.
+#[test]
+#[needs("root", "ip")]
+fn an_interface_in_the_place_of_another_is_another_one() {
+    let cable = Cable::new();
+    let (left, right) = (&cable.left, &cable.right);
+    left.ip("link add a0 type veth peer name a1\nlink add b0 type veth peer name b1").unwrap();
+    left.ip("link set a0 up\nlink set a1 up\nlink set b0 up\nlink set b1 up").unwrap();
+    left.ip("addr add 192.0.2.1/24 dev a0\naddr add 192.0.2.2/24 dev b0").unwrap();
+    let mut settings = settings(&["192.0.2.100"]);
+    settings.interface = "a0".into();
+    let swap = || {
+        left.ip("link set a0 name c0\nlink set b0 name a0\nlink set c0 name b0").unwrap();
+        "192.0.2.2"
+    };
+    let return_again = || {
+        left.ip(&format!("link set a0 netns {}", right.name())).unwrap();
+        right.ip(&format!("link set a0 netns {}", left.name())).unwrap();
+        left.ip("link set a0 up\naddr add 192.0.2.3/24 dev a0").unwrap();
+        "192.0.2.3"
+    };
+    let mut tracker = Tracker::new([(InstanceId(0), &settings)], &[]);
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut monitor = Monitor::open()?;
+            while ["a0", "b0"].iter().any(|name| monitor.table().link(name).is_none_or(|link| !link.up)) {
+                monitor.changed().await?;
+            }
+            tracker.update(monitor.table(), |_| true);
+            let mut before = if_nametoindex("a0")?;
+            for (change, is_same) in [(&swap as &dyn Fn() -> &'static str, false), (&return_again, true)] {
+                let source: IpAddr = change().parse()?;
+                let index = if_nametoindex("a0")?;
+                assert_eq!(index == before, is_same);
+                while !monitor.table().addresses(index).iter().any(|it| it.address == source)
+                    || monitor.table().link("a0").is_none_or(|link| link.ifindex != index || !link.up)
+                {
+                    monitor.changed().await?;
+                }
+                let mut reported = Vec::new();
+                tracker.update(monitor.table(), |change| {
+                    reported.push(change);
+                    true
+                });
+                let id = InstanceId(0);
+                let expected = [
+                    Change::Event(Event::Link(id, false)),
+                    Change::Event(Event::Source(id, None)),
+                    Change::Interface(id, None),
+                    Change::Interface(id, Some(index)),
+                    Change::Event(Event::Source(id, Some(source))),
+                    Change::Event(Event::Link(id, true)),
+                ];
+                assert!(reported.starts_with(&expected), "{reported:?}");
+                reported.clear();
+                tracker.update(monitor.table(), |change| {
+                    reported.push(change);
+                    true
+                });
+                assert_eq!(reported, []);
+                before = index;
+            }
+            Ok(())
+        })
+    };
+    // The namespaces of the changes are entered by other threads.
+    left.enter(work).unwrap();
 }
 
 #[test]

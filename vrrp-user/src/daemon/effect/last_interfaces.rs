@@ -26,6 +26,15 @@ impl LastInterfaces {
         }
     }
 
+    /// Addresses on interfaces that had a name before the present ones.
+    pub(super) fn former<'a>(&self, places: &[AddressPlace<'a>]) -> Vec<Placed<'a>> {
+        let is_former = |(index, placed): &(usize, Placed<'_>)| {
+            let device = places.get(*index).and_then(|place| place.device.as_ref());
+            device.is_some_and(|device| device.link.ifindex != placed.ifindex)
+        };
+        self.all(places).into_iter().filter(is_former).map(|(_, placed)| placed).collect()
+    }
+
     /// Every interface that an address may be on, with the number of its place.
     pub(super) fn all<'a>(&self, places: &[AddressPlace<'a>]) -> Vec<(usize, Placed<'a>)> {
         let on = |(index, place): (usize, &AddressPlace<'a>)| {

@@ -47,6 +47,7 @@ use super::queue::{Command, Object, Queue, Report};
 use crate::config::VirtualAddress;
 use crate::driver::clock;
 use crate::driver::maps::Maps;
+use crate::driver::netlink::address;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::socket::Announcer;
@@ -379,7 +380,10 @@ impl Effect {
         let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
         let mut places = effects.places(&mut self.netlink);
         places.iter_mut().for_each(|place| place.is_own = instance.own.has(place));
+        let former = instance.last_interfaces.former(&places);
         instance.last_interfaces.note(&places);
+        // Its end tries again what is refused here.
+        let _ = address::remove(&mut self.netlink, &former, |_, _| {});
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
         let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);
         let targets: Vec<Target> = set.filter_map(|place| place.target(effects.pauses)).collect();

@@ -81,6 +81,10 @@ pub struct Table {
     names: HashMap<String, u32>,
     /// When links have come up, by index; those that have been up since they were read are missing.
     risen: HashMap<u32, Timestamp>,
+    /// Which of all links this is, by index: an interface that leaves the network namespace may come back under its
+    /// index, without its addresses, and what was bound to it.
+    births: HashMap<u32, u64>,
+    born: u64,
     removed: Removed,
     /// By link name, since they were last taken.
     stirred: BTreeMap<String, Stir>,
@@ -137,6 +141,10 @@ impl Table {
                         }
                     }
                     let addresses = self.remove(link.ifindex);
+                    if !self.births.contains_key(&link.ifindex) {
+                        self.born += 1;
+                        self.births.insert(link.ifindex, self.born);
+                    }
                     self.names.insert(link.name.clone(), link.ifindex);
                     self.links.insert(link.ifindex, (link, addresses));
                 }
@@ -145,6 +153,7 @@ impl Table {
                 if let Some(link) = Link::parse(message) {
                     self.remove(link.ifindex);
                     self.risen.remove(&link.ifindex);
+                    self.births.remove(&link.ifindex);
                     self.stirred.entry(link.name).or_default().link = true;
                 }
             }
@@ -169,6 +178,10 @@ impl Table {
     /// have been down whose carrier has changed.
     pub fn replace(&mut self, before: &Self) {
         self.removed.unknown = true;
+        for (ifindex, birth) in &mut self.births {
+            *birth = before.births.get(ifindex).copied().unwrap_or(*birth + before.born);
+        }
+        self.born += before.born;
         let now = clock::now();
         for (ifindex, (link, _)) in &self.links {
             let earlier = before.by_index(*ifindex);
@@ -227,6 +240,11 @@ impl Table {
     /// When the link came up last, if it has been down.
     pub fn risen(&self, ifindex: u32) -> Option<Timestamp> {
         self.risen.get(&ifindex).copied()
+    }
+
+    /// Another number for each link that was added.
+    pub fn birth(&self, ifindex: u32) -> Option<u64> {
+        self.births.get(&ifindex).copied()
     }
 
     /// Removes an interface and returns its addresses.

@@ -80,6 +80,7 @@ struct Known {
 #[derive(Clone, Copy, Debug, Default)]
 struct Reported {
     ifindex: Option<Option<u32>>,
+    birth: Option<u64>,
     sender: Option<Option<u32>>,
     source: Option<Option<IpAddr>>,
     up: Option<bool>,
@@ -182,6 +183,12 @@ impl Tracker {
     /// what `report` refuses (false). Returns whether `report` accepted everything.
     pub fn update(&mut self, table: &Table, mut report: impl FnMut(Change) -> bool) -> bool {
         let mut taken = true;
+        for instance in &mut self.instances {
+            taken &= instance.leave_replaced(table, &mut report);
+        }
+        if !taken {
+            return false;
+        }
         let (links, now) = (&mut self.links, clock::now());
         let mut is_up = |name: &str| links.settle(name, table.link(name).map(|link| link.up), now);
         for instance in &mut self.instances {
@@ -200,6 +207,7 @@ impl Tracker {
             }
             taken &=
                 changed(&mut instance.reported.ifindex, ifindex, || report(Change::Interface(id, ifindex)));
+            instance.reported.birth = instance.reported.ifindex.flatten().and_then(|it| table.birth(it));
             if instance.sender.is_some() {
                 taken &=
                     changed(&mut instance.reported.sender, sender, || report(Change::Sender(id, sender)));
@@ -238,6 +246,22 @@ impl Announced {
 }
 
 impl Tracked {
+    /// Reports an interface as removed if another one has its name by now, or if it was removed and added again. Its
+    /// addresses are set on the former one, or are gone, and sockets are bound to that; they must leave first, of all
+    /// instances. False if `report` refuses.
+    fn leave_replaced(&mut self, table: &Table, mut report: impl FnMut(Change) -> bool) -> bool {
+        let Some(Some(before)) = self.reported.ifindex else { return true };
+        let Some(now) = table.link(&self.interface).map(|link| link.ifindex) else { return true };
+        if now == before && self.reported.birth == table.birth(now) {
+            return true;
+        }
+        changed(&mut self.reported.up, false, || report(Change::Event(Event::Link(self.id, false))))
+            && changed(&mut self.reported.source, None, || {
+                report(Change::Event(Event::Source(self.id, None)))
+            })
+            && changed(&mut self.reported.ifindex, None, || report(Change::Interface(self.id, None)))
+    }
+
     /// Calls `report` if clients may know an outdated MAC address: the kernel announces another one, and addresses of a
     /// link that has come up, only with `arp_notify`. False if it refuses.
     fn report_unknown(&mut self, table: &Table, report: impl FnOnce() -> bool) -> bool {
