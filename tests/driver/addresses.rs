@@ -110,12 +110,36 @@ fn removing_leaves_the_addresses_of_others() {
     let cable = Cable::new();
     // Set before the machine's own address, a virtual one is the primary of the subnet.
     let addresses = ["192.0.2.100/24", "192.0.2.101/24"].map(virtual_address);
-    cable.left.sysctl("ipv4/conf/all/promote_secondaries", "1").unwrap();
-    assert!(perform(&cable, cable.ifindex(), &addresses, true).is_empty());
-    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
-    assert!(perform(&cable, cable.ifindex(), &addresses, false).is_empty());
-    assert!(cable.has("eth0", "192.0.2.1"));
-    assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("eth0", "192.0.2.101"));
+    let setting = "/proc/sys/net/ipv4/conf/eth0/promote_secondaries";
+    let read = || Ok(std::fs::read_to_string(setting)?.trim().to_owned());
+    for (everywhere, here) in [("1", "0"), ("0", "1"), ("0", "0")] {
+        cable.left.sysctl("ipv4/conf/all/promote_secondaries", everywhere).unwrap();
+        cable.left.sysctl("ipv4/conf/eth0/promote_secondaries", here).unwrap();
+        let ifindex = cable.ifindex();
+        for is_listed in [false, true] {
+            assert!(perform(&cable, ifindex, &addresses, true).is_empty());
+            cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+            match is_listed {
+                false => assert!(perform(&cable, ifindex, &addresses, false).is_empty()),
+                true => clear(&cable, &["192.0.2.100", "192.0.2.101"]),
+            }
+            assert!(cable.has("eth0", "192.0.2.1"), "all {everywhere}, eth0 {here}, listed {is_listed}");
+            assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("eth0", "192.0.2.101"));
+            assert_eq!(cable.left.enter(read).unwrap(), here);
+            cable.left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
+        }
+    }
+}
+
+/// Removes addresses as leftovers are removed.
+fn clear(cable: &Cable, addresses: &[&str]) {
+    let work = || {
+        let (mut socket, mut present) = (RouteSocket::open()?, Vec::new());
+        address::list(&mut socket, |it| present.push(it))?;
+        present.retain(|it| addresses.contains(&&*it.address.to_string()));
+        Ok(address::clear(&mut socket, &present, |_, refusal| panic!("{refusal:?}"))?)
+    };
+    cable.left.enter(work).unwrap();
 }
 
 #[test]

@@ -7,21 +7,13 @@
 //! Enters: a master whose addresses may be before those of the host. Leaves: its addresses of these subnets removed and
 //! set again by one send, so that they are behind.
 
-use std::collections::BTreeSet;
-use std::io;
-use std::sync::Arc;
-
 use tracing::debug;
 
 use super::Effect;
 use super::place::{AddressPlace, placed};
 use crate::driver::netlink::address::{self, Placed};
-use crate::driver::netlink::devconf::{self, Setting};
-use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Address;
-use crate::driver::sysctl;
 use crate::protocol::InstanceId;
-use vrrp_ebpf::wire::Family;
 
 impl Effect {
     /// Sets the addresses of a master behind those of the host.
@@ -56,7 +48,10 @@ impl Effect {
             })
             .cloned()
             .collect();
-        if let Err(error) = move_behind(&mut self.netlink, &moved) {
+        if moved.is_empty() {
+            return;
+        }
+        if let Err(error) = address::renew(&mut self.netlink, &placed(&moved)) {
             debug!(%error, "addresses stay before the host's own ones");
         }
     }
@@ -71,28 +66,4 @@ fn is_at(present: &Address, placed: &Placed<'_>) -> bool {
 fn is_near(present: &Address, placed: &Placed<'_>) -> bool {
     (present.ifindex, present.prefix) == (placed.ifindex, placed.address.prefix)
         && present.is_near(placed.address.address)
-}
-
-/// Removes the addresses, in their order, and sets them again. The kernel keeps the host's addresses meanwhile.
-fn move_behind(netlink: &mut RouteSocket, places: &[AddressPlace<'_>]) -> io::Result<()> {
-    if places.is_empty() {
-        return Ok(());
-    }
-    let mut lent = Vec::new();
-    let names: BTreeSet<&Arc<str>> = places.iter().map(|place| place.name).collect();
-    for name in names {
-        let Some(place) = places.iter().find(|place| place.name == name) else { continue };
-        let Some(device) = &place.device else { continue };
-        let before = ["all", &**name].map(|it| sysctl::read(Family::V4, it, "promote_secondaries"));
-        if !before.iter().flatten().any(|value| value != "0") {
-            devconf::set(netlink, device.link.ifindex, &[(Setting::PromoteSecondaries, 1)])?;
-            // Unknown where /proc/sys cannot be read: it stays set, which harms nothing.
-            lent.extend(before.last().is_some_and(Result::is_ok).then_some(device.link.ifindex));
-        }
-    }
-    let outcome = address::renew(netlink, &placed(places));
-    for ifindex in lent {
-        devconf::set(netlink, ifindex, &[(Setting::PromoteSecondaries, 0)])?;
-    }
-    outcome
 }

@@ -3,19 +3,24 @@
 //! Enters: configured addresses, and the index of each one's interface. Leaves: all addresses of an instance added or
 //! removed in one send, with the reason for each failure. Absent: the use of an address.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
+use nix::net::if_::if_indextoname;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use vrrp_ebpf::wire::Family;
 
+use super::devconf::{self, Setting};
 use super::refusal::NetlinkError;
 use super::socket::{Encoded, Request, RouteSocket};
 use super::table::Address;
 use crate::config::VirtualAddress;
+use crate::driver::sysctl;
 
 /// Marks addresses set by VRRP (IFA_PROTO, Linux 5.18). The number is keepalived's, so that each daemon recognises
 /// addresses that the other has left behind.
@@ -72,21 +77,59 @@ fn additions(placed: &[Placed<'_>]) -> Vec<Request> {
     placed.iter().map(addition).collect()
 }
 
-/// Removes the addresses in reverse order: removing the first of a subnet would remove the others with it
-/// (`net.ipv4.conf.*.promote_secondaries` = 0). An address counts as removed if it or its interface is missing.
+/// Removes the addresses in reverse order. The other addresses of their subnets stay, whatever
+/// `net.ipv4.conf.*.promote_secondaries` is. An address counts as removed if it or its interface is missing.
 ///
 /// # Errors
 /// As in [`add`].
 pub fn remove(
     socket: &mut RouteSocket,
     placed: &[Placed<'_>],
+    failed: impl FnMut(usize, NetlinkError),
+) -> io::Result<()> {
+    perform_removals(socket, removals(placed), placed.len(), failed)
+}
+
+/// Performs `count` removals, in reverse order, of which the first is the first one among the requests.
+fn perform_removals(
+    socket: &mut RouteSocket,
+    requests: Vec<Request>,
+    count: usize,
     mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
-    socket.perform(removals(placed), |index, refusal| {
-        if refusal.errno != libc::EADDRNOTAVAIL && refusal.errno != libc::ENODEV {
-            failed(placed.len() - 1 - index, refusal);
+    let is_removal = |it: &Request| matches!(it.message, RouteNetlinkMessage::DelAddress(_));
+    let before = requests.iter().position(is_removal).unwrap_or(0);
+    socket.perform(requests, |index, refusal| {
+        let index = index.checked_sub(before).and_then(|index| count.checked_sub(index + 1));
+        if let Some(index) = index
+            && refusal.errno != libc::EADDRNOTAVAIL
+            && refusal.errno != libc::ENODEV
+        {
+            failed(index, refusal);
         }
     })
+}
+
+/// Requests that remove addresses of these subnets, between others that have the kernel keep the rest of each subnet
+/// meanwhile. With the first address of a subnet it would remove the others, the host's own ones among them.
+fn sparing(subnets: impl Iterator<Item = (u32, IpAddr, u8)>, requests: Vec<Request>) -> Vec<Request> {
+    let interfaces = subnets.filter(|(_, address, prefix)| address.is_ipv4() && *prefix < 32);
+    let interfaces: BTreeSet<u32> = interfaces.map(|(ifindex, _, _)| ifindex).collect();
+    let set = |ifindex, value| devconf::request(ifindex, &[(Setting::PromoteSecondaries, value)]);
+    let (mut all, mut after) = (Vec::new(), Vec::new());
+    for ifindex in interfaces {
+        let Ok(name) = if_indextoname(ifindex) else { continue };
+        let read = |name: &str| sysctl::read(Family::V4, name, "promote_secondaries").ok();
+        let (everywhere, here) = (read("all"), read(&name.to_string_lossy()));
+        if [&everywhere, &here].into_iter().flatten().all(|value| value == "0") {
+            all.push(set(ifindex, 1));
+            // Unknown where /proc/sys cannot be read: it stays set, which harms nothing.
+            after.extend(here.map(|_| set(ifindex, 0)));
+        }
+    }
+    all.extend(requests);
+    all.extend(after);
+    all
 }
 
 /// Removes the addresses in this order, and sets them again behind all others, by one send.
@@ -97,14 +140,18 @@ pub fn renew(socket: &mut RouteSocket, placed: &[Placed<'_>]) -> io::Result<()> 
     let removed =
         |placed: &Placed<'_>| Request { message: RouteNetlinkMessage::DelAddress(placed.named()), flags: 0 };
     let requests = placed.iter().map(removed).chain(additions(placed)).collect();
-    socket.perform(requests, |_, _| {})
+    socket.perform(sparing(subnets(placed), requests), |_, _| {})
+}
+
+fn subnets<'a>(placed: &'a [Placed<'_>]) -> impl Iterator<Item = (u32, IpAddr, u8)> + 'a {
+    placed.iter().map(|it| (it.ifindex, it.address.address, it.address.prefix))
 }
 
 /// The requests of [`remove`].
 pub fn removals(placed: &[Placed<'_>]) -> Vec<Request> {
     let removed =
         |placed: &Placed<'_>| Request { message: RouteNetlinkMessage::DelAddress(placed.named()), flags: 0 };
-    placed.iter().rev().map(removed).collect()
+    sparing(subnets(placed), placed.iter().rev().map(removed).collect())
 }
 
 /// Every address on the machine.
@@ -128,7 +175,7 @@ pub fn list(socket: &mut RouteSocket, mut f: impl FnMut(Address)) -> io::Result<
 pub fn clear(
     socket: &mut RouteSocket,
     present: &[Address],
-    mut failed: impl FnMut(usize, NetlinkError),
+    failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     let requests = present.iter().rev().map(|present| Request {
         message: RouteNetlinkMessage::DelAddress(base(
@@ -139,11 +186,8 @@ pub fn clear(
         )),
         flags: 0,
     });
-    socket.perform(requests.collect(), |index, refusal| {
-        if refusal.errno != libc::EADDRNOTAVAIL && refusal.errno != libc::ENODEV {
-            failed(present.len() - 1 - index, refusal);
-        }
-    })
+    let subnets = present.iter().map(|it| (it.ifindex, it.address, it.prefix));
+    perform_removals(socket, sparing(subnets, requests.collect()), present.len(), failed)
 }
 
 fn added(placed: &Placed<'_>) -> AddressMessage {

@@ -31,14 +31,18 @@ const HEAD: u16 = 4;
 /// # Errors
 /// ENODEV: the interface is gone. EPERM without CAP_NET_ADMIN.
 pub fn set(socket: &mut RouteSocket, ifindex: u32, settings: &[(Setting, u32)]) -> io::Result<()> {
+    let mut refused = Ok(());
+    socket.perform(vec![request(ifindex, settings)], |_, refusal| refused = Err(refusal.into()))?;
+    refused
+}
+
+/// The request of [`set`].
+pub fn request(ifindex: u32, settings: &[(Setting, u32)]) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = ifindex;
     let family = AfSpecUnspec::Other(DefaultNla::new(AF_INET, nested(settings)));
     message.attributes.push(LinkAttribute::AfSpecUnspec(vec![family]));
-    let mut refused = Ok(());
-    let request = Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 };
-    socket.perform(vec![request], |_, refusal| refused = Err(refusal.into()))?;
-    refused
+    Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 }
 }
 
 /// IFLA_INET_CONF around one attribute per setting.
