@@ -256,7 +256,7 @@ impl Interfaces<'_> {
                             monitor.catch_up()?;
                             tracker = self::tracker(&self.config).continuing(&tracker);
                             belongings = self::belongings(&self.config);
-                            paths = PathMonitor::open(&belongings)?;
+                            paths.adopt(&belongings);
                             self.kin.borrow_mut().learn();
                         }
                         // The service waits for it.

@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::packet_route::{RouteNetlinkMessage, route, rule};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+use tracing::warn;
 
 use super::address;
 use super::socket::{self, RouteSocket};
@@ -298,7 +301,11 @@ fn family_of(rule: &Rule) -> u8 {
 #[derive(Debug)]
 pub struct PathMonitor {
     changes: Option<AsyncFd<RouteSocket>>,
+    is_wanted: bool,
 }
+
+/// Between two attempts to open a socket at a reload, when no descriptor is left.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl PathMonitor {
     /// Opens in the network namespace of the calling thread. Must be called within a tokio runtime.
@@ -306,13 +313,28 @@ impl PathMonitor {
     /// # Errors
     /// No file descriptor is left.
     pub fn open(belongings: &Owned) -> io::Result<Self> {
-        if !belongings.has_paths() {
-            return Ok(Self { changes: None });
+        let mut this = Self { changes: None, is_wanted: belongings.has_paths() };
+        this.provide()?;
+        Ok(this)
+    }
+
+    /// Monitors those of another configuration. If no descriptor is left, it tries again.
+    pub fn adopt(&mut self, belongings: &Owned) {
+        self.is_wanted = belongings.has_paths();
+        if let Err(error) = self.provide() {
+            warn!(%error, "cannot see yet whether routes and rules are removed");
         }
-        let changes = RouteSocket::subscribe(GROUPS)?;
-        // SAFETY: the socket owns its descriptor and keeps it for life.
-        let changes = unsafe { AsyncFd::register_with_interest(changes, Interest::READABLE)? };
-        Ok(Self { changes: Some(changes) })
+    }
+
+    fn provide(&mut self) -> io::Result<()> {
+        if !self.is_wanted {
+            self.changes = None;
+        } else if self.changes.is_none() {
+            let changes = RouteSocket::subscribe(GROUPS)?;
+            // SAFETY: the socket owns its descriptor and keeps it for life.
+            self.changes = Some(unsafe { AsyncFd::register_with_interest(changes, Interest::READABLE)? });
+        }
+        Ok(())
     }
 
     /// Waits until something is lost or, if that `matters`, a route is added; for ever if there is nothing to lose.
@@ -320,6 +342,13 @@ impl PathMonitor {
     /// # Errors
     /// Reading failed.
     pub async fn lost(&mut self, belongings: &Owned, matters: bool) -> io::Result<Lost> {
+        while self.changes.is_none() && self.is_wanted {
+            sleep(RETRY).await;
+            if self.provide().is_ok() {
+                // Any of them may have been removed meanwhile.
+                return Ok(belongings.all_paths());
+            }
+        }
         let Some(changes) = &mut self.changes else { return std::future::pending().await };
         loop {
             let mut ready = changes.readable_mut().await?;
