@@ -334,7 +334,7 @@ fn maintenance_is_bad_only_if_no_router_serves() {
 fn a_failed_hook_is_a_problem_in_its_state_until_the_next_reload() {
     let context = filled();
     let run = Run { end: End::Exited(1), lasted: Duration::ZERO };
-    let failed = |state| HookRun::ended(state, run.clone(), None);
+    let failed = |state| HookRun::ended(state, run, None);
     let is_problem = || context.status().instances[0].problem_texts().iter().any(|it| it.contains("notify_"));
     context.history.hook(InstanceId(0), "notify_master", failed("MASTER"));
     assert!(!is_problem(), "it is BACKUP now");

@@ -177,18 +177,29 @@ fn a_takeover_is_announced_once_its_lease_begins() {
     let cable = Cable::new();
     let tap = Tap::new(&cable.right);
     let running = Running::start(&cable, &[settings(&["192.0.2.100"])], &[]);
+    // Without a fence, it is not even set.
     running.maps.set_lease(ZERO, None);
     running.push(Command::Add(ZERO, Epoch(1)));
+    assert!(tap.next_within(SILENCE, announced).is_none(), "it is announced before the advert");
+    assert!(!cable.has("eth0", "192.0.2.100"), "the kernel answers for it before the advert");
+    running.maps.set_lease(ZERO, Some(clock::now() + Duration::from_secs(60)));
+    assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    eventually(|| !cable.has("eth0", "192.0.2.100"));
+
+    running.live.instances[0].fenced.store(true, Relaxed);
+    running.maps.set_lease(ZERO, None);
+    running.push(Command::Add(ZERO, Epoch(3)));
     eventually(|| cable.has("eth0", "192.0.2.100"));
     assert!(tap.next_within(SILENCE, announced).is_none(), "it is announced before the advert");
     running.maps.set_lease(ZERO, Some(clock::now() + Duration::from_secs(60)));
     assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
     // A lease that has ended by the time at which the thread looks: the next command shows it.
-    running.push(Command::Remove(ZERO, Epoch(2)));
-    running.maps.set_lease(ZERO, None);
-    running.push(Command::Add(ZERO, Epoch(3)));
     running.push(Command::Remove(ZERO, Epoch(4)));
-    running.push(Command::Announce(ZERO, announce(4, 1)));
+    running.maps.set_lease(ZERO, None);
+    running.push(Command::Add(ZERO, Epoch(5)));
+    running.push(Command::Remove(ZERO, Epoch(6)));
+    running.push(Command::Announce(ZERO, announce(6, 1)));
     assert!(tap.next_within(SILENCE, announced).is_none(), "it is announced without a lease");
     running.stop();
     assert!(!cable.has("eth0", "192.0.2.100"));

@@ -453,12 +453,8 @@ impl Ports for Kernel {
             Action::RemoveAddresses(id, _) => self.side_mut(id).has_addresses = false,
             Action::Announce(..) => self.outcome.announced = true,
             Action::Heed(id, from) => self.side_mut(id).heed = Some(from),
-            Action::Report(_, it) if !is_grouped => {
-                self.outcome.moves.push(Move { to: it.to, reason: it.reason, at: it.at });
-            }
-            Action::ReportGroup(_, it) => {
-                self.outcome.moves.push(Move { to: it.to, reason: it.reason, at: it.at });
-            }
+            Action::Report(_, it) if !is_grouped => self.outcome.note(it.to, it.reason, it.at),
+            Action::ReportGroup(_, it) => self.outcome.note(it.to, it.reason, it.at),
             Action::ReportContest(..) => self.outcome.contests += 1,
             // The addresses stay; the lease has ended.
             Action::StopAnswering(..)
@@ -489,7 +485,6 @@ impl Ports for Kernel {
     }
 
     fn prepare(&mut self, _id: InstanceId, _effects: ()) {}
-
     fn forget(&mut self, id: InstanceId) {
         let side = self.side_mut(id);
         let has_addresses = side.has_addresses;
@@ -497,6 +492,5 @@ impl Ports for Kernel {
     }
 
     fn regroup(&mut self, _before: &[Option<GroupId>]) {}
-
     fn reconfigured(&mut self) {}
 }

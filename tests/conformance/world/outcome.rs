@@ -22,3 +22,9 @@ pub(crate) struct Outcome {
     /// Whether it has announced its addresses.
     pub(crate) announced: bool,
 }
+
+impl Outcome {
+    pub(super) fn note(&mut self, to: State, reason: Reason, at: Timestamp) {
+        self.moves.push(Move { to, reason, at });
+    }
+}

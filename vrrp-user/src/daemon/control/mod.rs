@@ -308,7 +308,7 @@ async fn converse(
     }
 }
 
-/// Works for a client; `None` if it closes its connection before. An order that nobody awaits is then not begun.
+/// Works for a client; `None` if it closes its connection before. Its order is then not begun.
 async fn while_connected<T>(client: &OwnedWriteHalf, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     loop {

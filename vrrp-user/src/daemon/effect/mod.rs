@@ -249,6 +249,11 @@ impl Effect {
         let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
         // Routes and rules may be needed to answer the clients that an announcement brings.
         let at_once = effects.paths.is_empty();
+        let live_instance = live.instances.get(id.index());
+        if !live_instance.is_some_and(|live| live.fenced.load(Relaxed)) {
+            // The kernel answers for an address that is set.
+            await_lease(maps, id, commands);
+        }
         prepared.perform(&places, netlink, &mut attempt, |present| {
             await_lease(maps, id, commands);
             for target in present.filter_map(|place| place.target(effects.pauses)) {
@@ -261,7 +266,7 @@ impl Effect {
         });
         effects.paths.set(netlink, &mut attempt);
         send(announcer, live, &mut failures);
-        if let Some(live) = live.instances.get(id.index()) {
+        if let Some(live) = live_instance {
             let took = clock::now().since(begun).as_nanos();
             live.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
         }

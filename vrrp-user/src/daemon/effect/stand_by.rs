@@ -1,10 +1,10 @@
 //! Standing by: awake at the instant of a takeover.
 //!
 //! Enters: the time of a takeover that is near. Leaves: the thread awake until its commands come, or until they should
-//! have come. A thread that sleeps in the kernel runs up to 100 µs after it is woken. It has the engine's priority until
-//! it has announced the first addresses: the engine has another processor, and that of another daemon on this host, as
-//! the old master's in another container, hears the advert at the same moment. Absent: standing by at any other time,
-//! and on a single processor, which the engine needs.
+//! have come. A thread that sleeps in the kernel runs up to 100 µs after it is woken. It has the engine's priority
+//! until it has announced the first addresses: the engine has another processor, and that of another daemon on this
+//! host, as the old master's in another container, hears the advert at the same moment. Absent: standing by at any
+//! other time, and on a single processor, which the engine needs.
 
 use std::thread::available_parallelism;
 use std::time::Duration;

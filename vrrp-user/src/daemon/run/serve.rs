@@ -167,8 +167,8 @@ impl Prepared<'_> {
         }
     }
 
-    /// Replaces what an earlier daemon has pinned. After the leftovers: addresses that an earlier program has fenced are
-    /// gone.
+    /// Replaces what an earlier daemon has pinned. After the leftovers: addresses that an earlier program has fenced
+    /// are gone.
     fn outlive(&self, program: &mut Result<Program, String>) {
         if let Err(error) = outlive(program, self.folder.path()) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
