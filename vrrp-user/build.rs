@@ -14,6 +14,9 @@ use aya_build::{Package, Toolchain};
 
 const PACKAGE: &str = "vrrp-ebpf";
 const LINKER: &str = "bpf-linker";
+/// Set to leave the order of the code to the linker: one that takes no linker script, such as mold, fails with it. The
+/// daemon then keeps all its code in memory.
+const UNPLACED: &str = "VRRPX_UNPLACED";
 /// The release that links with the LLVM of the pinned toolchain.
 const LINKER_VERSION: &str = "0.10.3";
 
@@ -31,7 +34,12 @@ fn main() -> Result<()> {
 
     let order = package.join("realtime.ld");
     println!("cargo::rerun-if-changed={}", order.display());
-    println!("cargo::rustc-link-arg=-Wl,-T,{}", order.display());
+    println!("cargo::rerun-if-env-changed={UNPLACED}");
+    if env::var_os(UNPLACED).is_none() {
+        for argument in ["-Xlinker", "-T", "-Xlinker", &order.display().to_string()] {
+            println!("cargo::rustc-link-arg={argument}");
+        }
+    }
 
     let object = PathBuf::from(variable("OUT_DIR")?).join(PACKAGE);
     // An object of an earlier build must not be taken for one of this build.

@@ -328,6 +328,11 @@ fn maintenance_is_bad_only_if_no_router_serves() {
     let other = |faults| Instance { name: "VI \"2\"".to_owned(), ..out(faults, 0.05, 60.0) };
     assert_eq!(verdict(vec![out(&["maintenance"], 0.05, 60.0), other(&[])]), StatusVerdict::Look);
     assert_eq!(verdict(vec![out(&["link_down"], 0.05, 60.0), other(&[])]), StatusVerdict::Bad);
+    // It alone is asked for.
+    let mut alone = Status { instances: vec![other(&[])], ..status.clone() };
+    assert_eq!(alone.verdict(), StatusVerdict::Bad, "the group is out because a link is down");
+    alone.groups[0].reason = "maintenance".to_owned();
+    assert_eq!(alone.verdict(), StatusVerdict::Look);
 }
 
 #[test]

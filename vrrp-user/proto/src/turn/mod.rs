@@ -100,6 +100,7 @@ impl Turn {
     }
 
     /// Takes a turn. Calling early is harmless.
+    #[inline(never)]
     pub fn run<P: Ports>(&mut self, ports: &mut P) -> Next {
         let now = ports.now();
         let has_spun = core::mem::take(&mut self.has_spun);

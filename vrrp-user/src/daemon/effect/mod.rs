@@ -184,6 +184,7 @@ impl Effect {
     }
 
     /// Carries out the queued commands, and those of a takeover that is near. False after [`Command::Stop`].
+    #[inline(never)]
     fn obey(&mut self) -> bool {
         self.commands.acknowledge();
         loop {

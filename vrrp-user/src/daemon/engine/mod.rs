@@ -118,6 +118,7 @@ impl Engine {
     ///
     /// # Errors
     /// The wait itself failed.
+    #[inline(never)]
     pub fn step(&mut self) -> io::Result<()> {
         match self.next {
             Next::Spin(due) => {

@@ -99,7 +99,12 @@ impl Status {
             it.name == instance.name || group.is_some_and(|group| group.members.contains(&it.name))
         };
         let mut faults = self.instances.iter().filter(is_beside).flat_map(|it| &it.faults).peekable();
-        let is_kept = faults.peek().is_some() && faults.all(|fault| fault == Reason::Maintenance.as_str());
+        let is_kept = |fault: &String| fault == Reason::Maintenance.as_str();
+        // The member that is kept may not be shown.
+        let is_kept = match faults.peek() {
+            Some(_) => faults.all(is_kept),
+            None => group.is_some_and(|group| is_kept(&group.reason)),
+        };
         instance.state == "FAULT" && !is_kept
     }
 }

@@ -15,7 +15,7 @@ use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::packet_route::{RouteNetlinkMessage, route, rule};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::address;
@@ -302,6 +302,8 @@ fn family_of(rule: &Rule) -> u8 {
 pub struct PathMonitor {
     changes: Option<AsyncFd<RouteSocket>>,
     is_wanted: bool,
+    /// Kept by a caller that waits for other events as well, and begins to wait again after each.
+    retry_at: Option<Instant>,
 }
 
 /// Between two attempts to open a socket at a reload, when no descriptor is left.
@@ -313,7 +315,7 @@ impl PathMonitor {
     /// # Errors
     /// No file descriptor is left.
     pub fn open(belongings: &Owned) -> io::Result<Self> {
-        let mut this = Self { changes: None, is_wanted: belongings.has_paths() };
+        let mut this = Self { changes: None, is_wanted: belongings.has_paths(), retry_at: None };
         this.provide()?;
         Ok(this)
     }
@@ -343,7 +345,8 @@ impl PathMonitor {
     /// Reading failed.
     pub async fn lost(&mut self, belongings: &Owned, matters: bool) -> io::Result<Lost> {
         while self.changes.is_none() && self.is_wanted {
-            sleep(RETRY).await;
+            sleep_until(*self.retry_at.get_or_insert_with(|| Instant::now() + RETRY)).await;
+            self.retry_at = None;
             if self.provide().is_ok() {
                 // Any of them may have been removed meanwhile.
                 return Ok(belongings.all_paths());
@@ -373,5 +376,24 @@ impl PathMonitor {
                 return Ok(lost);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// The caller waits for other events as well, which come more often.
+    #[tokio::test]
+    async fn a_socket_is_opened_again_beside_other_events() {
+        let mut monitor = PathMonitor { changes: None, is_wanted: true, retry_at: None };
+        for _ in 0..100 {
+            if timeout(RETRY / 10, monitor.lost(&Owned::default(), false)).await.is_ok() {
+                return;
+            }
+        }
+        panic!("it was never tried again");
     }
 }
