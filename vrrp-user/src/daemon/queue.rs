@@ -58,6 +58,8 @@ pub enum Input {
     /// during a handover, and while others have no room for what the engine has reported.
     Pause(oneshot::Sender<Option<RouterSnapshot>>),
     GoOn,
+    /// Note here that every command up to now is done.
+    Note(Arc<AtomicBool>),
     /// End without releasing anything.
     Leave,
     /// Continue from the state of another daemon, which has paused. The answer follows once due adverts are sent.

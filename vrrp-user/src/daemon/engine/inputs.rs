@@ -3,7 +3,7 @@
 use vrrp_ebpf::time::Timestamp;
 
 use super::ports::{DRAIN_MAX, KernelPorts, TOKEN_LISTENER};
-use crate::daemon::queue::Input;
+use crate::daemon::queue::{Command, Input};
 use crate::protocol::Turn;
 
 impl KernelPorts {
@@ -60,6 +60,7 @@ impl KernelPorts {
                 }
             }
             Input::GoOn => self.go_on(turn, now),
+            Input::Note(done) => self.commands.push(Command::Note(done)),
             Input::Leave => self.leave(turn),
             Input::Restore(snapshot, answer) => {
                 self.restore(turn, &snapshot, now);

@@ -33,7 +33,7 @@ use crate::config::{Config, Instance, InstanceSettings, NoRoom, succeed};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::history::{NOT_FOUND, RxPathNote};
-use crate::daemon::queue::{Command, Input, Queue};
+use crate::daemon::queue::{Input, Queue};
 use crate::daemon::reload::change;
 use crate::daemon::status::DaemonContext;
 use crate::driver::RxPath;
@@ -112,7 +112,6 @@ pub struct Interfaces<'a> {
     /// Empty while no guard could be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
-    pub commands: Queue<Command>,
     /// Earlier settings, whose addresses may still be set.
     pub former: Vec<Former>,
     /// Names of instances' interfaces that are not there.
@@ -283,7 +282,9 @@ impl Interfaces<'_> {
                     Order::Prune => {
                         // Behind all commands of the change.
                         for former in &self.former {
-                            self.commands.push(Command::Note(Arc::clone(&former.is_left)));
+                            while !self.inputs.push(Input::Note(Arc::clone(&former.is_left))) {
+                                tokio::time::sleep(RETRY).await;
+                            }
                         }
                         self.attachments.prune();
                         self.context.history.retain_rx_paths(&self.config);

@@ -209,7 +209,6 @@ impl Prepared<'_> {
             firewall: Firewall::new(&options.runtime_dir, config),
             guard: self.guard,
             config: Arc::clone(config),
-            commands: queues.commands.clone(),
             former: Vec::new(),
             missing: BTreeSet::new(),
             runtime_dir: options.runtime_dir.clone(),

@@ -10,8 +10,9 @@ use std::ptr;
 
 use libc::{c_int, iovec, mmsghdr, msghdr, socklen_t};
 
-/// Most tries of a message that an error of another one has kept from being sent.
-const TRIES: u8 = 3;
+/// Most tries of a message that an error of another one has kept from being sent. Each takes a microsecond or two, in
+/// which one of several forged ICMP errors a microsecond apart would have to come each time.
+const TRIES: u8 = 8;
 
 /// Queued messages, each with a tag for its report, a destination of type `N` and control messages `C`.
 pub(super) struct Batch<T, N, C> {
