@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vrrp_user::config::{self, Config, Loaded, Reader, Severity};
+use vrrp_user::config::{self, Config, Loaded, Reader, Severity, Tolerance};
 use vrrp_user::protocol::Priority;
 
 fn read(config_id: &str, text: &str) -> Loaded {
@@ -206,4 +206,20 @@ fn lookalikes_of_quotes_and_blanks_are_reported() {
     assert!(found(&instance("interface \"“eth0”\"")).iter().all(|finding| !finding.contains("typographic")));
     let found = found(&instance("interface eth0").replace('\n', "\r"));
     assert!(found[0].starts_with("t:1:1: error: the lines end with CR only"), "{found:?}");
+}
+
+#[test]
+fn an_empty_file_is_one_that_was_cut_off() {
+    for text in ["", "\n \n", "# vrrp_instance VI_1 {\n#}\n"] {
+        let findings = vrrp_user::config::parse("t", text).expect_err(text);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        let shown = findings[0].to_string();
+        assert!(shown.starts_with("t:1:1: error: there is nothing in the file"), "{shown}");
+        let in_its_place = Reader::new(None).tolerating(Tolerance::AsKeepalived).parse("t", text);
+        assert!(in_its_place.is_ok(), "keepalived runs with such a file");
+    }
+    // What is for other nodes is no sign of it.
+    for text in ["global_defs {\n}\n", "@other global_defs\n"] {
+        assert!(Reader::new(Some("this")).parse("t", text).is_ok(), "{text}");
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn reported(running: &Running, since: u64) -> Result<Vec<Value>> {
 fn transitions_checks_failures_repairs_and_reloads_are_events_in_order() -> Result<()> {
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
-    let mut running = Daemon::Vrrpx(Mode::Auto).start_with(node, "")?;
+    let mut running = Daemon::Vrrpx(Mode::Auto).start_with(node, "global_defs {\n}\n")?;
     let directory = running.directory().display().to_string();
     until("a control socket", SOON, || running.status().is_ok())?;
     running.reload(&config(&directory, 100))?;

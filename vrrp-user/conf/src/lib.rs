@@ -195,6 +195,13 @@ impl Reader {
                 )
                 .help("convert the line ends to LF: tr '\\r' '\\n'");
         }
+        let is_blank = |line: &str| line.is_empty() || line.starts_with(['#', '!']);
+        // keepalived runs with such a file.
+        if !report.is_tolerant() && text.lines().map(str::trim_start).all(is_blank) {
+            report.error(Position::start_of(file), "there is nothing in the file").help(
+                "has it been cut off? A file without an instance has a block nevertheless: global_defs { }",
+            );
+        }
         let opens_files = matches!(includes, Includes::Follow(_));
         let config_id = Arc::clone(&self.config_id);
         let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);
