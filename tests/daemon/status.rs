@@ -241,11 +241,15 @@ fn notes_show_present_faults_only() {
 #[test]
 fn a_disabled_script_is_a_problem() {
     let context = filled();
-    let well = Status { instances: vec![], groups: vec![], checks: vec![], ..context.status() };
+    let first = context.status().instances.remove(0);
+    let instances = vec![Instance { rejected: Vec::new(), ..first }];
+    let well = Status { instances, groups: vec![], checks: vec![], ..context.status() };
     assert_eq!(well.verdict(), StatusVerdict::Well);
+    let idle = Status { instances: vec![], ..well.clone() };
+    assert_eq!(idle.verdict(), StatusVerdict::Look, "a daemon without an instance");
     let why = "/opt/c.sh: No such file or directory (os error 2)".to_owned();
     context.history.disabled(vec![Disabled { script: "vrrp_script web".to_owned(), why }]);
-    let status = Status { instances: vec![], groups: vec![], checks: vec![], ..context.status() };
+    let status = Status { disabled_scripts: context.status().disabled_scripts, ..well };
     assert_eq!(status.verdict(), StatusVerdict::Look);
     let expected = "! vrrp_script web: disabled: /opt/c.sh: No such file or directory (os error 2)\n";
     let screen = overview(&status, View::default());

@@ -68,7 +68,7 @@ impl Status {
     /// Those of the configuration, of interfaces and files, of each instance, of hooks and of checks that are down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
         let configuration = self.configuration.stale().into_iter().chain(self.configuration.awaiting());
-        let configuration = configuration.chain(self.configuration.left_out());
+        let configuration = configuration.chain(self.configuration.left_out()).chain(self.idle());
         let configuration = configuration.map(|text| Problem { about: "configuration", text });
         let instances = self.instances.iter().flat_map(Instance::problems);
         let leftovers = self.leftovers.iter().take(LACKS).map(Leftover::problem);
@@ -110,6 +110,11 @@ impl Status {
 }
 
 impl Status {
+    fn idle(&self) -> Option<String> {
+        let text = "there is no vrrp_instance";
+        self.instances.is_empty().then(|| text.to_owned())
+    }
+
     fn unguarded(&self) -> Option<Problem<'_>> {
         let is_missing = self.fence.guard.is_none() && self.node.uptime_seconds > GUARD_STARTS;
         let text = "does not run: the addresses of a killed daemon stay set; the log has the reason";
