@@ -15,7 +15,7 @@ use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::status::{Instance, Status, StatusVerdict, View, overview, table};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::process::{End, Run};
-use vrrp_user::protocol::InstanceId;
+use vrrp_user::protocol::{InstanceId, Priority};
 
 use crate::setup::filled;
 
@@ -281,6 +281,15 @@ fn lines_without_effect_and_a_missing_guard_are_problems() {
     assert!(!shown(&status).contains("guard: does not run"));
     (status.fence.guard, status.node.uptime_seconds) = (Some(7), 10.0);
     assert!(!shown(&status).contains("guard: does not run"));
+}
+
+#[test]
+fn a_better_member_waits_for_its_sync_group() {
+    let context = filled();
+    context.live.instances[0].set_priority(Priority(200));
+    let expected = "10.0.0.2 is master with 150; ours is 200: about to take over, once the others of its sync \
+                    group both may";
+    assert_eq!(context.status().instances[0].why, expected);
 }
 
 /// The former master's last advert comes just after a takeover; one that goes on is another master.

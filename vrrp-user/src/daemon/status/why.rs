@@ -33,13 +33,19 @@ impl DaemonContext {
     pub(super) fn why(&self, facts: &Facts<'_>) -> String {
         match facts.live.state() {
             State::Init => facts.waits_for(),
-            State::Backup => facts.obeys(),
+            State::Backup => facts.obeys(self.group_of(facts)),
             State::Master => facts.has_become_master(),
             State::Fault => match facts.causes() {
                 Some(cause) => cause + &self.continues_without(facts),
                 None => self.faulty_member(facts),
             },
         }
+    }
+
+    /// Name of its sync group.
+    fn group_of(&self, facts: &Facts<'_>) -> Option<&str> {
+        let group = self.config.groups.iter().find(|it| it.settings.members.contains(&facts.config.id))?;
+        Some(&group.settings.name)
     }
 
     /// Text about its sync group, if that goes on without it.
@@ -99,7 +105,7 @@ impl Facts<'_> {
     }
 
     /// A backup: which master it obeys, and what keeps it from becoming one itself.
-    fn obeys(&self) -> String {
+    fn obeys(&self, group: Option<&str>) -> String {
         let settings = self.settings();
         let Some(master) = self.master else { return "no master is heard".to_owned() };
         let source = peer::source(master, settings.family);
@@ -115,7 +121,13 @@ impl Facts<'_> {
                 let left = seconds(left);
                 format!("{source} is master with {its}; ours is {ours}: preempt_delay, {left} to go")
             }
-            (_, None) => format!("{source} is master with {its}; ours is {ours}: about to take over"),
+            (_, None) => {
+                let next = group.map_or_else(
+                    || "about to take over".to_owned(),
+                    |group| format!("about to take over, once the others of its sync group {group} may"),
+                );
+                format!("{source} is master with {its}; ours is {ours}: {next}")
+            }
         }
     }
 
