@@ -246,6 +246,8 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
             assert!(text.contains(error), "{order:?}: {text}");
             assert!(output.stdout.is_empty(), "{order:?}");
         }
+        let unknown = vrrpx(path, &["events", "--json", "VI_l"]);
+        assert_eq!(unknown.status.code(), Some(2), "the same with lines for programs");
         assert_eq!(reported(inputs), None);
         assert!(!path.join("steering.json").exists());
         let shown = String::from_utf8(vrrpx(path, &["maintenance", "show"]).stdout).unwrap();

@@ -54,19 +54,21 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
     let (mut written, mut is_empty) = (Ok(()), true);
     // Returns whether stdout still has a reader.
     let mut reported = |text: &str| {
-        is_empty = false;
         written = io::stdout().lock().write_all(text.as_bytes());
         written.is_ok()
     };
     let number = since.and_then(Since::number);
     let outcome = control::events(runtime_dir, number, *follow, |line, text| match line {
         Line::Event(event) if !selection.has(event) => true,
+        Line::Event(event) => {
+            is_empty = false;
+            reported(&if *json { format!("{text}\n") } else { row(event) })
+        }
         Line::Gap(gap) if !json => {
             let count = gap.lost.map_or("an unknown number of".to_owned(), |lost| lost.to_string());
             complain(&format!("{count} events before {} are no longer kept", gap.until));
             true
         }
-        Line::Event(event) if !json => reported(&row(event)),
         _ if *json => reported(&format!("{text}\n")),
         _ => true,
     });

@@ -26,7 +26,7 @@ use crate::protocol::{Auth, InstanceId, Unicast};
 
 /// Columns of a line.
 const WIDTH: usize = 80;
-/// Columns of an instance's name, or of the VRID without one.
+/// Least columns of an instance's name, or of the VRID without one.
 const NAME: usize = 10;
 /// Columns of the time.
 const TIME: usize = "12:00:00.000".len();
@@ -103,7 +103,9 @@ impl<'a> Tracer<'a> {
             (None, _) => Outcome::NoInstance,
             (Some(judge), _) => judge.outcome(caught.frame, &frame),
         };
-        let mut text = line(&name, &sighting, outcome);
+        let names = self.judges.iter().map(|judge| judge.settings.name.chars().count());
+        let width = names.max().map_or(NAME, |longest| longest.max(NAME));
+        let mut text = line(&name, width, &sighting, outcome);
         if let Outcome::Refused(reject) = outcome
             && self.explained.insert(reject)
             && let Some(why) = detail(reject)
@@ -184,12 +186,11 @@ fn source(settings: &InstanceSettings, host: &Host) -> Option<IpAddr> {
     own.map(|it| it.address).find(|address| fits(*address) && widen(*address) != [0; 16])
 }
 
-fn line(name: &str, sighting: &Sighting, outcome: Outcome) -> String {
+fn line(name: &str, width: usize, sighting: &Sighting, outcome: Outcome) -> String {
     let at = rfc3339(UNIX_EPOCH + Duration::from_millis(u64::try_from(sighting.at.as_millis()).unwrap_or(0)));
     let time = at.get(11..11 + TIME).unwrap_or_default();
-    let name: String = name.chars().take(NAME).collect();
     let vlan = if sighting.vlan == 0 { String::new() } else { format!(" vlan {}", sighting.vlan) };
-    let mut text = format!("{time} {name:<NAME$} {}{vlan}", sighting.source);
+    let mut text = format!("{time} {name:<width$} {}{vlan}", sighting.source);
     let verdict = verdict(outcome);
     if let Content::Advert(seen) = &sighting.content {
         let _ = write!(
@@ -317,7 +318,10 @@ mod tests {
         if let Content::Advert(seen) = &mut sighting.content {
             seen.addresses = (0..20).map(|last| IpAddr::from([192, 0, 2, last])).collect();
         }
-        let text = line("a-very-long-name", &sighting, Outcome::Refused(Reject::VersionMismatch));
+        let text = line("ten-letter", NAME, &sighting, Outcome::Refused(Reject::VersionMismatch));
         assert!(text.chars().count() <= WIDTH && text.contains(" +20: refused version_mismatch"), "{text}");
+        // Names are whole, so that they tell instances apart.
+        let text = line("customer_1_web", 16, &sighting, Outcome::Better);
+        assert!(text.starts_with("00:00:00.000 customer_1_web   192.0.2.9 v3"), "{text}");
     }
 }
