@@ -16,6 +16,7 @@ use vrrp_user::daemon::http::Http;
 use vrrp_user::daemon::process::heartbeat::Heartbeat;
 use vrrp_user::daemon::queue::Queue;
 use vrrp_user::daemon::status::DaemonContext;
+use vrrp_user::daemon::steering::{Order, Steered};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{InstanceId, Reason, State, Transition};
 
@@ -312,7 +313,11 @@ async fn idle_clients_give_way_and_are_cut_off_in_time() {
 /// Whole without a script, and nothing in it is taken for markup.
 #[tokio::test(flavor = "current_thread")]
 async fn the_page_shows_the_status() {
-    let server = Server::of(filled()).await;
+    let filled = filled();
+    let order = Order { until: None, by: "root (uid 0)".to_owned(), reason: Some("a < b".to_owned()) };
+    let steered = Steered { maintenance: Some(order), ..Steered::default() };
+    filled.history.write().steerings.instances.insert("VI_1".to_owned(), steered);
+    let server = Server::of(filled).await;
     let page = server.get("/").await;
     assert_eq!(page.code, 200);
     for field in ["content-type: text/html; charset=utf-8", "content-security-policy: default-src 'none'"] {
@@ -322,6 +327,7 @@ async fn the_page_shows_the_status() {
     for part in [
         "<h1>node1</h1>",
         "<b>VI_1</b></td><td><span class=\"BACKUP\">BACKUP</span>",
+        "<br><span class=\"soft\">maintenance until it is taken back, by root (uid 0): a &lt; b</span>",
         "VI &quot;2&quot;",
         "192.0.2.51/24 not here",
         "class=\"problem\"",

@@ -111,11 +111,15 @@ fn row(out: &mut String, instance: &Instance) -> fmt::Result {
     } else {
         format!("{} (configured {})", priority.effective, priority.configured)
     };
+    let mut why = Escaped(&instance.why).to_string();
+    for order in &instance.steering {
+        let _ = write!(why, "<br><span class=\"soft\">{}</span>", Escaped(&order.to_string()));
+    }
     let cells = [
         format!("<b>{}</b>", Escaped(&instance.name)),
         state,
         since(instance.since.as_deref()),
-        Escaped(&instance.why).to_string(),
+        why,
         addresses.join("<br>"),
         priority,
     ];
