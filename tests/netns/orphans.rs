@@ -1,15 +1,18 @@
 //! Leftovers of killed daemons in bpffs, which all network namespaces share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use vrrp_tests::arp::ArpProber;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::SETTLE;
+
+use crate::fence::is_there;
 
 /// Pin folder of a daemon.
 fn pins(running: &Running) -> Result<PathBuf> {
@@ -99,6 +102,12 @@ fn a_reload_serves_the_address_of_a_dead_daemon() -> Result<()> {
     until_answered(&lab).with_context(|| lives.log())
 }
 
+fn clean(lab: &Lab, runtime_dir: &Path) -> Result<String> {
+    let node = lab.nodes.first().context("no node")?;
+    let runtime_dir = runtime_dir.to_string_lossy();
+    node.namespace.run(&vrrpx().to_string_lossy(), &["cleanup", "--runtime-dir", &runtime_dir])
+}
+
 /// As before a return to keepalived, which sets the address next.
 #[test]
 #[needs("ours")]
@@ -111,10 +120,7 @@ fn cleanup_removes_what_a_dead_daemon_has_left_and_nothing_else() -> Result<()> 
         until("another master", SETTLE, || lab.has_address(0, "10.77.0.201").is_ok_and(|it| it))?;
         let dead = killed(&lab, mode)?;
         let of_lives = pins(&lives)?;
-        let clean = || -> Result<String> {
-            let runtime_dir = dead.directory().to_string_lossy();
-            node.namespace.run(&vrrpx().to_string_lossy(), &["cleanup", "--runtime-dir", &runtime_dir])
-        };
+        let clean = || clean(&lab, dead.directory());
         let printed = clean()?;
         ensure!(printed.contains(&*dead.directory().to_string_lossy()), "{mode:?}: {printed}");
         ensure!(!lab.has_address(0, VIRTUAL_V4)?, "{mode:?}: the address is there");
@@ -126,6 +132,33 @@ fn cleanup_removes_what_a_dead_daemon_has_left_and_nothing_else() -> Result<()> 
         );
         node.namespace.ip(&format!("addr add {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
         until_answered(&lab)?;
+    }
+    Ok(())
+}
+
+/// A removal of the package, while another daemon has the address.
+#[test]
+#[needs("ours")]
+fn cleanup_does_not_repeat_what_a_guard_has_done() -> Result<()> {
+    for mode in [Mode::Tc, Mode::Tcx] {
+        let lab = Lab::new(1)?;
+        let mut dead = start(&lab, 0, mode)?;
+        let has_address = || lab.has_address(0, VIRTUAL_V4).is_ok_and(|it| it);
+        until("the address of a master", SETTLE, has_address).with_context(|| dead.log())?;
+        let guard = dead.guard()?;
+        dead.process().signal(Signal::SIGKILL)?;
+        until("the end of the guard", SETTLE, || !is_there(guard))?;
+        ensure!(!has_address(), "{mode:?}: the guard leaves the address");
+        let heir = start(&lab, 0, mode)?;
+        until("the address of another master", SETTLE, has_address).with_context(|| heir.log())?;
+        let printed = clean(&lab, dead.directory())?;
+        ensure!(
+            printed.is_empty() && has_address(),
+            "{mode:?}: a living daemon has lost something: {printed}"
+        );
+        let prober = ArpProber::new(&lab, VIRTUAL_V4.parse()?, Duration::from_millis(5))?;
+        until("answers of node 0", SETTLE, || prober.answers(0, 0) > 10)?;
+        ensure!(heir.status()?["interfaces"][0]["receive_path"] == mode.as_str(), "{mode:?}: {}", heir.log());
     }
     Ok(())
 }

@@ -107,8 +107,8 @@ async fn relieve_at(file: &Path, within: Duration) -> io::Result<CleanupPlan> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// Does what the guard of a dead daemon has not done, as it died too, all at once. The caller has made sure that no
-/// daemon has the directory. False if there was nothing to do.
+/// Does what the guard of a dead daemon has not done, as it died too, all at once, apart from filters and pins. The
+/// caller has made sure that no daemon has the directory. False if no plan is in force.
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`]: the guard is at work. Otherwise, the plan cannot be read, or nothing can be sent.
@@ -121,9 +121,9 @@ pub fn stand_in(runtime_dir: &Path) -> io::Result<bool> {
     let plan = CleanupPlan::inherit(file)?;
     // SAFETY: the lock is taken and the directory has no daemon, so no other process writes.
     let steps = (!plan.is_deactivated()).then(|| unsafe { plan.read() }).flatten();
-    let Some(steps) = steps else { return Ok(false) };
-    process::carry_out_now(steps)?;
-    plan.clear();
+    let Some((stages, _)) = steps else { return Ok(false) };
+    process::carry_out_now(stages)?;
+    plan.deactivate();
     Ok(true)
 }
 

@@ -24,6 +24,7 @@ use crate::daemon::log;
 use crate::driver::cleanup_plan::{self, CleanupPlan, End, PinPaths, Stages};
 use crate::driver::clock;
 use crate::driver::memory;
+use crate::driver::netlink::filter;
 use crate::driver::netlink::kin::{self, GUARD};
 
 /// Waits for the end of the daemon that has started this process, with the plan at the standard input and a pidfd of
@@ -58,6 +59,8 @@ pub fn run() -> io::Result<()> {
             End::Failure => failure,
         };
         carry_out(steps, Some(&plan), &netlink, last_words);
+        // Another daemon may set the same addresses now: `vrrpx cleanup` must not remove those.
+        plan.deactivate();
     }
     Ok(())
 }
@@ -133,17 +136,17 @@ fn carry_out(
     let _ = nix::unistd::write(io::stderr(), last_words.as_bytes());
 }
 
-/// The same without the delays, for a guard that has died.
+/// The same without the delays, for a guard that has died. Filters and pins are left to the caller: a living daemon may
+/// have them by now, under the same names.
 ///
 /// # Errors
 /// There is no netlink.
-pub(super) fn carry_out_now((stages, pin_paths): (Stages<'_>, PinPaths<'_>)) -> io::Result<()> {
+pub(super) fn carry_out_now(stages: Stages<'_>) -> io::Result<()> {
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-    for message in stages.flat_map(|(_, messages)| messages) {
+    for message in stages.flat_map(|(_, messages)| messages).filter(|message| !filter::is_removal(message)) {
         let _ = send(netlink.as_raw_fd(), message, MsgFlags::empty());
     }
-    pin_paths.for_each(remove);
     Ok(())
 }
 

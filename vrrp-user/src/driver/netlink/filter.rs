@@ -199,6 +199,11 @@ pub fn removal(it: Filter) -> Request {
     Request { message: RouteNetlinkMessage::DelTrafficFilter(message), flags: 0 }
 }
 
+/// Whether an encoded message is such a request.
+pub fn is_removal(message: &[u8]) -> bool {
+    message.get(4..6) == Some(&libc::RTM_DELTFILTER.to_ne_bytes())
+}
+
 /// Whether the filter is in its place with its own program; true if the kernel does not say.
 pub fn is_there(socket: &mut RouteSocket, it: Filter) -> bool {
     let mut message = filter(it.ifindex, it.info);
