@@ -11,6 +11,7 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::SETTLE;
+use vrrp_user::driver::netlink::origin;
 
 use crate::fence::is_there;
 
@@ -134,6 +135,50 @@ fn cleanup_removes_what_a_dead_daemon_has_left_and_nothing_else() -> Result<()> 
         until_answered(&lab)?;
     }
     Ok(())
+}
+
+/// As with a container, whose runtime directory ends with it: another daemon must not make a second owner.
+#[test]
+#[needs("ours")]
+fn a_fence_without_a_plan_takes_its_addresses_along() -> Result<()> {
+    for mode in [Mode::Tc, Mode::Tcx, Mode::Native] {
+        let lab = Lab::new(1)?;
+        let node = lab.nodes.first().context("no node")?;
+        let dead = killed(&lab, mode)?;
+        std::fs::remove_file(dead.directory().join("guard"))?;
+        let other = Instance::v3(100).vrid(7).addresses(&["10.77.0.201/24"]);
+        let lives = Daemon::Vrrpx(Mode::Tcx).start(node, &Config::of(other))?;
+        until("another master", SETTLE, || lab.has_address(0, "10.77.0.201").is_ok_and(|it| it))?;
+        if !origin::is_supported() {
+            let is_kept = lab.has_address(0, VIRTUAL_V4)? && lives.log().contains("its fence stays");
+            ensure!(is_kept, "{mode:?}: a fence or an address of an unknown origin is gone: {}", lives.log());
+            continue;
+        }
+        ensure!(!lab.has_address(0, VIRTUAL_V4)?, "{mode:?}: the address stays: {}", lives.log());
+        ensure!(dead.pins().is_empty(), "{mode:?}: {:?}", dead.pins());
+        node.namespace.ip(&format!("addr add {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
+        until_answered(&lab).with_context(|| format!("{mode:?}: {}", lives.log()))?;
+    }
+    Ok(())
+}
+
+#[test]
+#[needs("ours")]
+fn a_fence_of_an_address_that_another_has_set_stays_until_it_is_forced() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let dead = killed(&lab, Mode::Tcx)?;
+    let runtime_dir = dead.directory();
+    std::fs::remove_file(runtime_dir.join("guard"))?;
+    let address = format!("{VIRTUAL_V4}/24 dev {INTERFACE}");
+    node.namespace.ip(&format!("addr del {address}\naddr add {address}"))?;
+    let error = format!("{:#}", clean(&lab, runtime_dir).err().context("the fence has been removed")?);
+    ensure!(error.contains(VIRTUAL_V4) && error.contains("--force"), "{error}");
+    ensure!(lab.has_address(0, VIRTUAL_V4)? && dead.pins().len() == 1, "{error}");
+    let words = ["cleanup", "--force", "--runtime-dir", &*runtime_dir.to_string_lossy()];
+    node.namespace.run(&vrrpx().to_string_lossy(), &words)?;
+    ensure!(lab.has_address(0, VIRTUAL_V4)? && dead.pins().is_empty(), "{:?}", dead.pins());
+    until_answered(&lab)
 }
 
 /// A removal of the package, while another daemon has the address.

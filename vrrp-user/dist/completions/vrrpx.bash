@@ -134,7 +134,7 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__cleanup)
-            opts="-h --runtime-dir --help"
+            opts="-h --runtime-dir --force --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -126,4 +126,5 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand log" -l for -d 'Until the ti
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand log" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand log" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand cleanup" -l runtime-dir -d 'Runtime folder of a daemon that may have left no fence' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand cleanup" -l force -d 'Also remove fences of addresses that this host still has: it answers for them then'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand cleanup" -s h -l help -d 'Print help'

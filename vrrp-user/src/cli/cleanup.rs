@@ -14,12 +14,15 @@ pub(super) struct Arguments {
     /// Runtime folder of a daemon that may have left no fence
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
+    /// Also remove fences of addresses that this host still has: it answers for them then
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn cleanup(arguments: &Arguments) -> ExitCode {
     let named = fs::canonicalize(&arguments.runtime_dir).ok();
     let mut code = ExitCode::SUCCESS;
-    for (runtime_dir, outcome) in dead::bury_with(named.as_deref()) {
+    for (runtime_dir, outcome) in dead::bury_with(named.as_deref(), arguments.force) {
         let runtime_dir = runtime_dir.display();
         match outcome {
             Ok(()) => drop(print(&format!("removed what the killed daemon of {runtime_dir} has left\n"))),

@@ -4,11 +4,13 @@
 //! keepalived may serve them.
 //!
 //! Enters: tc filters and pins, whose names have the runtime directories. Leaves: a host without those fences, and
-//! without the addresses, routes and rules in the plans of those guards. Absent: daemons that are alive, or whose
-//! guards are.
+//! without the addresses, routes and rules in the plans of those guards; where a plan is gone, as with a container,
+//! without the addresses that the fence has. Absent: daemons that are alive, or whose guards are; and fences of
+//! addresses that cannot be removed, as another router may serve them.
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -17,9 +19,11 @@ use tracing::{info, warn};
 use crate::daemon::guard;
 use crate::daemon::neighbours;
 use crate::daemon::process::runtime_dir;
+use crate::driver::netlink::address;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::xdp::{PinError, Pins};
+use crate::driver::netlink::table::Address;
+use crate::driver::xdp::{PinError, Pins, fenced_by};
 
 /// Why something of a dead daemon stays.
 #[derive(Debug, Error)]
@@ -28,6 +32,16 @@ pub enum BuryError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Pins(#[from] PinError),
+    #[error(
+        "the addresses behind its fence are unknown ({0}), so the fence stays: remove those that this host must not \
+         have (ip address), then run vrrpx cleanup --force"
+    )]
+    Unknown(#[source] io::Error),
+    #[error(
+        "its fence stays, as this host has the address {0} behind it and it is not known to be set by that daemon: \
+         remove the address if it must not answer here (ip address), then run vrrpx cleanup --force"
+    )]
+    Fenced(IpAddr),
 }
 
 /// What a daemon, dead or alive, has on the host.
@@ -40,7 +54,7 @@ struct Estate<'a> {
 
 /// Removes what dead daemons have left, and logs it.
 pub(in crate::daemon) fn bury() {
-    for (runtime_dir, outcome) in bury_with(None) {
+    for (runtime_dir, outcome) in bury_with(None, false) {
         let runtime_dir = runtime_dir.display();
         match outcome {
             Ok(()) => info!(%runtime_dir, "removed what another killed daemon has left"),
@@ -49,8 +63,9 @@ pub(in crate::daemon) fn bury() {
     }
 }
 
-/// The same for a command; `named` has been given by its caller. Returns the runtime directories of dead daemons.
-pub fn bury_with(named: Option<&Path>) -> Vec<(PathBuf, Result<(), BuryError>)> {
+/// The same for a command; `named` has been given by its caller. `is_forced`: also fences of addresses that stay.
+/// Returns the runtime directories of dead daemons.
+pub fn bury_with(named: Option<&Path>, is_forced: bool) -> Vec<(PathBuf, Result<(), BuryError>)> {
     let found = RouteSocket::open().and_then(|mut socket| filter::find_of_every_daemon(&mut socket));
     // Without tc in this kernel there are none.
     let filters: Vec<(Name, Filter)> = found.unwrap_or_default();
@@ -76,7 +91,7 @@ pub fn bury_with(named: Option<&Path>) -> Vec<(PathBuf, Result<(), BuryError>)> 
                 .collect(),
             pins: pins.iter().filter(|(folder, _)| folder == runtime_dir).map(|(_, pins)| pins).collect(),
         };
-        match estate.remove() {
+        match estate.remove(is_forced) {
             Ok(false) => {}
             Ok(true) => outcomes.push((runtime_dir.to_owned(), Ok(()))),
             Err(error) => outcomes.push((runtime_dir.to_owned(), Err(error))),
@@ -87,14 +102,21 @@ pub fn bury_with(named: Option<&Path>) -> Vec<(PathBuf, Result<(), BuryError>)> 
 }
 
 impl Estate<'_> {
-    /// False if there was nothing, or it is left to a guard.
-    fn remove(&self) -> Result<bool, BuryError> {
+    /// False if there was nothing, or it is left to a guard or a living daemon.
+    fn remove(&self, is_forced: bool) -> Result<bool, BuryError> {
+        // One of another mount namespace, with a directory of the same name.
+        if self.pins.iter().any(|pins| pins.is_claimed()) {
+            return Ok(false);
+        }
         // Addresses first: this host must not answer for them without a fence.
         let has_plan = match guard::stand_in(self.runtime_dir) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             outcome => outcome?,
         };
         let mut socket = RouteSocket::open()?;
+        if !has_plan && !is_forced {
+            self.remove_fenced(&mut socket)?;
+        }
         for filter in &self.filters {
             filter::remove(&mut socket, *filter)?;
         }
@@ -103,6 +125,25 @@ impl Estate<'_> {
             has_pins |= pins.clear_dead()?;
         }
         Ok(has_plan || has_pins || !self.filters.is_empty())
+    }
+
+    /// Removes the addresses that the programs fence and VRRP has set, on the same interface. None may stay.
+    fn remove_fenced(&self, socket: &mut RouteSocket) -> Result<(), BuryError> {
+        let by_pins = self.pins.iter().map(|pins| pins.fenced());
+        let by_filters = self.filters.iter().map(|filter| fenced_by(filter.program));
+        let fenced = by_pins.chain(by_filters).collect::<io::Result<Vec<_>>>().map_err(BuryError::Unknown)?;
+        let fenced: BTreeSet<(u32, IpAddr)> = fenced.into_iter().flatten().collect();
+        let mut there = Vec::new();
+        address::list(socket, |it| there.push(it))?;
+        let is_its = |it: &Address| it.marked && fenced.contains(&(it.ifindex, it.address));
+        let (its, others): (Vec<Address>, Vec<Address>) = there.into_iter().partition(is_its);
+        let is_fenced = |it: &&Address| fenced.iter().any(|(_, address)| *address == it.address);
+        if let Some(other) = others.iter().find(is_fenced) {
+            return Err(BuryError::Fenced(other.address));
+        }
+        let mut refused = None;
+        address::clear(socket, &its, |index, _| refused = its.get(index))?;
+        refused.map_or(Ok(()), |it| Err(BuryError::Fenced(it.address)))
     }
 }
 

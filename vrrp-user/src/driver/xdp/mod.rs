@@ -40,6 +40,7 @@ pub use hook::Hook;
 pub use hook_watch::{Attachment, HookWatch};
 pub use load_error::LoadError;
 pub use loader::Loader;
+pub use orphan::fenced_by;
 pub use pin::{PinError, Pins, bpffs};
 pub use program::{Program, remove_filters};
 pub use ring::Ring;

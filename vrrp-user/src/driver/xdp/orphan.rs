@@ -8,14 +8,23 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use aya::maps::{HashMap, Map, MapData, MapError, MapInfo};
+use aya::programs::loaded_programs;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use vrrp_ebpf::map::LeaseKey;
+use vrrp_ebpf::wire::Family;
 
 use super::hook::Hook;
 use super::pin::{BPFFS, FOLDER, PinError, Pins, unname};
+use super::pod::Layout;
+
+/// The map of fenced addresses.
+const LEASES: &str = "LEASES";
 
 /// `PROC_PID_INIT_INO` of the kernel: this namespace shows every process.
 const ALL_PROCESSES: u64 = 0xefff_fffc;
@@ -55,6 +64,24 @@ impl Pins {
         folders.filter_map(|owner| Some((runtime_dir(&owner)?, Self::of(owner)))).collect()
     }
 
+    /// Whether their daemon is alive.
+    pub fn is_claimed(&self) -> bool {
+        lock(self.owner(), FlockArg::LockExclusiveNonblock)
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The addresses that programs with these links fence, each with the interface of its requests.
+    ///
+    /// # Errors
+    /// A map cannot be read, such as one of another version.
+    pub fn fenced(&self) -> io::Result<Vec<(u32, IpAddr)>> {
+        let mut all = Vec::new();
+        for (_, link) in self.links().map_err(io::Error::other)? {
+            all.extend(fenced(MapData::from_pin(link.with_file_name(LEASES)))?);
+        }
+        Ok(all)
+    }
+
     /// Removes the pins, unless their daemon is alive. Returns whether there were any to remove.
     ///
     /// # Errors
@@ -65,6 +92,29 @@ impl Pins {
             Err(_) => Ok(false),
         }
     }
+}
+
+/// The same for a program without pins. Needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// The program or its map cannot be read.
+pub fn fenced_by(program: u32) -> io::Result<Vec<(u32, IpAddr)>> {
+    let program = loaded_programs().filter_map(Result::ok).find(|it| it.id() == program);
+    let maps = program.and_then(|it| it.map_ids().ok().flatten()).unwrap_or_default();
+    let is_it = |id: &u32| MapInfo::from_id(*id).is_ok_and(|map| map.name_as_str() == Some(LEASES));
+    let map = maps.into_iter().find(is_it).ok_or(io::ErrorKind::PermissionDenied)?;
+    fenced(MapData::from_id(map))
+}
+
+fn fenced(map: Result<MapData, MapError>) -> io::Result<Vec<(u32, IpAddr)>> {
+    let map = map.map(Map::HashMap).and_then(HashMap::<_, Layout<LeaseKey>, u32>::try_from);
+    let keys = map.and_then(|map| map.keys().collect::<Result<Vec<_>, _>>()).map_err(io::Error::other)?;
+    let address = |Layout(key): Layout<LeaseKey>| {
+        let [a, b, c, d, ..] = key.address;
+        let is_v4 = key.family == Family::V4 as u32;
+        (key.ifindex, if is_v4 { [a, b, c, d].into() } else { key.address.into() })
+    };
+    Ok(keys.into_iter().map(address).collect())
 }
 
 /// Pins that cannot be examined or removed stay.
