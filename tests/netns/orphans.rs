@@ -103,8 +103,8 @@ fn a_reload_serves_the_address_of_a_dead_daemon() -> Result<()> {
     until_answered(&lab).with_context(|| lives.log())
 }
 
-fn clean(lab: &Lab, runtime_dir: &Path) -> Result<String> {
-    let node = lab.nodes.first().context("no node")?;
+fn clean(lab: &Lab, node: usize, runtime_dir: &Path) -> Result<String> {
+    let node = lab.nodes.get(node).context("no node")?;
     let runtime_dir = runtime_dir.to_string_lossy();
     node.namespace.run(&vrrpx().to_string_lossy(), &["cleanup", "--runtime-dir", &runtime_dir])
 }
@@ -121,7 +121,7 @@ fn cleanup_removes_what_a_dead_daemon_has_left_and_nothing_else() -> Result<()> 
         until("another master", SETTLE, || lab.has_address(0, "10.77.0.201").is_ok_and(|it| it))?;
         let dead = killed(&lab, mode)?;
         let of_lives = pins(&lives)?;
-        let clean = || clean(&lab, dead.directory());
+        let clean = || clean(&lab, 0, dead.directory());
         let printed = clean()?;
         ensure!(printed.contains(&*dead.directory().to_string_lossy()), "{mode:?}: {printed}");
         ensure!(!lab.has_address(0, VIRTUAL_V4)?, "{mode:?}: the address is there");
@@ -172,13 +172,30 @@ fn a_fence_of_an_address_that_another_has_set_stays_until_it_is_forced() -> Resu
     std::fs::remove_file(runtime_dir.join("guard"))?;
     let address = format!("{VIRTUAL_V4}/24 dev {INTERFACE}");
     node.namespace.ip(&format!("addr del {address}\naddr add {address}"))?;
-    let error = format!("{:#}", clean(&lab, runtime_dir).err().context("the fence has been removed")?);
+    let error = format!("{:#}", clean(&lab, 0, runtime_dir).err().context("the fence has been removed")?);
     ensure!(error.contains(VIRTUAL_V4) && error.contains("--force"), "{error}");
     ensure!(lab.has_address(0, VIRTUAL_V4)? && dead.pins().len() == 1, "{error}");
     let words = ["cleanup", "--force", "--runtime-dir", &*runtime_dir.to_string_lossy()];
     node.namespace.run(&vrrpx().to_string_lossy(), &words)?;
     ensure!(lab.has_address(0, VIRTUAL_V4)? && dead.pins().is_empty(), "{:?}", dead.pins());
     until_answered(&lab)
+}
+
+/// As after an `ExecStart=` with nsenter(1), which `ExecStopPost=` lacks.
+#[test]
+#[needs("ours")]
+fn cleanup_in_another_namespace_leaves_the_plan() -> Result<()> {
+    let lab = Lab::new(2)?;
+    let dead = killed(&lab, Mode::Socket)?;
+    for node in &lab.nodes {
+        node.namespace.ip(&format!("addr replace {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
+    }
+    let error = format!("{:#}", clean(&lab, 1, dead.directory()).err().context("it succeeds")?);
+    ensure!(error.contains("another network namespace"), "{error}");
+    ensure!(lab.has_address(1, VIRTUAL_V4)?, "an address of another namespace is gone");
+    let printed = clean(&lab, 0, dead.directory())?;
+    ensure!(!lab.has_address(0, VIRTUAL_V4)?, "the plan has been cleared: {printed}");
+    Ok(())
 }
 
 /// A removal of the package, while another daemon has the address.
@@ -196,7 +213,7 @@ fn cleanup_does_not_repeat_what_a_guard_has_done() -> Result<()> {
         ensure!(!has_address(), "{mode:?}: the guard leaves the address");
         let heir = start(&lab, 0, mode)?;
         until("the address of another master", SETTLE, has_address).with_context(|| heir.log())?;
-        let printed = clean(&lab, dead.directory())?;
+        let printed = clean(&lab, 0, dead.directory())?;
         ensure!(
             printed.is_empty() && has_address(),
             "{mode:?}: a living daemon has lost something: {printed}"

@@ -7,12 +7,12 @@
 //! the previous plan intact.
 
 use std::ffi::CStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -55,6 +55,8 @@ struct Header {
     end: AtomicU32,
     /// Bytes of requests and of names, for each half.
     lengths: [[AtomicU64; 2]; 2],
+    /// Device and inode of the network namespace.
+    namespace: [AtomicU64; 2],
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER);
@@ -187,6 +189,13 @@ impl CleanupPlan {
         i32::try_from(pid).ok().filter(|pid| *pid > 0).map(Pid::from_raw)
     }
 
+    /// Whether the plan was written in this network namespace.
+    pub fn is_of_this_namespace(&self) -> bool {
+        let [device, inode] = &self.header().namespace;
+        let written = [device, inode].map(|it| it.load(Ordering::Acquire));
+        namespace().is_some_and(|here| here == written)
+    }
+
     /// Replaces the plan. The stages run in order; then the names are removed, files and folders.
     ///
     /// # Errors
@@ -216,6 +225,9 @@ impl CleanupPlan {
             first.store(requests.len() as u64, Ordering::Relaxed);
             second.store(pin_paths.len() as u64, Ordering::Relaxed);
         }
+        for (word, number) in self.header().namespace.iter().zip(namespace().unwrap_or_default()) {
+            word.store(number, Ordering::Relaxed);
+        }
         self.header().current.store(if next == 0 { 1 } else { 2 }, Ordering::Release);
         Ok(())
     }
@@ -238,6 +250,11 @@ impl CleanupPlan {
         // SAFETY: the mapping is aligned to pages, longer than a header, and every bit pattern is one.
         unsafe { self.base.cast().as_ref() }
     }
+}
+
+/// Device and inode of the network namespace of this thread.
+fn namespace() -> Option<[u64; 2]> {
+    fs::metadata("/proc/thread-self/ns/net").ok().map(|it| [it.dev(), it.ino()])
 }
 
 /// Stages and names of a half.

@@ -111,7 +111,8 @@ async fn relieve_at(file: &Path, within: Duration) -> io::Result<CleanupPlan> {
 /// caller has made sure that no daemon has the directory. False if no plan is in force.
 ///
 /// # Errors
-/// [`io::ErrorKind::WouldBlock`]: the guard is at work. Otherwise, the plan cannot be read, or nothing can be sent.
+/// [`io::ErrorKind::WouldBlock`]: the guard is at work. Otherwise, the plan is for another network namespace, it cannot
+/// be read, or nothing can be sent.
 pub fn stand_in(runtime_dir: &Path) -> io::Result<bool> {
     let file = match File::options().read(true).write(true).open(runtime_dir.join(FILE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -122,6 +123,11 @@ pub fn stand_in(runtime_dir: &Path) -> io::Result<bool> {
     // SAFETY: the lock is taken and the directory has no daemon, so no other process writes.
     let steps = (!plan.is_deactivated()).then(|| unsafe { plan.read() }).flatten();
     let Some((stages, _)) = steps else { return Ok(false) };
+    if !plan.is_of_this_namespace() {
+        return Err(io::Error::other(
+            "its addresses are in another network namespace: run vrrpx cleanup --runtime-dir there (nsenter --net=…)",
+        ));
+    }
     process::carry_out_now(stages)?;
     plan.deactivate();
     Ok(true)
