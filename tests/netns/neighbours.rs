@@ -1,16 +1,19 @@
 //! Two daemons in one network namespace, each with its own runtime directory.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
-use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
+use vrrp_user::driver::abstract_socket;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -120,15 +123,18 @@ struct Apart {
 }
 
 impl Apart {
-    /// With its runtime directory at `runtime_dir`, which it alone sees.
-    fn start(pair: &Pair, instance: Instance, runtime_dir: &Path) -> Result<Self> {
+    /// With its runtime directory at `runtime_dir`, whose content it alone sees; the directory as well, if it is new.
+    fn start(pair: &Pair, instance: Instance, runtime_dir: &Path, mode: Mode) -> Result<Self> {
         let directory = Directory::new()?;
         let file = directory.path().join("vrrpx.conf");
         std::fs::write(&file, Config::of(instance).to_string())?;
         let mut command = pair.node(0)?.namespace.command("unshare")?;
-        let mounts = "mount --make-rprivate / && mount -t tmpfs -o mode=755 none \"$1\"";
-        let script = format!("{mounts} && exec \"$2\" run --config \"$3\" --runtime-dir \"$1\"");
+        let mounts = "at=$1; [ -d \"$at\" ] || at=${1%/*}; \
+                      mount --make-rprivate / && mount -t tmpfs -o mode=755 none \"$at\"";
+        let run = "exec \"$2\" run --config \"$3\" --runtime-dir \"$1\" --xdp-mode \"$4\"";
+        let script = format!("{mounts} && {run}");
         command.args(["--mount", "sh", "-c", &script, "sh"]).arg(runtime_dir).arg(vrrpx()).arg(&file);
+        command.arg(mode.as_str());
         command.env_remove("NOTIFY_SOCKET");
         let process = Process::start(command, directory.path().join("log"))?;
         Ok(Self { process, directory })
@@ -166,9 +172,9 @@ fn one_in_another_mount_namespace_is_seen() -> Result<()> {
             ),
             (second(), &*same_place, ["in another mount namespace", "give each its own --runtime-dir"]),
         ] {
-            Apart::start(pair, instance, place)?.is_refused(&words)?;
+            Apart::start(pair, instance, place, Mode::Auto)?.is_refused(&words)?;
         }
-        let mut other = Apart::start(pair, second(), place.path())?;
+        let mut other = Apart::start(pair, second(), place.path(), Mode::Auto)?;
         pair.wait_for_address(0, OTHER.parse()?, true)?;
         // Each sees the other.
         let output = pair.running(0)?.reload(&Config::of(second()).to_string())?;
@@ -178,7 +184,7 @@ fn one_in_another_mount_namespace_is_seen() -> Result<()> {
             other.process.pid()
         );
         ensure!(!output.status.success() && said.contains(&words), "{said}");
-        other.process.signal(nix::sys::signal::Signal::SIGTERM)?;
+        other.process.signal(Signal::SIGTERM)?;
         other.process.wait(SETTLE)?;
         ensure!(
             pair.lab.has_address(0, VIRTUAL_V4)?,
@@ -186,6 +192,34 @@ fn one_in_another_mount_namespace_is_seen() -> Result<()> {
             other.directory.path().display()
         );
         Ok(())
+    })
+}
+
+/// Its files and its lock are out of reach, and nothing can connect to it.
+#[test]
+#[needs("ours", "tc")]
+fn one_that_hangs_in_another_mount_namespace_keeps_its_filter() -> Result<()> {
+    alone()?.check(|pair| {
+        let place = Directory::new()?;
+        let runtime_dir = place.path().join("run");
+        let mut other = Apart::start(pair, second(), &runtime_dir, Mode::Tc)?;
+        pair.wait_for_address(0, OTHER.parse()?, true)?;
+        other.process.signal(Signal::SIGSTOP)?;
+        let name = |number: u8| format!("vrrpx.daemon:{number}:{}", runtime_dir.display()).into_bytes();
+        let namespace = &pair.node(0)?.namespace;
+        let refused = namespace.enter(|| {
+            let name = (0..64).map(name).find(|name| abstract_socket::join(name).is_ok());
+            let name = name.context("it has not announced itself")?;
+            Ok((0..100_000).find_map(|_| abstract_socket::join(&name).err()))
+        })?;
+        ensure!(refused.is_some_and(|error| error.kind() == ErrorKind::WouldBlock), "it accepts more");
+        let output = namespace.command(vrrpx())?.arg("cleanup").output()?;
+        let filters = namespace.run("tc", &["filter", "show", "dev", INTERFACE, "ingress"])?;
+        ensure!(filters.contains(&*runtime_dir.to_string_lossy()), "its filter is gone: {output:?}");
+        ensure!(pair.lab.has_address(0, OTHER)?, "its address is gone");
+        other.process.signal(Signal::SIGCONT)?;
+        other.process.signal(Signal::SIGTERM)?;
+        other.process.wait(SETTLE).map(drop)
     })
 }
 

@@ -73,14 +73,19 @@ pub fn bury_with(named: Option<&Path>, is_forced: bool) -> Vec<(PathBuf, Result<
     let of_filters = filters.iter().map(|(name, _)| name.end());
     let folders: BTreeSet<&Path> =
         of_filters.chain(pins.iter().map(|(folder, _)| &**folder)).chain(named).collect();
-    let mut others = None;
+    let mut living = None;
     let mut outcomes = Vec::new();
     for runtime_dir in folders {
         // That of a living daemon, such as this one, is taken.
         let Ok(lock) = runtime_dir::lock_unused(runtime_dir) else { continue };
-        let others = others.get_or_insert_with(|| neighbours::find(Path::new("")));
-        if others.iter().any(|other| is_same(&other.runtime_dir, runtime_dir)) {
-            continue;
+        let living = living.get_or_insert_with(neighbours::directories);
+        match living {
+            Ok(living) if living.iter().any(|other| is_same(other, runtime_dir)) => continue,
+            Ok(_) => {}
+            Err(error) => {
+                outcomes.push((runtime_dir.to_owned(), Err(io::Error::from(error.kind()).into())));
+                continue;
+            }
         }
         let estate = Estate {
             runtime_dir,

@@ -8,6 +8,7 @@ pub mod presence;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ impl Neighbour {
 
 /// The others; `own` is the runtime directory of this one.
 pub fn find(own: &Path) -> Vec<Neighbour> {
-    let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap_or_default();
+    let sockets = sockets().unwrap_or_default();
     let canonical = fs::canonicalize(own).ok();
     let is_other = |folder: &Path| fs::canonicalize(folder).is_ok_and(|it| Some(it) != canonical);
     let folders = listening(&sockets).filter(|path| runtime_dir::is_socket(path));
@@ -73,6 +74,23 @@ pub fn find(own: &Path) -> Vec<Neighbour> {
         presence::list(&sockets).into_iter().filter(|it| it.peer.pid == 0 || !known.contains(&it.peer.pid));
     others.extend(apart.map(|it| Neighbour { runtime_dir: it.runtime_dir, apart: Some(it.stream) }));
     others
+}
+
+/// Runtime directories of daemons that may be alive, this one among them: also of those that hang, and of those in
+/// other mount namespaces, as they see them.
+///
+/// # Errors
+/// The sockets of this network namespace cannot be read.
+pub fn directories() -> io::Result<Vec<PathBuf>> {
+    let sockets = sockets()?;
+    let paths = listening(&sockets).filter(|path| runtime_dir::is_socket(path));
+    let folders = paths.filter_map(|path| Some(path.parent()?.to_owned()));
+    Ok(folders.chain(presence::directories(&sockets)).collect())
+}
+
+/// Any user may have bound a name that is no text.
+fn sockets() -> io::Result<String> {
+    fs::read("/proc/thread-self/net/unix").map(|table| String::from_utf8_lossy(&table).into_owned())
 }
 
 /// Paths of sockets that listen, of a table as in `/proc/net/unix`.

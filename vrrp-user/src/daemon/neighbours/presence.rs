@@ -82,6 +82,16 @@ pub fn list(sockets: &str) -> Vec<Present> {
     found.collect()
 }
 
+/// Runtime directories of daemons that have announced themselves, also of those that hang and accept no connection; as
+/// they see them, and without the beginning of a long one.
+pub fn directories(sockets: &str) -> impl Iterator<Item = PathBuf> {
+    let is_foreign = |name: &str| {
+        let peer = abstract_socket::join(name.as_bytes()).and_then(|stream| Peer::of(&stream));
+        peer.is_ok_and(|peer| !peer.is_trusted())
+    };
+    names(sockets).filter(move |(name, _)| !is_foreign(name)).map(|(_, runtime_dir)| runtime_dir.into())
+}
+
 /// Names of daemons, each with its runtime directory.
 fn names(sockets: &str) -> impl Iterator<Item = (&str, &str)> {
     sockets.lines().filter_map(|line| {
@@ -148,6 +158,7 @@ impl Baton {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::linux::net::SocketAddrExt;
     use std::sync::mpsc;
     use std::thread;
 
@@ -160,6 +171,18 @@ mod tests {
         let sockets = fs::read_to_string("/proc/thread-self/net/unix").unwrap();
         let is_it = |it: &&Present| it.runtime_dir == folder && it.peer.pid == std::process::id();
         assert_eq!(list(&sockets).iter().filter(is_it).count(), 2);
+    }
+
+    #[test]
+    fn a_daemon_that_accepts_no_connection_is_not_dead() {
+        let folder = Path::new("/run/hangs");
+        let daemon = announce(folder).unwrap();
+        let address = daemon.local_addr().unwrap();
+        let name = address.as_abstract_name().unwrap();
+        while abstract_socket::join(name).is_ok() {}
+        let sockets = crate::daemon::neighbours::sockets().unwrap();
+        assert!(!list(&sockets).iter().any(|it| it.runtime_dir == folder));
+        assert!(directories(&sockets).any(|it| it == folder));
     }
 
     #[test]
