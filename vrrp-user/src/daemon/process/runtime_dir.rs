@@ -10,12 +10,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Gid, Uid};
 use thiserror::Error;
 
+use crate::driver::clock;
 use crate::driver::ownership;
 use crate::driver::security::Weakness;
 
@@ -47,6 +50,12 @@ pub fn lock_unused(path: &Path) -> io::Result<Option<Flock<File>>> {
 
 /// Part of file names of a daemon that does not own the folder yet; its pid follows.
 const NEXT: &str = ".next.";
+
+/// Time for another process to remove what a dead daemon has left: it holds the lock meanwhile.
+const REMOVAL: Duration = Duration::from_secs(1);
+
+/// Between two attempts to take the lock.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// A claimed folder. When dropped, it removes pid file and socket and frees the folder.
 #[derive(Debug)]
@@ -121,11 +130,16 @@ impl RuntimeDir {
         lock.as_fd().try_clone_to_owned()
     }
 
-    /// Makes the folder if it is missing, takes its lock and writes the pid.
+    /// Makes the folder if it is missing, takes its lock and writes the pid. Waits for the lock if the daemon there is
+    /// dead, as another process removes what it has left.
     ///
     /// # Errors
     /// Another daemon has it, another user may change the files in it, or it cannot be written.
     pub fn claim(path: &Path) -> Result<Self, ClaimError> {
+        Self::claim_within(path, REMOVAL)
+    }
+
+    fn claim_within(path: &Path, removal: Duration) -> Result<Self, ClaimError> {
         let failed = |at: &Path| {
             let at = at.to_owned();
             move |error| ClaimError::Io { path: at, error }
@@ -135,17 +149,31 @@ impl RuntimeDir {
         // Other daemons of this namespace find the sockets by this path, whatever folder they run in.
         let path = &fs::canonicalize(path).map_err(failed(path))?;
         let lock_path = lock(path);
-        let file = OpenOptions::new()
+        let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed(&lock_path))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            Errno::EWOULDBLOCK => ClaimError::Taken { path: path.to_owned(), pid: read_pid(path) },
-            errno => ClaimError::Io { path: lock_path.clone(), error: errno.into() },
-        })?;
+        let begun = clock::now();
+        let lock = loop {
+            let errno = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => break lock,
+                Err((unlocked, errno)) => {
+                    file = unlocked;
+                    errno
+                }
+            };
+            if errno != Errno::EWOULDBLOCK {
+                return Err(failed(&lock_path)(errno.into()));
+            }
+            let pid = read_pid(path);
+            if pid.is_some_and(is_there) || clock::now().since(begun) >= removal {
+                return Err(ClaimError::Taken { path: path.to_owned(), pid });
+            }
+            thread::sleep(RETRY);
+        };
         let claimed = Self { path: path.to_owned(), lock: OnceLock::from(lock) };
         claimed.write_pid()?;
         claimed.tidy();
@@ -157,7 +185,7 @@ impl RuntimeDir {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let pid = name.to_str().and_then(|name| name.split_once(NEXT)?.1.parse::<u32>().ok());
-            if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            if pid.is_some_and(|pid| !is_there(pid)) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -240,6 +268,10 @@ pub fn lock(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("vrrpx.lock")
 }
 
+fn is_there(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
 pub fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path.join("vrrpx.pid")).ok()?.trim().parse().ok()
 }
@@ -267,6 +299,24 @@ mod tests {
         assert!(second.pid_file().exists());
         assert!(!killed.exists() && living.exists());
         drop(second);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_removal_of_what_a_dead_daemon_has_left_is_waited_for() {
+        let path = std::env::temp_dir().join(format!("vrrpx-removal-{}", std::process::id()));
+        drop(RuntimeDir::claim(&path).unwrap());
+        // Of no process, as after a kill.
+        fs::write(path.join("vrrpx.pid"), format!("{}\n", u32::MAX)).unwrap();
+        let removal = lock_unused(&path).unwrap();
+        let error = RuntimeDir::claim_within(&path, Duration::ZERO).unwrap_err();
+        assert!(matches!(error, ClaimError::Taken { pid: Some(u32::MAX), .. }), "{error}");
+        thread::scope(|scope| {
+            let claim = scope.spawn(|| RuntimeDir::claim_within(&path, Duration::from_secs(60)));
+            thread::sleep(RETRY * 5);
+            drop(removal);
+            claim.join().unwrap().unwrap();
+        });
         fs::remove_dir_all(&path).unwrap();
     }
 
