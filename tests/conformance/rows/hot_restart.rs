@@ -128,6 +128,27 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "another router's release leaves the master an interval and skew to be heard again",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait 100ms
+            restart
+            wait 100ms
+            hear 0 from 130
+            wait A - 100ms
+            hear 150 from 120   -> watch
+            wait down - 1ns
+            restart
+            hear 0 from 130
+            wait A + skew - 1ns
+            is BACKUP
+            wait 1ns            -> advert 100, add, MASTER master_silent",
+    },
+    Row {
+        number: "own",
         what: "preempt_delay runs on, over two restarts",
         variants: ALL,
         settings: |settings| settings.preempt_delay = Duration::from_secs(10),

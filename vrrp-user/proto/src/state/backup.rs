@@ -245,13 +245,15 @@ fn obey(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
 fn released(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
     notice_suspension(instance, cx.now);
     let skew = instance.skew();
-    // Of a router that has wrongly been master beside ours: a living one adverts within its interval.
-    if let Some(master) = instance.backup.master().filter(|it| it.watched && it.heard.source != heard.source)
-    {
-        let next = master.heard.stamp + instance.master_interval().duration();
+    // Of a router that has wrongly been master beside ours: a living one adverts within its interval. One that comes
+    // from a snapshot may have done so unheard.
+    let is_obeyed = matches!(instance.backup.why_expiring, WhyExpiring::Silence);
+    let master = instance.backup.master().filter(|it| is_obeyed && it.heard.source != heard.source);
+    if let (Some(master), Some(current)) = (master, instance.timers.due(Timer::MasterDown)) {
+        let latest = if master.watched { master.heard.stamp } else { instance.backup.armed };
+        let next = latest + instance.master_interval().duration();
         let after = deadline(instance, next.max(heard.stamp), skew);
-        let current = instance.timers.due(Timer::MasterDown);
-        arm(instance, current.map_or(after, |due| due.min(after)), cx.now);
+        arm(instance, current.min(after), cx.now);
         return;
     }
     // Every later master must be heard first.
