@@ -224,11 +224,15 @@ fn a_killed_newer_process_leaves_the_old_one() -> Result<()> {
 }
 
 /// A newer process that waits for processors or a disk is an exchange that takes long. This one gives up at its end.
+/// Meanwhile the old one writes no marks: the newer one would take them for those of a crash, and refuse the adverts
+/// that it hears.
 #[test]
 #[needs("ours")]
 fn adverts_go_on_however_long_the_newer_process_takes() -> Result<()> {
     const TAKES: Duration = Duration::from_millis(800);
-    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+    let signed = |priority| Instance::v3(priority).hmac(&["key 1 00112233445566778899aabbccddeeff"]);
+    let role = |instance| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance));
+    Pair::settled([role(signed(200)), role(signed(100))])?.check(|pair| {
         let before = [standing(pair, 0)?, standing(pair, 1)?];
         let mut client = UnixStream::connect(pair.running(0)?.directory().join("control.sock"))?;
         client.set_read_timeout(Some(SETTLE))?;
@@ -241,6 +245,8 @@ fn adverts_go_on_however_long_the_newer_process_takes() -> Result<()> {
         client.write_all(b"\"go\"\n")?;
         ensure!(answer()?.contains("snapshot"), "no snapshot");
         sleep(TAKES);
+        let marks = fs::read_to_string(pair.running(0)?.directory().join("marks"))?;
+        ensure!(marks.starts_with("closed\n"), "the old process has written marks: {marks}");
         drop((lines, client));
         sleep(AFTERWARDS);
         let times: Vec<u64> = pair.observer.adverts().iter().map(|(at, ..)| *at).collect();

@@ -22,6 +22,7 @@ use super::ledger::{Ledger, Note};
 use crate::config::{self, Config};
 use crate::daemon::live::LiveState;
 use crate::daemon::status::{DaemonContext, SharedContext, family};
+use crate::driver::ownership;
 use crate::protocol::Auth;
 use crate::protocol::auth::{AntiReplay, HmacSettings, Mark, Sequence};
 
@@ -140,6 +141,11 @@ impl Store {
 
     fn write(&self, context: &DaemonContext, first: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // The other process has read the final marks, or is about to, and writes its own. The lock orders this after
+        // them.
+        if first != CLOSED && (ownership::is_leaving() || !ownership::is_ours()) {
+            return;
+        }
         let before = known.clone();
         for (instance, _) in context.instances() {
             if let Some(ledger) = context.live.ledger(instance.id).filter(|_| signs(instance)) {
