@@ -49,6 +49,11 @@ impl AhGuard {
         sent.into_iter().for_each(|sent| self.raise(sent));
     }
 
+    /// Leaves this many sequences out: another process may have sent with them.
+    pub fn skip(&mut self, sequences: u64) {
+        self.raise(Sequence(u64::from(self.counter).saturating_add(sequences)));
+    }
+
     pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
         self.marks.iter()
     }

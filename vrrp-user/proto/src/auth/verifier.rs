@@ -63,6 +63,11 @@ impl Verifier {
         self.sent = self.sent.or(sent);
     }
 
+    /// Leaves this many sequences out: another process may have sent with them.
+    pub fn skip(&mut self, sequences: u64) {
+        self.sent = self.sent.map(|sent| Sequence(sent.0.wrapping_add(sequences)));
+    }
+
     pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
         self.marks.iter()
     }

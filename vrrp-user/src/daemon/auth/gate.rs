@@ -8,6 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::ledger::{Ledger, Note};
+use super::store::margin;
 use crate::config::InstanceSettings;
 use crate::driver::clock;
 use crate::driver::socket::{AdvertSender, Outgoing};
@@ -121,11 +122,77 @@ impl Gate {
         sent.into_iter().for_each(|sequence| self.ledger.note_sent(sequence));
     }
 
+    /// Goes on after another process, which has begun with the margin, and may have sent as many adverts as fit into
+    /// another one.
+    pub fn go_on(&mut self) {
+        match &mut self.verifier {
+            Kind::Hmac(verifier) => verifier.skip(2 * margin(Some(verifier.settings()))),
+            Kind::Ah(verifier) => verifier.skip(2 * margin(None)),
+        }
+    }
+
     /// The least proof with which a peer's record may be believed.
     pub fn least_proof(&self) -> u8 {
         match &self.verifier {
             Kind::Hmac(verifier) if !verifier.settings().demands() => Peer::TOLERATED,
             Kind::Hmac(_) | Kind::Ah(_) => Peer::SIGNED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use vrrp_ebpf::wire::Family;
+
+    use super::*;
+    use crate::protocol::auth::{AntiReplay, HmacMode, HmacSettings, Key, Sequence};
+
+    fn gates() -> [Gate; 2] {
+        let settings = HmacSettings {
+            keys: vec![Key::new(1, &[1; 32]).unwrap()],
+            active: 1,
+            window: Duration::from_secs(5),
+            anti_replay: AntiReplay::Monotonic,
+            mode: HmacMode::Enforce,
+        };
+        let hmac = Verifier::new(Arc::new(settings), Family::V4, None, GROUP_SENDERS);
+        let ah = AhGuard::new(b"s3cret\0\0", false, GROUP_SENDERS).unwrap();
+        [Kind::Hmac(hmac), Kind::Ah(ah)]
+            .map(|verifier| Gate { verifier, ledger: Arc::new(Ledger::new(GROUP_SENDERS)) })
+    }
+
+    fn sign(gate: &mut Gate, seconds: u64) -> Sequence {
+        let source = [192, 0, 2, 1];
+        match &mut gate.verifier {
+            Kind::Hmac(verifier) => {
+                verifier.sign(&[0; 12], source.into(), Duration::from_secs(0x6800_0000 + seconds));
+                verifier.sent().unwrap()
+            }
+            Kind::Ah(verifier) => {
+                verifier.next(source.into());
+                verifier.sent()
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_failed_hot_restart_no_advert_is_behind_those_of_the_other_process() {
+        for (mut old, mut new) in gates().into_iter().zip(gates()) {
+            let sent = sign(&mut old, 0);
+            match &mut new.verifier {
+                Kind::Hmac(verifier) => {
+                    let margin = margin(Some(verifier.settings()));
+                    verifier.recall(std::iter::empty(), Some(Sequence(sent.0 + margin)));
+                }
+                Kind::Ah(verifier) => {
+                    verifier.recall(std::iter::empty(), Some(Sequence(sent.0 + margin(None))));
+                }
+            }
+            let others = [1, 1].map(|seconds| sign(&mut new, seconds));
+            old.go_on();
+            assert!(sign(&mut old, 1).is_after(others[1]), "{old:?}, {others:?}");
         }
     }
 }

@@ -173,14 +173,17 @@ fn fill(ledger: &Ledger, kept: &Kept, hmac: Option<&HmacSettings>) {
         ledger.note(place, Note { mark, skew: None });
     }
     if let Some(sent) = kept.sent {
-        // If only growth counts, sequences sent since the last write must not be sent again.
-        let margin = match hmac.map(|hmac| hmac.anti_replay) {
-            Some(AntiReplay::Monotonic) => SECOND,
-            Some(AntiReplay::Time) => 0,
-            // In a hot restart the other daemon sends until this one does, at most one advert a second.
-            None => 4,
-        };
-        ledger.note_sent(Sequence(sent.0.wrapping_add(margin)));
+        ledger.note_sent(Sequence(sent.0.wrapping_add(margin(hmac))));
+    }
+}
+
+/// By how much sequences that another process has sent since the last write may be ahead of those that it wrote.
+pub(super) fn margin(hmac: Option<&HmacSettings>) -> u64 {
+    match hmac.map(|hmac| hmac.anti_replay) {
+        Some(AntiReplay::Monotonic) => SECOND,
+        Some(AntiReplay::Time) => 0,
+        // In a hot restart the other daemon sends until this one does, at most one advert a second.
+        None => 4,
     }
 }
 

@@ -7,6 +7,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::link::gate;
 use super::ports::{DRAIN_MAX, KernelPorts};
+use crate::daemon::auth::Gate;
 use crate::daemon::hot_restart::RouterSnapshot;
 use crate::daemon::queue::Command;
 use crate::protocol::{GroupId, Instance, InstanceId, Turn};
@@ -37,9 +38,11 @@ impl KernelPorts {
         }
     }
 
-    /// No daemon has replaced this one: handles the inputs kept meanwhile, before those that have come since.
+    /// No daemon has replaced this one, though one may have begun to send: handles the inputs kept meanwhile, before
+    /// those that have come since.
     pub(super) fn go_on(&mut self, turn: &mut Turn, now: Timestamp) {
         turn.go_on();
+        self.links.iter_mut().filter_map(|link| link.gate.as_mut()).for_each(Gate::go_on);
         for input in std::mem::take(&mut self.kept) {
             self.take_or_keep(turn, input, now);
         }
