@@ -7,7 +7,8 @@
 //! wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
 //! is MASTER
 //! ```
-//! Inputs: `startup`, `shutdown`, `restart [in T]` (hot restart), `link up|down`, `source N|none`, `track N up|down`,
+//! Inputs: `startup`, `shutdown`, `restart [[unsent] in T]` (hot restart),
+//! `link up|down`, `source N|none`, `track N up|down`,
 //! `hear P from N [every Ncs]`, `lost address [N...]`, `lost path|flushed|shared`, `lapsed`, `refused`, `sends`,
 //! `deaf`, `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`, `steer
 //! maintenance|away|priority P|nothing` (an operator's orders; `away` is a failover), `announce`, `ask` (an ARP
@@ -48,10 +49,14 @@ fn lose(bench: &mut Bench, loss: Loss, numbers: &[&str]) -> Vec<String> {
 fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     match *words {
         ["startup"] => bench.handle(&Event::Startup),
-        ["restart"] => bench.restart(Duration::ZERO),
+        ["restart"] => bench.restart(Duration::ZERO, false),
         ["restart", "in", ref terms @ ..] => {
             let after = span(bench, terms);
-            bench.restart(after)
+            bench.restart(after, true)
+        }
+        ["restart", "unsent", "in", ref terms @ ..] => {
+            let after = span(bench, terms);
+            bench.restart(after, false)
         }
         ["epoch", epoch] => {
             assert_eq!(bench.instance().epoch().0, epoch.parse::<u64>().unwrap());

@@ -122,10 +122,16 @@ impl Bench {
         self.drain()
     }
 
-    /// Hot restart; the newer process knows the link and the source already, and resumes after this time.
-    pub(crate) fn restart(&mut self, after: Duration) -> Vec<String> {
-        let snapshots = self.router.snapshot(self.now).unwrap();
+    /// Hot restart; the newer process knows the link and the source already, and resumes after this time. Meanwhile the
+    /// older one sends, unless its adverts do not leave any more.
+    pub(crate) fn restart(&mut self, after: Duration, is_sending: bool) -> Vec<String> {
+        let mut snapshots = self.router.snapshot().unwrap();
+        let before = self.now;
         self.now = self.now + after;
+        for (_, snapshot) in snapshots.iter_mut().filter(|_| is_sending) {
+            let lease = self.now + self.instance().settings().lease();
+            snapshot.entitled_until = snapshot.entitled_until.map(|it| if it > before { lease } else { it });
+        }
         let settings = self.instance().settings().clone();
         let source = self.instance().source();
         self.router = Router::new(vec![settings]);

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 use vrrp_tests::needs;
+use vrrp_user::daemon::hot_restart::Leases;
 use vrrp_user::daemon::queue::Input;
 use vrrp_user::protocol::{Event, InstanceId, State};
 
@@ -18,7 +19,7 @@ fn inputs_kept_during_a_pause_come_before_later_ones() {
     node.engine.step().unwrap();
     assert_eq!(node.states(), [State::Backup; 2]);
     let (answer, mut reported) = oneshot::channel();
-    node.inputs.push(Input::Pause(answer));
+    node.inputs.push(Input::Pause(Leases::new(Vec::new()).unwrap(), answer));
     let link = |up| Input::Event(Event::Link(InstanceId(0), up));
     [link(false), Input::GoOn, link(true)].into_iter().for_each(|input| assert!(node.inputs.push(input)));
     node.engine.step().unwrap();

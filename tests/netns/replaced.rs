@@ -74,6 +74,8 @@ fn a_transition_while_another_daemon_prepares_is_reported() -> Result<()> {
         let left = &snapshot["snapshot"]["hooks"][0];
         ensure!(left["subject"]["instance"] == 0 && left["unreported"]["state"] == "MASTER", "{snapshot}");
         ensure!(left["unreported"]["previous"] == "BACKUP" && left["unreported"]["epoch"] == 2, "{snapshot}");
+        stream.write_all(b"\"leases\"\n")?;
+        ensure!(next()? == "\"leases\"", "no leases");
         stream.write_all(b"\"adopted\"\n")?;
         let old = pair.running(1)?.process();
         ensure!(old.wait(SETTLE)?.success(), "the old process ended with an error");

@@ -5,6 +5,7 @@ mod faults;
 mod paused;
 mod priorities;
 mod refused;
+mod restarted;
 
 use std::time::Duration;
 

@@ -67,6 +67,19 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "a master whose adverts do not leave during the restart listens",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            restart unsent in down -> hold
+            suspensions 1
+            wait A + skew       -> advert 100, add, MASTER resumed
+            epoch 3",
+    },
+    Row {
+        number: "own",
         what: "a master that was suspended before the restart listens",
         variants: ALL,
         settings: plain,

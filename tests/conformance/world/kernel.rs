@@ -14,10 +14,11 @@ use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::advert::{Advert, AdvertRepr, Dialect};
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
-    Action, Changes, ElectionSettings, Event, GroupId, Handover, InstanceId, Interval, PeerAdvert, Ports,
+    Action, ElectionSettings, GroupId, Handover, InstanceId, InstanceSnapshot, Interval, PeerAdvert, Ports,
     Priority, RECORDS_MAX, ReceivedAdvert, Record, Router, SendError, SocketCount, Tally, Turn, Version,
 };
 
+pub(crate) use super::input::Input;
 pub(crate) use super::outcome::{Move, Outcome};
 
 /// Stands for all nodes on the LAN.
@@ -32,13 +33,6 @@ pub(crate) struct Frame {
     message: Vec<u8>,
     /// The peers that it is sent to, if not to all on the LAN.
     pub(super) to: Option<Vec<IpAddr>>,
-}
-
-/// Inputs of other threads.
-#[derive(Debug)]
-pub(crate) enum Input {
-    Event(Event),
-    Reconfigure(Changes<()>),
 }
 
 /// Entries of the ring.
@@ -103,6 +97,8 @@ pub(crate) struct Kernel {
     pub(super) queued: Vec<(InstanceId, Priority, Vec<IpAddr>)>,
     pub(crate) outcome: Outcome,
     pub(crate) near_misses: u64,
+    /// The state of a process that has paused.
+    pub(super) paused: Vec<(InstanceId, InstanceSnapshot)>,
 }
 
 impl Member {
@@ -281,6 +277,12 @@ impl Ports for Kernel {
                     turn.reconfigure(self, changes, now);
                     self.is_reloading = false;
                     self.check(turn.router());
+                }
+                Input::Pause => self.paused = turn.pause(self, now).unwrap(),
+                Input::GoOn => turn.go_on(),
+                Input::Restore(snapshots) => {
+                    turn.restore(self, &snapshots, &[], now);
+                    turn.settle_restored(self, now);
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! and paused nodes, death, stop and return are here; lost ring entries, sends that fail and programs that do not
 //! receive are the kernel's.
 
+mod input;
 pub(crate) mod kernel;
 pub(crate) mod node;
 mod outcome;
@@ -152,6 +153,21 @@ impl World {
     pub(crate) fn start(&mut self, node: usize) {
         let local = self.local(node);
         let outcome = self.nodes[node].start(local);
+        self.follow(node, outcome);
+    }
+
+    /// Another process is about to replace the daemon.
+    pub(crate) fn begin_restart(&mut self, node: usize) {
+        let local = self.local(node);
+        let outcome = self.nodes[node].pause(local);
+        self.follow(node, outcome);
+    }
+
+    /// It resumes, or does not.
+    pub(crate) fn end_restart(&mut self, node: usize, resumes: bool) {
+        let local = self.local(node);
+        let it = &mut self.nodes[node];
+        let outcome = if resumes { it.resume(local) } else { it.go_on(local) };
         self.follow(node, outcome);
     }
 

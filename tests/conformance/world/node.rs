@@ -104,6 +104,32 @@ impl Node {
         self.turn(now)
     }
 
+    /// Another process is about to replace this one, which only sends from now on.
+    pub(crate) fn pause(&mut self, now: Timestamp) -> Outcome {
+        self.kernel.inputs.push_back(Input::Pause);
+        self.turn(now)
+    }
+
+    /// The other process does not replace it.
+    pub(crate) fn go_on(&mut self, now: Timestamp) -> Outcome {
+        self.kernel.inputs.push_back(Input::GoOn);
+        self.turn(now)
+    }
+
+    /// The other process resumes.
+    pub(crate) fn resume(&mut self, now: Timestamp) -> Outcome {
+        let mut snapshots = std::mem::take(&mut self.kernel.paused);
+        let old = self.turn.take().unwrap();
+        snapshots.iter_mut().for_each(|(id, snapshot)| snapshot.entitled_until = old.leased_until(*id));
+        self.kernel.reset();
+        self.turn = Some(Turn::new(self.ids().map(|id| self.member(id).settings.clone()).collect(), vec![]));
+        self.next = Next::Sleep(None);
+        self.connect(self.ids().collect());
+        self.kernel.inputs.push_back(Input::Restore(snapshots));
+        self.input(Event::Startup);
+        self.turn(now)
+    }
+
     pub(crate) fn stop(&mut self, now: Timestamp) -> Outcome {
         self.input(Event::Shutdown);
         self.turn(now)

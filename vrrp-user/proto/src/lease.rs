@@ -109,6 +109,10 @@ impl Lease {
         }
     }
 
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
     pub(crate) fn has_lapsed(&self) -> bool {
         self.has_lapsed
     }

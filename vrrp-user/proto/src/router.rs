@@ -114,9 +114,9 @@ impl Router {
 
     /// Snapshots of all instances for the next process; `None` while one of them hands over, or listens after a
     /// suspension.
-    pub fn snapshot(&self, now: Timestamp) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
+    pub fn snapshot(&self) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
         let present = self.instances.iter().filter(|instance| !instance.is_removed());
-        present.map(|instance| Some((instance.id(), instance.snapshot(now)?))).collect()
+        present.map(|instance| Some((instance.id(), instance.snapshot()?))).collect()
     }
 
     /// Continues from the snapshots of another process, with instances that are still in Init and know their links and
@@ -139,10 +139,17 @@ impl Router {
         }
     }
 
-    /// Sends the masters' adverts that are due, and changes nothing else. Returns when the next one is due.
-    pub(super) fn sustain(&mut self, now: Timestamp) -> Option<Timestamp> {
+    /// Sends the adverts that are due of leased masters, and changes nothing else. Returns when the next one is due.
+    pub(super) fn sustain(
+        &mut self,
+        now: Timestamp,
+        is_leased: impl Fn(InstanceId) -> bool,
+    ) -> Option<Timestamp> {
         let mut next = None;
         for (index, instance) in self.instances.iter_mut().enumerate() {
+            if !is_leased(instance.id()) {
+                continue;
+            }
             let due = master::sustain(instance, &mut Cx { now, actions: &mut self.actions });
             next = next.into_iter().chain(due).min();
             self.deadlines.set(index, instance.next_timeout());

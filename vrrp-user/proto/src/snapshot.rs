@@ -30,8 +30,9 @@ pub struct InstanceSnapshot {
     pub source: Option<IpAddr>,
     /// Master: when the next advert is due.
     pub advert: Option<Timestamp>,
-    /// Master: adverts go on until the next process sends.
-    pub is_sustained: bool,
+    /// Master: until when its adverts entitle it. They go on until the next process sends, which needs the time of the
+    /// latest one.
+    pub entitled_until: Option<Timestamp>,
     /// Backup: when the master-down timer fires; `None` if it has fired and the group waits.
     pub master_down: Option<Timestamp>,
     /// Backup: the latest advert of the master that it obeys.
@@ -47,7 +48,7 @@ pub struct InstanceSnapshot {
 impl Instance {
     /// The snapshot; `None` during a handover, or while it listens after a suspension: that is soon over, and the
     /// process that began it finishes it.
-    pub(super) fn snapshot(&self, now: Timestamp) -> Option<InstanceSnapshot> {
+    pub(super) fn snapshot(&self) -> Option<InstanceSnapshot> {
         let results = self.tracks().filter_map(|(track, result)| Some((track.id, result?))).collect();
         let is_settled = self.handover() == Handover::Idle && self.timers.due(Timer::Resume).is_none();
         is_settled.then(|| InstanceSnapshot {
@@ -57,7 +58,7 @@ impl Instance {
             since: self.since,
             source: self.source(),
             advert: self.timers.due(Timer::Advert),
-            is_sustained: self.entitled_until().is_some_and(|until| until > now),
+            entitled_until: self.entitled_until(),
             master_down: self.timers.due(Timer::MasterDown),
             master: self.remote_master().map(|master| master.heard),
             endures_until: self.backup.endures_until(),
@@ -86,11 +87,12 @@ impl Instance {
             State::Master => {
                 cx.actions.push_back(Action::HoldAddresses(self.id(), self.epoch));
                 let mut advert = snapshot.advert.unwrap_or(cx.now);
-                if snapshot.is_sustained {
+                let until = snapshot.entitled_until.unwrap_or_default();
+                if until > cx.now {
                     // Those that were due before have been sent.
                     advert = timing::latest(advert, self.settings().advert_interval.duration(), cx.now);
                 }
-                master::restore(self, advert, cx);
+                master::restore(self, advert, until, cx);
             }
             State::Fault => fault::restore(self, cx),
         }

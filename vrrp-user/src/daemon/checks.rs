@@ -366,7 +366,7 @@ mod tests {
             since: Timestamp::ZERO,
             source: None,
             advert: None,
-            is_sustained: false,
+            entitled_until: None,
             master_down: None,
             master: None,
             endures_until: None,

@@ -11,7 +11,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 use vrrp_ebpf::time::Timestamp;
 
-use super::hot_restart::RouterSnapshot;
+use super::hot_restart::{Leases, RouterSnapshot};
 use crate::config::InstanceSettings;
 use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::socket::Listener;
@@ -54,16 +54,16 @@ pub enum Input {
     },
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),
-    /// Report the state and leave it as it is until [`Input::GoOn`] or [`Input::Leave`] comes; the answer is `None`
-    /// during a handover, and while others have no room for what the engine has reported.
-    Pause(oneshot::Sender<Option<RouterSnapshot>>),
+    /// Report the state and leave it as it is, apart from the leases, until [`Input::GoOn`] or [`Input::Leave`] comes;
+    /// the answer is `None` during a handover, and while others have no room for what the engine has reported.
+    Pause(Leases, oneshot::Sender<Option<RouterSnapshot>>),
     GoOn,
     /// Note here that every command up to now is done.
     Note(Arc<AtomicBool>),
     /// End without releasing anything.
     Leave,
     /// Continue from the state of another daemon, which has paused. The answer follows once due adverts are sent.
-    Restore(Box<RouterSnapshot>, mpsc::Sender<()>),
+    Restore(Box<RouterSnapshot>, Leases, mpsc::Sender<()>),
 }
 
 /// From the engine to the effect thread.

@@ -39,11 +39,10 @@ pub(crate) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mu
 }
 
 /// Continues from the snapshot of another process: the next advert is due at the same time.
-pub(crate) fn restore(instance: &mut Instance, advert: Timestamp, cx: &mut Cx<'_>) {
+pub(crate) fn restore(instance: &mut Instance, advert: Timestamp, until: Timestamp, cx: &mut Cx<'_>) {
     instance.master = Master::default();
-    let sent = advert - instance.settings().advert_interval.duration();
-    instance.master.entitled_until = Some(sent + instance.settings().lease());
-    instance.master.advertised = Some(sent);
+    instance.master.entitled_until = Some(until);
+    instance.master.advertised = Some(advert - instance.settings().advert_interval.duration());
     instance.timers.set(Timer::Advert, advert);
     // The second set, if it is still due.
     let settings = instance.settings().announce;

@@ -114,9 +114,17 @@ impl Turn {
         now: Timestamp,
     ) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
         self.catch_all_up(ports, now);
-        let instances = self.router.snapshot(now)?;
+        let mut instances = self.router.snapshot()?;
+        for (id, snapshot) in &mut instances {
+            snapshot.entitled_until = self.leased_until(*id);
+        }
         (self.is_paused, self.sustained) = (true, None);
         Some(instances)
+    }
+
+    /// Until when the adverts that have left entitle a master.
+    pub fn leased_until(&self, id: InstanceId) -> Option<Timestamp> {
+        self.watchers.get(id.index())?.lease.until()
     }
 
     /// No other process has replaced this one.
@@ -132,8 +140,7 @@ impl Turn {
     pub(super) fn sustain<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
         self.sustained = None;
         if !self.is_ending {
-            self.sustained = self.router.sustain(now);
-            self.act(ports, None, now);
+            self.sustained = self.send_due(ports, now);
         }
     }
 
@@ -159,7 +166,17 @@ impl Turn {
 
     /// Takes over the addresses that the other process has set, and sends the adverts that are due.
     pub fn settle_restored<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
-        self.router.sustain(now);
         self.act(ports, None, now);
+        self.send_due(ports, now);
+    }
+
+    /// Sends the adverts that are due of masters that are entitled by adverts that have left. An advert of another one
+    /// would move the master that its peers may have by now. Returns when the next one is due.
+    fn send_due<P: Ports>(&mut self, ports: &mut P, now: Timestamp) -> Option<Timestamp> {
+        let Self { router, watchers, .. } = self;
+        let until = |id: InstanceId| watchers.get(id.index()).and_then(|it| it.lease.until());
+        let next = router.sustain(now, |id| until(id).is_some_and(|until| until > now));
+        self.act(ports, None, now);
+        next
     }
 }

@@ -8,21 +8,35 @@ use vrrp_ebpf::time::Timestamp;
 use super::link::gate;
 use super::ports::{DRAIN_MAX, KernelPorts};
 use crate::daemon::auth::Gate;
-use crate::daemon::hot_restart::RouterSnapshot;
+use crate::daemon::hot_restart::{Leases, RouterSnapshot};
 use crate::daemon::queue::Command;
 use crate::protocol::{GroupId, Instance, InstanceId, Turn};
 
 impl KernelPorts {
     /// Takes the state of all instances and groups. `None`: a handover is in progress, or a report waits for room, and
     /// the engine goes on.
-    pub(super) fn pause(&mut self, turn: &mut Turn, now: Timestamp) -> Option<RouterSnapshot> {
+    pub(super) fn pause(
+        &mut self,
+        turn: &mut Turn,
+        leases: Leases,
+        now: Timestamp,
+    ) -> Option<RouterSnapshot> {
         if !self.flush_queues() {
             return None;
         }
         let instances = turn.pause(self, now)?;
+        self.leases = Some(leases);
+        self.write_leases(turn);
         let router = turn.router();
         let groups = (0..).map(GroupId).map_while(|id| Some((id, router.group(id)?.epoch()))).collect();
         Some(RouterSnapshot { instances, groups, ..RouterSnapshot::default() })
+    }
+
+    /// Tells the other daemon, while this one pauses, until when its adverts entitle masters.
+    pub(super) fn write_leases(&mut self, turn: &Turn) {
+        if let Some(leases) = &mut self.leases {
+            leases.write(|id| turn.leased_until(id));
+        }
     }
 
     /// Empties the queues unread: adverts are recovered from the records of their senders, or are sent again.
@@ -42,6 +56,7 @@ impl KernelPorts {
     /// those that have come since.
     pub(super) fn go_on(&mut self, turn: &mut Turn, now: Timestamp) {
         turn.go_on();
+        self.leases = None;
         self.links.iter_mut().filter_map(|link| link.gate.as_mut()).for_each(Gate::go_on);
         for input in std::mem::take(&mut self.kept) {
             self.take_or_keep(turn, input, now);
@@ -49,7 +64,17 @@ impl KernelPorts {
     }
 
     /// Resumes from the state of the daemon that has paused.
-    pub(super) fn restore(&mut self, turn: &mut Turn, snapshot: &RouterSnapshot, now: Timestamp) {
+    pub(super) fn restore(
+        &mut self,
+        turn: &mut Turn,
+        mut snapshot: RouterSnapshot,
+        mut leases: Leases,
+        now: Timestamp,
+    ) {
+        for (id, until) in leases.read().into_iter().flatten() {
+            let found = snapshot.instances.iter_mut().find(|(known, _)| *known == id);
+            found.into_iter().for_each(|(_, instance)| instance.entitled_until = Some(until));
+        }
         for (id, _) in &snapshot.instances {
             // Its ledger has come with the rest of the state.
             if let Some(link) = self.links.get_mut(id.index())

@@ -53,17 +53,17 @@ impl KernelPorts {
                 turn.reconfigure(self, *changes, now);
                 self.show_all(turn.router());
             }
-            Input::Pause(answer) => {
+            Input::Pause(leases, answer) => {
                 // The requester has gone: no daemon replaces this one.
-                if answer.send(self.pause(turn, now)).is_err() {
+                if answer.send(self.pause(turn, leases, now)).is_err() {
                     self.go_on(turn, now);
                 }
             }
             Input::GoOn => self.go_on(turn, now),
             Input::Note(done) => self.commands.push(Command::Note(done)),
             Input::Leave => self.leave(turn),
-            Input::Restore(snapshot, answer) => {
-                self.restore(turn, &snapshot, now);
+            Input::Restore(snapshot, leases, answer) => {
+                self.restore(turn, *snapshot, leases, now);
                 self.show_all(turn.router());
                 // The requester may have gone.
                 let _ = answer.send(());

@@ -132,6 +132,7 @@ impl Engine {
             }
         }
         self.next = self.turn.run(&mut self.ports);
+        self.ports.write_leases(&self.turn);
         Ok(())
     }
 }

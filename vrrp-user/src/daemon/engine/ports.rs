@@ -21,6 +21,7 @@ use super::outbox::Outbox;
 use super::pace::Pace;
 use super::silence_socket::SilenceSocket;
 use crate::config::InstanceSettings;
+use crate::daemon::hot_restart::Leases;
 use crate::daemon::live::{LiveGroup, LiveInstance, LiveState};
 use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
@@ -69,6 +70,8 @@ pub(super) struct KernelPorts {
     last_words: Vec<Report>,
     /// Inputs kept during a hot restart, while another daemon is about to replace this one.
     pub(super) kept: Vec<Input>,
+    /// Where the other daemon reads our leases meanwhile.
+    pub(super) leases: Option<Leases>,
 }
 
 impl KernelPorts {
@@ -108,6 +111,7 @@ impl KernelPorts {
             reports: Outbox::new(reports),
             last_words: Vec::new(),
             kept: Vec::new(),
+            leases: None,
         })
     }
 

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use tracing::warn;
 
-use super::{FORMAT, HotRestartError, Offer, RouterSnapshot, SnapshotMessage};
+use super::{FORMAT, HotRestartError, Leases, Offer, RouterSnapshot, SnapshotMessage};
 use crate::config::Config;
 use crate::daemon::process::runtime_dir;
 use crate::driver::clock;
@@ -119,7 +119,7 @@ impl Predecessor {
     pub fn follow(
         self,
         config: &Config,
-        adopt: impl FnOnce(RouterSnapshot),
+        adopt: impl FnOnce(RouterSnapshot, Leases),
     ) -> Result<OwnedFd, HotRestartError> {
         let Self { path, offer } = self;
         let matching_instances = offer.matching_instances(config)?;
@@ -138,7 +138,10 @@ impl Predecessor {
             Ok(Line::Error(error)) => return Err(HotRestartError::Refused(error)),
             _ => return Err(refused("its state cannot be parsed")),
         };
-        adopt(message.snapshot(&matching_instances, config, clock::now())?);
+        let snapshot = message.snapshot(&matching_instances, config, clock::now())?;
+        stream.write_all(b"\"leases\"\n").map_err(failed(&path))?;
+        let leases = receive(&stream).map_err(failed(&path))?;
+        adopt(snapshot, Leases::of(leases, matching_instances.iter().map(|it| it.id).collect()));
         stream.write_all(b"\"adopted\"\n").map_err(failed(&path))?;
         receive(&stream).map_err(failed(&path))
     }
@@ -160,7 +163,7 @@ fn read_line(stream: &UnixStream) -> io::Result<String> {
     Ok(text)
 }
 
-/// Receives the last line, with its descriptor.
+/// Receives a line with a descriptor.
 fn receive(stream: &UnixStream) -> io::Result<OwnedFd> {
     let mut text = [0; 64];
     let mut control = cmsg_space!([i32; 1]);

@@ -1,7 +1,7 @@
 //! Hot restart, the old daemon's side.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::message::PATIENCE;
-use super::{Offer, SnapshotMessage};
+use super::{Leases, Offer, SnapshotMessage};
 use crate::daemon::metrics::kept_rows;
 use crate::daemon::notify::hooks::LeftHooks;
 use crate::daemon::queue::{Input, Queue};
@@ -53,7 +53,9 @@ pub(in crate::daemon) async fn serve_successor(
         heard => heard?,
     }
     let (answer, reported) = oneshot::channel();
-    push(inputs, Input::Pause(answer)).await;
+    let leases = Leases::new(context.config.instances.iter().map(|it| it.id).collect())?;
+    let memory = leases.descriptor()?;
+    push(inputs, Input::Pause(leases, answer)).await;
     let Ok(Some(mut snapshot)) = reported.await else {
         say(&mut client, &Line::Error("addresses are being handed over; try again")).await?;
         return Err(io::Error::other("it asked while addresses are being handed over"));
@@ -63,6 +65,8 @@ pub(in crate::daemon) async fn serve_successor(
     let message = SnapshotMessage::of(&snapshot, &context.config, clock::now());
     let adopted = async {
         say(&mut client, &Line::Snapshot(&message)).await?;
+        hear(&mut client, "leases", PATIENCE).await?;
+        give(client.get_ref(), "leases", memory.as_fd()).await?;
         hear(&mut client, "adopted", PATIENCE).await
     };
     match timeout(PATIENCE, adopted).await.map_err(io::Error::from).flatten() {
@@ -72,7 +76,7 @@ pub(in crate::daemon) async fn serve_successor(
             return Err(error);
         }
     }
-    give(client.get_ref(), lock).await.inspect_err(|_| {
+    give(client.get_ref(), "yours", lock).await.inspect_err(|_| {
         // The new daemon sees the end of the connection and leaves.
         inputs.push(Input::GoOn);
     })?;
@@ -106,12 +110,12 @@ async fn hear(client: &mut BufReader<UnixStream>, word: &str, patience: Duration
     Err(io::Error::other(format!("the new daemon sent {:?} instead of {word:?}", line.trim_end())))
 }
 
-/// The descriptor shares our lock, which stays held when this process ends.
-async fn give(client: &UnixStream, lock: BorrowedFd<'_>) -> io::Result<()> {
-    let descriptors = [lock.as_raw_fd()];
+/// That of the lock shares it, so that it stays held when this process ends.
+async fn give(client: &UnixStream, word: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let (descriptors, text) = ([descriptor.as_raw_fd()], format!("\"{word}\"\n"));
     let send = || {
         let control = [ControlMessage::ScmRights(&descriptors)];
-        let line = [IoSlice::new(b"\"yours\"\n")];
+        let line = [IoSlice::new(text.as_bytes())];
         sendmsg::<()>(client.as_raw_fd(), &line, &control, MsgFlags::MSG_NOSIGNAL, None)?;
         Ok(())
     };

@@ -23,7 +23,7 @@ use crate::protocol::{
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// Identities of a daemon's instances, before it sends its state.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -76,9 +76,7 @@ struct InstanceMessage {
     #[serde(default)]
     source: Option<IpAddr>,
     advert: Option<u64>,
-    /// Older versions are silent, and do not send it.
-    #[serde(default)]
-    is_sustained: bool,
+    entitled_until: Option<u64>,
     master_down: Option<u64>,
     master: Option<Master>,
     /// Older versions do not send it.
@@ -288,7 +286,7 @@ impl InstanceMessage {
             since: instance_snapshot.map_or(0, |it| it.since.as_nanos()),
             source: instance_snapshot.and_then(|it| it.source),
             advert: nanos(instance_snapshot.and_then(|it| it.advert)),
-            is_sustained: instance_snapshot.is_some_and(|it| it.is_sustained),
+            entitled_until: nanos(instance_snapshot.and_then(|it| it.entitled_until)),
             master_down: nanos(instance_snapshot.and_then(|it| it.master_down)),
             master: instance_snapshot.and_then(|it| it.master.as_ref()).map(Master::of),
             endures_until: nanos(instance_snapshot.and_then(|it| it.endures_until)),
@@ -315,7 +313,7 @@ impl InstanceMessage {
             // The file may have another one now.
             source: self.source.filter(|_| instance.settings.source.is_none()),
             advert: time(self.advert),
-            is_sustained: self.is_sustained,
+            entitled_until: time(self.entitled_until),
             master_down: time(self.master_down),
             master: self.master.as_ref().and_then(Master::heard),
             endures_until: time(self.endures_until),
@@ -386,7 +384,7 @@ mod tests {
             since: Timestamp::from_nanos(11),
             source: Some([192, 0, 2, 3].into()),
             advert: None,
-            is_sustained: id.0 == 1,
+            entitled_until: Some(Timestamp::from_nanos(31)),
             master_down: Some(Timestamp::from_nanos(99)),
             master: Some(heard),
             endures_until: Some(Timestamp::from_nanos(23)),

@@ -11,7 +11,9 @@
 //!                                          ◄─        {"offer":{…}}    format, instances
 //! "go"                                     ─►        its engine does nothing any more but send adverts
 //!                                          ◄─        {"snapshot":{…}} state of all instances
-//! its engine resumes, and sends
+//! "leases"                                 ─►
+//!                                          ◄─        "leases"         with the memory that its engine writes them to
+//! its engine reads them, resumes, and sends
 //! "adopted"                                ─►        ends
 //!                                          ◄─        "yours"          with the lock of the directory
 //! ```
@@ -26,12 +28,14 @@ mod arrive;
 pub(crate) mod bridge;
 mod error;
 mod hooks;
+mod leases;
 mod leave;
 mod message;
 mod snapshot;
 
 pub use arrive::{Predecessor, await_end, meet};
 pub use error::HotRestartError;
+pub use leases::Leases;
 pub(super) use leave::serve_successor;
 pub use message::{FORMAT, InstanceIdentity, Offer, SnapshotMessage};
 pub use snapshot::RouterSnapshot;

@@ -230,12 +230,12 @@ impl Prepared<'_> {
         let (store, runtime_dir) = (Arc::clone(self.store), self.folder.path().to_owned());
         let followed = task::spawn_blocking(move || {
             let mut taken = RouterSnapshot::default();
-            let lock = predecessor.follow(&context.config, |snapshot| {
+            let lock = predecessor.follow(&context.config, |snapshot, leases| {
                 store.refresh(&context.config, &context.live);
                 taken = snapshot.clone();
                 let orders = Input::Event(steering::resume(&context, &runtime_dir, &snapshot.names));
                 let (answer, restored) = blocking::channel();
-                for mut input in [orders, Input::Restore(Box::new(snapshot), answer)] {
+                for mut input in [orders, Input::Restore(Box::new(snapshot), leases, answer)] {
                     while let Err(refused) = inputs.offer(input) {
                         input = refused;
                         thread::sleep(Duration::from_millis(1));

@@ -1,0 +1,14 @@
+//! Inputs of a node's turn.
+
+use vrrp_user::protocol::{Changes, Event, InstanceId, InstanceSnapshot};
+
+/// Inputs of other threads.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Event(Event),
+    Reconfigure(Changes<()>),
+    /// Another process is about to replace this one.
+    Pause,
+    GoOn,
+    Restore(Vec<(InstanceId, InstanceSnapshot)>),
+}
