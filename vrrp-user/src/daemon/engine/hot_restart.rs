@@ -55,6 +55,9 @@ impl KernelPorts {
     /// No daemon has replaced this one, though one may have begun to send: handles the inputs kept meanwhile, before
     /// those that have come since.
     pub(super) fn go_on(&mut self, turn: &mut Turn, now: Timestamp) {
+        if !turn.is_paused() {
+            return;
+        }
         turn.go_on();
         self.leases = None;
         self.links.iter_mut().filter_map(|link| link.gate.as_mut()).for_each(Gate::go_on);

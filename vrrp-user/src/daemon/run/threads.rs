@@ -69,10 +69,20 @@ pub(super) struct Threads {
 impl Threads {
     /// Waits until all addresses are released, unless another daemon owns them.
     pub(super) fn end(self, queues: &Queues) {
-        // No effect if the engine has ended already.
-        queues.inputs.push(if ownership::is_ours() { Input::Event(Event::Shutdown) } else { Input::Leave });
-        // After an error they are not read any more, and the engine waits for room.
+        // A hot restart that an error has ended leaves the engine paused.
+        let mut last = if ownership::is_ours() {
+            vec![Input::Event(Event::Shutdown), Input::GoOn]
+        } else {
+            vec![Input::Leave]
+        };
         while !self.engine.is_finished() {
+            while let Some(input) = last.pop() {
+                if let Err(refused) = queues.inputs.offer(input) {
+                    last.push(refused);
+                    break;
+                }
+            }
+            // After an error they are not read any more, and the engine waits for room.
             while queues.reports.pop().is_some() {}
             thread::sleep(Duration::from_millis(1));
         }
