@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 pub(super) fn cleanup(arguments: &Arguments) -> ExitCode {
     let named = fs::canonicalize(&arguments.runtime_dir).ok();
     let mut code = ExitCode::SUCCESS;
-    for (runtime_dir, outcome) in dead::bury_with(named.as_deref(), arguments.force) {
+    for (runtime_dir, outcome) in dead::bury_with(named.as_deref(), arguments.force, &|_| false) {
         let runtime_dir = runtime_dir.display();
         match outcome {
             Ok(()) => drop(print(&format!("removed what the killed daemon of {runtime_dir} has left\n"))),

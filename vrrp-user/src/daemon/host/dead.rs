@@ -53,8 +53,9 @@ struct Estate<'a> {
 }
 
 /// Removes what dead daemons have left, and logs it.
-pub(in crate::daemon) fn bury() {
-    for (runtime_dir, outcome) in bury_with(None, false) {
+/// Addresses that are `in_use` here stay.
+pub(in crate::daemon) fn bury(in_use: &dyn Fn(IpAddr) -> bool) {
+    for (runtime_dir, outcome) in bury_with(None, false, in_use) {
         let runtime_dir = runtime_dir.display();
         match outcome {
             Ok(()) => info!(%runtime_dir, "removed what another killed daemon has left"),
@@ -65,7 +66,11 @@ pub(in crate::daemon) fn bury() {
 
 /// The same for a command; `named` has been given by its caller. `is_forced`: also fences of addresses that stay.
 /// Returns the runtime directories of dead daemons.
-pub fn bury_with(named: Option<&Path>, is_forced: bool) -> Vec<(PathBuf, Result<(), BuryError>)> {
+pub fn bury_with(
+    named: Option<&Path>,
+    is_forced: bool,
+    in_use: &dyn Fn(IpAddr) -> bool,
+) -> Vec<(PathBuf, Result<(), BuryError>)> {
     let found = RouteSocket::open().and_then(|mut socket| filter::find_of_every_daemon(&mut socket));
     // Without tc in this kernel there are none.
     let filters: Vec<(Name, Filter)> = found.unwrap_or_default();
@@ -96,7 +101,7 @@ pub fn bury_with(named: Option<&Path>, is_forced: bool) -> Vec<(PathBuf, Result<
                 .collect(),
             pins: pins.iter().filter(|(folder, _)| folder == runtime_dir).map(|(_, pins)| pins).collect(),
         };
-        match estate.remove(is_forced) {
+        match estate.remove(is_forced, in_use) {
             Ok(false) => {}
             Ok(true) => outcomes.push((runtime_dir.to_owned(), Ok(()))),
             Err(error) => outcomes.push((runtime_dir.to_owned(), Err(error))),
@@ -108,7 +113,7 @@ pub fn bury_with(named: Option<&Path>, is_forced: bool) -> Vec<(PathBuf, Result<
 
 impl Estate<'_> {
     /// False if there was nothing, or it is left to a guard or a living daemon.
-    fn remove(&self, is_forced: bool) -> Result<bool, BuryError> {
+    fn remove(&self, is_forced: bool, in_use: &dyn Fn(IpAddr) -> bool) -> Result<bool, BuryError> {
         // One of another mount namespace, with a directory of the same name.
         if self.pins.iter().any(|pins| pins.is_claimed()) {
             return Ok(false);
@@ -119,8 +124,12 @@ impl Estate<'_> {
             outcome => outcome?,
         };
         let mut socket = RouteSocket::open()?;
-        if !has_plan && !is_forced {
-            self.remove_fenced(&mut socket)?;
+        // A plan may lack addresses that a reload has added, if it could not be written then.
+        if !is_forced {
+            match self.remove_fenced(&mut socket, in_use) {
+                Err(BuryError::Unknown(_) | BuryError::Fenced(_)) if has_plan => {}
+                outcome => outcome?,
+            }
         }
         for filter in &self.filters {
             filter::remove(&mut socket, *filter)?;
@@ -133,13 +142,18 @@ impl Estate<'_> {
     }
 
     /// Removes the addresses that the programs fence and VRRP has set, on the same interface. None may stay.
-    fn remove_fenced(&self, socket: &mut RouteSocket) -> Result<(), BuryError> {
+    fn remove_fenced(
+        &self,
+        socket: &mut RouteSocket,
+        in_use: &dyn Fn(IpAddr) -> bool,
+    ) -> Result<(), BuryError> {
         let by_pins = self.pins.iter().map(|pins| pins.fenced());
         let by_filters = self.filters.iter().map(|filter| fenced_by(filter.program));
         let fenced = by_pins.chain(by_filters).collect::<io::Result<Vec<_>>>().map_err(BuryError::Unknown)?;
         let fenced: BTreeSet<(u32, IpAddr)> = fenced.into_iter().flatten().collect();
         let mut there = Vec::new();
         address::list(socket, |it| there.push(it))?;
+        there.retain(|it| !in_use(it.address));
         let is_its = |it: &Address| it.marked && fenced.contains(&(it.ifindex, it.address));
         let (its, others): (Vec<Address>, Vec<Address>) = there.into_iter().partition(is_its);
         let is_fenced = |it: &&Address| fenced.iter().any(|(_, address)| *address == it.address);

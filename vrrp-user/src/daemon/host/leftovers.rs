@@ -22,11 +22,11 @@ pub(in crate::daemon) fn remove_residue(
     in_use: Option<&Config>,
     runtime_dir: &Path,
 ) -> io::Result<()> {
-    dead::bury();
     let in_use = in_use.map_or(&[][..], |config| &config.instances);
     let is_used = |address: IpAddr| {
         in_use.iter().any(|instance| instance.settings.addresses.all().any(|it| it.address == address))
     };
+    dead::bury(&is_used);
     let settings = config.instances.iter().map(|instance| &*instance.settings);
     for leftovers in leftovers::remove(settings, |address| !is_used(address))? {
         let address = leftovers.address.address;

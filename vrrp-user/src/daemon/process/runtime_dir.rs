@@ -169,7 +169,9 @@ impl RuntimeDir {
                 return Err(failed(&lock_path)(errno.into()));
             }
             let pid = read_pid(path);
-            if pid.is_some_and(is_there) || clock::now().since(begun) >= removal {
+            // In a container, it may be our own number.
+            let is_held = pid.is_some_and(|pid| pid != std::process::id() && is_there(pid));
+            if is_held || clock::now().since(begun) >= removal {
                 return Err(ClaimError::Taken { path: path.to_owned(), pid });
             }
             thread::sleep(RETRY);
