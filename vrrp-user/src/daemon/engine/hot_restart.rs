@@ -32,7 +32,7 @@ impl KernelPorts {
         Some(RouterSnapshot { instances, groups, ..RouterSnapshot::default() })
     }
 
-    /// Tells the other daemon, while this one pauses, until when its adverts entitle masters.
+    /// While this engine is paused, writes the ends of its masters' leases, which the other daemon reads.
     pub(super) fn write_leases(&mut self, turn: &Turn) {
         if let Some(leases) = &mut self.leases {
             leases.write(|id| turn.leased_until(id));
