@@ -1,7 +1,7 @@
 //! Measures failover, ours beside keepalived, in one run on one machine.
 //!
 //! [`checks`], [`faults`] and [`footprint`] are tables of their own. Each other module is some rows of the table:
-//! [`failover`] the dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the
+//! [`failover`] the dead host, beside light work too, and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the
 //! cost of listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] changing
 //! priorities, [`takeover`] the first moments of a master. All times of frames are the kernel's stamps as they leave a
 //! node's cable, so the tool's own lateness is in none of them.
@@ -65,10 +65,12 @@ pub enum Measure {
     Takeover,
     /// n: a takeover with 1000 addresses.
     ManyAddresses,
+    /// o: dead hosts beside light work.
+    LightWork,
 }
 
 impl Measure {
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("a", Self::Failover),
         ("b", Self::Failover),
         ("c", Self::Failover),
@@ -83,6 +85,7 @@ impl Measure {
         ("l", Self::Rising),
         ("m", Self::Takeover),
         ("n", Self::ManyAddresses),
+        ("o", Self::LightWork),
     ];
 
     /// Measures it.
@@ -103,6 +106,7 @@ impl Measure {
             Self::Rising => sheet.add(&patience::rising(plan)?),
             Self::Takeover => takeover::one(plan)?.iter().try_for_each(|row| sheet.add(row)),
             Self::ManyAddresses => takeover::many(plan)?.iter().try_for_each(|row| sheet.add(row)),
+            Self::LightWork => sheet.add(&failover::beside_light_work(plan)?),
         }
     }
 }

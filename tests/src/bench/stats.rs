@@ -33,6 +33,11 @@ impl Samples {
         sorted.get(rank.saturating_sub(1)).copied()
     }
 
+    /// How many are above `seconds`.
+    pub(super) fn above(&self, seconds: f64) -> usize {
+        self.0.iter().filter(|&&sample| sample > seconds).count()
+    }
+
     /// As [`Self::percentile`], in milliseconds; not a number without samples.
     pub(super) fn millis(&self, percent: usize) -> f64 {
         self.percentile(percent).unwrap_or(f64::NAN) * 1e3
@@ -106,5 +111,6 @@ mod tests {
         assert_eq!(samples.percentile(95), Some(19.0));
         assert_eq!(samples.percentile(100), Some(20.0));
         assert_eq!(Samples::default().percentile(50), None);
+        assert_eq!(samples.above(18.5), 2);
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::{ARP, HEIR, MASTER, cells};
 use crate::arp::ArpProber;
 use crate::bench::{Cell, Figure, Plan, Row, Sheet};
-use crate::clock::realtime;
+use crate::clock::{nanos, realtime};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 
@@ -57,7 +57,13 @@ fn join(daemon: Daemon) -> Result<Cell> {
         pair.observer.wait_for_advert(MASTER, start, SETTLE)?;
         pair.wait_for_address(MASTER, last.into(), true)?;
         sleep(Duration::from_secs(2));
-        let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
+        let adverts = pair.observer.adverts();
+        let joined = adverts.iter().find(|advert| advert.1 == MASTER).context("no advert")?.0;
+        // The old master may send one more advert as it yields.
+        let yielding = joined..joined + nanos(Duration::from_millis(INTERVAL));
+        let counts = |&(at, node, _): &(u64, usize, _)| node != HEIR || !yielding.contains(&at);
+        let nodes: Vec<usize> =
+            adverts.iter().filter(|advert| counts(advert)).map(|advert| advert.1).collect();
         let begun = nodes.iter().zip(nodes.iter().skip(1)).filter(|(before, now)| before != now).count();
         let twice = probers.iter().map(|prober| prober.answered_twice(start)).max().unwrap_or_default();
         let others = begun.saturating_sub(1);
