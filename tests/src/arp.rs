@@ -32,18 +32,12 @@ pub struct Ask {
 
 impl ArpProber {
     /// Sends an ARP request for `target` from the client of `lab` once each `period`.
-    ///
-    /// # Errors
-    /// When the sockets are refused.
     pub fn new(lab: &Lab, target: Ipv4Addr, period: Duration) -> Result<Self> {
         Self::start(lab, target, period, false)
     }
 
     /// As [`ArpProber::new`], but each request has its own sender address, so a late answer is matched to its own
     /// request.
-    ///
-    /// # Errors
-    /// When the sockets are refused.
     pub fn by_many(lab: &Lab, target: Ipv4Addr, period: Duration) -> Result<Self> {
         Self::start(lab, target, period, true)
     }

@@ -50,9 +50,6 @@ enum State {
 }
 
 /// Prints the table.
-///
-/// # Errors
-/// The program cannot be loaded or run.
 pub fn run() -> Result<()> {
     let started = clock::now();
     let mut program = Program::load(2)?;

@@ -31,9 +31,6 @@ impl Deadline {
 
 /// Calls `ready` every 2 ms until it returns a value. On a slow machine it waits longer by its factor; bounds that a
 /// test checks by stamps stay the same.
-///
-/// # Errors
-/// When `within` has passed, naming `what` it waited for; and any error of `ready`.
 pub fn poll<T>(what: &str, within: Duration, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let within = within * slowness();
     let deadline = Deadline::after(within);
@@ -49,9 +46,6 @@ pub fn poll<T>(what: &str, within: Duration, mut ready: impl FnMut() -> Result<O
 }
 
 /// As [`poll`], for a condition.
-///
-/// # Errors
-/// When it did not hold within the time.
 pub fn until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
     poll(what, within, || Ok(holds().then_some(())))
 }

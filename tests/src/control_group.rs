@@ -49,9 +49,6 @@ impl ControlGroup {
     }
 
     /// Number of its processes that were killed for lack of memory.
-    ///
-    /// # Errors
-    /// The kernel does not count them.
     pub fn killed(&self) -> Result<u64> {
         let file = self.path.join(self.events);
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;

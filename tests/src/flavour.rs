@@ -73,9 +73,6 @@ impl Flavour {
 }
 
 /// Election, death of the master's host, its return, and its clean stop.
-///
-/// # Errors
-/// With the first step that did not happen.
 pub fn lifecycle(pair: &mut Pair) -> Result<()> {
     let heir = pair.roles.get(1).and_then(|role| role.config.instances.first()).context("no heir")?.clone();
     let address = *heir.virtual_addresses().last().context("no virtual address")?;
@@ -114,9 +111,6 @@ pub fn lifecycle(pair: &mut Pair) -> Result<()> {
 }
 
 /// Waits until `node` alone holds the address and has announced it.
-///
-/// # Errors
-/// When that does not happen in time.
 pub fn serves(pair: &Pair, node: usize, address: IpAddr) -> Result<()> {
     pair.wait_for_address(node, address, true)?;
     pair.wait_for_address(1 - node, address, false)?;

@@ -68,9 +68,6 @@ fn right(vrid: u8, priority: u8, source: Ipv4Addr) -> Result<Vec<u8>> {
 }
 
 /// An advert of version 3 with a current time stamp and a wrong signature, as a forger without the key would send it.
-///
-/// # Errors
-/// When no legal advert has these values.
 pub fn forged(vrid: u8, priority: u8, source: IpAddr) -> Result<Vec<u8>> {
     let (dialect, group): (Dialect, IpAddr) = match source {
         IpAddr::V4(_) => (V3_IPV4, Ipv4Addr::from(GROUP).into()),
@@ -92,9 +89,6 @@ pub struct Flooder {
 
 impl Flooder {
     /// From the client of `lab` at full rate, for the instance `vrid`.
-    ///
-    /// # Errors
-    /// When the packet socket is refused.
     pub fn new(lab: &Lab, flood: Flood, vrid: u8) -> Result<Self> {
         let frames = flood.frames(vrid)?;
         let (socket, interface) = lab.client.enter(|| Ok((sending_socket()?, index_of(INTERFACE)?)))?;
@@ -113,9 +107,6 @@ impl Flooder {
 
     /// From the client of `lab`, `rate` frames a second, as evenly as the machine permits. Each frame of `next` is
     /// repeated for a millisecond.
-    ///
-    /// # Errors
-    /// When the packet socket or the timer is refused.
     pub fn paced(
         lab: &Lab,
         rate: u64,

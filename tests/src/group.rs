@@ -37,9 +37,6 @@ fn roles(daemons: [Daemon; 2], directory: &Path) -> [Role; 2] {
 
 /// A failed link of one member moves both, and its return moves both back. A member that loses its master's adverts
 /// moves neither, until the other member loses them too.
-///
-/// # Errors
-/// With the first step that did not happen.
 pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
     let directory = Directory::new()?;
     let pair = Pair::idle(roles(daemons, directory.path()))?;
@@ -85,9 +82,6 @@ fn serves(pair: &Pair, node: usize) -> Result<()> {
 }
 
 /// Another LAN of the same nodes, whose addresses are those of the lab in 10.78.0.0/24.
-///
-/// # Errors
-/// Without root, or when the kernel lacks veth or bridge.
 pub fn second_lan(lab: &Lab) -> Result<()> {
     lab.lan.ip("link add br1 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br1 up")?;
     for node in &lab.nodes {

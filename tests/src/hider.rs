@@ -111,8 +111,6 @@ pub struct Dropper {
 }
 
 impl Dropper {
-    /// # Errors
-    /// Those of the kernel.
     pub fn on(node: &Node) -> Result<Self> {
         let load = Load::new(BPF_PROG_TYPE_XDP, &DROP_ADVERTS, DROPPER)?;
         let program = bpf(BPF_PROG_LOAD, &load).context("load the program")?;

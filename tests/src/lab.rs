@@ -40,9 +40,6 @@ pub struct Node {
 
 impl Lab {
     /// A bridge with `nodes` nodes and a client.
-    ///
-    /// # Errors
-    /// Without root, or when the kernel lacks veth or bridge.
     pub fn new(nodes: usize) -> Result<Self> {
         let lan = Namespace::new("lan")?;
         lan.ip("link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br0 up")?;
@@ -65,9 +62,6 @@ impl Lab {
 
     /// A bridge with a client, and a tap for each of `machines` virtual machines, in the place of nodes. A tap queues
     /// up to `queue` frames while its machine reads none.
-    ///
-    /// # Errors
-    /// Those of [`Lab::new`], or when the kernel lacks taps.
     pub fn of_machines(machines: usize, queue: u32) -> Result<Self> {
         let lab = Self { machines, ..Self::new(0)? };
         for index in 0..machines {
@@ -89,9 +83,6 @@ impl Lab {
 
     /// Nodes and a client with one physical card of this machine each, all on one wire. Card `cards[0]` belongs to node
     /// 0, the last one to the client. [`card_address`] numbers them.
-    ///
-    /// # Errors
-    /// This machine lacks one of the cards.
     pub fn of_cards(cards: &[u8]) -> Result<Self> {
         let (client_card, node_cards) = cards.split_last().context("no card for the client")?;
         let lan = Namespace::new("lan")?;
@@ -107,9 +98,6 @@ impl Lab {
     }
 
     /// Isolates the nodes from one another with their links up, or ends that.
-    ///
-    /// # Errors
-    /// When a bridge port cannot be set.
     pub fn part(&self, parted: bool) -> Result<()> {
         let word = if parted { "on" } else { "off" };
         self.nodes.iter().try_for_each(|node| {
@@ -118,44 +106,29 @@ impl Lab {
     }
 
     /// Pulls the cable of a node, or plugs it in again.
-    ///
-    /// # Errors
-    /// Those of `ip`.
     pub fn set_cable(&self, node: usize, plugged: bool) -> Result<()> {
         let state = if plugged { "up" } else { "down" };
         self.lan.ip(&format!("link set {} {state}", port(node)))
     }
 
     /// Deletes the interface of a node together with its bridge port.
-    ///
-    /// # Errors
-    /// Those of `ip`.
     pub fn unplug(&self, node: usize) -> Result<()> {
         self.lan.ip(&format!("link delete {}", port(node)))
     }
 
     /// Makes a deleted interface again, with its bridge port at `index`, the index of the old one.
-    ///
-    /// # Errors
-    /// Those of `ip`.
     pub fn plug_again(&self, node: usize, index: u32) -> Result<()> {
         let host = &self.nodes.get(node).context("no such node")?.namespace;
         plug(&self.lan, host, &format!("{} index {index}", port(node)), &port(node), node + 1)
     }
 
     /// Interface indexes of the nodes' bridge ports, by node.
-    ///
-    /// # Errors
-    /// When a port does not exist.
     pub fn ports(&self) -> Result<Vec<u32>> {
         self.lan
             .enter(|| (0..self.nodes.len().max(self.machines)).map(|node| index_of(&port(node))).collect())
     }
 
     /// Whether a node has `address`.
-    ///
-    /// # Errors
-    /// Those of `ip`.
     pub fn has_address(&self, node: usize, address: &str) -> Result<bool> {
         Ok(self
             .nodes
@@ -188,9 +161,6 @@ impl Node {
     }
 
     /// Addresses on its interfaces now.
-    ///
-    /// # Errors
-    /// Those of `ip`.
     pub fn addresses(&self) -> Result<Vec<Held>> {
         let text = self.namespace.run("ip", &["-json", "address", "show"])?;
         let links: serde_json::Value = serde_json::from_str(&text).context("output of ip -json")?;

@@ -64,9 +64,6 @@ const PROBE: Duration = Duration::from_millis(1);
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Runs a departure of node 0 and checks what the client saw.
-///
-/// # Errors
-/// When the gap is too long, both nodes answered, or the address does not move.
 pub fn unnoticed(leaving: Leaving, daemons: [Daemon; 2]) -> Result<()> {
     let mut scene = Scene::new(leaving, daemons, INTERVAL, "")?;
     let machine = Starvation::of_machine()?;
@@ -84,9 +81,6 @@ pub fn unnoticed(leaving: Leaving, daemons: [Daemon; 2]) -> Result<()> {
 
 impl Scene {
     /// A settled pair of `daemons` with adverts each `interval` milliseconds, and `line` in the instance of node 0.
-    ///
-    /// # Errors
-    /// Those of [`Pair::settled`].
     pub fn new(leaving: Leaving, daemons: [Daemon; 2], interval: u64, line: &str) -> Result<Self> {
         let directory = Directory::new()?;
         let file = directory.path().join("number");
@@ -130,9 +124,6 @@ impl Scene {
     }
 
     /// Makes node 0 leave, and waits until the heir alone has the address.
-    ///
-    /// # Errors
-    /// When that does not happen in time.
     pub fn leave(&mut self) -> Result<Handover> {
         let target: IpAddr = VIRTUAL_V4.parse()?;
         if self.leaving == Leaving::Maintenance {
@@ -172,9 +163,6 @@ impl Scene {
     }
 
     /// Makes node 0 the master again, for another round.
-    ///
-    /// # Errors
-    /// When that does not happen in time.
     pub fn come_back(&mut self) -> Result<()> {
         match self.leaving {
             Leaving::Stop => self.pair.start(0)?,

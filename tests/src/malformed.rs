@@ -45,24 +45,16 @@ pub struct Forger {
 }
 
 impl Forger {
-    /// # Errors
-    /// When the packet socket is refused.
     pub fn new(client: &Namespace, vrid: u8) -> Result<Self> {
         client.enter(|| Ok(Self { socket: sending_socket()?, interface: index_of(INTERFACE)?, vrid }))
     }
 
     /// Sends one.
-    ///
-    /// # Errors
-    /// With the errno of the packet socket.
     pub fn send(&self, flaw: Flaw) -> Result<()> {
         self.send_frame(&frame(self.vrid, flaw))
     }
 
     /// Sends a frame as it is.
-    ///
-    /// # Errors
-    /// With the errno of the packet socket.
     pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
         send(&self.socket, self.interface, frame)
     }

@@ -34,9 +34,6 @@ pub struct Namespace {
 
 impl Namespace {
     /// An empty namespace with its loopback up; `role` is part of its name.
-    ///
-    /// # Errors
-    /// Without root, or when iproute2 is missing.
     pub fn new(role: &str) -> Result<Self> {
         REAP.call_once(reap);
         let name =
@@ -59,9 +56,6 @@ impl Namespace {
     }
 
     /// Runs lines of `ip` commands here, in one process.
-    ///
-    /// # Errors
-    /// With the first line that failed, and the message of `ip`.
     pub fn ip(&self, lines: &str) -> Result<()> {
         let mut child = Command::new("ip")
             .args(["-n", &self.name, "-batch", "-"])
@@ -110,9 +104,6 @@ impl Namespace {
     }
 
     /// Runs a program here to its end and returns its standard output.
-    ///
-    /// # Errors
-    /// When it cannot be run or fails, with its standard error.
     pub fn run(&self, program: &str, args: &[&str]) -> Result<String> {
         let output =
             self.command(program)?.args(args).output().with_context(|| format!("cannot run {program}"))?;
@@ -123,9 +114,6 @@ impl Namespace {
     }
 
     /// Does `work` on a thread in this namespace. Sockets made there stay in it.
-    ///
-    /// # Errors
-    /// Those of `work`.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         std::thread::scope(|scope| {
             let entered = scope.spawn(|| {
@@ -141,9 +129,6 @@ impl Namespace {
     }
 
     /// Sets the sysctl `key`, a path below `/proc/sys/net`.
-    ///
-    /// # Errors
-    /// When the kernel has no such setting or refuses the value.
     pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys/net").join(key);
         self.enter(|| std::fs::write(&path, value).with_context(|| path.display().to_string()))

@@ -65,9 +65,6 @@ pub struct Advert {
 
 impl Observer {
     /// Starts to watch `lab`.
-    ///
-    /// # Errors
-    /// When the packet socket is refused.
     pub fn new(lab: &Lab) -> Result<Self> {
         let ports = lab.ports()?;
         let socket = lab.lan.enter(packet_socket)?;
@@ -107,9 +104,6 @@ impl Observer {
     }
 
     /// Checks that no other node has sent an advert so far.
-    ///
-    /// # Errors
-    /// One has: there were two masters.
     pub fn ensure_only(&self, node: usize) -> Result<()> {
         let others = self.adverts().into_iter().filter(|advert| advert.1 != node);
         let others: Vec<usize> = others.map(|advert| advert.1).collect();
@@ -136,9 +130,6 @@ impl Observer {
     }
 
     /// Waits for the first advert of `node` after `since` whose priority is not 0, and returns its time.
-    ///
-    /// # Errors
-    /// When none comes within the time.
     pub fn wait_for_advert(&self, node: usize, since: u64, within: Duration) -> Result<u64> {
         poll(&format!("an advert of node {node}"), within, || {
             let first = |&&(at, from, advert): &&(u64, usize, Advert)| {
@@ -150,9 +141,6 @@ impl Observer {
 
     /// From the last ARP reply of node `loser` about `address` since `since` to the next announcement of node `winner`,
     /// which corrects every client's cache; `None` if there was no reply.
-    ///
-    /// # Errors
-    /// There was no announcement within the time.
     pub fn wait_until_mended(
         &self,
         [loser, winner]: [usize; 2],

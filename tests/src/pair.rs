@@ -47,9 +47,6 @@ pub struct Pair {
 
 impl Pair {
     /// A lab without a running daemon.
-    ///
-    /// # Errors
-    /// Those of [`Lab::new`] and [`Observer::new`].
     pub fn idle(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let roles = roles.into();
         let lab = Lab::new(roles.len())?;
@@ -58,9 +55,6 @@ impl Pair {
     }
 
     /// Starts all daemons, and waits until node 0 is the only master.
-    ///
-    /// # Errors
-    /// When that does not happen in time.
     pub fn settled(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
         let mut nodes = 0..pair.roles.len();
@@ -70,9 +64,6 @@ impl Pair {
     }
 
     /// As [`Pair::settled`], but starts the others when node 0 is master, so that none is master before it.
-    ///
-    /// # Errors
-    /// When that does not happen in time.
     pub fn settled_in_turn(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
         let mut others = 1..pair.roles.len();
@@ -92,17 +83,11 @@ impl Pair {
     }
 
     /// Runs `scenario`, and adds the daemons' logs to its error.
-    ///
-    /// # Errors
-    /// Those of `scenario`.
     pub fn check(self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         self.check_with(scenario)
     }
 
     /// As [`Pair::check`], for a scenario with a result.
-    ///
-    /// # Errors
-    /// Those of `scenario`.
     pub fn check_with<T>(mut self, scenario: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         scenario(&mut self).map_err(|error| self.with_logs(&error))
     }
@@ -113,9 +98,6 @@ impl Pair {
     }
 
     /// Starts the daemon of a node.
-    ///
-    /// # Errors
-    /// When it cannot be run.
     pub fn start(&mut self, node: usize) -> Result<()> {
         let role = self.roles.get(node).context("no such role")?;
         let host = self.lab.nodes.get(node).context("no such node")?;
@@ -125,9 +107,6 @@ impl Pair {
     }
 
     /// The host dies: its cable first, so that nothing after its last advert is heard.
-    ///
-    /// # Errors
-    /// When the bridge port cannot be set.
     pub fn die(&mut self, node: usize) -> Result<()> {
         self.lab.set_cable(node, false)?;
         self.kill(node);
@@ -142,9 +121,6 @@ impl Pair {
     }
 
     /// Ends the daemon of a node by a signal and starts it again in the same directory.
-    ///
-    /// # Errors
-    /// When it does not end or cannot be run.
     pub fn restart(&mut self, node: usize, by: Signal) -> Result<()> {
         let role = self.roles.get(node).context("no such role")?;
         let host = self.lab.nodes.get(node).context("no such node")?;
@@ -153,9 +129,6 @@ impl Pair {
     }
 
     /// Hot restart of a node's daemon; waits for the end of the old process.
-    ///
-    /// # Errors
-    /// When it does not end, or the newer process cannot be run.
     pub fn hot_restart(&mut self, node: usize, arguments: &[&str]) -> Result<ExitStatus> {
         let host = self.lab.nodes.get(node).context("no such node")?;
         let running = self.running.get_mut(node).and_then(Option::as_mut).context("not running")?;
@@ -163,18 +136,12 @@ impl Pair {
     }
 
     /// Starts the newer process of a hot restart, and does not wait.
-    ///
-    /// # Errors
-    /// When it cannot be run.
     pub fn successor(&self, node: usize) -> Result<Process> {
         let running = self.running.get(node).and_then(Option::as_ref).context("not running")?;
         running.successor(self.node(node)?, &[])
     }
 
     /// The host comes back and starts its daemon. The dead daemon's addresses are gone, as after a boot.
-    ///
-    /// # Errors
-    /// When it cannot be run.
     pub fn revive(&mut self, node: usize) -> Result<()> {
         let held: Vec<_> = self.roles.iter().flat_map(|role| &role.config.instances).collect();
         let host = self.node(node)?;
@@ -191,18 +158,12 @@ impl Pair {
     }
 
     /// Sends SIGTERM to the daemon of a node and waits for its end.
-    ///
-    /// # Errors
-    /// When it does not end or was not running.
     pub fn stop(&mut self, node: usize) -> Result<ExitStatus> {
         let mut running = self.running.get_mut(node).and_then(Option::take).context("not running")?;
         running.stop().with_context(|| running.log())
     }
 
     /// Has the daemon of a node read another configuration.
-    ///
-    /// # Errors
-    /// When it refuses it, or was not started.
     pub fn reload(&mut self, node: usize, config: &(impl Display + ?Sized)) -> Result<()> {
         let Output { status, stderr, .. } = self.running(node)?.reload(&config.to_string())?;
         ensure!(status.success(), "the reload: {status} {}", String::from_utf8_lossy(&stderr));
@@ -210,9 +171,6 @@ impl Pair {
     }
 
     /// The daemon of a node.
-    ///
-    /// # Errors
-    /// When it was not started.
     pub fn running(&mut self, node: usize) -> Result<&mut Running> {
         self.running.get_mut(node).and_then(Option::as_mut).context("not running")
     }
@@ -222,24 +180,16 @@ impl Pair {
         self.running.get(node).is_some_and(Option::is_some)
     }
 
-    /// # Errors
-    /// When there is none.
     pub fn node(&self, node: usize) -> Result<&Node> {
         self.lab.nodes.get(node).context("no such node")
     }
 
     /// Waits until `node` alone has sent the last five adverts.
-    ///
-    /// # Errors
-    /// When that does not happen within [`SETTLE`] and some adverts, or a daemon ends.
     pub fn wait_for_master(&self, node: usize) -> Result<()> {
         self.poll(&format!("node {node} as the only master"), || Ok(self.observer.latest(5) == [node; 5]))
     }
 
     /// Waits until a node holds `address`, or does not.
-    ///
-    /// # Errors
-    /// When that does not happen within [`SETTLE`] and some adverts, or a daemon ends.
     pub fn wait_for_address(&self, node: usize, address: IpAddr, held: bool) -> Result<()> {
         let word = if held { "on" } else { "off" };
         let (host, role) = (self.node(node)?, self.roles.get(node).context("no such role")?);
@@ -252,9 +202,6 @@ impl Pair {
     }
 
     /// Waits until the log of a node has this text: daemons log what they have done already.
-    ///
-    /// # Errors
-    /// When that does not happen within [`SETTLE`] and some adverts, or a daemon ends.
     pub fn wait_for_log(&self, node: usize, text: &str) -> Result<()> {
         let running = self.running.get(node).and_then(Option::as_ref).context("not running")?;
         self.poll(&format!("`{text}` in the log of node {node}"), || Ok(running.log().contains(text)))
@@ -262,9 +209,6 @@ impl Pair {
 
     /// Isolates the nodes until node 1 answers a client for [`VIRTUAL_V4`], connects them again `moment` milliseconds
     /// later, and waits until node 0, of higher priority, has corrected the client's cache.
-    ///
-    /// # Errors
-    /// When one of these steps does not happen in time.
     pub fn split(&self, moment: u64) -> Result<()> {
         let address = VIRTUAL_V4.parse()?;
         self.lab.part(true)?;
@@ -278,8 +222,6 @@ impl Pair {
         Ok(())
     }
 
-    /// # Errors
-    /// When a daemon that was started, and neither killed nor stopped, has ended.
     pub fn ensure_alive(&self) -> Result<()> {
         for (node, running) in self.running.iter().enumerate() {
             let alive = running.as_ref().is_none_or(Running::is_alive);

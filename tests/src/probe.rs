@@ -49,9 +49,6 @@ pub struct Probe {
 
 impl Prober {
     /// Probes `target` from the client of `lab` once each `period`.
-    ///
-    /// # Errors
-    /// When the sockets are refused.
     pub fn new(lab: &Lab, target: IpAddr, period: Duration) -> Result<Self> {
         let (sender, receiver) = lab.client.enter(|| Ok((echo_socket(target)?, packet_socket()?)))?;
         let probes = Arc::new(Mutex::new(Vec::new()));

@@ -35,9 +35,6 @@ pub struct Process {
 impl Process {
     /// Starts `command` with both outputs in the file `log`, in its own process group: the terminal's Ctrl-C reaches
     /// only the owner, which then cleans up.
-    ///
-    /// # Errors
-    /// When the program or the log cannot be opened.
     pub fn start(mut command: Command, log: PathBuf) -> Result<Self> {
         let output = File::create(&log).with_context(|| log.display().to_string())?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
@@ -51,9 +48,6 @@ impl Process {
     }
 
     /// As [`Process::start`], with the log in a directory that is removed with the process.
-    ///
-    /// # Errors
-    /// As [`Process::start`].
     pub fn start_in(command: Command, directory: Directory) -> Result<Self> {
         let mut process = Self::start(command, directory.path().join("log"))?;
         process._directory = Some(directory);
@@ -92,9 +86,6 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    ///
-    /// # Errors
-    /// When it has not ended within the time.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         poll("the end of a process", within, || self.ended())
     }
@@ -115,17 +106,11 @@ impl Process {
     }
 
     /// CPU time of the process alone so far, all threads, to the moment.
-    ///
-    /// # Errors
-    /// When it has ended.
     pub fn own_cpu_time(&self) -> Result<Duration> {
         Ok(Duration::from(ClockId::pid_cpu_clock_id(self.pid())?.now()?))
     }
 
     /// CPU time of it and its descendants so far, all threads.
-    ///
-    /// # Errors
-    /// When one of them has ended meanwhile.
     pub fn cpu_time(&self) -> Result<Duration> {
         self.tree().into_iter().map(cpu_time).sum()
     }

@@ -16,9 +16,6 @@ const TEXT: &str = include_str!("../../vrrp-user/dist/status.schema.json");
 const DESCRIBING: [&str; 4] = ["$schema", "$defs", "description", "title"];
 
 /// Checks a status as printed by `vrrpx status --json`.
-///
-/// # Errors
-/// The first place that does not follow the schema.
 pub fn validate(status: &Value) -> Result<()> {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     let parsed = match SCHEMA.get() {

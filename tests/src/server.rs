@@ -25,9 +25,6 @@ pub(crate) struct Server {
 
 impl Server {
     /// Passes each connection to `serve`, with the number of those before.
-    ///
-    /// # Errors
-    /// When the listener cannot be used.
     pub(crate) fn new(
         listener: TcpListener,
         mut serve: impl FnMut(TcpStream, u32) + Send + 'static,

@@ -56,9 +56,6 @@ pub struct Receiver {
 
 impl Receiver {
     /// Listens on a port of the loopback of `namespace`.
-    ///
-    /// # Errors
-    /// When no port is free.
     pub fn new(namespace: &Namespace, manner: Manner) -> Result<Self> {
         let listener = namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))?;
         let letters = Arc::default();

@@ -57,17 +57,11 @@ struct Seen {
 
 impl Starvation {
     /// Of real-time threads above those of a daemon: only the machine itself keeps them waiting.
-    ///
-    /// # Errors
-    /// The processors cannot be read.
     pub fn of_machine() -> Result<Self> {
         Self::watch(Some(ABOVE))
     }
 
     /// Of ordinary threads, which wait for other processes too.
-    ///
-    /// # Errors
-    /// The processors cannot be read.
     pub fn of_ordinary_threads() -> Result<Self> {
         Self::watch(None)
     }
@@ -110,9 +104,6 @@ impl Starvation {
 
     /// Waits until a condition holds, as [`crate::clock::until`], and for the longest time in addition that a thread
     /// was kept from running.
-    ///
-    /// # Errors
-    /// When it did not hold within the time.
     pub fn until(&self, what: &str, within: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
         let start = monotonic();
         while !holds() {

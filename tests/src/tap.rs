@@ -17,17 +17,12 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// # Errors
-    /// When the packet socket is refused.
     pub fn new(lab: &Lab, node: usize) -> Result<Self> {
         let port = *lab.ports()?.get(node).context("no such node")?;
         Ok(Self { socket: lab.lan.enter(packet_socket)?, port })
     }
 
     /// The next adverts of the node over IPv4, each as a whole frame.
-    ///
-    /// # Errors
-    /// When there are fewer within the time.
     pub fn adverts(&self, count: usize, within: Duration) -> Result<Vec<Vec<u8>>> {
         let mut adverts = Vec::new();
         let mut frame = [0; 2048];

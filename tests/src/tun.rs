@@ -16,9 +16,6 @@ struct Request {
 }
 
 /// A device of tun(4) in the namespace of the calling thread, as long as the file is open.
-///
-/// # Errors
-/// When the kernel lacks it, or refuses these flags.
 pub fn device(name: &str, flags: i32) -> Result<File> {
     let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
     let mut request =

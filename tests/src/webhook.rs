@@ -49,16 +49,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// # Errors
-    /// When the listener cannot be used.
     pub fn new(listener: TcpListener, manner: Manner) -> Result<Self> {
         Self::start(listener, manner, None)
     }
 
     /// With a certificate from [`certificate`].
-    ///
-    /// # Errors
-    /// When the listener or the certificate cannot be used.
     pub fn with_tls(
         listener: TcpListener,
         manner: Manner,
@@ -119,9 +114,6 @@ impl Receiver {
 }
 
 /// Makes a self-signed certificate for `name`, and its key.
-///
-/// # Errors
-/// Without openssl, or when it fails.
 pub fn certificate(directory: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
     let mut command = Command::new("openssl");

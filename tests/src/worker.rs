@@ -41,9 +41,6 @@ impl Workers {
     }
 
     /// Adds a worker that runs `step` once each `period`, in the real-time class if that is permitted.
-    ///
-    /// # Errors
-    /// When no timer can be made.
     pub fn with_pace(self, period: Duration, mut step: impl FnMut() + Send + 'static) -> Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
         timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;

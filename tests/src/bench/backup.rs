@@ -13,9 +13,6 @@ use crate::pair::{Pair, Role, SETTLE};
 const INSTANCES: u8 = 250;
 
 /// 250 instances at 100 ms, master and backup of the same kind.
-///
-/// # Errors
-/// When a daemon does not start, or cannot hold that many instances.
 pub fn row(plan: &Plan) -> Result<Row> {
     let span = Duration::from_secs(if plan.quick { 5 } else { 20 });
     let goal = 0.05 * span.as_secs_f64() / 20.0;

@@ -39,9 +39,6 @@ struct Bench {
 }
 
 /// Measures all three rows.
-///
-/// # Errors
-/// When a daemon does not fail over at all.
 pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
     let rounds = if plan.quick { 5 } else { 40 };
     let mut benches = plan.daemons.iter().map(|&daemon| Bench::new(daemon)).collect::<Result<Vec<_>>>()?;

@@ -15,9 +15,6 @@ const EVERY: Duration = Duration::from_millis(50);
 const SPAN: Duration = Duration::from_secs(5);
 
 /// Twenty a second, of all kinds in turn, at 100 ms adverts.
-///
-/// # Errors
-/// When a daemon does not start.
 pub fn row(plan: &Plan) -> Result<Row> {
     let values = plan.daemons.iter().map(|&daemon| run(daemon)).collect::<Result<Vec<_>>>()?;
     Ok(Row::new(

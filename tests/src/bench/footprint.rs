@@ -53,8 +53,6 @@ const TOLERANCE: f64 = 10.0;
 /// Most resident memory of the guard, in KiB.
 const GUARD: f64 = 2048.0;
 
-/// # Errors
-/// A daemon does not start, or the JSON file cannot be written.
 pub fn memory(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     evict(&vrrpx())?;
     for size in SIZES {
@@ -90,8 +88,6 @@ pub fn memory(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     Ok(())
 }
 
-/// # Errors
-/// As [`memory`].
 pub fn start(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let rounds = if plan.quick { 1 } else { 7 };
     evict(&vrrpx())?;

@@ -107,8 +107,6 @@ fn held(pid: Pid) -> Result<i64> {
     Ok(fewest)
 }
 
-/// # Errors
-/// When a daemon does not start, or refuses what it is to reload.
 pub fn reloads(plan: &Plan) -> Result<Row> {
     let rounds = Rounds::of(plan);
     row(plan, format!("i: {} reloads that change checks, hooks and mail", rounds.count), |daemon| {
@@ -116,8 +114,6 @@ pub fn reloads(plan: &Plan) -> Result<Row> {
     })
 }
 
-/// # Errors
-/// When a daemon does not start, or does not change its state.
 pub fn transitions(plan: &Plan) -> Result<Row> {
     let rounds = Rounds::of(plan);
     row(plan, format!("j: {} transitions", rounds.count), |daemon| after_transitions(daemon, rounds))
@@ -130,9 +126,6 @@ fn row(plan: &Plan, what: String, measure: impl Fn(Daemon) -> Result<Holding>) -
 }
 
 /// Alternates two configurations that have only the instance in common.
-///
-/// # Errors
-/// When the daemon does not start, or refuses one of them.
 pub fn after_reloads(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
     eprintln!("growth: {} for {} reloads", daemon.need(), rounds.count);
     let directory = Directory::new()?;
@@ -189,9 +182,6 @@ fn full(directory: &Path) -> Config {
 
 /// A tracked file makes the first of two nodes master and backup in turn. The result is the growth of the node that
 /// grows more.
-///
-/// # Errors
-/// When a daemon does not start, or a node does not become master.
 pub fn after_transitions(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
     eprintln!("growth: {} for {} transitions", daemon.need(), rounds.count);
     let directory = Directory::new()?;

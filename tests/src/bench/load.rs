@@ -17,9 +17,6 @@ const LOOPS: usize = 8;
 
 /// Both daemons and eight busy loops on one processor. The observer may run anywhere: its stamps are made in the
 /// senders' context.
-///
-/// # Errors
-/// When a daemon does not start.
 pub fn one_busy(plan: &Plan) -> Result<Row> {
     let span = Duration::from_secs(if plan.quick { 8 } else { 40 });
     let runs = each(plan, Some(0), &[0; LOOPS], span)?;
@@ -46,9 +43,6 @@ pub fn one_busy(plan: &Plan) -> Result<Row> {
 }
 
 /// Busy loops on every processor; daemons are not pinned.
-///
-/// # Errors
-/// When a daemon does not start.
 pub fn all_busy(plan: &Plan) -> Result<Row> {
     let span = Duration::from_secs(if plan.quick { 10 } else { 60 });
     let processors = std::thread::available_parallelism()?.get();
@@ -116,8 +110,6 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// # Errors
-    /// When there is no such processor.
     pub fn new(processors: &[usize]) -> Result<Self> {
         let mut threads = Workers::default();
         for &cpu in processors {

@@ -89,9 +89,6 @@ impl Measure {
     ];
 
     /// Measures it.
-    ///
-    /// # Errors
-    /// When a daemon does not start or does not do what the measure needs, or the JSON file cannot be written.
     pub fn measure(self, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
         match self {
             Self::Failover => failover::rows(plan)?.iter().try_for_each(|row| sheet.add(row)),

@@ -31,9 +31,6 @@ pub enum Choice {
 
 impl Options {
     /// The plan, and its table with the head printed.
-    ///
-    /// # Errors
-    /// A program is missing, the user is not root, or the JSON file cannot be created.
     pub fn begin(&self) -> Result<(Plan, Sheet)> {
         let plan = self.plan()?;
         let sheet = Sheet::new(&plan, self.json.as_deref())?;
@@ -85,9 +82,6 @@ pub fn rows<T: Copy + PartialEq>(
 }
 
 /// The rows of `all` that `words` name, each once; all rows if there are no words.
-///
-/// # Errors
-/// A word names no row.
 fn chosen<T: Copy + PartialEq>(words: &[String], all: &[(&str, T)]) -> Result<Vec<T>> {
     let mut chosen = Vec::new();
     let mut choose = |row| {

@@ -33,14 +33,10 @@ enum Mover {
     Heir,
 }
 
-/// # Errors
-/// When a daemon does not start, or the heir does not take over.
 pub fn falling(plan: &Plan) -> Result<Row> {
     row(plan, Mover::Master, "k: heir of a master whose priority falls")
 }
 
-/// # Errors
-/// When a daemon does not start, or the heir does not take over.
 pub fn rising(plan: &Plan) -> Result<Row> {
     row(plan, Mover::Heir, "l: heir whose own priority rises")
 }

@@ -15,8 +15,6 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Between two reloads; keepalived takes some milliseconds for one and loses a signal that arrives meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// # Errors
-/// When a daemon does not start, or refuses the configuration.
 pub fn row(plan: &Plan) -> Result<Row> {
     let rounds: u8 = if plan.quick { 10 } else { 100 };
     let runs = plan.daemons.iter().map(|daemon| run(*daemon, rounds)).collect::<Result<Vec<_>>>()?;

@@ -77,9 +77,6 @@ pub struct Sheet {
 
 impl Sheet {
     /// Prints the head.
-    ///
-    /// # Errors
-    /// The JSON file cannot be created.
     pub fn new(plan: &Plan, json: Option<&Path>) -> Result<Self> {
         let create = |path: &Path| File::create(path).with_context(|| path.display().to_string());
         let daemons: Vec<_> = plan.daemons.iter().map(|daemon| (*daemon, daemon.version())).collect();
@@ -98,9 +95,6 @@ impl Sheet {
     }
 
     /// Prints a row that has just been measured, with the time stolen by the hypervisor since the previous one.
-    ///
-    /// # Errors
-    /// The JSON file cannot be written.
     pub fn add(&mut self, row: &Row) -> Result<()> {
         let before = std::mem::replace(&mut self.steal, stats::steal());
         let steal = self.steal.saturating_sub(before);
@@ -131,9 +125,6 @@ impl Sheet {
     }
 
     /// Prints the whole table again if progress stands between its lines, on a terminal.
-    ///
-    /// # Errors
-    /// Values are missing, or a number of ours is beyond its bound.
     pub fn end(self) -> Result<()> {
         if stdout().is_terminal() {
             println!("\n{}", self.lines.join("\n"));

@@ -62,9 +62,6 @@ struct Bench {
 }
 
 /// One address: silence, release, preemption.
-///
-/// # Errors
-/// When a daemon does not fail over at all.
 pub fn one(plan: &Plan) -> Result<Vec<Row>> {
     let benches = measure(plan, 1, if plan.quick { 5 } else { 60 })?;
     let row = |what: &str, times: &dyn Fn(&Bench) -> &Times| {
@@ -85,9 +82,6 @@ pub fn one(plan: &Plan) -> Result<Vec<Row>> {
 }
 
 /// Many addresses: silence and preemption.
-///
-/// # Errors
-/// When a daemon does not fail over at all.
 pub fn many(plan: &Plan) -> Result<Vec<Row>> {
     const MANY: u16 = 1000;
     let benches = measure(plan, MANY, if plan.quick { 2 } else { 15 })?;

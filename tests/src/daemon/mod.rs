@@ -68,17 +68,11 @@ impl Daemon {
     }
 
     /// Starts it on a node.
-    ///
-    /// # Errors
-    /// When the program or its files cannot be opened.
     pub fn start(self, node: &Node, config: &Config) -> Result<Running> {
         self.start_on(node, config, None)
     }
 
     /// As [`Daemon::start`], with the text of a configuration file.
-    ///
-    /// # Errors
-    /// As [`Daemon::start`].
     pub fn start_with(self, node: &Node, config: &str) -> Result<Running> {
         let directory = Directory::new()?;
         let process = self.launch(node, config, &directory, None, &[])?;
@@ -86,17 +80,11 @@ impl Daemon {
     }
 
     /// As [`Daemon::start`], pinned to processor `cpu` if there is one.
-    ///
-    /// # Errors
-    /// As [`Daemon::start`].
     pub fn start_on(self, node: &Node, config: &Config, cpu: Option<usize>) -> Result<Running> {
         self.start_in(node, config, cpu, &[])
     }
 
     /// As [`Daemon::start_on`], with these variables in its environment.
-    ///
-    /// # Errors
-    /// As [`Daemon::start`].
     pub fn start_in(
         self,
         node: &Node,
@@ -114,9 +102,6 @@ impl Daemon {
     }
 
     /// Whether a node holds an address of this instance and answers for it.
-    ///
-    /// # Errors
-    /// Those of `ip`.
     pub fn holds(self, node: &Node, instance: &Instance, address: IpAddr) -> Result<bool> {
         if self == Self::Frr && !frr::serves(node, instance)? {
             return Ok(false);
@@ -217,9 +202,6 @@ impl Running {
     }
 
     /// Sends SIGTERM and waits for its end.
-    ///
-    /// # Errors
-    /// When it has not ended after ten seconds.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
         self.process.wait(STOP)
@@ -227,9 +209,6 @@ impl Running {
 
     /// Writes another configuration and reloads it: ours by `vrrpx reload`, whose outcome is returned; keepalived by
     /// SIGHUP.
-    ///
-    /// # Errors
-    /// When that cannot be done.
     pub fn reload(&mut self, config: &str) -> Result<Output> {
         std::fs::write(self.directory.path().join("keepalived.conf"), config)?;
         if let Daemon::Vrrpx(_) = self.daemon {
@@ -242,9 +221,6 @@ impl Running {
     }
 
     /// Ends it by this signal, if it runs, and starts it again in the same directory.
-    ///
-    /// # Errors
-    /// When it does not end, or cannot be run.
     pub fn restart(&mut self, node: &Node, config: &Config, by: Signal) -> Result<()> {
         if self.process.ended()?.is_none() {
             self.process.signal(by)?;
@@ -256,9 +232,6 @@ impl Running {
 
     /// Starts a newer process for a hot restart, with these arguments added, and waits for the old one's end and for
     /// the newer one's first answer. Ours only.
-    ///
-    /// # Errors
-    /// When it does not end or answer, or cannot be run.
     pub fn hot_restart(&mut self, node: &Node, arguments: &[&str]) -> Result<ExitStatus> {
         let mut next = self.successor(node, arguments)?;
         std::mem::swap(&mut self.process, &mut next);
@@ -275,9 +248,6 @@ impl Running {
     }
 
     /// Starts a newer process beside it for a hot restart.
-    ///
-    /// # Errors
-    /// When it cannot be run.
     pub fn successor(&self, node: &Node, arguments: &[&str]) -> Result<Process> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let path = self.directory.path();
@@ -287,9 +257,6 @@ impl Running {
     }
 
     /// Pid of its guard, as the daemon reports it.
-    ///
-    /// # Errors
-    /// There is no guard, or the daemon is not ours.
     pub fn guard(&self) -> Result<Pid> {
         let pid = self.status()?["fence"]["guard"].as_i64().context("there is no guard")?;
         Ok(Pid::from_raw(i32::try_from(pid)?))
@@ -308,17 +275,11 @@ impl Running {
     }
 
     /// CPU time so far, see [`Process::cpu_time`].
-    ///
-    /// # Errors
-    /// When it has ended.
     pub fn cpu_time(&self) -> Result<Duration> {
         self.process.cpu_time()
     }
 
     /// Output of `vrrpx status --json`.
-    ///
-    /// # Errors
-    /// When it is not ours, does not answer, or its answer does not follow the schema.
     pub fn status(&self) -> Result<serde_json::Value> {
         ensure!(matches!(self.daemon, Daemon::Vrrpx(_)), "only ours has a status");
         let output = Command::new(vrrpx())
@@ -339,9 +300,6 @@ impl Running {
 
 impl Running {
     /// What `vrrpx` answers to a command that asks this daemon, such as `status`.
-    ///
-    /// # Errors
-    /// When the program cannot be run.
     pub fn ask(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(vrrpx());
         command.args(arguments).arg("--runtime-dir").arg(self.directory.path());

@@ -33,16 +33,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// # Errors
-    /// When `dockerd` does not start, or there is no static busybox for the image.
     pub fn start() -> Result<Self> {
         Self::start_by(Command::new("dockerd"))
     }
 
     /// As [`Self::start`], in a network namespace: that of a container with `--network host`.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
     pub fn start_in(namespace: &Namespace) -> Result<Self> {
         Self::start_by(namespace.command("dockerd")?)
     }
@@ -69,9 +64,6 @@ impl Engine {
     }
 
     /// Starts a container that sleeps.
-    ///
-    /// # Errors
-    /// Those of the engine.
     pub fn run(&self, name: &str, options: &[&str]) -> Result<()> {
         let before = ["run", "--detach", "--network", "none", "--name", name];
         let after = [IMAGE, "/bin/sleep", LIFETIME];
@@ -79,9 +71,6 @@ impl Engine {
     }
 
     /// Runs `docker` and returns its output.
-    ///
-    /// # Errors
-    /// When it fails, with its standard error.
     pub fn docker(&self, args: &[&str]) -> Result<String> {
         let output = self.command().args(args).output().context("cannot run docker")?;
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -101,8 +90,6 @@ impl Engine {
         self.process.kill();
     }
 
-    /// # Errors
-    /// When the tree of busybox cannot be made or taken.
     fn import(&self) -> Result<()> {
         let tree = self.directory.path().join("tree");
         std::fs::create_dir_all(tree.join("bin"))?;

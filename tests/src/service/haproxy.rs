@@ -20,8 +20,6 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// # Errors
-    /// When it does not start.
     pub fn start(namespace: &Namespace, server: SocketAddr) -> Result<Self> {
         let directory = Directory::new()?;
         let path = directory.path();
@@ -46,9 +44,6 @@ impl Haproxy {
     }
 
     /// Sends a command and returns the answer.
-    ///
-    /// # Errors
-    /// When it does not answer.
     pub fn ask(&self, command: &str) -> Result<String> {
         let mut stream = UnixStream::connect(self.socket())?;
         writeln!(stream, "{command}")?;

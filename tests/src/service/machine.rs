@@ -33,18 +33,12 @@ pub struct Machine {
 
 impl Machine {
     /// Boots it in the network of `namespace`; the daemon is not started.
-    ///
-    /// # Errors
-    /// The kernel has no overlayfs, or systemd does not come up.
     pub fn boot(namespace: &Namespace, config: &Config) -> Result<Self> {
         let unit = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(UNIT);
         Self::boot_with(namespace, &[vrrpx(), unit], &config.to_string())
     }
 
     /// Boots it without a daemon, its unit and a configuration: for packages.
-    ///
-    /// # Errors
-    /// As [`Self::boot`].
     pub fn bare(namespace: &Namespace) -> Result<Self> {
         Self::boot_with(namespace, &[], "")
     }
@@ -70,9 +64,6 @@ impl Machine {
     }
 
     /// Runs a program in it to its end.
-    ///
-    /// # Errors
-    /// It fails, with its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let Output { status, stdout, stderr } = self.command(program).args(arguments).output()?;
         let said = String::from_utf8_lossy(&stderr);
@@ -88,18 +79,12 @@ impl Machine {
     }
 
     /// A property of the daemon's unit.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`].
     pub fn unit(&self, property: &str) -> Result<String> {
         let value = self.run("systemctl", &["show", "vrrpx", "--value", "--property", property])?;
         Ok(value.trim().to_owned())
     }
 
     /// Status of the daemon.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`].
     pub fn status(&self) -> Result<Value> {
         Ok(serde_json::from_str(&self.run("vrrpx", &["status", "--json"])?)?)
     }
@@ -110,27 +95,18 @@ impl Machine {
     }
 
     /// Starts its journal, which records the daemon's log from the next start on.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`].
     pub fn start_journal(&self) -> Result<()> {
         self.run("systemctl", &["start", "systemd-journald.service"])?;
         self.drop_in("journal", "[Service]\nStandardOutput=journal\nStandardError=journal\n")
     }
 
     /// Adds a drop-in file to the daemon's unit.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`], and the file cannot be written.
     pub fn drop_in(&self, name: &str, text: &str) -> Result<()> {
         fs::write(self.path(&format!("/run/systemd/system/vrrpx.service.d/{name}.conf")), text)?;
         self.run("systemctl", &["daemon-reload"]).map(drop)
     }
 
     /// Journal entries of the daemon that `journalctl` prints for these arguments.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`].
     pub fn journal(&self, arguments: &[&str]) -> Result<Vec<Value>> {
         let all = [&["--unit=vrrpx", "--output=json", "--no-pager", "--quiet"], arguments].concat();
         let lines = self.run("journalctl", &all)?;
@@ -138,17 +114,11 @@ impl Machine {
     }
 
     /// Writes another configuration file.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub fn configure(&self, config: &Config) -> Result<()> {
         self.write_config(&config.to_string())
     }
 
     /// Writes another configuration file, from text.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub fn write_config(&self, text: &str) -> Result<()> {
         Ok(fs::write(self.path("/etc/vrrpx/vrrpx.conf"), text)?)
     }

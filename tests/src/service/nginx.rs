@@ -17,8 +17,6 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// # Errors
-    /// When it does not start.
     pub fn start(namespace: &Namespace, address: SocketAddr) -> Result<Self> {
         let directory = Directory::new()?;
         let path = directory.path();

@@ -37,9 +37,6 @@ type Order = ([&'static str; 2], answers::Sender<()>);
 
 impl Systemd {
     /// With an active unit.
-    ///
-    /// # Errors
-    /// When the bus does not start.
     pub fn start() -> Result<Self> {
         let directory = Directory::new()?;
         let file = directory.path().join("bus.conf");
@@ -75,9 +72,6 @@ impl Systemd {
     }
 
     /// Sets the state of the unit, and emits the signal as systemd does.
-    ///
-    /// # Errors
-    /// When the stand-in has ended.
     pub fn set(&self, active: &'static str, sub: &'static str) -> Result<()> {
         let (done, is_done) = answers::channel();
         self.orders.as_ref().context("the stand-in has ended")?.send(([active, sub], done))?;

@@ -25,9 +25,6 @@ struct Agent {
 }
 
 /// Serves the host until it closes the port.
-///
-/// # Errors
-/// The port does not exist, or a line is not a request.
 pub fn serve() -> Result<()> {
     let port = File::options().read(true).write(true).open(PORT).context(PORT)?;
     let requests = BufReader::new(port.try_clone()?);

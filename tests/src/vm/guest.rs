@@ -107,17 +107,11 @@ pub struct Finished {
 
 impl Guest {
     /// Boots it, and waits until programs can be run.
-    ///
-    /// # Errors
-    /// QEMU is missing, or the kernel does not come up; with the last lines of the console.
     pub fn boot(image: &Image, hardware: &Hardware) -> Result<Self> {
         Self::start(image, hardware, || Ok(Command::new(QEMU)))
     }
 
     /// As [`Guest::boot`], with QEMU in a namespace, where it finds the taps by name.
-    ///
-    /// # Errors
-    /// Those of [`Guest::boot`].
     pub fn boot_in(namespace: &Namespace, image: &Image, hardware: &Hardware) -> Result<Self> {
         Self::start(image, hardware, || namespace.command(QEMU))
     }
@@ -219,9 +213,6 @@ impl Guest {
     }
 
     /// Runs a program to its end and returns its standard output.
-    ///
-    /// # Errors
-    /// It fails, with its standard error, or takes more than a minute.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let finished = self.start_program(program, arguments, &[])?.wait(SHORT)?;
         let Finished { status, stdout, stderr } = finished;
@@ -230,9 +221,6 @@ impl Guest {
     }
 
     /// Starts a program with these variables, PATH, HOME, and the variable that makes tests wait longer.
-    ///
-    /// # Errors
-    /// The guest is gone.
     pub fn start_program(
         &self,
         program: &str,
@@ -254,9 +242,6 @@ impl Guest {
     }
 
     /// Writes a file, with the directories above it.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub fn write(&self, path: &str, content: &str) -> Result<()> {
         let job = self.job();
         self.ask(&Request::Write { id: job.id, path: path.to_owned(), content: content.to_owned() })?;
@@ -294,9 +279,6 @@ impl Guest {
 impl Job<'_> {
     /// Passes each line that it prints to `each`, and returns its status at the end: the exit status, or minus the
     /// number of the signal.
-    ///
-    /// # Errors
-    /// It cannot be run, does not end within the time, or the guest ends; with the last lines of the console.
     pub fn follow(&self, within: Duration, mut each: impl FnMut(&str, bool)) -> Result<i32> {
         let deadline = Deadline::after(within);
         loop {
@@ -316,9 +298,6 @@ impl Job<'_> {
     }
 
     /// Waits for its end, and collects the output.
-    ///
-    /// # Errors
-    /// Those of [`Self::follow`].
     pub fn wait(&self, within: Duration) -> Result<Finished> {
         let mut finished = Finished::default();
         finished.status = self.follow(within, |text, error| {
@@ -327,8 +306,6 @@ impl Job<'_> {
         Ok(finished)
     }
 
-    /// # Errors
-    /// The guest is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.guest.ask(&Request::Signal { id: self.id, number: signal as i32 })
     }

@@ -71,9 +71,6 @@ pub struct Image {
 
 impl Image {
     /// A shell, iproute2, the built daemon, and those of the programs called by tests that this host has.
-    ///
-    /// # Errors
-    /// One of the first three is missing on this host.
     pub fn new(kernel: &Kernel) -> Result<Self> {
         let image = Self {
             kernel: kernel.clone(),
@@ -99,9 +96,6 @@ impl Image {
 
     /// Adds a program of this host with its libraries, found as a shell does. It is installed in `/usr/bin`, a test
     /// program without cargo's number.
-    ///
-    /// # Errors
-    /// It does not exist.
     pub fn program(mut self, program: impl AsRef<Path>) -> Result<Self> {
         let program = program.as_ref();
         let name = program.to_string_lossy();

@@ -28,9 +28,6 @@ pub struct Kernel {
 
 impl Kernel {
     /// Finds it by its name in `cargo xtask test --kernel`, such as `6.1`.
-    ///
-    /// # Errors
-    /// It does not exist.
     pub fn find(name: &str) -> Result<Self> {
         let directory = directory()?.join(name);
         ensure!(
@@ -58,9 +55,6 @@ impl Kernel {
     }
 
     /// Files of these modules and of their dependencies, in the order to load them, without those that are built in.
-    ///
-    /// # Errors
-    /// A module does not belong to this kernel.
     pub(super) fn modules(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let dependencies = self.modules.join("modules.dep");
         let dependencies =

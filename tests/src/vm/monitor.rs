@@ -30,9 +30,6 @@ impl Monitor {
     }
 
     /// Runs a QMP command and returns its result.
-    ///
-    /// # Errors
-    /// QEMU refuses it, or does not answer.
     pub fn command(&mut self, name: &str, arguments: &Value) -> Result<Value> {
         let mut line = json!({ "execute": name, "arguments": arguments }).to_string();
         line.push('\n');
@@ -50,25 +47,16 @@ impl Monitor {
     }
 
     /// Stops the machine, its clock too.
-    ///
-    /// # Errors
-    /// Those of [`Self::command`].
     pub fn stop(&mut self) -> Result<()> {
         self.command("stop", &json!({})).map(drop)
     }
 
     /// Resumes the machine.
-    ///
-    /// # Errors
-    /// Those of [`Self::command`].
     pub fn resume(&mut self) -> Result<()> {
         self.command("cont", &json!({})).map(drop)
     }
 
     /// Plugs in or pulls the cable of a card, which is named by its position in the hardware.
-    ///
-    /// # Errors
-    /// Those of [`Self::command`].
     pub fn set_cable(&mut self, card: usize, plugged: bool) -> Result<()> {
         self.command("set_link", &json!({ "name": format!("card{card}"), "up": plugged })).map(drop)
     }

@@ -16,9 +16,6 @@ use crate::service::Nginx;
 const CHECKS: usize = 200;
 
 /// With scripts for both daemons, and once more for ours with built-in TCP checks.
-///
-/// # Errors
-/// When a daemon does not start.
 pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let span = Duration::from_secs(if plan.quick { 5 } else { 20 });
     for (what, built_in) in [("each a script", false), ("`vrrp_check tcp`", true)] {

@@ -31,9 +31,6 @@ const QUIET: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// All rows.
-///
-/// # Errors
-/// When a daemon or a service does not start, or no node takes over.
 pub fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let rounds = if plan.quick { 3 } else { 10 };
     for kind in Kind::ALL {

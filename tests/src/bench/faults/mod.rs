@@ -77,9 +77,6 @@ impl Fault {
     ];
 
     /// Measures it. A value that cannot be measured is reported on standard error, and counted by the sheet.
-    ///
-    /// # Errors
-    /// When the JSON file cannot be written.
     pub fn measure(self, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
         match self {
             Self::Kill => death::killed(plan, sheet),
