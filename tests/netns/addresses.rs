@@ -13,7 +13,6 @@ use crate::{pair, roles, subject};
 #[test]
 #[needs("subject")]
 fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
-    let daemon = subject();
     let addresses =
         ["10.77.0.200/24 label lan0:vip", "10.77.0.201/32 dev lan0 scope link", "10.77.0.202 dev lo"];
     let instance = |priority| {
@@ -21,7 +20,7 @@ fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
             "virtual_ipaddress_excluded {\n        10.77.1.1/28 dev lan0\n        fd77::201/64\n    }";
         Instance::v3(priority).addresses(&addresses).line(excluded)
     };
-    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), instance(200), instance(100)))?.check(|pair| {
         for expected in [
             holds(INTERFACE, "10.77.0.200", 24, "global", "lan0:vip"),
             holds(INTERFACE, "10.77.0.201", 32, "link", INTERFACE),
@@ -136,10 +135,9 @@ fn an_owners_own_address_is_never_removed() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
-    let daemon = subject();
     let instance =
         |priority| Instance::v3(priority).line("virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }");
-    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), instance(200), instance(100)))?.check(|pair| {
         pair.wait_for_address(0, "10.77.0.210".parse()?, true)?;
         let counts: Vec<_> = pair.observer.adverts().iter().map(|advert| advert.2.addresses).collect();
         ensure!(counts.iter().all(|&count| count == 1), "advertised: {counts:?}");
@@ -151,7 +149,6 @@ fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {
-    let daemon = subject();
     let excluded = "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }";
     for (instance, line) in [
         (Instance::v3 as fn(u8) -> Instance, "no_virtual_ipaddress"),
@@ -159,7 +156,7 @@ fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {
         (Instance::v2, excluded),
     ] {
         let instance = |priority| instance(priority).addresses(&[]).line(line);
-        Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        Pair::settled(roles(subject(), instance(200), instance(100)))?.check(|pair| {
             let counts: Vec<_> = pair.observer.adverts().iter().map(|advert| advert.2.addresses).collect();
             ensure!(counts.iter().all(|&count| count == 0), "advertised: {counts:?}");
             pair.die(0)?;
@@ -172,8 +169,7 @@ fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
-    let daemon = subject();
-    Pair::idle(roles(daemon, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+    Pair::idle(roles(subject(), Instance::v3(200), Instance::v3(100)))?.check(|pair| {
         pair.node(1)?.namespace.ip(&format!("address add {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
         pair.start(0)?;
         pair.wait_for_master(0)?;
@@ -186,8 +182,7 @@ fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_killed_daemon_finds_its_addresses_again() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         pair.kill(0);
         pair.wait_for_master(1)?;
         pair.observer.clear();
@@ -204,11 +199,10 @@ fn a_killed_daemon_finds_its_addresses_again() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_stop_leaves_nothing_behind() -> Result<()> {
-    let daemon = subject();
     let many: Vec<_> = (1..=20).map(|host| format!("10.77.2.{host}/32")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let instance = |priority| Instance::v3(priority).addresses(&many);
-    let [master, heir] = roles(daemon, instance(200), instance(100));
+    let [master, heir] = roles(subject(), instance(200), instance(100));
     let before = Pair::idle([master.clone(), heir.clone()])?.node(0)?.addresses()?;
     Pair::settled([master, heir])?.check(|pair| {
         pair.wait_for_address(0, "10.77.2.20".parse()?, true)?;
@@ -226,7 +220,6 @@ fn a_stop_leaves_nothing_behind() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn several_instances_have_masters_of_their_own() -> Result<()> {
-    let daemon = subject();
     let config = |first, second| Config {
         instances: vec![
             Instance::v3(first).vrid(1).addresses(&["10.77.0.201/24"]),
@@ -235,7 +228,7 @@ fn several_instances_have_masters_of_their_own() -> Result<()> {
         ..Config::default()
     };
     let configs = [config(200, 100), config(100, 200)];
-    Pair::idle(configs.map(|config| Role::new(daemon, config)))?.check(|pair| {
+    Pair::idle(configs.map(|config| Role::new(subject(), config)))?.check(|pair| {
         pair.start(0)?;
         pair.start(1)?;
         for (node, address) in [(0, "10.77.0.201"), (1, "10.77.0.202")] {

@@ -17,9 +17,8 @@ const LONG: Duration = Duration::from_secs(3);
 #[test]
 #[needs("subject")]
 fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
-    let daemon = subject();
     let stubborn = Instance::v3(200).line("nopreempt");
-    Pair::settled_in_turn(roles(daemon, stubborn, Instance::v3(100)))?.check(|pair| {
+    Pair::settled_in_turn(roles(subject(), stubborn, Instance::v3(100)))?.check(|pair| {
         pair.die(0)?;
         pair.wait_for_master(1)?;
         pair.observer.clear();
@@ -35,9 +34,8 @@ fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn preempt_delay_delays_the_higher_priority() -> Result<()> {
-    let daemon = subject();
     let patient = Instance::v3(200).line("preempt_delay 2");
-    Pair::settled(roles(daemon, patient, Instance::v3(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), patient, Instance::v3(100)))?.check(|pair| {
         pair.die(0)?;
         pair.wait_for_master(1)?;
         let back = pair.mark();
@@ -51,8 +49,7 @@ fn preempt_delay_delays_the_higher_priority() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn of_two_masters_the_lower_one_yields() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         // An isolated master continues; the frames of both meet when the bridge forwards again.
         pair.lab.lan.ip("link set port0 nomaster")?;
         let cut = pair.mark();
@@ -76,9 +73,8 @@ fn after_a_split_each_client_learns_the_master() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn an_owner_is_master_at_once() -> Result<()> {
-    let daemon = subject();
     let owner = Instance::v3(255).master();
-    Pair::settled(roles(daemon, owner, Instance::v3(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), owner, Instance::v3(100)))?.check(|pair| {
         ensure!(pair.observer.adverts().iter().all(|(_, node, advert)| (*node, advert.priority) == (0, 255)));
         Ok(())
     })
@@ -87,9 +83,8 @@ fn an_owner_is_master_at_once() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn startup_delay_keeps_a_node_out_of_the_election() -> Result<()> {
-    let daemon = subject();
     const DELAY: Duration = Duration::from_secs(2);
-    let mut roles = roles(daemon, Instance::v3(200), Instance::v3(100));
+    let mut roles = roles(subject(), Instance::v3(200), Instance::v3(100));
     roles[0].config.globals.push(format!("vrrp_startup_delay {}", DELAY.as_secs()));
     Pair::idle(roles)?.check(|pair| {
         pair.start(1)?;

@@ -21,8 +21,7 @@ const MENDED: Duration = Duration::from_secs(11);
 #[test]
 #[needs("subject")]
 fn a_dead_link_is_a_fault_and_a_live_one_ends_it() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         pair.lab.set_cable(0, false)?;
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
@@ -39,8 +38,7 @@ fn a_dead_link_is_a_fault_and_a_live_one_ends_it() -> Result<()> {
 #[needs("ours")]
 fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
     // keepalived 2.2.7 and 2.4.3 fall silent here.
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         let forger = Forger::new(&pair.lab.client, 51)?;
         pair.observer.clear();
         let machine = Starvation::of_machine()?;
@@ -60,8 +58,7 @@ fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn malformed_adverts_of_another_vrid_have_no_effect() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         let forger = Forger::new(&pair.lab.client, 52)?;
         pair.observer.clear();
         for flaw in Flaw::ALL.iter().cycle().take(30) {
@@ -76,8 +73,7 @@ fn malformed_adverts_of_another_vrid_have_no_effect() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn an_interface_may_appear_late() -> Result<()> {
-    let daemon = subject();
-    late(daemon)?.check(|pair| {
+    late(subject())?.check(|pair| {
         // The daemon does not find it under another name.
         pair.node(0)?.namespace.ip(&format!("link set {INTERFACE} down\nlink set {INTERFACE} name away0"))?;
         pair.start(0)?;
@@ -98,8 +94,7 @@ fn rx_path(pair: &mut Pair, node: usize) -> Result<String> {
 #[test]
 #[needs("ours")]
 fn a_recreated_interface_is_used_again() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         let address = VIRTUAL_V4.parse()?;
         let index = *pair.lab.ports()?.first().context("no port")?;
         pair.lab.unplug(0)?;
@@ -119,8 +114,7 @@ fn a_recreated_interface_is_used_again() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn an_interface_that_is_renamed_is_gone_until_it_has_its_name_again() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         let address = VIRTUAL_V4.parse()?;
         pair.wait_for_address(0, address, true)?;
         let namespace = &pair.node(0)?.namespace;
@@ -139,8 +133,7 @@ fn an_interface_that_is_renamed_is_gone_until_it_has_its_name_again() -> Result<
 #[test]
 #[needs("ours")]
 fn a_carrier_that_flaps_leaves_one_owner() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         for _ in 0..20 {
             pair.lab.set_cable(0, false)?;
             std::thread::sleep(Duration::from_millis(30));
@@ -156,8 +149,7 @@ fn a_carrier_that_flaps_leaves_one_owner() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn another_mtu_changes_nothing() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         let epoch = |pair: &mut Pair, node| -> Result<serde_json::Value> {
             Ok(pair.running(node)?.status()?["instances"][0]["epoch"].clone())
         };
@@ -177,8 +169,7 @@ fn another_mtu_changes_nothing() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn the_source_address_may_appear_late() -> Result<()> {
-    let daemon = subject();
-    late(daemon)?.check(|pair| {
+    late(subject())?.check(|pair| {
         let own = format!("{}/24", pair.node(0)?.v4());
         pair.node(0)?.namespace.ip(&format!("address del {own} dev {INTERFACE}"))?;
         pair.start(0)?;

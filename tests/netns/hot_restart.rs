@@ -302,9 +302,8 @@ fn adverts_keep_their_source() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn the_newer_process_has_a_guard_before_the_old_one_ends() -> Result<()> {
-    let daemon = Daemon::Vrrpx(Mode::Auto);
     let master = Instance::v3(200).line("notify_master \"/bin/sleep 30\"");
-    let role = |instance| Role::new(daemon, Config::of(instance));
+    let role = |instance| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance));
     Pair::settled([role(master), role(Instance::v3(100))])?.check(|pair| {
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         let next = pair.successor(0)?;
@@ -372,8 +371,7 @@ fn supervised(folder: &Directory, bus: Option<String>) -> Result<(Pair, UnixData
     socket.set_read_timeout(Some(SETTLE))?;
     let mut environment = vec![("NOTIFY_SOCKET", path.display().to_string())];
     environment.extend(bus.map(|address| ("DBUS_SYSTEM_BUS_ADDRESS", address)));
-    let daemon = Daemon::Vrrpx(Mode::Auto);
-    let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority)));
+    let role = |priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(priority)));
     Ok((Pair::settled([Role { environment, ..role(200) }, role(100)])?, socket))
 }
 

@@ -138,9 +138,8 @@ fn rows_stay_over_a_hot_restart() -> Result<()> {
 #[test]
 #[needs("ours", "promtool")]
 fn alerts_find_what_goes_wrong_in_real_scrapes() -> Result<()> {
-    let daemon = Daemon::Vrrpx(Mode::Auto);
     let instance = |priority| Instance::v2(priority).pass("right");
-    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+    Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), instance(200), instance(100)))?.check(|pair| {
         let addresses = [serve(pair, 0)?, serve(pair, 1)?];
         let scrape = |pair: &Pair| -> Result<[String; 2]> {
             Ok([get(pair, 0, &addresses[0], "/metrics")?.1, get(pair, 1, &addresses[1], "/metrics")?.1])

@@ -30,11 +30,10 @@ fn wait_for(pair: &mut Pair, node: usize, state: &str, reason: &str) -> Result<(
 #[test]
 #[needs("subject")]
 fn a_link_that_bounces_is_no_fault_and_one_that_stays_down_is() -> Result<()> {
-    let daemon = subject();
     let role = |priority| {
         let blocks = "interface_up_down_delays {\n    lan0 1.5\n}\n".to_owned();
         let instances = vec![Instance::v3(priority).interval(1000)];
-        Role::new(daemon, Config { blocks, instances, ..Config::default() })
+        Role::new(subject(), Config { blocks, instances, ..Config::default() })
     };
     let address = VIRTUAL_V4.parse()?;
     Pair::settled([role(200), role(100)])?.check(|pair| {
@@ -57,9 +56,8 @@ fn a_link_that_bounces_is_no_fault_and_one_that_stays_down_is() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn promote_secondaries_holds_as_long_as_the_daemon_runs() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("promote_secondaries");
-    Pair::idle(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+    Pair::idle(roles(subject(), instance(200), instance(100)))?.check(|pair| {
         let node = pair.node(0)?;
         node.namespace.sysctl("ipv4/conf/all/promote_secondaries", "0")?;
         node.namespace.sysctl("ipv4/conf/lan0/promote_secondaries", "0")?;
@@ -79,8 +77,7 @@ fn promote_secondaries_holds_as_long_as_the_daemon_runs() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn the_group_is_joined_again_when_the_kernel_has_left_it() -> Result<()> {
-    let daemon = subject();
-    Pair::settled(roles(daemon, Instance::v6(200), Instance::v6(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), Instance::v6(200), Instance::v6(100)))?.check(|pair| {
         let is_member = |pair: &Pair| -> Result<bool> {
             Ok(pair
                 .node(1)?
@@ -104,10 +101,9 @@ fn the_group_is_joined_again_when_the_kernel_has_left_it() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn unicast_without_a_peer_is_a_fault_if_configured() -> Result<()> {
-    let daemon = subject();
     let lonely = Instance::v3(200).line("unicast_src_ip 10.77.0.1").line("unicast_fault_no_peer");
     let befriended = lonely.clone().line("unicast_peer {\n        10.77.0.2\n    }");
-    Pair::idle(roles(daemon, lonely, Instance::v3(100)))?.check(|pair| {
+    Pair::idle(roles(subject(), lonely, Instance::v3(100)))?.check(|pair| {
         pair.start(0)?;
         wait_for(pair, 0, "FAULT", "no_peer")?;
         pair.running(0)?.reload(&Config::of(befriended).to_string())?;
@@ -118,9 +114,8 @@ fn unicast_without_a_peer_is_a_fault_if_configured() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn without_its_source_address_an_instance_is_in_fault() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("mcast_src_ip 10.77.0.91").line("track_src_ip");
-    Pair::idle(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+    Pair::idle(roles(subject(), instance(200), instance(100)))?.check(|pair| {
         pair.node(0)?.namespace.ip("address add 10.77.0.91/24 dev lan0")?;
         pair.start(0)?;
         wait_for(pair, 0, "MASTER", "master_silent")?;

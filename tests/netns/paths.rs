@@ -36,8 +36,7 @@ fn wait_for(pair: &Pair, node: usize, wanted: (bool, bool)) -> Result<()> {
 #[test]
 #[needs("subject")]
 fn routes_and_rules_move_with_the_addresses() -> Result<()> {
-    let daemon = subject();
-    Pair::settled(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
+    Pair::settled(roles(subject(), with(200, PATHS), with(100, PATHS)))?.check(|pair| {
         wait_for(pair, 0, (true, true))?;
         // It may have been master before it heard the other one.
         wait_for(pair, 1, (false, false)).context("the backup has them too")?;
@@ -51,8 +50,7 @@ fn routes_and_rules_move_with_the_addresses() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn leftover_paths_are_removed_and_foreign_ones_stay() -> Result<()> {
-    let daemon = subject();
-    Pair::idle(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
+    Pair::idle(roles(subject(), with(200, PATHS), with(100, PATHS)))?.check(|pair| {
         let namespace = &pair.node(1)?.namespace;
         namespace.ip("rule add from 10.77.0.200 table 100 preference 500 protocol 18")?;
         namespace.ip("rule add from 10.77.0.200 table 100 preference 500 protocol static")?;
@@ -71,8 +69,7 @@ fn leftover_paths_are_removed_and_foreign_ones_stay() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_reload_sets_other_rules_without_another_election() -> Result<()> {
-    let daemon = subject();
-    Pair::settled(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
+    Pair::settled(roles(subject(), with(200, PATHS), with(100, PATHS)))?.check(|pair| {
         wait_for(pair, 0, (true, true))?;
         pair.observer.clear();
         let other = PATHS.replace("preference 500", "preference 600");
@@ -92,12 +89,11 @@ fn way(pair: &Pair, to: &str) -> Result<String> {
 #[test]
 #[needs("subject")]
 fn a_route_goes_before_another_one_with_the_same_destination() -> Result<()> {
-    let daemon = subject();
     let lines = "virtual_routes {
         198.51.100.0/24 via 10.77.0.254
         203.0.113.0/24 via inet6 fd77::fe dev lan0
     }";
-    Pair::idle(roles(daemon, with(200, lines), with(100, lines)))?.check(|pair| {
+    Pair::idle(roles(subject(), with(200, lines), with(100, lines)))?.check(|pair| {
         pair.node(0)?.namespace.ip("route add 198.51.100.0/24 via 10.77.0.2")?;
         pair.start(0)?;
         until("the master's routes", SETTLE, || {

@@ -79,9 +79,8 @@ fn config(priority: u8, file: Option<&Path>) -> Config {
 #[test]
 #[needs("subject")]
 fn a_master_that_falls_below_is_followed_by_the_highest_after_master_down_interval() -> Result<()> {
-    let daemon = subject();
     // The lower backup would be 120 ms later, also where the machine stands still for a moment.
-    let scene = Scene::new(daemon, &[200, 150, 1], 0, 0)?;
+    let scene = Scene::new(subject(), &[200, 150, 1], 0, 0)?;
     let patience = Instance::v3(150).interval(INTERVAL).master_down_interval();
     for round in 0..ROUNDS {
         // At changing phases of three intervals.
@@ -107,8 +106,7 @@ fn a_master_that_falls_below_is_followed_by_the_highest_after_master_down_interv
 #[test]
 #[needs("subject")]
 fn a_backup_that_rises_above_takes_over_after_master_down_interval() -> Result<()> {
-    let daemon = subject();
-    let scene = Scene::new(daemon, &[200, 100], 1, 0)?;
+    let scene = Scene::new(subject(), &[200, 100], 1, 0)?;
     let patience = Instance::v3(250).interval(INTERVAL).master_down_interval();
     for round in 0..ROUNDS {
         std::thread::sleep(Duration::from_millis(u64::from(round) * 110));

@@ -48,8 +48,7 @@ fn epoch(pair: &mut Pair) -> Result<u64> {
 #[test]
 #[needs("subject")]
 fn a_broken_file_changes_nothing_and_shows() -> Result<()> {
-    let daemon = subject();
-    Pair::settled(roles(daemon, &[]))?.check(|pair| {
+    Pair::settled(roles(subject(), &[]))?.check(|pair| {
         let before = epoch(pair)?;
         let broken = file(vec![instance(200, &[])]).replace("priority", "priorty");
         let output = pair.running(0)?.reload(&broken)?;
@@ -70,8 +69,7 @@ fn a_broken_file_changes_nothing_and_shows() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn addresses_come_and_go_without_another_election() -> Result<()> {
-    let daemon = subject();
-    Pair::settled(roles(daemon, &[SECOND]))?.check(|pair| {
+    Pair::settled(roles(subject(), &[SECOND]))?.check(|pair| {
         let before = epoch(pair)?;
         let [first, second, third]: [IpAddr; 3] = [VIRTUAL_V4.parse()?, SECOND.parse()?, THIRD.parse()?];
         pair.wait_for_address(0, second, true)?;
@@ -88,10 +86,9 @@ fn addresses_come_and_go_without_another_election() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
-    let daemon = subject();
     let with =
         |priority, first: &str| Instance::v3(priority).interval(10).addresses(&[first, "10.99.0.2/24"]);
-    let roles = [200, 100].map(|priority| Role::new(daemon, Config::of(with(priority, "10.99.0.1/24"))));
+    let roles = [200, 100].map(|priority| Role::new(subject(), Config::of(with(priority, "10.99.0.1/24"))));
     Pair::settled(roles)?.check(|pair| {
         let before = epoch(pair)?;
         let are_held = |pair: &Pair, wanted: [(&str, u64, &str); 2]| {
@@ -138,8 +135,7 @@ fn an_address_is_set_again_with_other_options() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn instances_come_go_and_change_their_names() -> Result<()> {
-    let daemon = subject();
-    Pair::settled(roles(daemon, &[]))?.check(|pair| {
+    Pair::settled(roles(subject(), &[]))?.check(|pair| {
         let before = epoch(pair)?;
         let added = || instance(150, &[]).vrid(77).addresses(&[&format!("{SECOND}/24")]);
         pair.reload(0, &file(vec![added(), instance(200, &[])]))?;
@@ -175,7 +171,6 @@ fn group(pair: &mut Pair, name: &str) -> Result<[serde_json::Value; 4]> {
 #[test]
 #[needs("subject")]
 fn reordered_groups_keep_their_states() -> Result<()> {
-    let daemon = subject();
     let with = |priority: u8, groups: &[(&str, u8)]| {
         let block = |(name, vrid): &(&str, u8)| {
             format!("vrrp_sync_group {name} {{\n    group {{\n        VI_{vrid}\n    }}\n}}\n")
@@ -187,7 +182,7 @@ fn reordered_groups_keep_their_states() -> Result<()> {
         Config { blocks, instances, ..Config::default() }
     };
     let (first, second, added) = (("first", 51), ("second", 52), ("added", 53));
-    let roles = [200, 100].map(|priority| Role::new(daemon, with(priority, &[first, second])));
+    let roles = [200, 100].map(|priority| Role::new(subject(), with(priority, &[first, second])));
     Pair::settled(roles)?.check(|pair| {
         let is_master =
             |pair: &mut Pair, name: &str| group(pair, name).is_ok_and(|[state, ..]| state == "MASTER");
@@ -211,8 +206,7 @@ fn reordered_groups_keep_their_states() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn another_priority_moves_the_master() -> Result<()> {
-    let daemon = subject();
-    Pair::settled(roles(daemon, &[]))?.check(|pair| {
+    Pair::settled(roles(subject(), &[]))?.check(|pair| {
         pair.reload(0, &file(vec![instance(50, &[])]))?;
         pair.wait_for_master(1)?;
         pair.reload(0, &file(vec![instance(150, &[])]))?;
@@ -224,9 +218,8 @@ fn another_priority_moves_the_master() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_hundred_reloads_cause_no_takeover() -> Result<()> {
-    let daemon = subject();
     // Two intervals: with an advert that is just due, they are the peer's patience.
-    let scenario = || Pair::settled(roles(daemon, &[]))?.check(reload_a_hundred_times);
+    let scenario = || Pair::settled(roles(subject(), &[]))?.check(reload_a_hundred_times);
     but_for_starvation(Duration::from_millis(20), scenario)
 }
 
@@ -248,7 +241,6 @@ fn reload_a_hundred_times(pair: &mut Pair) -> Result<()> {
 #[test]
 #[needs("subject")]
 fn signals_and_checks_survive() -> Result<()> {
-    let daemon = subject();
     let script = |name: &str| {
         format!("vrrp_script {name} {{\n    script \"/bin/true\"\n    interval 0.1\n    weight 5\n}}\n")
     };
@@ -257,7 +249,7 @@ fn signals_and_checks_survive() -> Result<()> {
         blocks: script(name),
         instances: vec![instance(priority, &[]).line(&format!("track_script {{\n        {name}\n    }}"))],
     };
-    let roles = [200, 100].map(|priority| Role::new(daemon, tracking(priority, "alive")));
+    let roles = [200, 100].map(|priority| Role::new(subject(), tracking(priority, "alive")));
     Pair::settled(roles)?.check(|pair| {
         let runs = |pair: &mut Pair, name: &str| -> Result<u64> {
             let status = pair.running(0)?.status()?;

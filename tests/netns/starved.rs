@@ -20,9 +20,8 @@ use crate::{roles, standing, subject};
 #[test]
 #[needs("ours")]
 fn a_suspended_backup_does_not_take_over() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).interval(10);
-    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), instance(200), instance(100)))?.check(|pair| {
         pair.observer.clear();
         let tree = pair.running(1)?.process().tree();
         for _ in 0..10 {
@@ -41,9 +40,8 @@ fn a_suspended_backup_does_not_take_over() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn busy_processors_cause_no_takeover() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).interval(20);
-    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), instance(200), instance(100)))?.check(|pair| {
         let arp = ArpProber::new(&pair.lab, VIRTUAL_V4.parse()?, Duration::from_millis(2))?;
         let processors = std::thread::available_parallelism()?.get();
         pair.observer.clear();
@@ -61,11 +59,10 @@ fn busy_processors_cause_no_takeover() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
-    let daemon = subject();
     let excluded: Vec<String> =
         (0..400).map(|n: u16| format!("10.77.{}.{}/32", 128 + n / 250, n % 250)).collect();
     let block = format!("virtual_ipaddress_excluded {{\n        {}\n    }}", excluded.join("\n        "));
-    let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority).interval(10).line(&block)));
+    let role = |priority| Role::new(subject(), Config::of(Instance::v3(priority).interval(10).line(&block)));
     Pair::idle([role(200), role(100)])?.check(|pair| {
         pair.start(1)?;
         pair.wait_for_master(1)?;
@@ -89,9 +86,8 @@ fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn a_flood_causes_no_takeover_and_hides_no_death() -> Result<()> {
-    let daemon = subject();
     for flood in Flood::ALL {
-        Pair::settled(roles(daemon, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        Pair::settled(roles(subject(), Instance::v3(200), Instance::v3(100)))?.check(|pair| {
             let flooder = Flooder::new(&pair.lab, flood, 51)?;
             until("a flood", SETTLE, || flooder.sent() > 1000)?;
             pair.observer.clear();

@@ -215,8 +215,7 @@ fn events_and_history_outlive_a_restart() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_dry_run_names_the_next_master_and_a_reload_hands_over_and_takes_back() -> Result<()> {
-    let daemon = subject();
-    let roles = [200, 100].map(|priority| Role::new(daemon, config(priority)));
+    let roles = [200, 100].map(|priority| Role::new(subject(), config(priority)));
     Pair::settled(roles)?.check(|pair| {
         let peer = {
             // The backup is known once it was master.

@@ -32,9 +32,8 @@ fn a_failing_check_without_weight_is_a_fault() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_tracked_interface_without_carrier_is_a_fault() -> Result<()> {
-    let daemon = subject();
     let tracking = Instance::v3(200).line("track_interface {\n        uplink\n    }");
-    let roles = [tracking, Instance::v3(100)].map(|instance| Role::new(daemon, Config::of(instance)));
+    let roles = [tracking, Instance::v3(100)].map(|instance| Role::new(subject(), Config::of(instance)));
     Pair::idle(roles)?.check(|pair| {
         let uplink = &pair.node(0)?.namespace;
         uplink.ip("link add uplink type veth peer name far\nlink set uplink up\nlink set far up")?;
@@ -51,7 +50,6 @@ fn a_tracked_interface_without_carrier_is_a_fault() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn hooks_get_keepalived_s_arguments() -> Result<()> {
-    let daemon = subject();
     let directory = Directory::new()?;
     let heard = directory.path().join("heard");
     let script = script(directory.path(), "hook", &format!("echo \"$*\" >> {}", heard.display()))?;
@@ -61,7 +59,7 @@ fn hooks_get_keepalived_s_arguments() -> Result<()> {
         .line(&format!("notify_backup \"{script} down now\""))
         .line(&format!("notify_stop \"{script} gone\""));
     let lines = || fs::read_to_string(&heard).unwrap_or_default();
-    Pair::idle([instance, Instance::v3(100)].map(|instance| role(daemon, instance, "")))?.check(|pair| {
+    Pair::idle([instance, Instance::v3(100)].map(|instance| role(subject(), instance, "")))?.check(|pair| {
         pair.start(0)?;
         for line in ["INSTANCE VI_1 BACKUP 200", "down now", "INSTANCE VI_1 MASTER 200", "up now"] {
             until(&format!("a hook called with {line:?}"), SETTLE, || {

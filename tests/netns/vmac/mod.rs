@@ -56,8 +56,7 @@ fn the_life_cycle_completes_with_virtual_mac_addresses() -> Result<()> {
 #[needs("ours")]
 fn a_stop_removes_the_interface_and_restores_the_parent() -> Result<()> {
     // keepalived 2.2.7 leaves the settings of the parent changed.
-    let daemon = subject();
-    let roles = roles(daemon, Instance::v3(200).line("use_vmac"), Instance::v3(100).line("use_vmac"));
+    let roles = roles(subject(), Instance::v3(200).line("use_vmac"), Instance::v3(100).line("use_vmac"));
     let mut pair = Pair::idle(roles)?;
     pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{INTERFACE}/arp_filter"), "0")?;
     pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{INTERFACE}/arp_ignore"), "2")?;
@@ -81,8 +80,7 @@ fn a_stop_removes_the_interface_and_restores_the_parent() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_killed_daemon_s_interface_is_reused() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         let index = |pair: &Pair| -> Result<Option<u64>> {
             Ok(link(pair.node(0)?, VMAC).and_then(|link| link["ifindex"].as_u64()))
         };
@@ -105,9 +103,8 @@ fn a_killed_daemon_s_interface_is_reused() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn an_interface_of_another_mode_is_replaced() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!(
         "link add {VMAC} link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set {VMAC} up"
     ))?;
@@ -124,9 +121,8 @@ fn an_interface_of_another_mode_is_replaced() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_name_that_is_taken_is_left_alone() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!("link add {VMAC} type bridge"))?;
     pair.start(0)?;
     pair.start(1)?;
@@ -143,9 +139,8 @@ fn a_name_that_is_taken_is_left_alone() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn a_configured_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac carrier0");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip("link add carrier0 type bridge")?;
     pair.start(0)?;
     pair.start(1)?;
@@ -164,8 +159,7 @@ fn a_configured_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         pair.observer.clear();
         pair.node(0)?.namespace.ip(&format!("link del {VMAC}"))?;
         pair.wait_for_master(0)?;
@@ -178,8 +172,7 @@ fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn the_macvlan_follows_a_parent_that_goes_down_or_is_recreated() -> Result<()> {
-    let daemon = subject();
-    pair(daemon)?.check(|pair| {
+    pair(subject())?.check(|pair| {
         pair.lab.set_cable(0, false)?;
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
@@ -206,11 +199,10 @@ fn the_macvlan_follows_a_parent_that_goes_down_or_is_recreated() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn use_vmac_addr_gives_other_interfaces_the_virtual_mac_address() -> Result<()> {
-    let daemon = subject();
     let addresses = ["10.77.0.200/24", "10.78.0.200/24 dev spare0"];
     let instance =
         |priority| Instance::v3(priority).addresses(&addresses).line("use_vmac\n    use_vmac_addr");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
     for node in [0, 1] {
         let lines = "link add spare0 type veth peer name spare1\nlink set spare0 up\nlink set spare1 up";
         pair.node(node)?.namespace.ip(lines)?;
@@ -248,9 +240,8 @@ fn adverts_are_heard_on_every_receive_path() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
-    let daemon = subject();
     let instance = |priority| Instance::v3(priority).line("use_vmac");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!(
         "link add other0 link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set other0 up"
     ))?;
@@ -274,9 +265,8 @@ fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn a_reload_makes_and_removes_interfaces() -> Result<()> {
-    let daemon = subject();
     let plain = |priority| Instance::v3(priority);
-    Pair::settled(roles(daemon, plain(200), plain(100)))?.check(|pair| {
+    Pair::settled(roles(subject(), plain(200), plain(100)))?.check(|pair| {
         let reload = |pair: &mut Pair, instance: Instance| pair.reload(0, &Config::of(instance));
         let stands_on = |pair: &Pair, interface: &str| {
             let held = || pair.node(0)?.addresses();

@@ -50,9 +50,8 @@ impl Dump {
 #[needs("subject", "tcpdump")]
 fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
     for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
-        let daemon = subject();
         let instance = |priority| Instance::v3(priority).line(lines);
-        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
         let filter = format!("ip proto 112 or (arp and src host {VIRTUAL_V4})");
         let dump = Dump::start(&pair.lab.lan, "port0", 6, &filter)?;
         pair.start(0)?;
@@ -79,7 +78,6 @@ fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
 #[test]
 #[needs("ours", "tcpdump")]
 fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
-    let daemon = subject();
     let config = |priority| Config {
         instances: vec![
             Instance::v3(priority).line("use_vmac"),
@@ -87,7 +85,7 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
         ],
         ..Config::default()
     };
-    let pair = Pair::idle([200, 100].map(|priority| Role::new(daemon, config(priority))))?;
+    let pair = Pair::idle([200, 100].map(|priority| Role::new(subject(), config(priority))))?;
     pair.check(|pair| {
         let of_a_router = "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33";
         let dump = Dump::start(&pair.lab.lan, "port1", 6, of_a_router)?;
@@ -113,10 +111,9 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
 #[test]
 #[needs("subject")]
 fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
-    let daemon = subject();
     let instance =
         |priority| Instance::v3(priority).addresses(&[&format!("{VIRTUAL_V4}/32")]).line("use_vmac");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
     for scope in ["all", "default", INTERFACE] {
         pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{scope}/rp_filter"), "1")?;
     }
@@ -142,9 +139,8 @@ fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
 #[needs("subject", "program", "tcpdump")]
 fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
     // Without a BPF program they do.
-    let daemon = subject();
     let instance = |priority| Instance::v6(priority).line("use_vmac");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
     let reports = "icmp6[0] == 143 or icmp6[0] == 131 or icmp6[0] == 132 or (ip6 proto 0 and ip6[40] == 58)";
     let dump = Dump::start(&pair.lab.lan, "port0", 7, reports)?;
     pair.start(0)?;
@@ -167,12 +163,11 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
 #[needs("subject", "program")]
 fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
     // In mode `socket`, reports of the old master mislead the switch.
-    let daemon = subject();
     for (instance, address) in [(Instance::v3 as fn(u8) -> Instance, VIRTUAL_V4), (Instance::v6, VIRTUAL_V6)]
     {
         // The next advert, which would correct the switch, is far away.
         let instance = |priority| instance(priority).interval(1000).line("use_vmac");
-        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        let mut pair = Pair::idle(roles(subject(), instance(200), instance(100)))?;
         pair.start(1)?;
         pair.check(|pair| {
             pair.wait_for_address(1, address.parse()?, true)?;
