@@ -1,8 +1,8 @@
 //! `docs/requirements.md` against the project: the page has a line for each number that is cited, each of its numbers
 //! is cited, and the tests that it names exist.
 //!
-//! A number is a letter and two digits. It is cited by a comment line, by a string that contains only numbers, as in
-//! the rows, and by the name of a function that begins with it.
+//! A number is a letter and two digits. It is cited by a comment line, by a string that contains only numbers, by the
+//! name of a function that begins with it, and by the header of a row.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -71,11 +71,13 @@ fn the_tests_named_on_the_page_exist() {
 
 #[test]
 fn citations_are_distinguished_from_other_words() {
-    let rows: [(&str, &[&str]); 10] = [
+    let rows: [(&str, &[&str]); 12] = [
         ("    /// Q01, Q02: both.", &["Q01", "Q02"]),
         ("//! (Q01)", &["Q01"]),
         ("    // Q1, Q001, XQ01, Q01x, q01 and $Q01 are none.", &[]),
-        ("    number: \"Q01\",", &["Q01"]),
+        ("Q01: a Backup stops", &["Q01"]),
+        ("    Q01: is none", &[]),
+        ("    (\"Q01\", 1),", &["Q01"]),
         ("    (Reject::Length, \"Q01, Q02\", |case| {", &["Q01", "Q02"]),
         ("    \"Q01 and Q02\", \"${Q01}\", Q01", &[]),
         ("    fn q01_is_kept() {", &["Q01"]),
@@ -130,6 +132,9 @@ fn citations(line: &str) -> Vec<String> {
     if code.starts_with("//") {
         let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '$');
         return words.filter(|word| is_number(word)).map(str::to_owned).collect();
+    }
+    if let Some((number, _)) = line.split_once(": ").filter(|(number, _)| is_number(number)) {
+        return vec![number.to_owned()];
     }
     let strings = code.split('"').skip(1).step_by(2);
     let mut numbers: Vec<_> = strings

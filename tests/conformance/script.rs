@@ -1,15 +1,20 @@
-//! Scripts of requirements: one input to a line, and behind `->` the actions that it must cause.
+//! Rows of requirements, and the script of each: one input to a line, and behind `->` the actions that it must cause.
 //!
 //! ```text
-//! startup
-//! hear 150 from 120        -> watch
-//! wait down - 1ns
-//! wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
-//! is MASTER
+//! B06: the master's silence ends after master_down_interval
+//!     given patience 2
+//!     startup
+//!     hear 150 from 120        -> watch
+//!     wait down - 1ns
+//!     wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
+//!     is MASTER
 //! ```
-//! Inputs: `startup`, `shutdown`, `restart [[unsent] in T]` (hot restart),
-//! `link up|down`, `source N|none`, `track N up|down`,
-//! `hear P from N [every Ncs]`, `lost address [N...]`, `lost path|flushed|shared`, `lapsed`, `refused`, `sends`,
+//! A blank line ends a row. `for version 2|3` restricts it to some variants; `given SETTING` changes the settings
+//! before the start, as `configure SETTING` does later; [`change`] has the settings.
+//!
+//! Inputs: `startup`, `master` (`startup`, and the wait until it is master), `shutdown`, `restart [[unsent] in T]` (hot
+//! restart), `link up|down`, `source N|none`, `track N up|down`, `value N NUMBER` (of a tracked file), `hear P from N
+//! [every Ncs]`, `lost address [N...]`, `lost path|flushed|shared`, `lapsed`, `refused`, `sends`, `renew` (a reload),
 //! `deaf`, `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`, `steer
 //! maintenance|away|priority P|nothing` (an operator's orders; `away` is a failover), `announce`, `ask` (an ARP
 //! request, which reaches the router if it has asked for that). Time: `wait T` wakes at every timeout, `sleep T` lets
@@ -20,23 +25,60 @@
 use std::time::Duration;
 
 use vrrp_user::protocol::{
-    ElectionSettings, Event, InstanceId, Interval, Loss, Priority, Steering, SteeringOrder, TrackId,
+    ElectionSettings, Event, InstanceId, Interval, Loss, Order, Priority, Steering, SteeringOrder, TrackId,
     TrackSettings, Version,
 };
 
-use super::setup::{Bench, ID, Variant, centiseconds, tracked};
+use super::setup::{Bench, ID, Variant, centiseconds, file, tracked};
 
-/// Runs the script; panics at the first line with other actions.
-pub(crate) fn run(what: &str, variant: Variant, settings: ElectionSettings, script: &str) {
-    let mut bench = Bench::new(variant, settings);
+const MASTER: &str = "
+    startup         -> BACKUP startup
+    wait down       -> advert 100, add, MASTER master_silent";
+
+/// Each row of the text as its header and its script.
+pub(crate) fn rows(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    text.trim().split("\n\n").map(|row| row.split_once('\n').unwrap())
+}
+
+/// Runs the script in each variant that it is for; panics at the first line with other actions.
+pub(crate) fn run(header: &str, script: &str) {
+    let version = settings_of(script, "for").next().map(|words| match *words {
+        ["version", "2"] => Version::V2,
+        ["version", "3"] => Version::V3,
+        _ => panic!("{header}: no such version: {words:?}"),
+    });
+    for variant in Variant::ALL {
+        if version.is_some_and(|version| version != variant.version()) {
+            continue;
+        }
+        let mut settings = variant.settings();
+        for words in settings_of(script, "given") {
+            change(&mut settings, &words);
+        }
+        let mut bench = Bench::new(variant, settings);
+        perform(&format!("{header}, {variant:?}"), script, |words| step(&mut bench, words));
+    }
+}
+
+/// The words of each line that begins with this one, without it.
+pub(crate) fn settings_of<'a>(script: &'a str, keyword: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    script
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(move |words| words.first() == Some(&keyword))
+        .map(|words| words[1..].to_vec())
+}
+
+/// Handles the lines one by one; panics at the first one with other actions.
+pub(crate) fn perform(what: &str, script: &str, mut step: impl FnMut(&[&str]) -> Vec<String>) {
     for (number, line) in (1..).zip(script.lines()) {
         let (input, expected) = line.split_once("->").unwrap_or((line, ""));
         let words: Vec<_> = input.split_whitespace().collect();
-        if words.is_empty() {
+        if let [] | ["for" | "given", ..] = *words {
             continue;
         }
-        let actions = step(&mut bench, &words).join(", ");
-        assert_eq!(actions, expected.trim(), "{what}, {variant:?}, line {number}: {}", line.trim());
+        let actions = step(&words).join(", ");
+        assert_eq!(actions, expected.trim(), "{what}, line {number}: {}", line.trim());
     }
 }
 
@@ -49,6 +91,10 @@ fn lose(bench: &mut Bench, loss: Loss, numbers: &[&str]) -> Vec<String> {
 fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     match *words {
         ["startup"] => bench.handle(&Event::Startup),
+        ["master"] => {
+            perform("master", MASTER, |words| step(bench, words));
+            Vec::new()
+        }
         ["restart"] => bench.restart(Duration::ZERO, false),
         ["restart", "in", ref terms @ ..] => {
             let after = span(bench, terms);
@@ -146,27 +192,57 @@ pub(crate) fn steer(instances: &[InstanceId], words: &[&str]) -> Event {
 }
 
 /// Applies changed settings.
-fn configure(bench: &mut Bench, change: &[&str]) -> Vec<String> {
+fn configure(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     let mut settings = bench.instance().settings().clone();
-    match *change {
+    match *words {
         ["nothing"] => {}
         ["away"] => return bench.remove(),
-        ["priority", priority] => settings.priority = Priority(priority.parse().unwrap()),
-        ["interval", "2s"] => {
-            settings.advert_interval = Interval::new(Duration::from_secs(2), settings.version).unwrap();
-        }
-        ["preempt", "off"] => settings.preempt = false,
-        ["patience", adverts] => settings.down_timer_adverts = adverts.parse().unwrap(),
-        ["track", id] => {
-            settings.tracks.push(TrackSettings { initial: None, ..tracked(id.parse().unwrap(), 0) });
-        }
-        ["tracks", "off"] => settings.tracks.clear(),
-        ["one", "address", "more"] => {
-            settings.advertised.push(bench.variant.address(77));
-        }
-        _ => panic!("not a change: {change:?}"),
+        ["one", "address", "more"] => settings.advertised.push(bench.variant.address(77)),
+        _ => change(&mut settings, words),
     }
     bench.configure(settings)
+}
+
+/// Changes one setting; `unknown` is a track without a result yet.
+pub(crate) fn change(settings: &mut ElectionSettings, words: &[&str]) {
+    match *words {
+        ["priority", priority] => settings.priority = Priority(priority.parse().unwrap()),
+        ["interval", interval] => {
+            settings.advert_interval = Interval::new(constant(interval), settings.version).unwrap();
+        }
+        ["preempt", "off"] => settings.preempt = false,
+        ["preempt_delay", delay] => settings.preempt_delay = constant(delay),
+        ["patience", adverts] => settings.down_timer_adverts = adverts.parse().unwrap(),
+        ["also_v2"] => settings.also_v2 = true,
+        ["handover", "overlap"] => settings.handover = Order::Overlap,
+        ["virtual_mac"] => settings.has_virtual_mac = true,
+        ["ignore_own_link"] => settings.ignore_own_link = true,
+        ["owner_ignores"] => settings.owner_ignores = true,
+        ["lower_prio_no_advert"] => settings.lower_prio_no_advert = true,
+        ["higher_prio_send_advert", state] => settings.higher_prio_send_advert = state == "on",
+        ["announce", "repeat", count] => settings.announce.repeat = count.parse().unwrap(),
+        ["announce", "delay", delay] => settings.announce.delay = constant(delay),
+        ["announce", "refresh", interval] => settings.announce.refresh = constant(interval),
+        ["announce", "refresh_repeat", count] => settings.announce.refresh_repeat = count.parse().unwrap(),
+        ["announce", "lower_prio_repeat", count] => {
+            settings.announce.lower_prio_repeat = count.parse().unwrap();
+        }
+        ["announce", "lower_prio_delay", delay] => settings.announce.lower_prio_delay = constant(delay),
+        ["track", id, "weight", weight, ref how @ ..] => {
+            let track = tracked(id.parse().unwrap(), weight.parse().unwrap());
+            settings.tracks.push(match *how {
+                [] => track,
+                ["reverse"] => TrackSettings { reverse: true, ..track },
+                ["unknown"] => TrackSettings { initial: None, ..track },
+                _ => panic!("not a track: {how:?}"),
+            });
+        }
+        ["file", id, "weight", weight] => {
+            settings.tracks.push(file(id.parse().unwrap(), weight.parse().unwrap()));
+        }
+        ["tracks", "off"] => settings.tracks.clear(),
+        _ => panic!("not a setting: {words:?}"),
+    }
 }
 
 fn heard_interval(version: Version, words: &[&str]) -> Interval {

@@ -1,6 +1,8 @@
 //! A node with the instances `a`, `b` and so on under a virtual clock, driven by scripts in the form of
-//! [`crate::script`]. A member's inputs and actions have its name before them. In spans, `a.down` and the like belong
-//! to that member.
+//! [`crate::script`]. A member's settings, inputs and actions have its name before them; settings without a name are
+//! those of all. In spans, `a.down` and the like belong to that member.
+//!
+//! `masters`, `backups` and `faults` bring `a` and `b` to the state in which a row begins.
 //!
 //! `reload` applies another configuration, item by item: `remove a`, `add c` (which `c joins` when its link and source
 //! are known), `set a priority 150`, `set a peers none|one`, and `group NAME a b` for each group of the new
@@ -19,19 +21,43 @@ use crate::setup::{Variant, describe};
 
 const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Runs the script; panics at the first line with other actions, or with members of a group in other states than the
-/// group's.
-pub(super) fn run<const COUNT: usize>(what: &str, settings: [ElectionSettings; COUNT], script: &str) {
-    let mut bench = Bench::new(settings);
-    for (number, line) in (1..).zip(script.lines()) {
-        let (input, expected) = line.split_once("->").unwrap_or((line, ""));
-        let words: Vec<_> = input.split_whitespace().collect();
-        if words.is_empty() {
-            continue;
+/// `a` and `b` have become masters.
+const MASTERS: &str = "
+    startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+    wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+    epochs 2 2";
+
+/// `a` and `b` obey another node.
+const BACKUPS: &str = "
+    startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+    a hear 150 from 120 -> a watch
+    b hear 150 from 120 -> b watch
+    epochs 1 1";
+
+/// The link of `b` is down.
+const FAULTS: &str = "
+    startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+    b link down         -> a FAULT group_fault, b FAULT link_down, GROUP FAULT link_down";
+
+/// Runs each row with two members; panics at the first line with other actions, or with members of a group in other
+/// states than the group's.
+pub(super) fn run_all(rows: &'static str) {
+    for (header, script) in script::rows(rows) {
+        let mut members = [Variant::V3Ipv4.settings(), Variant::V3Ipv4.settings()];
+        for words in script::settings_of(script, "given") {
+            match *words {
+                [name, ref words @ ..] if MEMBERS.contains(&name) => {
+                    script::change(&mut members[named(name).index()], words);
+                }
+                _ => members.iter_mut().for_each(|member| script::change(member, &words)),
+            }
         }
-        let actions = step(&mut bench, &words).join(", ");
-        assert_eq!(actions, expected.trim(), "{what}, line {number}: {}", line.trim());
-        assert!(bench.are_in_step(), "{what}, line {number}: {}", line.trim());
+        let mut bench = Bench::new(members);
+        script::perform(header, script, |words| {
+            let actions = step(&mut bench, words);
+            assert!(bench.are_in_step(), "{header}, {words:?}: members in other states than their group's");
+            actions
+        });
     }
 }
 
@@ -43,9 +69,9 @@ pub(super) struct Bench {
 
 impl Bench {
     /// All instances in one group, with links and sources.
-    pub(super) fn new<const COUNT: usize>(settings: [ElectionSettings; COUNT]) -> Self {
-        let ids: Vec<InstanceId> = (0..).map(InstanceId).take(COUNT).collect();
-        let group = GroupSettings { name: "G".into(), members: ids.clone() };
+    pub(super) fn new(settings: [ElectionSettings; 2]) -> Self {
+        let ids = [InstanceId(0), InstanceId(1)];
+        let group = GroupSettings { name: "G".into(), members: ids.into() };
         let router = Router::with_groups(settings.into(), vec![group]);
         let mut bench = Self { router, now: Timestamp::from_nanos(1_000_000_000_000), groups: Vec::new() };
         for id in ids {
@@ -93,12 +119,11 @@ impl Bench {
             let mut settings = self.member(named(name).index()).settings().clone();
             let unicast = |peers| Some(Unicast { peers, ttl: 255, checks_source: false });
             match *what {
-                ["priority", priority] => settings.priority = Priority(priority.parse().unwrap()),
                 ["peers", "none"] => settings.unicast = unicast(Vec::new()),
                 ["peers", "one"] => {
                     settings.unicast = unicast(vec![UnicastPeer::new(Variant::V3Ipv4.address(50))]);
                 }
-                _ => panic!("not a setting: {what:?}"),
+                _ => script::change(&mut settings, what),
             }
             self.router.configure(named(name), settings, false, &[], self.now);
         }
@@ -180,6 +205,9 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         return step_member(bench, named(name), rest);
     }
     match *words {
+        ["masters"] => open(bench, MASTERS),
+        ["backups"] => open(bench, BACKUPS),
+        ["faults"] => open(bench, FAULTS),
         ["startup"] => bench.handle(&Event::Startup),
         ["reload", ..] => bench.reload(words[1..].join(" ").as_str()),
         ["steer", ref order @ ..] => {
@@ -212,6 +240,11 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         }
         _ => panic!("not an input: {words:?}"),
     }
+}
+
+fn open(bench: &mut Bench, script: &str) -> Vec<String> {
+    script::perform("opening", script, |words| step(bench, words));
+    Vec::new()
 }
 
 fn step_member(bench: &mut Bench, id: InstanceId, words: &[&str]) -> Vec<String> {
