@@ -5,14 +5,14 @@
 //! the program's own statistics. Absent: programs on lower interfaces, and a remedy.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 
 use aya::programs::loaded_programs;
 
-use super::{occupant, pin};
+use super::occupant;
+use super::syscall::{bpf_open, test_run};
 
-/// Commands of bpf(2), `linux/bpf.h`.
-const BPF_PROG_TEST_RUN: libc::c_int = 10;
+/// A command of bpf(2), `linux/bpf.h`.
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 
 const XDP_PASS: u32 = 2;
@@ -32,24 +32,6 @@ pub const LIBXDP: &str = "xdp_dispatcher";
 
 /// How the names of our entries begin.
 const OUR_NAME: &str = "vrrp_xdp";
-
-/// Leading part of the attributes of BPF_PROG_TEST_RUN.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct TestRun {
-    program: u32,
-    verdict: u32,
-    input_length: u32,
-    output_length: u32,
-    input: u64,
-    output: u64,
-    repeat: u32,
-    duration: u32,
-    context_length: u32,
-    context_output_length: u32,
-    context: u64,
-    context_output: u64,
-}
 
 /// `struct xdp_md`.
 #[derive(Debug)]
@@ -87,9 +69,7 @@ fn name(id: u32) -> String {
 }
 
 fn open(id: u32) -> io::Result<OwnedFd> {
-    let program = pin::bpf(BPF_PROG_GET_FD_BY_ID, &[id, 0, 0])?;
-    // SAFETY: a fresh descriptor without another owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(program) })
+    bpf_open(BPF_PROG_GET_FD_BY_ID, &mut [id, 0, 0])
 }
 
 fn verdict(program: &OwnedFd, ifindex: u32, frame: &[u8]) -> io::Result<u32> {
@@ -98,7 +78,6 @@ fn verdict(program: &OwnedFd, ifindex: u32, frame: &[u8]) -> io::Result<u32> {
 }
 
 fn run(program: &OwnedFd, ifindex: Option<u32>, frame: &[u8]) -> io::Result<u32> {
-    let fd: RawFd = program.as_raw_fd();
     let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
     let context = ifindex.map(|ingress_ifindex| Context {
         data: 0,
@@ -108,19 +87,7 @@ fn run(program: &OwnedFd, ifindex: Option<u32>, frame: &[u8]) -> io::Result<u32>
         rx_queue_index: 0,
         egress_ifindex: 0,
     });
-    let mut attributes = TestRun {
-        program: u32::try_from(fd).map_err(io::Error::other)?,
-        input_length: length,
-        input: frame.as_ptr().expose_provenance() as u64,
-        repeat: 1,
-        ..TestRun::default()
-    };
-    if let Some(context) = &context {
-        attributes.context = std::ptr::from_ref(context).expose_provenance() as u64;
-        attributes.context_length = u32::try_from(size_of::<Context>()).map_err(io::Error::other)?;
-    }
-    pin::bpf_answering(BPF_PROG_TEST_RUN, &mut attributes)?;
-    Ok(attributes.verdict)
+    test_run(program, frame, context.as_ref())
 }
 
 #[cfg(test)]

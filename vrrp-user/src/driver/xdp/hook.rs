@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use super::pin;
+use super::syscall::bpf;
 use crate::driver::netlink::filter::{self, Filter};
 use crate::driver::netlink::socket::RouteSocket;
 
@@ -71,9 +72,9 @@ fn is_on_interface(link: &OwnedFd) -> bool {
     let (Ok(fd), Ok(length)) = (u32::try_from(link.as_raw_fd()), u32::try_from(size_of::<Info>())) else {
         return true;
     };
-    let attributes = Attributes { fd, length, info: (&raw mut info).expose_provenance() as u64 };
+    let mut attributes = Attributes { fd, length, info: (&raw mut info).expose_provenance() as u64 };
     // The kernel writes to this address.
-    let answer = pin::bpf(COMMAND, &attributes);
+    let answer = bpf(COMMAND, &mut attributes);
     // SAFETY: a live local variable; volatile, as the compiler does not see the kernel's write.
     let ifindex = unsafe { (&raw const info.ifindex).read_volatile() };
     answer.is_err() || ifindex != 0

@@ -3,16 +3,14 @@
 //! A run returns 32 bits, so one returns the lower half of `bpf_ktime_get_ns` and the other one the upper half.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
+use super::syscall::{bpf_open, test_run};
 use crate::driver::clock;
 
 /// `linux/bpf.h`.
 const BPF_PROG_LOAD: libc::c_int = 5;
-const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_FUNC_KTIME_GET_NS: i32 = 5;
 
@@ -91,47 +89,14 @@ fn load(half: Half) -> io::Result<OwnedFd> {
     let mut attributes = Attributes {
         kind: BPF_PROG_TYPE_SCHED_CLS,
         count: 3,
-        instructions: instructions.as_ptr().addr() as u64,
-        license: c"GPL".as_ptr().addr() as u64,
+        instructions: instructions.as_ptr().expose_provenance() as u64,
+        license: c"GPL".as_ptr().expose_provenance() as u64,
     };
-    let fd = bpf(BPF_PROG_LOAD, &mut attributes)?;
-    // SAFETY: fresh from the kernel, with no other owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    bpf_open(BPF_PROG_LOAD, &mut attributes)
 }
 
 fn run(program: &OwnedFd) -> io::Result<u32> {
-    #[repr(C)]
-    struct Attributes {
-        program: u32,
-        result: u32,
-        size_in: u32,
-        size_out: u32,
-        frame: u64,
-        out: u64,
-        repeat: u32,
-        duration: u32,
-    }
-    let frame = [0_u8; FRAME];
-    let mut attributes = Attributes {
-        program: program.as_raw_fd().cast_unsigned(),
-        result: 0,
-        size_in: u32::try_from(FRAME).unwrap_or(0),
-        size_out: 0,
-        frame: frame.as_ptr().addr() as u64,
-        out: 0,
-        repeat: 1,
-        duration: 0,
-    };
-    bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
-    Ok(attributes.result)
-}
-
-/// bpf(2), which may write to the attributes. The kernel takes missing trailing ones as 0.
-fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<RawFd> {
-    // SAFETY: the attributes, and what they point to, live through the call, and the kernel receives their size.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
-    RawFd::try_from(Errno::result(result)?).map_err(io::Error::other)
+    test_run(program, &[0; FRAME], None::<&()>)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod pod;
 pub mod program;
 pub mod ring;
 mod survey;
+mod syscall;
 mod trial;
 mod unmapped;
 mod wipe;

@@ -8,7 +8,7 @@
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use thiserror::Error;
 use vrrp_ebpf::map::LAYOUT_VERSION;
+
+use super::syscall::{bpf, bpf_open};
 
 pub(super) const BPFFS: &str = "/sys/fs/bpf";
 pub(super) const FOLDER: &str = "vrrpx";
@@ -279,10 +281,8 @@ fn object(path: &CString) -> io::Result<OwnedFd> {
         fd: u32,
         flags: u32,
     }
-    let attributes = Attributes { path: path.as_ptr().expose_provenance() as u64, fd: 0, flags: 0 };
-    let fd = bpf(BPF_OBJ_GET, &attributes)?;
-    // SAFETY: fresh from the kernel, with no other owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let mut attributes = Attributes { path: path.as_ptr().expose_provenance() as u64, fd: 0, flags: 0 };
+    bpf_open(BPF_OBJ_GET, &mut attributes)
 }
 
 /// Needs Linux 5.9; the link remains without an interface.
@@ -291,24 +291,7 @@ fn detach(link: &OwnedFd) -> io::Result<()> {
     struct Attributes {
         link: i32,
     }
-    bpf(BPF_LINK_DETACH, &Attributes { link: link.as_raw_fd() }).map(drop)
-}
-
-/// bpf(2) with the leading attributes of a command; the kernel takes the others as 0.
-pub(super) fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<RawFd> {
-    // SAFETY: the attributes, and what they point to, live through the call, and the kernel receives their size.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
-    let result = Errno::result(result)?;
-    RawFd::try_from(result).map_err(io::Error::other)
-}
-
-/// The same for a command whose answer is in its attributes.
-pub(super) fn bpf_answering<T>(command: libc::c_int, attributes: &mut T) -> io::Result<()> {
-    // SAFETY: as above; the kernel writes to the attributes alone, within the size that it receives.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
-    Errno::result(result).map(drop).map_err(io::Error::from)
+    bpf(BPF_LINK_DETACH, &mut Attributes { link: link.as_raw_fd() }).map(drop)
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> PinError {

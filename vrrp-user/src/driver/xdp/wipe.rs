@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use aya::maps::{MapData, MapError, MapType};
 use aya::util::nr_cpus;
 
-use super::pin::bpf;
 use super::program::Program;
+use super::syscall::bpf;
 
 /// Commands of bpf(2), `linux/bpf.h`.
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
@@ -72,8 +72,8 @@ fn remove_all(map: &MapData, bytes: usize) -> io::Result<()> {
 
 /// Reads the first key into `key`; false if the map is empty.
 fn next(map: &MapData, key: &mut [u8]) -> io::Result<bool> {
-    let element = Element { value: key.as_mut_ptr().expose_provenance() as u64, ..element(map, &[]) };
-    match bpf(BPF_MAP_GET_NEXT_KEY, &element) {
+    let mut element = Element { value: key.as_mut_ptr().expose_provenance() as u64, ..element(map, &[]) };
+    match bpf(BPF_MAP_GET_NEXT_KEY, &mut element) {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
@@ -81,7 +81,7 @@ fn next(map: &MapData, key: &mut [u8]) -> io::Result<bool> {
 }
 
 fn command(map: &MapData, command: libc::c_int, key: &[u8], value: &[u8]) -> io::Result<i32> {
-    bpf(command, &Element { value: address(value), ..element(map, key) })
+    bpf(command, &mut Element { value: address(value), ..element(map, key) })
 }
 
 fn element(map: &MapData, key: &[u8]) -> Element {
