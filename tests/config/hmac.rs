@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use vrrp_tests::process::Directory;
 use vrrp_user::config::{Diagnostic, Loaded, Severity, Surroundings, explain_text, load, parse};
 use vrrp_user::protocol::Auth;
 use vrrp_user::protocol::auth::{AntiReplay, HmacMode, HmacSettings, Key};
@@ -119,19 +120,21 @@ fn strict_mode_demands_signatures() {
     assert!(found.iter().any(|line| line.contains("`mode` of `auth_hmac` is enforce")), "{found:?}");
 }
 
-/// A folder that is removed when dropped.
-struct Folder(PathBuf);
+/// A folder for a configuration and its key.
+struct Folder(Directory);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("vrrpx-hmac-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+    fn new() -> Self {
+        Self(Directory::new().unwrap())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     /// Loads a configuration with its key in a file of this folder.
     fn load(&self, content: &[u8], mode: u32) -> Result<Loaded, Vec<Diagnostic>> {
-        let secret = self.0.join("key");
+        let secret = self.file("key");
         // An earlier one may be read-only.
         let _none = fs::remove_file(&secret);
         fs::write(&secret, content).unwrap();
@@ -140,21 +143,15 @@ impl Folder {
     }
 
     fn load_with(&self, secret: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-        let path = self.0.join("t.conf");
+        let path = self.file("t.conf");
         fs::write(&path, file(&format!("key 1 file:{}\nactive_key 1", secret.display()), "")).unwrap();
         load(&path)
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn keys_from_files() {
-    let folder = Folder::new("files");
+    let folder = Folder::new();
     let wanted = [key(1, TEXT.as_bytes())];
     for content in [TEXT.to_owned(), format!("{TEXT}\n"), format!("{TEXT}\r\n\n")] {
         let (hmac, found) = hmac(folder.load(content.as_bytes(), 0o600).unwrap());
@@ -172,15 +169,15 @@ fn keys_from_files() {
 
 #[test]
 fn files_that_hold_no_key() {
-    let folder = Folder::new("broken");
+    let folder = Folder::new();
     let message = |outcome: Result<Loaded, Vec<Diagnostic>>| outcome.unwrap_err()[0].message.clone();
     assert!(message(folder.load(b"", 0o600)).contains("key 1 has 0 bytes"));
     assert!(message(folder.load(&[b'x'; 65], 0o600)).contains("key 1 has 65 bytes"));
     assert!(message(folder.load(&[b'x'; 5000], 0o600)).contains("is too long"));
     assert!(message(folder.load(b"hex:xyz", 0o600)).contains("pairs of hexadecimal digits"));
-    assert!(message(folder.load_with(&folder.0.join("none"))).contains("cannot be read"));
-    assert!(message(folder.load_with(&folder.0)).contains("not a regular file"));
-    let pipe = folder.0.join("pipe");
+    assert!(message(folder.load_with(&folder.file("none"))).contains("cannot be read"));
+    assert!(message(folder.load_with(folder.0.path())).contains("not a regular file"));
+    let pipe = folder.file("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
     assert!(message(folder.load_with(&pipe)).contains("not a regular file"));
 }

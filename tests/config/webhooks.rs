@@ -1,9 +1,9 @@
 //! Webhooks: settings from the keywords, and findings without secrets.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use vrrp_tests::process::Directory;
 use vrrp_user::config::{
     Config, Diagnostic, Loaded, Reader, Surroundings, Template, WebhookSettings, explain_text, parse,
 };
@@ -113,38 +113,25 @@ fn webhooks_of_groups_are_explained() {
     assert!(group.lines().any(|line| line.contains("group") && line.contains("a b")), "{shown}");
 }
 
-/// A configuration beside its template, removed when dropped.
-struct Beside(PathBuf);
-
-impl Beside {
-    fn load(template: &str) -> (Self, Result<Loaded, Vec<Diagnostic>>) {
-        let folder = std::env::temp_dir().join(format!("vrrpx-template-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("hook.json"), template).unwrap();
-        let line = "notify_webhook https://h.example/ template ${_PWD}/hook.json";
-        fs::write(folder.join("t.conf"), text(line, "", "")).unwrap();
-        let loaded = Reader::new(None).load(&folder.join("t.conf"));
-        (Self(folder), loaded)
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A configuration beside its template.
+fn load_beside(template: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    let directory = Directory::new().unwrap();
+    let folder = directory.path();
+    fs::write(folder.join("hook.json"), template).unwrap();
+    let line = "notify_webhook https://h.example/ template ${_PWD}/hook.json";
+    fs::write(folder.join("t.conf"), text(line, "", "")).unwrap();
+    Reader::new(None).load(&folder.join("t.conf"))
 }
 
 #[test]
 fn a_template_is_read_with_the_configuration() {
-    let (_folder, loaded) = Beside::load("{\"content\": \"${name} ${state}\"}");
-    let loaded = loaded.unwrap();
+    let loaded = load_beside("{\"content\": \"${name} ${state}\"}").unwrap();
     let template = &loaded.config.instances[0].notify.webhooks[0].template;
     assert!(
         matches!(template, Template::Own(_)) && template.to_string().ends_with("/hook.json"),
         "{template:?}"
     );
-    let (_folder, loaded) = Beside::load("{\"content\":\n \"${nam}\"}");
-    let findings = loaded.unwrap_err();
+    let findings = load_beside("{\"content\":\n \"${nam}\"}").unwrap_err();
     let reported = findings[0].to_string();
     assert!(
         reported.contains("t.conf:2:44: error:") && reported.contains("line 2: unknown field `${nam}`"),

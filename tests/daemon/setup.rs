@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vrrp_ebpf::map::{Counter, Peer};
@@ -12,6 +12,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family, Reject};
 use vrrp_tests::FIRST;
+use vrrp_tests::process::Directory;
 use vrrp_user::config::{
     Addresses, CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, InstanceSettings,
     NotifyCommand, NotifySettings, ScriptCommand, VirtualAddress,
@@ -27,35 +28,25 @@ use vrrp_user::protocol::{
 };
 
 /// A folder for one test, removed when dropped.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(Directory);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("vrrpx-daemon-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(Directory::new().unwrap())
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path().join(name)
     }
 
     /// Lines of a file; none if it does not exist.
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.file(name)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

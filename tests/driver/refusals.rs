@@ -1,7 +1,6 @@
 //! Reasons of refusals, in the kernel's own words.
 
-use vrrp_ebpf::wire::Family;
-use vrrp_user::config::{Rule, RuleAction};
+use vrrp_user::config::{Rule, RuleAction, parse};
 use vrrp_user::driver::netlink::address::{self, Placed};
 use vrrp_user::driver::netlink::refusal::NetlinkError;
 use vrrp_user::driver::netlink::rule;
@@ -10,26 +9,11 @@ use vrrp_user::driver::netlink::socket::RouteSocket;
 use crate::cable::{Cable, virtual_address};
 use vrrp_tests::needs;
 
+/// A rule for packets from 192.0.2.0/24.
 fn rule(preference: u32, action: RuleAction) -> Rule {
-    Rule {
-        family: Family::V4,
-        preference,
-        inverted: false,
-        from: Some(([192, 0, 2, 0].into(), 24)),
-        to: None,
-        input: None,
-        output: None,
-        mark: None,
-        tos: 0,
-        tunnel: None,
-        users: None,
-        ip_protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        action,
-        protocol: 18,
-        tracked: true,
-    }
+    let text = "static_rules {\nfrom 192.0.2.0/24 nop preference 1\n}\n";
+    let rule = parse("t", text).unwrap().config.statics.rules.remove(0);
+    Rule { preference, action, ..rule }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -13,6 +12,7 @@ use vrrp_ebpf::wire::ndisc::{self, AnnouncementRepr};
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_tests::needs;
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, addresses, advert};
+use vrrp_tests::process::Directory;
 
 /// Wireshark's value for a correct checksum.
 const GOOD: &str = "1";
@@ -26,7 +26,7 @@ fn adverts() {
     let rows = rows.into_iter().chain([(V3_IPV4, 1), (V3_IPV4, 20), (V3_IPV4, 255)]);
     let rows: Vec<_> = rows.chain([(V3_IPV6, 1), (V3_IPV6, 20), (V3_IPV6, 90)]).collect();
     let frames: Vec<_> = rows.iter().map(|(dialect, count)| advert(*dialect, *count).build()).collect();
-    let read = dissect("adverts", &frames, &[]);
+    let read = dissect(&frames, &[]);
     for ((dialect, count), packet) in rows.iter().zip(&read) {
         expect(packet, *dialect, 51, 100, &addresses(dialect.family(), *count));
     }
@@ -45,7 +45,7 @@ fn ends_of_ranges() {
         let repr = AdvertRepr::new(vrid, priority, dialect, &addresses).unwrap();
         Frame::to_group(dialect.family()).advert(&repr).build()
     });
-    let read = dissect("ends", &frames, &[]);
+    let read = dissect(&frames, &[]);
     for ((dialect, vrid, priority), packet) in rows.into_iter().zip(&read) {
         expect(packet, dialect, vrid, priority, &addresses(dialect.family(), 2));
     }
@@ -65,9 +65,9 @@ fn checksum_forms() {
     let status = |packets: &[Packet]| -> Vec<String> {
         packets.iter().map(|packet| packet.one("vrrp.checksum.status")).collect()
     };
-    let pseudo = dissect("pseudo", &frames, &["-o", "vrrp.v3_checksum_as_in_v2:FALSE"]);
+    let pseudo = dissect(&frames, &["-o", "vrrp.v3_checksum_as_in_v2:FALSE"]);
     assert_eq!(status(&pseudo), [GOOD, BAD, BAD, BAD, BAD]);
-    let plain = dissect("plain", &frames, &["-o", "vrrp.v3_checksum_as_in_v2:TRUE"]);
+    let plain = dissect(&frames, &["-o", "vrrp.v3_checksum_as_in_v2:TRUE"]);
     assert_eq!(status(&plain[..3]), [BAD, GOOD, BAD]);
 }
 
@@ -80,7 +80,7 @@ fn tags_and_options() {
         advert(V3_IPV6, 1).tag(0x88a8, 7).vlan(5).build(),
         advert(V2_PASS, 1).options(10).padded().build(),
     ];
-    let read = dissect("tags", &frames, &[]);
+    let read = dissect(&frames, &[]);
     assert_eq!(read[0].all("vlan.id"), ["5"]);
     assert_eq!((read[1].one("ieee8021ad.id"), read[1].one("vlan.id")), ("7".to_owned(), "5".to_owned()));
     for (packet, dialect) in read.iter().zip([V3_IPV4, V3_IPV6, V2_PASS]) {
@@ -95,7 +95,7 @@ fn gratuitous_arp() {
     let mut frame = vec![0xa5; arp::FRAME_LEN];
     let mac = Mac::of_instance(Family::V4, 51);
     ArpRepr::announcement(mac, Ipv4Addr::new(192, 0, 2, 100)).emit_frame(&mut frame).unwrap();
-    let read = dissect("arp", &[frame], &[]);
+    let read = dissect(&[frame], &[]);
     let packet = &read[0];
     assert_eq!((packet.one("eth.dst"), packet.one("eth.src")), (Mac::BROADCAST.to_string(), mac.to_string()));
     assert_eq!((packet.one("arp.opcode"), packet.one("arp.isgratuitous")), ("1".to_owned(), "1".to_owned()));
@@ -119,7 +119,7 @@ fn neighbor_advertisement() {
         AnnouncementRepr { mac, source, target, router }.emit_frame(&mut frame).unwrap();
         frame
     });
-    for (packet, router) in dissect("neighbor", &frames, &[]).iter().zip(["1", "0"]) {
+    for (packet, router) in dissect(&frames, &[]).iter().zip(["1", "0"]) {
         assert_eq!(
             (packet.one("eth.dst"), packet.one("eth.src")),
             ("33:33:00:00:00:01".to_owned(), mac.to_string())
@@ -232,13 +232,15 @@ fn collect(value: &Value, field: &str, values: &mut Vec<String>) {
 }
 
 /// Dissects the frames by tshark. None of them may be malformed or incomplete.
-fn dissect(name: &str, frames: &[Vec<u8>], options: &[&str]) -> Vec<Packet> {
-    let capture = Capture::write(name, frames);
+fn dissect(frames: &[Vec<u8>], options: &[&str]) -> Vec<Packet> {
+    let directory = Directory::new().unwrap();
+    let capture = directory.path().join("frames.pcap");
+    fs::write(&capture, pcap(frames)).unwrap();
     let output = Command::new("tshark")
         .args(["-n", "-T", "json", "--no-duplicate-keys", "-o", "ip.check_checksum:TRUE"])
         .args(options)
         .arg("-r")
-        .arg(&capture.0)
+        .arg(&capture)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -252,30 +254,17 @@ fn dissect(name: &str, frames: &[Vec<u8>], options: &[&str]) -> Vec<Packet> {
     packets.into_iter().map(Packet).collect()
 }
 
-/// A file in the old pcap format, removed when dropped.
-struct Capture(PathBuf);
-
-impl Capture {
-    fn write(name: &str, frames: &[Vec<u8>]) -> Self {
-        const ETHERNET: u32 = 1;
-        let path = std::env::temp_dir().join(format!("vrrpx-wire-{}-{name}.pcap", std::process::id()));
-        let mut file = Vec::new();
-        file.extend(0xa1b2_c3d4_u32.to_ne_bytes());
-        file.extend([2_u16, 4].into_iter().flat_map(u16::to_ne_bytes));
-        file.extend([0_u32, 0, 0x4_0000, ETHERNET].into_iter().flat_map(u32::to_ne_bytes));
-        for frame in frames {
-            let length = u32::try_from(frame.len()).unwrap();
-            file.extend([0, 0, length, length].into_iter().flat_map(u32::to_ne_bytes));
-            file.extend(frame);
-        }
-        let capture = Self(path);
-        fs::write(&capture.0, file).unwrap();
-        capture
+/// A file in the old pcap format.
+fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
+    const ETHERNET: u32 = 1;
+    let mut file = Vec::new();
+    file.extend(0xa1b2_c3d4_u32.to_ne_bytes());
+    file.extend([2_u16, 4].into_iter().flat_map(u16::to_ne_bytes));
+    file.extend([0_u32, 0, 0x4_0000, ETHERNET].into_iter().flat_map(u32::to_ne_bytes));
+    for frame in frames {
+        let length = u32::try_from(frame.len()).unwrap();
+        file.extend([0, 0, length, length].into_iter().flat_map(u32::to_ne_bytes));
+        file.extend(frame);
     }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        let _gone = fs::remove_file(&self.0);
-    }
+    file
 }
