@@ -1,7 +1,6 @@
 //! Two hosts as in the guides: `eth0`, 192.168.1.10 and 192.168.1.11.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,8 +39,8 @@ impl Guide {
                 node.index + 10
             ))?;
             let path = directory.path().display();
-            script(directory, "check.sh", &format!("exec test -e {path}/healthy"))?;
-            script(directory, "notify.sh", &format!("echo \"$*\" >> {path}/notified"))?;
+            directory.script("check.sh", &format!("exec test -e {path}/healthy"))?;
+            directory.script("notify.sh", &format!("echo \"$*\" >> {path}/notified"))?;
             fs::write(directory.path().join("healthy"), "")?;
         }
         let mut guide = Self { running: [None, None], lab, directories, configs };
@@ -138,10 +137,4 @@ impl Guide {
     fn file(&self, node: usize, name: &str) -> PathBuf {
         self.directories[node].path().join(name)
     }
-}
-
-fn script(directory: &Directory, name: &str, line: &str) -> Result<()> {
-    let path = directory.path().join(name);
-    fs::write(&path, format!("#!/bin/sh\n{line}\n"))?;
-    Ok(fs::set_permissions(path, Permissions::from_mode(0o755))?)
 }

@@ -41,7 +41,7 @@ fn reported_by(daemon: Daemon) -> Result<Vec<Letter>> {
     let globals = &mut pair.roles.first_mut().context("no node")?.config.globals;
     globals.extend(receiver.globals());
     globals.push("smtp_alert".to_owned());
-    pair.check_with(|pair| {
+    pair.check(|pair| {
         // Three instances and the group.
         let reported = |state: &str, times: usize| {
             let end = format!("Entering {state} state");

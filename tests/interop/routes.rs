@@ -87,7 +87,7 @@ fn the_same_file_sets_the_same_addresses_routes_and_rules() -> Result<()> {
         let before = addresses(&pair)?;
         pair.start(0)?;
         let address: IpAddr = VIRTUAL_V4.parse()?;
-        pair.check_with(|pair| {
+        pair.check(|pair| {
             pair.wait_for_address(0, address, true)?;
             until("the last route", SETTLE, || {
                 routes(pair).is_ok_and(|found| found.contains("2001:db8:77::/48"))

@@ -132,7 +132,7 @@ fn interfaces_are_as_keepalived_makes_them() -> Result<()> {
             pair.node(0)?.namespace.sysctl(&format!("ipv6/conf/default/{key}"), "1")?;
         }
         pair.start(0)?;
-        pair.check_with(|pair| {
+        pair.check(|pair| {
             for address in ["10.77.0.200", "fd77::200", "10.77.0.204"] {
                 pair.wait_for_address(0, address.parse()?, true)?;
             }

@@ -13,7 +13,7 @@ mod restart;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use vrrp_tests::arp::ArpProber;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{self, Config, Daemon, Instance, Mode};
@@ -64,22 +64,6 @@ fn is_clean(pair: &mut Pair) -> Result<()> {
     poll("addresses and pins of node 0 gone", SETTLE, || {
         let gone = !pair.lab.has_address(0, VIRTUAL_V4)? && pair.running(0)?.pins().is_empty();
         Ok(gone.then_some(()))
-    })
-}
-
-/// State and epoch of a node's instance.
-fn standing(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
-    let status = pair.running(node)?.status()?;
-    let instance = &status["instances"][0];
-    let state = instance["state"].as_str().context("no state")?.to_owned();
-    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
-}
-
-/// Receive path of a node's interface, once the status has it.
-fn rx_path(pair: &mut Pair, node: usize) -> Result<String> {
-    poll("a receive path in the status", SETTLE, || {
-        let status = pair.running(node)?.status().ok();
-        Ok(status.and_then(|status| Some(status["interfaces"][0]["receive_path"].as_str()?.to_owned())))
     })
 }
 

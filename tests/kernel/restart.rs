@@ -8,7 +8,7 @@ use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
 use vrrp_tests::pair::Pair;
 
-use crate::{AWHILE, INTERVAL, answers, asked, ensure_silent, role, rx_path, standing, subject};
+use crate::{AWHILE, INTERVAL, answers, asked, ensure_silent, role, subject};
 
 #[test]
 #[needs("lab")]
@@ -18,16 +18,19 @@ fn a_hot_restart_keeps_master_and_backup() -> Result<()> {
     let instance = |priority| Instance::v3(priority).interval(INTERVAL).line("garp_master_delay 0");
     Pair::settled([200, 100].map(|priority| role(mode, instance(priority))))?.check(|pair| {
         let prober = asked(pair)?;
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
-        let paths = [rx_path(pair, 0)?, rx_path(pair, 1)?];
+        let before = [pair.running(0)?.standing()?, pair.running(1)?.standing()?];
+        let paths = [pair.running(0)?.rx_path()?, pair.running(1)?.rx_path()?];
         pair.observer.clear();
         for node in [0, 1] {
             ensure!(pair.hot_restart(node, &[])?.success(), "the old process ended with an error");
         }
         std::thread::sleep(AWHILE);
-        let after = [standing(pair, 0)?, standing(pair, 1)?];
+        let after = [pair.running(0)?.standing()?, pair.running(1)?.standing()?];
         ensure!(after == before, "states or epochs have changed: {before:?}, {after:?}");
-        ensure!([rx_path(pair, 0)?, rx_path(pair, 1)?] == paths, "no longer on {paths:?}");
+        ensure!(
+            [pair.running(0)?.rx_path()?, pair.running(1)?.rx_path()?] == paths,
+            "no longer on {paths:?}"
+        );
         ensure_silent(pair, 1)?;
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");

@@ -27,26 +27,22 @@ fn signed(instance: Instance) -> Instance {
     instance.hmac(&[OLD])
 }
 
-fn status(pair: &mut Pair, node: usize) -> Result<serde_json::Value> {
-    Ok(pair.running(node)?.status()?["instances"][0].take())
-}
-
 /// Number of adverts that a node has refused for this reason.
 fn refused(pair: &mut Pair, node: usize, word: &str) -> Result<u64> {
-    let status = status(pair, node)?;
+    let status = pair.running(node)?.instance()?;
     let rejects = status["counters"]["rejects"].as_array().context("no rejects")?;
     let count = rejects.iter().find(|count| count["word"] == word);
     Ok(count.and_then(|count| count["count"].as_u64()).unwrap_or(0))
 }
 
 fn is_master(pair: &mut Pair, node: usize) -> bool {
-    status(pair, node).is_ok_and(|status| status["state"] == "MASTER")
+    pair.running(node).and_then(|it| it.instance()).is_ok_and(|it| it["state"] == "MASTER")
 }
 
 fn fails_over(daemon: Daemon, instances: [Instance; 2]) -> Result<()> {
     let [master, heir] = instances;
     Pair::settled(roles(daemon, master, heir))?.check(|pair| {
-        let heir = status(pair, 1)?;
+        let heir = pair.running(1)?.instance()?;
         let skew = heir["peers"][0]["clock_skew_seconds"].as_f64().context("no skew")?;
         ensure!(skew.abs() < 1.0 && heir["peers"][0]["clock_skew_alarm"] == false, "{skew} s");
         ensure!(refused(pair, 1, "auth_replay")? == 0, "the master's adverts are refused");
@@ -86,7 +82,7 @@ fn adverts_under_another_key_are_refused() -> Result<()> {
             pair.start(1)?;
             until("two masters", SETTLE, || is_master(pair, 0) && is_master(pair, 1))?;
             until("a count", SETTLE, || refused(pair, 0, word).is_ok_and(|count| count > 5))?;
-            let status = status(pair, 0)?;
+            let status = pair.running(0)?.instance()?;
             ensure!(status["counters"]["adverts_received"] == 0, "{}", status["counters"]);
             ensure!(status["peers"].as_array().is_some_and(Vec::is_empty), "{}", status["peers"]);
             Ok(())
@@ -208,7 +204,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             pair.observer.clear();
             pair.restart(1, signal)?;
-            until("an answer", SETTLE, || status(pair, 1).is_ok())?;
+            until("an answer", SETTLE, || pair.running(1).is_ok_and(|it| it.is_up()))?;
             replay(pair, signal.as_str())?;
         }
         Ok(())
@@ -229,7 +225,7 @@ enum Attack {
 impl Attack {
     /// Starts it at `rate` frames a second.
     fn begin(self, pair: &mut Pair, rate: u64) -> Result<Flooder> {
-        let source = status(pair, 1)?["master"].as_str().context("no master")?.parse()?;
+        let source = pair.running(1)?.instance()?["master"].as_str().context("no master")?.parse()?;
         match self {
             Self::Forged => Flooder::paced(&pair.lab, rate, move || forged(51, 200, source).ok()),
             Self::Foreign => {

@@ -11,8 +11,6 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
 use vrrp_tests::starvation::Starvation;
 
-use crate::tracks::script;
-
 /// Mark in the command lines of the scripts' children.
 const MARK: &str = "86017.125";
 
@@ -71,7 +69,7 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
     let mut blocks = String::new();
     let mut tracks = String::new();
     let mut add = |name: &str, limit: u32, body: &str| -> Result<String> {
-        let path = script(directory.path(), name, body)?;
+        let path = directory.script(name, body)?;
         let times = format!("interval 1\n    timeout {limit}");
         blocks += &format!("vrrp_script {name} {{\n    script {path}\n    {times}\n    weight -1\n}}\n");
         tracks += &format!("        {name}\n");
@@ -88,7 +86,7 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
     Pair::settled([200, 100].map(|it| Role::new(daemon, Config::of(Instance::v3(it)))))?.check(|pair| {
         pair.observer.clear();
         std::thread::sleep(QUIET);
-        let quiet = longest_gap(pair);
+        let quiet = pair.observer.longest_silence(0).context("no adverts")?;
         let machine = Starvation::of_machine()?;
         pair.reload(0, &config)?;
         until("the good check is up", SETTLE, || check(pair, "vanishes").is_ok_and(|it| it["up"] == true))?;
@@ -108,9 +106,8 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
             check(pair, "vanishes").is_ok_and(|it| it["ended"] == gone)
         })?;
         std::thread::sleep(WATCH);
-        let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
-        ensure!(foreign == 0, "the peer sent {foreign} adverts");
-        let gap = longest_gap(pair);
+        pair.observer.ensure_only(0)?;
+        let gap = pair.observer.longest_silence(0).context("no adverts")?;
         let interval = Instance::v3(200).advert_interval();
         let bound = quiet + interval + machine.longest();
         ensure!(gap < bound, "{gap:?} between two adverts, {quiet:?} without scripts");
@@ -125,14 +122,6 @@ fn check(pair: &mut Pair, name: &str) -> Result<serde_json::Value> {
     let status = pair.running(0)?.status()?;
     let checks = status["checks"].as_array().context("no checks")?;
     checks.iter().find(|check| check["name"] == name).cloned().context("no such check")
-}
-
-/// Longest time between two adverts of node 0 since the observer was cleared.
-fn longest_gap(pair: &Pair) -> Duration {
-    let adverts = pair.observer.adverts();
-    let times: Vec<u64> = adverts.iter().filter(|(_, node, _)| *node == 0).map(|it| it.0).collect();
-    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-    Duration::from_nanos(gaps.max().unwrap_or_default())
 }
 
 /// Running processes with a mark in their command line.

@@ -12,7 +12,7 @@ use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::starvation::Starvation;
 
 use crate::fence::{asked, ensure_fenced};
-use crate::{roles, standing};
+use crate::{ensure_unmoved, roles, standings};
 
 const AHEAD: i64 = 1000;
 /// Many times a peer's Master_Down_Interval at 100 ms adverts.
@@ -62,7 +62,7 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
             })?;
         }
         let prober = asked(pair)?;
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         let spent = [pair.running(0)?.cpu_time()?, pair.running(1)?.cpu_time()?];
         ensure_peace(pair, PEACE)?;
         for (node, spent) in spent.into_iter().enumerate() {
@@ -76,10 +76,7 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
             ensure!(pair.hot_restart(node, &[])?.success(), "the old process ended with an error");
         }
         ensure_peace(pair, PEACE)?;
-        ensure!(
-            [standing(pair, 0)?, standing(pair, 1)?] == before,
-            "states or epochs have changed: {before:?}"
-        );
+        ensure_unmoved(pair, &before)?;
         let since = realtime();
         pair.running(0)?.kill();
         match mode {

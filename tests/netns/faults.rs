@@ -85,12 +85,6 @@ fn an_interface_may_appear_late() -> Result<()> {
     })
 }
 
-/// Receive path of the only interface of a node.
-fn rx_path(pair: &mut Pair, node: usize) -> Result<String> {
-    let status = pair.running(node)?.status()?;
-    Ok(status["interfaces"][0]["receive_path"].as_str().context("no receive path")?.to_owned())
-}
-
 #[test]
 #[needs("ours")]
 fn a_recreated_interface_is_used_again() -> Result<()> {
@@ -100,12 +94,12 @@ fn a_recreated_interface_is_used_again() -> Result<()> {
         pair.lab.unplug(0)?;
         pair.wait_for_address(1, address, true)?;
         let what = "a status that shows that the interface is gone";
-        until(what, SETTLE, || rx_path(pair, 0).is_ok_and(|path| path == "none"))?;
+        until(what, SETTLE, || pair.running(0).and_then(|it| it.rx_path()).is_ok_and(|path| path == "none"))?;
         pair.observer.clear();
         pair.lab.plug_again(0, index)?;
         pair.wait_for_master(0)?;
         let what = "a status that shows that the interface is back";
-        until(what, SETTLE, || rx_path(pair, 0).is_ok_and(|path| path != "none"))?;
+        until(what, SETTLE, || pair.running(0).and_then(|it| it.rx_path()).is_ok_and(|path| path != "none"))?;
         pair.wait_for_address(0, address, true)?;
         pair.wait_for_address(1, address, false)
     })

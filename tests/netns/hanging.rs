@@ -142,8 +142,7 @@ fn a_dead_mount_behind_a_track_file_blocks_nothing() -> Result<()> {
     ];
     Pair::settled(roles)?.check(|pair| {
         let priority = |pair: &mut Pair| -> Result<u64> {
-            let status = pair.running(0)?.status()?;
-            status["instances"][0]["priority"]["effective"].as_u64().context("no priority")
+            pair.running(0)?.instance()?["priority"]["effective"].as_u64().context("no priority")
         };
         until("the number to count", SETTLE, || priority(pair).is_ok_and(|it| it == 170))?;
         let dead = DeadMount::over(&folder)?;

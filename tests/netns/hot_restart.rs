@@ -25,7 +25,7 @@ use vrrp_tests::service::Systemd;
 use vrrp_tests::starvation::{Starvation, but_for_starvation};
 
 use crate::fence::name;
-use crate::{pair, standing};
+use crate::{ensure_unmoved, pair, standing, standings};
 
 /// Long enough for adverts of the peer to show.
 const AFTERWARDS: Duration = Duration::from_millis(800);
@@ -37,7 +37,7 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
     let roles = instances.map(|instance| Role::new(daemon, Config::of(instance)));
     Pair::settled(roles)?.check(|pair| {
         pair.wait_for_address(0, address, true)?;
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         let prober = Prober::new(&pair.lab, address, Duration::from_millis(1))?;
         until("answers", SETTLE, || prober.served_by() == Some(0))?;
         // Announcements of its takeover continue for some milliseconds.
@@ -50,16 +50,12 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
             let status = pair.running(0)?.status()?;
             ensure!(status["interfaces"][0]["receive_path"] == "native", "{:#}", status["interfaces"]);
         }
-        ensure!(
-            [standing(pair, 0)?, standing(pair, 1)?] == before,
-            "states or epochs have changed: {before:?}"
-        );
+        ensure_unmoved(pair, &before)?;
         let adverts = pair.observer.adverts();
-        ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        pair.observer.ensure_only(0)?;
         ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
-        let times: Vec<u64> = adverts.iter().map(|(at, ..)| *at).collect();
-        let gap = times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).max().unwrap_or(u64::MAX);
-        let (gap, stood) = (Duration::from_nanos(gap), machine.longest());
+        let gap = pair.observer.longest_silence(0).context("no adverts")?;
+        let stood = machine.longest();
         ensure!(gap < Duration::from_millis(250) + stood, "no advert for {gap:?}");
         ensure!(pair.observer.announcers(address).is_empty(), "addresses were announced again");
         let outage = prober.longest_outage(start);
@@ -130,7 +126,7 @@ fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
         }
         sleep(AFTERWARDS);
         ensure!(standing(pair, 1)? == before, "the state or epoch has changed: {before:?}");
-        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "node 1 has sent adverts");
+        pair.observer.ensure_only(0)?;
         pair.die(0)?;
         pair.wait_for_master(1)?;
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)
@@ -157,7 +153,7 @@ fn a_broken_file_leaves_the_old_process() -> Result<()> {
         sleep(AFTERWARDS);
         pair.ensure_alive()?;
         ensure!(standing(pair, 0)? == before, "the old process has changed its state");
-        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        pair.observer.ensure_only(0)?;
         let address: IpAddr = VIRTUAL_V4.parse()?;
         pair.wait_for_address(0, address, true)
     })
@@ -168,7 +164,7 @@ fn a_broken_file_leaves_the_old_process() -> Result<()> {
 #[needs("ours")]
 fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         let mut all = vec![];
         for _ in 0..4 {
             all.push(pair.successor(0)?);
@@ -184,10 +180,7 @@ fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
         let answers = |status: Value| status["node"]["pid"] == pid && status["fence"]["guard"].is_u64();
         until("its answer, and its guard", SETTLE, || running.status().is_ok_and(answers))?;
         ensure_locked(running.directory())?;
-        ensure!(
-            [standing(pair, 0)?, standing(pair, 1)?] == before,
-            "states or epochs have changed: {before:?}"
-        );
+        ensure_unmoved(pair, &before)?;
         let log = pair.running(0)?.process().log();
         ensure!(!log.contains("did not replace this one"), "{log}");
         Ok(())
@@ -233,7 +226,7 @@ fn adverts_go_on_however_long_the_newer_process_takes() -> Result<()> {
     let signed = |priority| Instance::v3(priority).hmac(&["key 1 00112233445566778899aabbccddeeff"]);
     let role = |instance| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance));
     Pair::settled([role(signed(200)), role(signed(100))])?.check(|pair| {
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         let mut client = UnixStream::connect(pair.running(0)?.directory().join("control.sock"))?;
         client.set_read_timeout(Some(SETTLE))?;
         let mut lines = BufReader::new(client.try_clone()?).lines();
@@ -249,14 +242,9 @@ fn adverts_go_on_however_long_the_newer_process_takes() -> Result<()> {
         ensure!(marks.starts_with("closed\n"), "the old process has written marks: {marks}");
         drop((lines, client));
         sleep(AFTERWARDS);
-        let times: Vec<u64> = pair.observer.adverts().iter().map(|(at, ..)| *at).collect();
-        let gap = times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).max().unwrap_or(u64::MAX);
-        let (gap, stood) = (Duration::from_nanos(gap), machine.longest());
-        ensure!(gap < Duration::from_millis(150) + stood, "no advert for {gap:?}");
-        ensure!(
-            [standing(pair, 0)?, standing(pair, 1)?] == before,
-            "states or epochs have changed: {before:?}"
-        );
+        let gap = pair.observer.longest_silence(0).context("no adverts")?;
+        ensure!(gap < Duration::from_millis(150) + machine.longest(), "no advert for {gap:?}");
+        ensure_unmoved(pair, &before)?;
         Ok(())
     })
 }
@@ -271,7 +259,7 @@ fn is_stopped(process: &Process) -> bool {
 #[needs("ours")]
 fn adverts_keep_their_source() -> Result<()> {
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         let namespace = &pair.node(0)?.namespace;
         namespace.ip("address add 10.66.0.1/24 dev lan0 scope link")?;
         let shown = namespace.run("ip", &["-4", "address", "show", "dev", "lan0"])?;
@@ -282,10 +270,7 @@ fn adverts_keep_their_source() -> Result<()> {
             ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
             sleep(AFTERWARDS);
         }
-        ensure!(
-            [standing(pair, 0)?, standing(pair, 1)?] == before,
-            "states or epochs have changed: {before:?}"
-        );
+        ensure_unmoved(pair, &before)?;
         let own: IpAddr = "10.77.0.1".parse()?;
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(.., advert)| advert.source == own), "adverts have another source");
@@ -402,7 +387,7 @@ fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
     let systemd = Systemd::start()?;
     let (pair, _socket) = supervised(&folder, Some(systemd.address()))?;
     pair.check(|pair| {
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         pair.observer.clear();
         let process = pair.running(0)?.process();
         process.signal(Signal::SIGTERM)?;
@@ -421,12 +406,9 @@ fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
             running.status().is_ok_and(|status| status["node"]["pid"] == pid)
         })?;
         sleep(AFTERWARDS);
-        ensure!(
-            [standing(pair, 0)?, standing(pair, 1)?] == before,
-            "states or epochs have changed: {before:?}"
-        );
+        ensure_unmoved(pair, &before)?;
         let adverts = pair.observer.adverts();
-        ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        pair.observer.ensure_only(0)?;
         ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         Ok(())
     })
@@ -475,11 +457,11 @@ fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
     let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority).interval(10)));
     let restart = |pair: &mut Pair| {
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         pair.observer.clear();
         ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
         sleep(AFTERWARDS);
-        ensure!([standing(pair, 0)?, standing(pair, 1)?] == before, "a transition: {before:?}");
+        ensure_unmoved(pair, &before)?;
         let adverts = pair.observer.adverts();
         let is_well = |advert: &(u64, usize, Advert)| advert.1 == 0 && advert.2.priority != 0;
         ensure!(adverts.iter().all(is_well), "adverts of the peer, or a release");

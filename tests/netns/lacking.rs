@@ -57,7 +57,7 @@ fn has_route(pair: &Pair, route: &str) -> bool {
 
 /// A field of the only instance in the status.
 fn field(pair: &mut Pair, key: &str) -> Result<Value> {
-    Ok(pair.running(0)?.status()?["instances"][0][key].clone())
+    Ok(pair.running(0)?.instance()?[key].take())
 }
 
 /// Missing objects, with the reasons.

@@ -66,8 +66,7 @@ mod webhook;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Result, ensure};
 use vrrp_tests::clock::Deadline;
 use vrrp_tests::daemon::{Config, Daemon, Instance, subject};
 use vrrp_tests::pair::{Pair, Role};
@@ -90,14 +89,19 @@ fn pair(daemon: Daemon) -> Result<Pair> {
 
 /// State and epoch of a node's only instance.
 fn standing(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
-    standing_in(&pair.running(node)?.status()?)
+    pair.running(node)?.standing()
 }
 
-/// State and epoch of the only instance in a status.
-fn standing_in(status: &Value) -> Result<(String, u64)> {
-    let instance = &status["instances"][0];
-    let state = instance["state"].as_str().context("no state")?.to_owned();
-    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
+/// State and epoch of both nodes' only instance.
+fn standings(pair: &mut Pair) -> Result<[(String, u64); 2]> {
+    Ok([standing(pair, 0)?, standing(pair, 1)?])
+}
+
+/// Checks that neither node has changed its state since `before`.
+fn ensure_unmoved(pair: &mut Pair, before: &[(String, u64); 2]) -> Result<()> {
+    let now = standings(pair)?;
+    ensure!(now == *before, "states or epochs have changed: {before:?} has become {now:?}");
+    Ok(())
 }
 
 /// A master with a hanging receiver of notifications: neither its adverts nor its end wait for it.

@@ -228,8 +228,7 @@ fn a_filter_on_the_interface() -> Result<()> {
 
 /// Adverts that the first node's host has refused.
 fn refusals(pair: &mut Pair) -> Result<u64> {
-    let status = pair.running(0)?.status()?;
-    status["instances"][0]["counters"]["send_errors"].as_u64().context("no `send_errors`")
+    pair.running(0)?.instance()?["counters"]["send_errors"].as_u64().context("no `send_errors`")
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn beside(pair: &Pair, instance: Instance) -> Result<Running> {
 }
 
 fn state(running: &Running) -> Result<String> {
-    Ok(running.status()?["instances"][0]["state"].as_str().context("no state")?.to_owned())
+    Ok(running.standing()?.0)
 }
 
 fn has_route(pair: &Pair) -> bool {

@@ -13,7 +13,7 @@ use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::probe::Prober;
 use vrrp_tests::starvation::{Starvation, but_for_starvation};
 
-use crate::{roles, standing};
+use crate::{roles, standing, standings};
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -106,7 +106,7 @@ fn are_unmoved_once(case: Case) -> Result<()> {
             // Half of all hosts take part in it.
             let _ = namespace.sysctl("ipv6/conf/lan0/accept_dad", if node == 0 { "1" } else { "0" });
         }
-        let mut before = [standing(pair, 0)?, standing(pair, 1)?];
+        let mut before = standings(pair)?;
         let prober = Prober::new(&pair.lab, case.target()?, Duration::from_millis(2))?;
         until("an answer", SETTLE, || prober.served_by() == Some(0))?;
         pair.observer.clear();
@@ -128,7 +128,7 @@ fn are_unmoved_once(case: Case) -> Result<()> {
                     let silence = pair.observer.longest_silence(since).context("no adverts")?;
                     let bound = Duration::from_millis(case.millis) * 2 + Duration::from_millis(20);
                     ensure!(silence < bound + stood, "{what}: adverts are {silence:?} apart, {stood:?}");
-                    let now = [standing(pair, 0)?, standing(pair, 1)?];
+                    let now = standings(pair)?;
                     // A master that stood still for a lease enters its state again, whatever happens to addresses.
                     let has_resumed = stood > Duration::from_millis(case.millis * 2) && is_led(&now);
                     ensure!(now == before || has_resumed, "{what}: a transition: {now:?}, {stood:?}");
@@ -172,13 +172,13 @@ fn unicast_adverts_go_on_without_the_address() -> Result<()> {
     let instance = |priority, own, peer| Instance::v3(priority).unicast(own, peer);
     let (first, second) = (instance(200, "10.77.0.1", "10.77.0.2"), instance(100, "10.77.0.2", "10.77.0.1"));
     Pair::settled(roles(DAEMON, first, second))?.check(|pair| {
-        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let before = standings(pair)?;
         let case = Case { is_v6: false, millis: 100 };
         for node in [0, 1] {
             for gap in [0, 20, 150] {
                 case.reconfigure(pair, node, Way::All, gap)?;
                 sleep(Duration::from_millis(300));
-                let now = [standing(pair, 0)?, standing(pair, 1)?];
+                let now = standings(pair)?;
                 ensure!(now == before, "node {node}, {gap} ms: {now:?}");
             }
         }

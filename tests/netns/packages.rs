@@ -17,8 +17,6 @@ use vrrp_tests::probe::Prober;
 use vrrp_tests::process::Directory;
 use vrrp_tests::service::{Engine, Machine};
 
-use crate::standing_in;
-
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const PERIOD: Duration = Duration::from_millis(5);
 /// Time for a container to start on a busy machine and become master.
@@ -120,7 +118,7 @@ fn bare(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
 
 /// Another program replaces the daemon; state, epoch and addresses stay, and no request of a client is lost.
 fn upgrade(pair: &Pair, machine: &Machine, words: &[&str]) -> Result<()> {
-    let (before, pid) = (standing_in(&machine.status()?)?, machine.unit("MainPID")?);
+    let (before, pid) = (machine.standing()?, machine.unit("MainPID")?);
     pair.observer.clear();
     let prober = Prober::new(&pair.lab, VIRTUAL_V4.parse()?, PERIOD)?;
     let since = realtime();
@@ -130,12 +128,11 @@ fn upgrade(pair: &Pair, machine: &Machine, words: &[&str]) -> Result<()> {
     until("answers after the upgrade", SETTLE, || prober.answered_since(realtime() - 100_000_000))?;
     ensure!(machine.unit("MainPID")? != pid, "the daemon was not replaced");
     ensure!(machine.unit("ActiveState")? == "active", "{}", machine.unit("ActiveState")?);
-    let now = standing_in(&machine.status()?)?;
+    let now = machine.standing()?;
     ensure!(now == before, "{now:?} was {before:?}");
     let lost = prober.longest_outage(since);
     ensure!(lost == Duration::ZERO, "no answers for {lost:?}");
-    ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
-    Ok(())
+    pair.observer.ensure_only(0)
 }
 
 /// Files with the name of the product that a purge has left; those that the test itself made do not count.
@@ -189,17 +186,14 @@ fn a_debian_package_is_installed_upgraded_and_purged() -> Result<()> {
         let exe = machine.run("readlink", &[&format!("/proc/{}/exe", machine.unit("MainPID")?)])?;
         ensure!(exe.trim().ends_with("/usr/sbin/vrrpx"), "it runs {exe}");
 
-        let (now, pid) = (standing_in(&machine.status()?)?, machine.unit("MainPID")?);
+        let (now, pid) = (machine.standing()?, machine.unit("MainPID")?);
         machine.configure(&Config::of(Instance::v3(200).line("nonsense")))?;
         let reported = dpkg(machine, &["--install", &first])?;
         ensure!(
             reported.contains("unknown keyword `nonsense`") && reported.contains("goes on"),
             "{reported}"
         );
-        ensure!(
-            machine.unit("MainPID")? == pid && standing_in(&machine.status()?)? == now,
-            "it was replaced"
-        );
+        ensure!(machine.unit("MainPID")? == pid && machine.standing()? == now, "it was replaced");
 
         dpkg(machine, &["--purge", "vrrpx"])?;
         pair.wait_for_master(1)?;
@@ -217,7 +211,7 @@ fn vrrpx_keepalived_takes_the_place_of_keepalived() -> Result<()> {
         std::fs::write(machine.path(KEEPALIVED_CONF), config(200).to_string())?;
         dpkg(machine, &["--install", &deb("vrrpx", 1)?, &deb("vrrpx-keepalived", 1)?])?;
         pair.wait_for_master(0)?;
-        let before = standing_in(&machine.status()?)?;
+        let before = machine.standing()?;
         let version = output({
             let mut keepalived = machine.command("/usr/sbin/keepalived");
             keepalived.arg("--version");
@@ -227,7 +221,7 @@ fn vrrpx_keepalived_takes_the_place_of_keepalived() -> Result<()> {
         let alias = machine.run("systemctl", &["show", "keepalived", "--value", "--property=Id"])?;
         ensure!(alias.trim() == "vrrpx.service", "keepalived is {alias}");
         machine.run("systemctl", &["restart", "keepalived"])?;
-        ensure!(standing_in(&machine.status()?)? == before, "a restart by its name is not hot");
+        ensure!(machine.standing()? == before, "a restart by its name is not hot");
         dpkg(machine, &["--purge", "vrrpx-keepalived"])?;
         ensure!(machine.unit("ActiveState")? == "active", "the daemon ended with its alias");
         let alias = machine.path("/etc/systemd/system/keepalived.service");

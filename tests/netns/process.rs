@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
@@ -19,14 +18,6 @@ use crate::hanging::DeadMount;
 fn node(globals: Vec<String>, instance: Instance) -> Result<Pair> {
     let config = Config { globals, ..Config::of(instance) };
     Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), config)])
-}
-
-/// A script that only root can change.
-fn script(directory: &Path, name: &str, body: &str) -> Result<String> {
-    let path = directory.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{body}\n"))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    Ok(path.display().to_string())
 }
 
 /// Scheduling of a thread, from /proc.
@@ -95,9 +86,9 @@ fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
     let held = format!("ip address show dev lan0 | grep -q {VIRTUAL_V4} && echo held || echo free");
     let report = |name: &str| {
         let log = directory.path().join(name);
-        script(directory.path(), &format!("{name}.sh"), &format!("({held}) > {}", log.display()))
+        directory.script(&format!("{name}.sh"), &format!("({held}) > {}", log.display()))
     };
-    let slow = script(directory.path(), "slow.sh", "sleep 60")?;
+    let slow = directory.script("slow.sh", "sleep 60")?;
     let globals = vec![
         "script_user root".to_owned(),
         "enable_script_security".to_owned(),
@@ -135,7 +126,7 @@ fn scripts_have_the_configured_umask_and_groups() -> Result<()> {
     let directory = Directory::private()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777))?;
     let made = directory.path().join("made");
-    let hook = script(directory.path(), "hook.sh", &format!("id -G > {}", made.display()))?;
+    let hook = directory.script("hook.sh", &format!("id -G > {}", made.display()))?;
     let globals = ["umask 027", "set_supplementary_groups"].map(str::to_owned).to_vec();
     let instance = Instance::v3(200).line(&format!("notify_master {hook} {user}"));
     node(globals, instance)?.check(|pair| {

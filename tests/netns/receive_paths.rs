@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::{poll, until};
-use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
@@ -73,12 +73,12 @@ fn daemons_with_separate_runtime_directories_share_an_interface() -> Result<()> 
     for (running, address) in [(&first, "10.77.0.201"), (&second, "10.77.0.202")] {
         let mine = poll("the address", SETTLE, || Ok(lab.has_address(0, address)?.then_some(())));
         mine.with_context(|| running.log())?;
-        until("its state", SETTLE, || state(running).is_ok_and(|state| state == "MASTER"))?;
+        until("its state", SETTLE, || running.standing().is_ok_and(|it| it.0 == "MASTER"))?;
     }
     first.stop()?;
     ensure!(!lab.has_address(0, "10.77.0.201")?, "the first daemon has left its address");
     ensure!(lab.has_address(0, "10.77.0.202")?, "the second daemon has lost its address");
-    ensure!(state(&second)? == "MASTER", "{}", second.status()?);
+    ensure!(second.standing()?.0 == "MASTER", "{}", second.status()?);
     Ok(())
 }
 
@@ -113,9 +113,9 @@ fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
         Daemon::Vrrpx(mode).start(node, &Config::of(instance))
     };
     let first = start(Mode::Native, 1)?;
-    ensure!(rx_path(&first)? == "native", "{}", first.log());
+    ensure!(first.rx_path()? == "native", "{}", first.log());
     let second = start(Mode::Native, 2)?;
-    ensure!(rx_path(&second)? != "native", "two programs on one hook: {}", second.log());
+    ensure!(second.rx_path()? != "native", "two programs on one hook: {}", second.log());
     let reported = format!("{}{}", second.log(), second.status()?).to_lowercase();
     ensure!(["taken", "busy", "in use", "occupied"].iter().any(|word| reported.contains(word)), "{reported}");
     Ok(())
@@ -146,7 +146,7 @@ fn on(mode: Mode, flavour: Flavour) -> Result<()> {
     let daemon = Daemon::Vrrpx(mode);
     Pair::settled(flavour.roles(daemon, daemon))?.check(|pair| {
         for node in [0, 1] {
-            let rx_path = rx_path(pair.running(node)?)?;
+            let rx_path = pair.running(node)?.rx_path()?;
             ensure!(rx_path == mode.as_str(), "receive path {rx_path} instead of {}", mode.as_str());
         }
         lifecycle(pair)
@@ -165,20 +165,6 @@ fn without(capabilities: &str) -> Result<(Lab, Process)> {
     command.args(["run", "--config"]).arg(&config).arg("--runtime-dir").arg(directory.path());
     let process = Process::start_in(command, directory)?;
     Ok((lab, process))
-}
-
-fn state(running: &Running) -> Result<String> {
-    let status = running.status()?;
-    Ok(status["instances"][0]["state"].as_str().unwrap_or_default().to_uppercase())
-}
-
-/// Receive path of its first interface, once the status has it.
-fn rx_path(running: &Running) -> Result<String> {
-    let found = poll("a receive path in the status", SETTLE, || {
-        let status = running.status().ok();
-        Ok(status.and_then(|status| Some(status["interfaces"][0]["receive_path"].as_str()?.to_owned())))
-    });
-    found.with_context(|| running.log())
 }
 
 /// Whether one of these folders has the pin of an attached program.
@@ -203,7 +189,7 @@ fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
             if is_successor {
                 ensure!(pair.hot_restart(1, &[])?.success(), "the old process ended with an error");
             }
-            rx_path(pair.running(1)?)?;
+            pair.running(1)?.rx_path()?;
             pair.observer.clear();
             let reported = |pair: &mut Pair| -> Result<usize> {
                 let log = pair.running(1)?.log();

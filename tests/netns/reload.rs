@@ -41,8 +41,7 @@ fn states(pair: &mut Pair) -> Result<Vec<(String, String)>> {
 }
 
 fn epoch(pair: &mut Pair) -> Result<u64> {
-    let status = pair.running(0)?.status()?;
-    status["instances"][0]["epoch"].as_u64().context("no epoch")
+    pair.running(0)?.instance()?["epoch"].as_u64().context("no epoch")
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn shown(pair: &Pair) -> Result<String> {
 }
 
 fn instance_field(pair: &mut Pair, key: &str) -> Result<serde_json::Value> {
-    Ok(pair.running(0)?.status()?["instances"][0][key].clone())
+    Ok(pair.running(0)?.instance()?[key].take())
 }
 
 fn settled() -> Result<Pair> {

@@ -29,13 +29,9 @@ fn role(daemon: Daemon, instance: Instance) -> Role {
     Role::new(daemon, Config::of(instance))
 }
 
-fn instance(pair: &mut Pair, node: usize) -> Result<Value> {
-    Ok(pair.running(node)?.status()?["instances"][0].take())
-}
-
 /// Peers that a node rejects, and the reasons.
 fn rejected(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
-    let shown = instance(pair, node)?;
+    let shown = pair.running(node)?.instance()?;
     let rows = shown["rejected"].as_array().context("no list of rejected peers")?;
     let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
     Ok(rows.iter().map(|it| (text(it, "peer"), text(it, "reason"))).collect())
@@ -58,7 +54,9 @@ fn begins(pair: &mut Pair, peer: &str, reason: &str) -> Result<()> {
     let expected = [(peer.to_owned(), reason.to_owned())];
     until("the refused peer", SETTLE, || rejected(pair, 0).is_ok_and(|found| found == expected))?;
     until("a line in the log", SETTLE, || reported(pair, 0) == [1, 0])?;
-    until("the instance to be master", SETTLE, || instance(pair, 0).is_ok_and(|it| it["state"] == "MASTER"))
+    until("the instance to be master", SETTLE, || {
+        pair.running(0).and_then(|it| it.instance()).is_ok_and(|it| it["state"] == "MASTER")
+    })
 }
 
 fn names(roles: [Role; 2], peer: &str, reason: &str) -> Result<()> {
@@ -138,7 +136,10 @@ fn a_split_by_passwords_begins_and_ends() -> Result<()> {
         Pair::idle([one, other])?.check(|pair| {
             begins(pair, PEER, "auth_data")?;
             let dual = |pair: &mut Pair| -> f64 {
-                let seconds = instance(pair, 0).map(|it| it["counters"]["dual_master_seconds"].as_f64());
+                let seconds = pair
+                    .running(0)
+                    .and_then(|it| it.instance())
+                    .map(|it| it["counters"]["dual_master_seconds"].as_f64());
                 seconds.ok().flatten().unwrap_or_default()
             };
             until("a time as two masters", SETTLE, || dual(pair) > 1.0)?;

@@ -49,7 +49,7 @@ fn refused(pair: &mut Pair, order: &[&str]) -> Result<String> {
 }
 
 fn instance(pair: &mut Pair) -> Result<Value> {
-    Ok(pair.running(0)?.status()?["instances"][0].clone())
+    pair.running(0)?.instance()
 }
 
 /// The state of node 0, and the kinds of its orders.

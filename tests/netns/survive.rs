@@ -39,7 +39,7 @@ fn write(running: &Running, text: &str) -> Result<()> {
 }
 
 fn priority(running: &Running) -> Result<u64> {
-    running.status()?["instances"][0]["priority"]["configured"].as_u64().context("no priority")
+    running.instance()?["priority"]["configured"].as_u64().context("no priority")
 }
 
 /// Runs `check` with a daemon on a node of its own.

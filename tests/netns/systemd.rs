@@ -12,13 +12,6 @@ use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::service::Machine;
 
-use crate::standing_in;
-
-/// State and epoch of its instance.
-fn standing(machine: &Machine) -> Result<(String, u64)> {
-    standing_in(&machine.status()?)
-}
-
 /// Node 0 is the machine, with priority 200.
 fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
     let config = |priority| Config::of(Instance::v3(priority));
@@ -37,7 +30,7 @@ fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
 #[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
 fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
     booted(|pair, machine| {
-        let before = standing(machine)?;
+        let before = machine.standing()?;
         pair.observer.clear();
         for has_bus in [false, true] {
             if has_bus {
@@ -46,12 +39,12 @@ fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
             let pid = machine.unit("MainPID")?;
             machine.run("systemctl", &["restart", "vrrpx"])?;
             until("another main process", SETTLE, || machine.unit("MainPID").is_ok_and(|it| it != pid))?;
-            until("its answer", SETTLE, || standing(machine).is_ok())?;
+            until("its answer", SETTLE, || machine.standing().is_ok())?;
             sleep(Duration::from_millis(800));
-            ensure!(standing(machine)? == before, "bus {has_bus}: {:?} was {before:?}", standing(machine)?);
+            ensure!(machine.standing()? == before, "bus {has_bus}: {:?} was {before:?}", machine.standing()?);
         }
         let adverts = pair.observer.adverts();
-        ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        pair.observer.ensure_only(0)?;
         ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         Ok(())
     })
@@ -123,7 +116,7 @@ fn the_watchdog_kills_a_stopped_daemon_and_starts_another() -> Result<()> {
     booted(|pair, machine| {
         machine.drop_in("watchdog", "[Service]\nWatchdogSec=5s\n")?;
         machine.run("systemctl", &["restart", "vrrpx"])?;
-        until("its answer", SETTLE, || standing(machine).is_ok())?;
+        until("its answer", SETTLE, || machine.standing().is_ok())?;
         let pid = machine.unit("MainPID")?;
         machine.run("kill", &["-STOP", &pid])?;
         pair.wait_for_master(1)?;
@@ -155,7 +148,7 @@ fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
 #[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
 fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
     booted(|pair, machine| {
-        let before = standing(machine)?;
+        let before = machine.standing()?;
         machine.configure(&Config::of(Instance::v3(210)))?;
         machine.run("systemctl", &["reload", "vrrpx"])?;
         let priority =
@@ -163,7 +156,7 @@ fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
         until("the other priority", SETTLE, || priority().is_ok_and(|it| it == 210))?;
         machine.configure(&Config::of(Instance::v3(210).line("nonsense")))?;
         ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is accepted");
-        ensure!(standing(machine)? == before, "a reload has changed the state");
+        ensure!(machine.standing()? == before, "a reload has changed the state");
         machine.configure(&Config::of(Instance::v3(210)))?;
 
         let pid = machine.unit("MainPID")?;

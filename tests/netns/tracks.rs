@@ -1,8 +1,6 @@
 //! Checks with weights on the priority, tracked interfaces, and hooks.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -52,7 +50,7 @@ fn a_tracked_interface_without_carrier_is_a_fault() -> Result<()> {
 fn hooks_get_keepalived_s_arguments() -> Result<()> {
     let directory = Directory::new()?;
     let heard = directory.path().join("heard");
-    let script = script(directory.path(), "hook", &format!("echo \"$*\" >> {}", heard.display()))?;
+    let script = directory.script("hook", &format!("echo \"$*\" >> {}", heard.display()))?;
     let instance = Instance::v3(200)
         .line(&format!("notify {script}"))
         .line(&format!("notify_master \"{script} up now\""))
@@ -116,7 +114,7 @@ fn fails_over(weight: &str) -> Result<()> {
     let daemon = subject();
     let directory = Directory::new()?;
     let broken = directory.path().join("broken");
-    let script = script(directory.path(), "check", &format!("test ! -e {}", broken.display()))?;
+    let script = directory.script("check", &format!("test ! -e {}", broken.display()))?;
     let check = format!(
         "vrrp_script service {{\n    script {script}\n    interval 1\n    fall 1\n    rise 1\n    {weight}\n}}\n"
     );
@@ -137,7 +135,7 @@ fn a_running_script_ends_with_the_daemon_that_is_killed() -> Result<()> {
     let directory = Directory::new()?;
     let file = directory.path().join("pid");
     let body = format!("trap '' TERM; echo $$ > {}; while :; do sleep 0.1; done", file.display());
-    let script = script(directory.path(), "check", &body)?;
+    let script = directory.script("check", &body)?;
     let check = format!("vrrp_script service {{\n    script {script}\n    interval 60\n    timeout 60\n}}\n");
     let tracking = Instance::v3(200).line("track_script {\n        service\n    }");
     Pair::idle([role(Daemon::Vrrpx(Mode::Auto), tracking, &check)])?.check(|pair| {
@@ -160,12 +158,4 @@ fn shell(line: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line]);
     command
-}
-
-/// An executable script in `directory`.
-pub(crate) fn script(directory: &Path, name: &str, body: &str) -> Result<String> {
-    let path = directory.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{body}\n"))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    Ok(path.display().to_string())
 }

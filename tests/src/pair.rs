@@ -83,12 +83,7 @@ impl Pair {
     }
 
     /// Runs `scenario`, and adds the daemons' logs to its error.
-    pub fn check(self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        self.check_with(scenario)
-    }
-
-    /// As [`Pair::check`], for a scenario with a result.
-    pub fn check_with<T>(mut self, scenario: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub fn check<T>(mut self, scenario: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         scenario(&mut self).map_err(|error| self.with_logs(&error))
     }
 

@@ -1,6 +1,7 @@
 //! A process with its log, killed when dropped.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -146,6 +147,14 @@ impl Directory {
 
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Writes a shell script that can be run, and returns its path.
+    pub fn script(&self, name: &str, body: &str) -> Result<String> {
+        let path = self.0.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n"))?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        Ok(path.display().to_string())
     }
 }
 

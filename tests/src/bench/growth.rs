@@ -131,7 +131,7 @@ pub fn after_reloads(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
     let directory = Directory::new()?;
     let files = [plain(), full(directory.path())].map(|config| config.to_string());
     let pair = Pair::idle([Role::new(daemon, plain())])?;
-    pair.check_with(|pair| {
+    pair.check(|pair| {
         pair.start(0)?;
         pair.wait_for_master(0)?;
         let mut first = Holding::default();
@@ -193,7 +193,7 @@ pub fn after_transitions(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
     let globals = vec!["script_user root".to_owned()];
     let leader = Config { globals, blocks, instances: vec![leader] };
     let roles = [leader, Config::of(Instance::v3(100).interval(10))];
-    Pair::settled(roles.map(|config| Role::new(daemon, config)))?.check_with(|pair| {
+    Pair::settled(roles.map(|config| Role::new(daemon, config)))?.check(|pair| {
         let mut first = [Holding::default(); 2];
         for round in rounds.all() {
             let (number, master) = if round % 2 == 1 { ("-150", 1) } else { ("0", 0) };

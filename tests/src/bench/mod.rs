@@ -102,7 +102,7 @@ impl Measure {
             Self::Falling => sheet.add(&patience::falling(plan)?),
             Self::Rising => sheet.add(&patience::rising(plan)?),
             Self::Takeover => takeover::one(plan)?.iter().try_for_each(|row| sheet.add(row)),
-            Self::ManyAddresses => takeover::many(plan)?.iter().try_for_each(|row| sheet.add(row)),
+            Self::ManyAddresses => takeover::many_addresses(plan)?.iter().try_for_each(|row| sheet.add(row)),
             Self::LightWork => sheet.add(&failover::beside_light_work(plan)?),
         }
     }

@@ -69,7 +69,7 @@ fn run(daemon: Daemon, mover: Mover, rounds: u32) -> Result<Cell> {
         let moves = node == if mover == Mover::Master { MASTER } else { HEIR };
         Role::new(daemon, config(priority, moves.then_some(file.as_path())))
     });
-    Pair::settled_in_turn(roles.collect::<Vec<_>>())?.check_with(|pair| {
+    Pair::settled_in_turn(roles.collect::<Vec<_>>())?.check(|pair| {
         let mut found = Found::default();
         for round in 0..rounds {
             one(pair, mover, &file, round, &mut found).with_context(|| format!("round {round}"))?;

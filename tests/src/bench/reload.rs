@@ -39,7 +39,7 @@ fn run(daemon: Daemon, rounds: u8) -> Result<(Samples, usize)> {
     eprintln!("reload: {} for {:?}", daemon.need(), PAUSE * u32::from(rounds));
     let instance = |priority| Instance::v3(priority).interval(10);
     let role = |priority| Role::new(daemon, Config::of(instance(priority)));
-    Pair::settled([role(200), role(100)])?.check_with(|pair| {
+    Pair::settled([role(200), role(100)])?.check(|pair| {
         pair.observer.clear();
         for round in 0..rounds {
             // A VRID and an interval of its own: it affects only the node itself.

@@ -17,7 +17,7 @@ use nix::sys::time::TimeVal;
 
 use super::{Cell, Figure, Plan, Row, Samples};
 use crate::clock::{poll, realtime};
-use crate::daemon::{Config, Daemon, Instance};
+use crate::daemon::{Config, Daemon, Instance, many};
 use crate::lab::{INTERFACE, Node};
 use crate::observe::{What, v4};
 use crate::pair::{Pair, Role};
@@ -29,8 +29,6 @@ const INTERVAL: u64 = 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two takeovers: announcements are repeated, and a daemon that was started settles.
 const QUIET: Duration = Duration::from_millis(300);
-/// Number of addresses in the adverts; the others are excluded.
-const ADVERTISED: u16 = 20;
 /// Above the daemons, and asleep but for the notification.
 const PRIORITY: i32 = 60;
 
@@ -82,7 +80,7 @@ pub fn one(plan: &Plan) -> Result<Vec<Row>> {
 }
 
 /// Many addresses: silence and preemption.
-pub fn many(plan: &Plan) -> Result<Vec<Row>> {
+pub fn many_addresses(plan: &Plan) -> Result<Vec<Row>> {
     const MANY: u16 = 1000;
     let benches = measure(plan, MANY, if plan.quick { 2 } else { 15 })?;
     let row = |what: &str, times: &dyn Fn(&Bench) -> &Times| {
@@ -113,23 +111,10 @@ fn measure(plan: &Plan, addresses: u16, rounds: usize) -> Result<Vec<Bench>> {
     Ok(benches)
 }
 
-fn address(number: u16) -> Ipv4Addr {
-    let [high, low] = number.to_be_bytes();
-    Ipv4Addr::new(10, 77, 128 + high, low)
-}
-
 impl Bench {
     fn new(daemon: Daemon, addresses: u16) -> Result<Self> {
-        let texts: Vec<String> = (0..addresses).map(|number| format!("{}/32", address(number))).collect();
-        let (advertised, excluded) =
-            texts.split_at_checked(ADVERTISED.into()).unwrap_or((&texts[..], &[][..]));
-        let advertised: Vec<&str> = advertised.iter().map(String::as_str).collect();
         let role = |priority| {
-            let mut instance = Instance::v3(priority).interval(INTERVAL).addresses(&advertised);
-            if !excluded.is_empty() {
-                let list = excluded.join("\n        ");
-                instance = instance.line(&format!("virtual_ipaddress_excluded {{\n        {list}\n    }}"));
-            }
+            let instance = Instance::v3(priority).interval(INTERVAL).many_addresses(addresses);
             Role::new(daemon, Config::of(instance))
         };
         let pair = Pair::settled([role(200), role(100)])?;
@@ -163,7 +148,7 @@ impl Bench {
         let since = realtime();
         event(&mut self.pair)?;
         let advert = self.pair.observer.wait_for_advert(node, since, PATIENCE)?;
-        let (first, last) = (address(0), address(self.addresses - 1));
+        let (first, last) = (many(0), many(self.addresses - 1));
         let announced = self.announced(node, first.into(), since)?;
         let all = self.announced(node, last.into(), since)?;
         let set = poll("the address", PATIENCE, || Ok(monitor.when(first)))?;

@@ -4,10 +4,17 @@
 //! (RFC 9568 §6.1).
 
 use std::fmt::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::lab::{INTERFACE, VIRTUAL_V4, VIRTUAL_V6};
+
+/// One of many virtual addresses, by its number from 0 on: all are in 10.77.128.0/17.
+pub fn many(number: u16) -> Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(10, 77, 128 + high, low)
+}
 
 /// A configuration file.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +115,19 @@ impl Instance {
     pub fn addresses(mut self, addresses: &[&str]) -> Self {
         self.addresses = addresses.iter().map(|&address| address.to_owned()).collect();
         self
+    }
+
+    /// This many addresses, see [`many`]; 20 are in the adverts, the others are excluded.
+    #[must_use]
+    pub fn many_addresses(self, count: u16) -> Self {
+        const ADVERTISED: u16 = 20;
+        let texts = |numbers: Range<u16>| numbers.map(|it| format!("{}/32", many(it))).collect::<Vec<_>>();
+        let instance = Self { addresses: texts(0..count.min(ADVERTISED)), ..self };
+        if count <= ADVERTISED {
+            return instance;
+        }
+        let excluded = texts(ADVERTISED..count).join("\n        ");
+        instance.line(&format!("virtual_ipaddress_excluded {{\n        {excluded}\n    }}"))
     }
 
     /// On an interface other than the lab's.

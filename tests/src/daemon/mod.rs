@@ -15,11 +15,12 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use serde_json::Value;
 pub use vrrp_user::daemon::process::options::XdpMode as Mode;
 
-pub use config::{Config, Instance};
+pub use config::{Config, Instance, many};
 
-use crate::clock::until;
+use crate::clock::{poll, until};
 use crate::lab::Node;
 use crate::process::{Directory, PINS, Process};
 use crate::schema;
@@ -69,7 +70,7 @@ impl Daemon {
 
     /// Starts it on a node.
     pub fn start(self, node: &Node, config: &Config) -> Result<Running> {
-        self.start_on(node, config, None)
+        self.start_in(node, config, None, &[])
     }
 
     /// As [`Daemon::start`], with the text of a configuration file.
@@ -79,12 +80,7 @@ impl Daemon {
         Ok(Running { daemon: self, process, _beside: None, directory })
     }
 
-    /// As [`Daemon::start`], pinned to processor `cpu` if there is one.
-    pub fn start_on(self, node: &Node, config: &Config, cpu: Option<usize>) -> Result<Running> {
-        self.start_in(node, config, cpu, &[])
-    }
-
-    /// As [`Daemon::start_on`], with these variables in its environment.
+    /// As [`Daemon::start`], pinned to processor `cpu` if there is one, and with these variables in its environment.
     pub fn start_in(
         self,
         node: &Node,
@@ -212,9 +208,7 @@ impl Running {
     pub fn reload(&mut self, config: &str) -> Result<Output> {
         std::fs::write(self.directory.path().join("keepalived.conf"), config)?;
         if let Daemon::Vrrpx(_) = self.daemon {
-            let mut command = Command::new(vrrpx());
-            command.args(["reload", "--runtime-dir"]).arg(self.directory.path());
-            return command.output().context("cannot run vrrpx reload");
+            return self.ask(&["reload"]);
         }
         self.process.signal(Signal::SIGHUP)?;
         Command::new("true").output().context("cannot run true")
@@ -280,38 +274,58 @@ impl Running {
     }
 
     /// Output of `vrrpx status --json`.
-    pub fn status(&self) -> Result<serde_json::Value> {
+    pub fn status(&self) -> Result<Value> {
         ensure!(matches!(self.daemon, Daemon::Vrrpx(_)), "only ours has a status");
-        let output = Command::new(vrrpx())
-            .args(["status", "--json", "--runtime-dir"])
-            .arg(self.directory.path())
-            .output()
-            .context("cannot run vrrpx status")?;
+        let output = self.ask(&["status", "--json"])?;
         ensure!(output.status.success(), "vrrpx status: {}", String::from_utf8_lossy(&output.stderr).trim());
-        let status =
-            serde_json::from_slice::<serde_json::Value>(&output.stdout).context("vrrpx status --json")?;
+        let status: Value = serde_json::from_slice(&output.stdout).context("vrrpx status --json")?;
         // An older program has none.
         if status.get("schema").is_some() {
             schema::validate(&status)?;
         }
         Ok(status)
     }
-}
 
-impl Running {
+    /// The only instance of its status, or the first one.
+    pub fn instance(&self) -> Result<Value> {
+        Ok(self.status()?["instances"][0].take())
+    }
+
+    /// State and epoch of that instance.
+    pub fn standing(&self) -> Result<(String, u64)> {
+        standing(&self.instance()?)
+    }
+
+    /// Receive path of its first interface, once the status has it.
+    pub fn rx_path(&self) -> Result<String> {
+        let found = poll("a receive path in the status", STOP, || {
+            let status = self.status().ok();
+            Ok(status.and_then(|status| Some(status["interfaces"][0]["receive_path"].as_str()?.to_owned())))
+        });
+        found.with_context(|| self.log())
+    }
+
     /// What `vrrpx` answers to a command that asks this daemon, such as `status`.
     pub fn ask(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(vrrpx());
-        command.args(arguments).arg("--runtime-dir").arg(self.directory.path());
-        command.output().context("cannot run vrrpx")
+        self.question(arguments).output().context("cannot run vrrpx")
     }
 
     /// Starts a command whose output the caller reads.
     pub fn follow(&self, arguments: &[&str]) -> Result<Child> {
+        self.question(arguments).stdout(Stdio::piped()).spawn().context("cannot run vrrpx")
+    }
+
+    fn question(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(vrrpx());
         command.args(arguments).arg("--runtime-dir").arg(self.directory.path());
-        command.stdout(Stdio::piped()).spawn().context("cannot run vrrpx")
+        command
     }
+}
+
+/// State and epoch of an instance in a status.
+pub fn standing(instance: &Value) -> Result<(String, u64)> {
+    let state = instance["state"].as_str().context("no state")?.to_owned();
+    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
 }
 
 /// The built daemon: `VRRPX` if set, else that of [`built`].

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::clock::{poll, until};
-use crate::daemon::{Config, vrrpx};
+use crate::daemon::{Config, standing, vrrpx};
 use crate::netns::Namespace;
 use crate::process::{Directory, Process};
 
@@ -87,6 +87,11 @@ impl Machine {
     /// Status of the daemon.
     pub fn status(&self) -> Result<Value> {
         Ok(serde_json::from_str(&self.run("vrrpx", &["status", "--json"])?)?)
+    }
+
+    /// State and epoch of its first instance.
+    pub fn standing(&self) -> Result<(String, u64)> {
+        standing(&self.status()?["instances"][0])
     }
 
     /// Log of the daemon.

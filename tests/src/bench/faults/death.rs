@@ -61,7 +61,7 @@ fn rounds(plan: &Plan, interval: Duration) -> usize {
 }
 
 fn kill_all(daemon: Daemon, interval: Duration) -> Result<Seen> {
-    pair(daemon, interval)?.check_with(|pair| {
+    pair(daemon, interval)?.check(|pair| {
         let probes = Probes::new(&pair.lab)?;
         let start = realtime();
         pair.kill(MASTER);
@@ -72,7 +72,7 @@ fn kill_all(daemon: Daemon, interval: Duration) -> Result<Seen> {
 }
 
 fn hang(daemon: Daemon, interval: Duration) -> Result<Seen> {
-    pair(daemon, interval)?.check_with(|pair| {
+    pair(daemon, interval)?.check(|pair| {
         let probes = Probes::new(&pair.lab)?;
         let start = realtime();
         let tree = pair.running(MASTER)?.process().tree();

@@ -32,7 +32,7 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
 }
 
 fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<Cell> {
-    pair(daemon, INTERVAL)?.check_with(|pair| {
+    pair(daemon, INTERVAL)?.check(|pair| {
         let flooder = Flooder::new(&pair.lab, flood, VRID)?;
         // New events are logged once; let that pass.
         sleep(Duration::from_secs(1));

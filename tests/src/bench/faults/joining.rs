@@ -1,6 +1,5 @@
 //! A node of higher priority with many addresses joins a running pair.
 
-use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -10,12 +9,10 @@ use super::{ARP, HEIR, MASTER, cells};
 use crate::arp::ArpProber;
 use crate::bench::{Cell, Figure, Plan, Row, Sheet};
 use crate::clock::{nanos, realtime};
-use crate::daemon::{Config, Daemon, Instance};
+use crate::daemon::{Config, Daemon, Instance, many};
 use crate::pair::{Pair, Role, SETTLE};
 
 const ADDRESSES: u16 = 1000;
-/// Number of addresses in the adverts; the others are excluded.
-const ADVERTISED: u16 = 20;
 const INTERVAL: u64 = 10;
 /// The second backup, which is not involved.
 const THIRD: usize = 2;
@@ -29,22 +26,13 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     sheet.add(&Row::new(measure, "0 / ≤ 20 ms", values))
 }
 
-fn address(number: u16) -> Ipv4Addr {
-    let [high, low] = number.to_be_bytes();
-    Ipv4Addr::new(10, 77, 128 + high, low)
-}
-
 fn join(daemon: Daemon) -> Result<Cell> {
-    let texts: Vec<String> = (0..ADDRESSES).map(|number| format!("{}/32", address(number))).collect();
-    let (advertised, excluded) = texts.split_at_checked(ADVERTISED.into()).context("too few")?;
-    let advertised: Vec<&str> = advertised.iter().map(String::as_str).collect();
-    let block = format!("virtual_ipaddress_excluded {{\n        {}\n    }}", excluded.join("\n        "));
     let role = |priority| {
-        let instance = Instance::v3(priority).interval(INTERVAL).addresses(&advertised).line(&block);
+        let instance = Instance::v3(priority).interval(INTERVAL).many_addresses(ADDRESSES);
         Role::new(daemon, Config::of(instance))
     };
-    Pair::idle([role(200), role(100), role(50)])?.check_with(|pair| {
-        let (first, last) = (address(0), address(ADDRESSES - 1));
+    Pair::idle([role(200), role(100), role(50)])?.check(|pair| {
+        let (first, last) = (many(0), many(ADDRESSES - 1));
         pair.start(HEIR)?;
         pair.wait_for_master(HEIR)?;
         pair.wait_for_address(HEIR, last.into(), true)?;

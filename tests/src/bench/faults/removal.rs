@@ -25,7 +25,7 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
 }
 
 fn remove(daemon: Daemon) -> Result<Cell> {
-    pair(daemon, INTERVAL)?.check_with(|pair| {
+    pair(daemon, INTERVAL)?.check(|pair| {
         let probes = Probes::new(&pair.lab)?;
         let mut gaps = Samples::default();
         pair.observer.clear();

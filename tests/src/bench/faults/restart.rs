@@ -27,7 +27,7 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
 }
 
 fn restart(daemon: Daemon, interval: Duration) -> Result<Cell> {
-    pair(daemon, interval)?.check_with(|pair| {
+    pair(daemon, interval)?.check(|pair| {
         let probes = Probes::new(&pair.lab)?;
         pair.observer.clear();
         let start = realtime();

@@ -92,7 +92,7 @@ fn press(span: Duration) -> Result<(u64, u64)> {
 }
 
 fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<Cell> {
-    pair(daemon, INTERVAL)?.check_with(|pair| {
+    pair(daemon, INTERVAL)?.check(|pair| {
         pair.observer.clear();
         let tree = pair.running(HEIR)?.process().tree();
         for _ in 0..rounds {
