@@ -34,6 +34,7 @@ pub mod mismatch;
 pub mod neighbours;
 pub mod notify;
 pub mod process;
+mod outbox;
 pub mod queue;
 mod readers;
 pub mod reload;

@@ -9,7 +9,6 @@
 mod hot_restart;
 mod inputs;
 mod link;
-mod outbox;
 mod pace;
 mod ports;
 mod receive;

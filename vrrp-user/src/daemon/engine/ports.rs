@@ -17,12 +17,12 @@ use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::link::{Link, gate};
-use super::outbox::Outbox;
 use super::pace::Pace;
 use super::silence_socket::SilenceSocket;
 use crate::config::InstanceSettings;
 use crate::daemon::hot_restart::Leases;
 use crate::daemon::live::{LiveGroup, LiveInstance, LiveState};
+use crate::daemon::outbox::Outbox;
 use crate::daemon::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;

@@ -472,7 +472,7 @@ impl Interfaces<'_> {
                 Input::Event(event)
             }
         };
-        self.inputs.push_unwoken(input)
+        self.attachments.flush() && self.inputs.push_unwoken(input)
     }
 }
 

@@ -76,10 +76,11 @@ pub(in crate::daemon) async fn serve_successor(
             return Err(error);
         }
     }
-    give(client.get_ref(), "yours", lock).await.inspect_err(|_| {
+    if let Err(error) = give(client.get_ref(), "yours", lock).await {
         // The new daemon sees the end of the connection and leaves.
-        inputs.push(Input::GoOn);
-    })?;
+        push(inputs, Input::GoOn).await;
+        return Err(error);
+    }
     Ok(true)
 }
 

@@ -246,7 +246,9 @@ impl Prepared<'_> {
             });
             // Ends an engine that may have begun to send.
             if lock.is_err() {
-                inputs.push(Input::Leave);
+                while !inputs.push(Input::Leave) {
+                    thread::sleep(Duration::from_millis(1));
+                }
             }
             lock.map(|lock| (lock, taken))
         });

@@ -165,7 +165,7 @@ impl Attachments {
     }
 
     /// Silence until now proves nothing.
-    fn listen_anew(&self, ids: &[InstanceId]) {
+    fn listen_anew(&mut self, ids: &[InstanceId]) {
         for id in ids {
             self.inputs.push(Input::Event(Event::NotReceiving(*id)));
         }

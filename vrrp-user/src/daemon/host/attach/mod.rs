@@ -8,6 +8,8 @@ mod above;
 mod foreign;
 mod mend;
 pub(in crate::daemon) mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -28,6 +30,7 @@ use crate::config::InstanceSettings;
 use crate::daemon::history::{History, RxPathNote};
 use crate::daemon::live::LiveState;
 use crate::daemon::process::options::XdpMode;
+use crate::daemon::outbox::Outbox;
 use crate::daemon::queue::{Changes, Input, Queue};
 use crate::driver::RxPath;
 use crate::driver::locals::locals;
@@ -48,7 +51,7 @@ pub struct Attachments {
     mode: XdpMode,
     maps: Arc<Maps>,
     live: Arc<LiveState>,
-    inputs: Queue<Input>,
+    inputs: Outbox<Input>,
     history: Arc<History>,
     /// By interface index.
     rx_paths: HashMap<u32, RxPath>,
@@ -111,7 +114,7 @@ impl Attachments {
             mode,
             maps,
             live,
-            inputs,
+            inputs: Outbox::new(inputs),
             history,
             rx_paths: HashMap::new(),
             places,
@@ -193,6 +196,11 @@ impl Attachments {
     }
 
     /// Names of all pins, folders after what is in them.
+    /// Passes on what the engine had no room for. False if some of it still waits, and other inputs must too.
+    pub fn flush(&mut self) -> bool {
+        self.inputs.flush()
+    }
+
     pub fn pins(&self) -> Vec<PathBuf> {
         self.program.as_ref().map_or_else(Vec::new, Program::pinned)
     }
