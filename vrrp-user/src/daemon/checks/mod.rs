@@ -4,6 +4,9 @@
 //! the next configuration goes on, with its result; after a hot restart, so does the previous daemon's check of the
 //! same name.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -257,7 +260,8 @@ async fn or_failed(
     }
 }
 
-/// Handles the results of a check.
+/// Handles the results of a check. The runner repeats one that the engine has no room for with its next poll; it is
+/// reported once.
 fn deliver(
     check: Arc<str>,
     shared: SharedContext,
@@ -265,6 +269,8 @@ fn deliver(
 ) -> impl FnMut(&ProbeResult) -> bool + Send + use<> {
     let mut cause = None;
     let mut skipped = Skipped::default();
+    // What was reported, and is not delivered yet.
+    let mut owed = None;
     move |round| {
         shared.now().history.check(round.clone());
         if skipped.must_be_reported(round.skipped.is_some(), clock::now()) {
@@ -294,23 +300,34 @@ fn deliver(
         if !round.news {
             return true;
         }
-        shared.now().history.events.push(What::Check {
-            check: check.to_string(),
-            up: round.up,
-            outcome: round.outcome.to_string(),
-        });
-        if let Outcome::Number(number) = round.outcome {
-            info!(check = &*check, number, "the number in the file has changed");
-        } else if round.up {
-            info!(check = &*check, outcome = %round.outcome, "check is up");
-        } else {
-            let printed = round.printed.as_deref();
-            warn!(check = &*check, outcome = %round.outcome, lasted = ?round.lasted, printed, "check is down");
+        if owed.replace((round.track, round.result())) != Some((round.track, round.result())) {
+            report(&check, round, &shared);
         }
-        inputs.push(Input::Event(match round.outcome {
+        let is_delivered = inputs.push(Input::Event(match round.outcome {
             Outcome::Number(number) => Event::Value(round.track, number),
             _ => Event::Track(round.track, round.up),
-        }))
+        }));
+        if is_delivered {
+            owed = None;
+        }
+        is_delivered
+    }
+}
+
+/// Reports a change of the result.
+fn report(check: &str, round: &ProbeResult, shared: &SharedContext) {
+    shared.now().history.events.push(What::Check {
+        check: check.to_owned(),
+        up: round.up,
+        outcome: round.outcome.to_string(),
+    });
+    if let Outcome::Number(number) = round.outcome {
+        info!(check, number, "the number in the file has changed");
+    } else if round.up {
+        info!(check, outcome = %round.outcome, "check is up");
+    } else {
+        let printed = round.printed.as_deref();
+        warn!(check, outcome = %round.outcome, lasted = ?round.lasted, printed, "check is down");
     }
 }
 
@@ -333,148 +350,5 @@ impl Skipped {
             self.reported = Some(now);
         }
         reported
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::parse;
-    use crate::protocol::{Epoch, State};
-
-    const FILE: &str = "\
-        global_defs {\nscript_user root\n}\n\
-        vrrp_script web {\nscript /bin/true\n}\n\
-        vrrp_check port {\ntcp 192.0.2.9:80\n}\n\
-        vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n}\n\
-          track_script {\nweb weight 10\n}\n}\n\
-        vrrp_instance B {\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {\n192.0.2.2/24\n}\n\
-          track_script {\nweb\n}\ntrack_check {\nport\n}\n}\n";
-
-    fn script<'a>(config: &'a Config, name: &str) -> &'a CheckSettings {
-        config.checks.iter().find(|script| &*script.name == name).unwrap()
-    }
-
-    #[test]
-    fn what_an_instance_has_found_is_known() {
-        let config = parse("t", FILE).unwrap().config;
-        let web = script(&config, "web").id;
-        let snapshot = |result: i32| InstanceSnapshot {
-            state: State::Master,
-            epoch: Epoch(1),
-            reason: None,
-            since: Timestamp::ZERO,
-            source: None,
-            advert: None,
-            entitled_until: None,
-            master_down: None,
-            master: None,
-            endures_until: None,
-            results: vec![(web, result)],
-            apart: false,
-        };
-        // A has 0 before the first look.
-        let rows = [
-            ([Some(1), Some(1)], Some((1, true))),
-            ([Some(0), Some(0)], Some((0, true))),
-            ([Some(0), Some(1)], Some((1, false))),
-            ([None, Some(0)], Some((0, false))),
-            ([Some(1), None], Some((1, false))),
-            ([None, None], None),
-        ];
-        for (results, expected) in rows {
-            let instances = config.instances.iter().zip(results);
-            let instances = instances.filter_map(|(it, result)| Some((it.id, snapshot(result?))));
-            let snapshot = RouterSnapshot { instances: instances.collect(), ..RouterSnapshot::default() };
-            let expected = expected.map(|(result, to_all)| Known { result, to_all });
-            assert_eq!(known(&snapshot, &config).get(&web).copied(), expected, "{results:?}");
-        }
-    }
-
-    #[test]
-    fn looks_that_cannot_be_taken_are_reported_once() {
-        let mut skipped = Skipped::default();
-        let mut reported = |second: u64, lasts| {
-            skipped.must_be_reported(lasts, Timestamp::from_nanos((1000 + second) * 1_000_000_000))
-        };
-        let rows = [
-            (0, false, false),
-            (1, true, true),
-            (2, true, false),
-            (90, true, false),
-            (91, false, false),
-            (92, true, true),
-            (93, false, false),
-            (94, true, false),
-        ];
-        for (second, lasts, expected) in rows {
-            assert_eq!(reported(second, lasts), expected, "{second}");
-        }
-    }
-
-    #[test]
-    fn the_user_of_the_configuration_counts_for_commands_that_name_none() {
-        let mut config = parse("t", FILE).unwrap().config;
-        let root = ScriptUser { name: "root".into(), group: None };
-        assert_eq!(user(script(&config, "web"), &config), Some(&root));
-        assert_eq!(user(script(&config, "port"), &config), None);
-        let own = ScriptUser { name: "daemon".into(), group: None };
-        config.checks.iter_mut().for_each(|script| script.user = Some(own.clone()));
-        assert_eq!(user(script(&config, "web"), &config), None);
-    }
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_check_that_cannot_run_is_named() {
-        let mut config = parse("t", FILE).unwrap().config;
-        let checks = Checks::new(Queue::new(1).unwrap());
-        assert_eq!(checks.prepare(&config).await.unwrap().0.len(), 2);
-        let user = ScriptUser { name: "no such user".into(), group: None };
-        config.checks.iter_mut().for_each(|check| {
-            check.user = Some(user.clone()).filter(|_| &*check.name == "web");
-        });
-        let refused = checks.prepare(&config).await.unwrap_err().to_string();
-        assert_eq!(refused, "check `web` cannot run: there is no user `no such user`");
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_check_that_panics_counts_as_failed() {
-        let (mut tries, mut last) = (0, None);
-        let deliver = |round: &ProbeResult| {
-            tries += 1;
-            last = Some(round.clone());
-            tries == 2
-        };
-        or_failed(TrackId(7), async { panic!("it panics") }, deliver).await;
-        let last = last.unwrap();
-        assert_eq!((tries, last.track, last.result(), last.news), (2, TrackId(7), 0, true));
-        let deliver = |round: &ProbeResult| panic!("{round:?}");
-        or_failed(TrackId(7), async {}, deliver).await;
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn only_checks_that_do_not_run_are_made() {
-        let config = parse("t", FILE).unwrap().config;
-        let mut checks = Checks::new(Queue::new(1).unwrap());
-        for (script, is_over) in config.checks.iter().zip([false, true]) {
-            let task = checks.tasks.spawn(async move {
-                if !is_over {
-                    std::future::pending::<()>().await;
-                }
-            });
-            let settings = CheckSettings { id: TrackId(script.id.0 + 10), ..script.clone() };
-            let user = user(script, &config).cloned();
-            checks.running.insert(settings.id, Running { settings, user, task });
-        }
-        tokio::task::yield_now().await;
-        let made = async |config: &Config| {
-            let made = checks.prepare(config).await.unwrap().0;
-            made.iter().map(Option::is_some).collect::<Vec<_>>()
-        };
-        assert_eq!(made(&config).await, [false, true]);
-        let mut other = config.clone();
-        other.checks.iter_mut().for_each(|check| check.interval *= 2);
-        assert_eq!(made(&other).await, [true, true]);
-        let mut other = config.clone();
-        other.globals.script_user = Some(ScriptUser { name: "daemon".into(), group: None });
-        assert_eq!(made(&other).await, [&*config.checks[0].name == "web", true]);
     }
 }
