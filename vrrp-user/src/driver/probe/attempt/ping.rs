@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use futures_util::future::select_ok;
+use libc::sock_filter;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use thiserror::Error;
 use tokio::net::UdpSocket;
@@ -11,6 +13,7 @@ use vrrp_ebpf::wire::checksum;
 
 use super::{Failure, Resolver};
 use crate::config::Host;
+use crate::driver::socket::option::{instruction, set_filter};
 use crate::protocol::TrackId;
 
 /// Bytes after the ICMP header, as many as `ping` sends.
@@ -19,6 +22,8 @@ const HEADER: usize = 8;
 
 /// Room for a reply and the longest IP header.
 const REPLY: usize = HEADER + PAYLOAD + 60;
+
+const FILTER_LEN: usize = 9;
 
 /// Why no answer can come.
 #[derive(Debug, Error)]
@@ -78,19 +83,12 @@ impl Ping {
         answered.map_err(|error| Failure::of(address, &error))
     }
 
-    /// Waits for the reply without a limit.
+    /// Waits without a limit.
     async fn echo(&self, address: IpAddr, sequence: u16) -> Result<(), EchoError> {
         let (socket, kind) = open(address)?;
         let echo = Echo { address, kind, identifier: self.identifier, sequence };
-        socket.send_to(&echo.request(), SocketAddr::new(address, 0)).await?;
-        let mut received = [0; REPLY];
-        loop {
-            let (length, source) = socket.recv_from(&mut received).await?;
-            let packet = received.get(..length).unwrap_or_default();
-            if source.ip() == address && echo.is_answered_by(packet) {
-                return Ok(());
-            }
-        }
+        set_filter(socket.as_fd(), &echo.filter())?;
+        echo.exchange(&socket).await.map_err(EchoError::from)
     }
 }
 
@@ -147,24 +145,77 @@ impl Echo {
         message
     }
 
+    /// Sends the request and waits for the reply without a limit.
+    async fn exchange(&self, socket: &UdpSocket) -> io::Result<()> {
+        socket.send_to(&self.request(), SocketAddr::new(self.address, 0)).await?;
+        let mut received = [0; REPLY];
+        loop {
+            let (length, source) = socket.recv_from(&mut received).await?;
+            let packet = received.get(..length).unwrap_or_default();
+            if source.ip() == self.address && self.is_answered_by(packet) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Type of the reply, whose code is 0.
+    fn reply(&self) -> u8 {
+        if self.address.is_ipv4() { 0 } else { 129 }
+    }
+
+    fn has_ip_header(&self) -> bool {
+        self.kind == Kind::Raw && self.address.is_ipv4()
+    }
+
+    /// Accepts replies to the request: other ICMP messages of this host, as in a flood, would leave them no room in the
+    /// socket's queue.
+    fn filter(&self) -> [sock_filter; FILTER_LEN] {
+        use libc::{
+            BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_MSH, BPF_RET,
+        };
+        let load = |at| instruction(BPF_LD | BPF_H | BPF_IND, 0, 0, at);
+        let equals = |value: u16, jt, jf| instruction(BPF_JMP | BPF_JEQ | BPF_K, jt, jf, value.into());
+        // The kernel delivers to a datagram socket what has its identifier, which is not ours.
+        let skips = u8::from(self.kind == Kind::Datagram);
+        [
+            // The length of the IP header.
+            instruction(BPF_LDX | if self.has_ip_header() { BPF_B | BPF_MSH } else { BPF_IMM }, 0, 0, 0),
+            load(0),
+            equals(u16::from_be_bytes([self.reply(), 0]), 0, 5),
+            load(6),
+            equals(self.sequence, 2 * skips, 3),
+            load(4),
+            equals(self.identifier, 0, 1),
+            instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
+            instruction(BPF_RET | BPF_K, 0, 0, 0),
+        ]
+    }
+
     /// An error message of a router is not an answer.
     fn is_answered_by(&self, packet: &[u8]) -> bool {
-        let has_ip_header = self.kind == Kind::Raw && self.address.is_ipv4();
-        let length =
-            if has_ip_header { packet.first().map_or(0, |byte| usize::from(byte & 0xf) * 4) } else { 0 };
+        let length = match self.has_ip_header() {
+            true => packet.first().map_or(0, |byte| usize::from(byte & 0xf) * 4),
+            false => 0,
+        };
         let Some(&[kind, code, _, _, id0, id1, seq0, seq1]) =
             packet.get(length..).and_then(|message| message.first_chunk())
         else {
             return false;
         };
         let is_ours = self.kind == Kind::Datagram || [id0, id1] == self.identifier.to_be_bytes();
-        let reply = if self.address.is_ipv4() { 0 } else { 129 };
-        (kind, code) == (reply, 0) && is_ours && [seq0, seq1] == self.sequence.to_be_bytes()
+        (kind, code) == (self.reply(), 0) && is_ours && [seq0, seq1] == self.sequence.to_be_bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::thread;
+    use std::time::Duration;
+
+    use nix::sched::{CloneFlags, unshare};
+    use tokio::time::timeout;
+
     use super::*;
 
     fn echo(address: &str, kind: Kind) -> Echo {
@@ -216,5 +267,44 @@ mod tests {
         for short in [&[][..], &[0x4f], &reply[..7], &behind(5, &reply[..7])] {
             assert!(!v4(Kind::Raw, short) && !v6(Kind::Raw, short), "{short:?}");
         }
+    }
+
+    /// In a namespace of its own, whose loopback interface answers. Before the socket is read once, another process
+    /// sends more ICMP messages than its queue has room for.
+    #[test]
+    fn a_flood_leaves_room_for_the_reply() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let flood_and_ping = |address: &str, kinds: [u8; 2]| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+            let address: IpAddr = address.parse().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (socket, kind) = open(address).unwrap();
+                assert_eq!(kind, Kind::Raw, "this namespace permits no group");
+                let echo = Echo { address, kind, identifier: 0x0102, sequence: 0x0304 };
+                set_filter(socket.as_fd(), &echo.filter()).unwrap();
+                let (flooder, _) = open(address).unwrap();
+                for number in 0..10_000_u16 {
+                    let [high, low] = number.to_be_bytes();
+                    let mut message = [0; 64];
+                    // Requests, and replies to others.
+                    message[0] = kinds[usize::from(number % 2)];
+                    message[4..8].copy_from_slice(&[1, 2, high, low | 0x80]);
+                    if address.is_ipv4() {
+                        checksum::fill(&mut message, 2, 0).unwrap();
+                    }
+                    flooder.send_to(&message, SocketAddr::new(address, 0)).await.unwrap();
+                }
+                timeout(Duration::from_secs(5), echo.exchange(&socket)).await.unwrap().unwrap();
+            });
+        };
+        thread::scope(|scope| {
+            for (address, kinds) in [("127.0.0.1", [8, 0]), ("::1", [128, 129])] {
+                scope.spawn(move || flood_and_ping(address, kinds));
+            }
+        });
     }
 }
