@@ -1,6 +1,7 @@
 //! Several nodes on a simulated LAN: latency, loss, a split, frozen and starved nodes, death, stop and return. A
 //! failing run prints its seed.
 
+mod asleep;
 mod faults;
 mod paused;
 mod priorities;

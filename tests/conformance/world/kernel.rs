@@ -97,6 +97,8 @@ pub(crate) struct Kernel {
     pub(super) queued: Vec<(InstanceId, Priority, Vec<IpAddr>)>,
     pub(crate) outcome: Outcome,
     pub(crate) near_misses: u64,
+    /// How long the host has been asleep.
+    pub(crate) asleep: Duration,
     /// The state of a process that has paused.
     pub(super) paused: Vec<(InstanceId, InstanceSnapshot)>,
 }
@@ -266,6 +268,10 @@ impl Ports for Kernel {
 
     fn now(&mut self) -> Timestamp {
         self.now
+    }
+
+    fn asleep(&mut self) -> (Duration, Duration) {
+        (self.asleep, self.asleep)
     }
 
     fn take_inputs(&mut self, turn: &mut Turn, now: Timestamp) {

@@ -213,6 +213,15 @@ impl World {
         self.schedule(self.now + span, Happening::Return { node });
     }
 
+    /// The host sleeps, and its clock stops. Its network card is off, and the daemon runs soon after the return.
+    pub(crate) fn sleep(&mut self, node: usize, span: Duration) {
+        self.queue = 0;
+        self.pause(node, span);
+        self.nodes[node].kernel.asleep += span;
+        let at = self.now + span + self.random.span(&self.wake);
+        self.wake(node, at);
+    }
+
     /// Starts the client's requests.
     pub(crate) fn ask(&mut self, period: Duration) {
         self.asking = Some(period);

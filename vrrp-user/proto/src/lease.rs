@@ -64,6 +64,15 @@ impl Lease {
         is_longer
     }
 
+    /// The lease ends now. Whether it would have run longer.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> bool {
+        let runs = self.until.is_some_and(|until| until > now);
+        if runs {
+            self.until = Some(now);
+        }
+        runs
+    }
+
     /// An advert is about to be sent.
     pub(crate) fn advertise(&mut self, is_release: bool) {
         if !self.refuses() {
@@ -182,6 +191,15 @@ mod tests {
         lease.serve(None);
         assert_eq!(lease.sent(SPAN, at(120)), None);
         assert!(!lease.has_lapsed());
+    }
+
+    #[test]
+    fn a_lease_that_has_expired_early_is_one_that_has_lapsed() {
+        let mut lease = serving(130);
+        assert!(lease.expire(at(110)) && !lease.expire(at(111)));
+        assert_eq!((lease.sent(SPAN, at(110)), lease.take_lapsed()), (None, true));
+        lease.serve(None);
+        assert!(!lease.expire(at(120)));
     }
 
     #[test]

@@ -33,6 +33,15 @@ pub fn now() -> Timestamp {
     counted(shown_now(), OFFSET.load(Relaxed))
 }
 
+/// Bounds of the time for which the machine has been asleep since some moment, which no namespace changes.
+pub fn asleep() -> (Duration, Duration) {
+    // Before it, with any offsets of a time namespace.
+    const MOMENT: Duration = Duration::from_secs(1 << 40);
+    let before = shown_now();
+    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from) + MOMENT;
+    (boot.saturating_sub(shown_now()), boot.saturating_sub(before))
+}
+
 /// Processor time of the calling thread, to measure work that other threads may interrupt.
 pub(super) fn thread_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
@@ -61,6 +70,14 @@ fn counted(shown: Duration, offset: i64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_that_is_awake_sleeps_no_longer() {
+        let (least, most) = asleep();
+        assert!(least <= most && most - least < Duration::from_secs(1));
+        let later = asleep();
+        assert!(later.0 <= most && least <= later.1, "{later:?} {most:?}");
+    }
 
     #[test]
     fn an_offset_is_taken_off_in_either_direction() {

@@ -16,8 +16,13 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::clock;
 
-/// Token of the timer. All others are free for the owner's use.
+/// Token of the timer.
 pub const TIMER: u64 = u64::MAX;
+/// Token of the end of the machine's sleep. All others are free for the owner's use.
+const RESUMED: u64 = u64::MAX - 1;
+
+/// A time that does not come.
+const NEVER: Duration = Duration::from_secs(9_000_000_000);
 
 /// Most tokens returned at once; the next call returns the rest.
 const BATCH: usize = 64;
@@ -27,6 +32,7 @@ pub struct Wait {
     epoll: Epoll,
     timer: TimerFd,
     armed: Option<Timestamp>,
+    resumed: Option<TimerFd>,
 }
 
 impl Wait {
@@ -37,7 +43,7 @@ impl Wait {
         let timer =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
-        Ok(Self { epoll, timer, armed: None })
+        Ok(Self { epoll, timer, armed: None, resumed: None })
     }
 
     /// Wakes for `fd` as long as it is readable. Closing the descriptor removes it.
@@ -46,6 +52,21 @@ impl Wait {
     /// The descriptor was already added, or does not support epoll.
     pub fn add(&mut self, fd: impl AsFd, token: u64) -> io::Result<()> {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+    }
+
+    /// Wakes when the machine has been asleep: the timer stands still meanwhile. Also when the time of day is set.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn wake_on_resume(&mut self) -> io::Result<()> {
+        let timer =
+            TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+        // The kernel cancels it then, since Linux 3.0 also at the end of a sleep.
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        timer.set(Expiration::OneShot(TimeSpec::from(NEVER)), flags)?;
+        self.epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, RESUMED))?;
+        self.resumed = Some(timer);
+        Ok(())
     }
 
     /// Stops waking for `fd` while it is `muted`; unmuting also wakes for data that came meanwhile.
@@ -98,8 +119,11 @@ impl Wait {
         let mut ready = Ready { tokens: [0; BATCH], next: 0, end: count };
         for (token, event) in ready.tokens.iter_mut().zip(events.iter().take(count)) {
             *token = event.data();
-            if *token == TIMER {
-                self.acknowledge();
+            match *token {
+                TIMER => self.acknowledge(),
+                // ECANCELED; it stays armed.
+                RESUMED => drop(self.resumed.as_ref().map(TimerFd::wait)),
+                _ => {}
             }
         }
         Ok(ready)

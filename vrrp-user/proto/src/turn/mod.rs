@@ -19,6 +19,7 @@ mod actions;
 mod adverts;
 mod configuration;
 mod ports;
+mod sleep;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -27,6 +28,7 @@ use vrrp_ebpf::time::Timestamp;
 
 pub use self::configuration::{Changes, Configured};
 pub use self::ports::{Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally};
+use self::sleep::Sleep;
 use super::event::Event;
 use super::instance::Instance;
 use super::lease::Lease;
@@ -66,6 +68,7 @@ pub struct Turn {
     /// While paused: when a master's next advert is due.
     sustained: Option<Timestamp>,
     is_ending: bool,
+    sleep: Sleep,
 }
 
 /// What a turn knows of an instance.
@@ -92,6 +95,7 @@ impl Turn {
             is_paused: false,
             sustained: None,
             is_ending: false,
+            sleep: Sleep::default(),
         }
     }
 
@@ -103,6 +107,9 @@ impl Turn {
     #[inline(never)]
     pub fn run<P: Ports>(&mut self, ports: &mut P) -> Next {
         let now = ports.now();
+        if self.sleep.note(ports.asleep()) {
+            self.expire_leases(ports, now);
+        }
         let has_spun = core::mem::take(&mut self.has_spun);
         if !has_spun {
             ports.take_inputs(self, now);
@@ -112,6 +119,9 @@ impl Turn {
             self.sustain(ports, now);
             ports.settle(now);
             return self.next();
+        }
+        if self.sleep.take() {
+            self.doubt_all(ports, now);
         }
         ports.take_adverts(self, now);
         self.hear_silent(ports, now);

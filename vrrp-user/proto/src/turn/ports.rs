@@ -80,6 +80,10 @@ pub trait Ports {
     /// The time, read once in a turn.
     fn now(&mut self) -> Timestamp;
 
+    /// Bounds of the time for which the machine has been asleep, with its clock, since some moment: the clocks that
+    /// tell it are not read at once.
+    fn asleep(&mut self) -> (Duration, Duration);
+
     /// Hands inputs of other threads to the turn, in bounded number.
     fn take_inputs(&mut self, turn: &mut Turn, now: Timestamp);
 

@@ -86,6 +86,8 @@ impl KernelPorts {
     ) -> io::Result<Self> {
         let mut wait = Wait::new()?;
         wait.add(&inputs, TOKEN_INPUT)?;
+        // A kernel without it, such as a simulated one, wakes the engine by its timer.
+        let _ = wait.wake_on_resume();
         if let Some(ring) = &ring {
             wait.add(ring, TOKEN_RING)?;
         }
@@ -172,6 +174,10 @@ impl Ports for KernelPorts {
             self.live.engine_lateness.record(now.since(due));
         }
         now
+    }
+
+    fn asleep(&mut self) -> (Duration, Duration) {
+        clock::asleep()
     }
 
     fn take_inputs(&mut self, turn: &mut Turn, now: Timestamp) {
