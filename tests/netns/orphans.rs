@@ -68,6 +68,18 @@ fn until_answered(lab: &Lab) -> Result<()> {
 }
 
 fn another_daemon_serves_the_address_of_a_dead_one(mode: Mode) -> Result<()> {
+/// No later run has their name.
+#[test]
+#[needs("ours")]
+fn a_lab_takes_the_pins_of_its_dead_daemons_along() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let dead = killed(&lab, Mode::Tcx)?;
+    ensure!(!dead.pins().is_empty(), "a killed daemon leaves no pins");
+    drop(lab);
+    ensure!(dead.pins().is_empty(), "{:?}", dead.pins());
+    Ok(())
+}
+
     let lab = Lab::new(1)?;
     let _dead = killed(&lab, mode)?;
     let heir = start(&lab, 0, mode)?;

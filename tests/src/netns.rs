@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,6 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 
+use crate::process::unpin;
+
 /// Prefix of the names of everything of ours that could outlive us.
 pub(crate) const PREFIX: &str = "vrrpx";
 const NAMES: &str = "/run/netns";
@@ -23,7 +26,7 @@ const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(libc::CLONE_NEWTI
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static REAP: Once = Once::new();
 
-/// A network namespace; deleted when dropped, with all that is in it.
+/// A network namespace; deleted when dropped, with all that is in it, and with the pins of its daemons.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
@@ -139,6 +142,11 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         if let Err(error) = ip(&["netns", "del", &self.name]) {
             eprintln!("namespace {} stays: {error:#}", self.name);
+        }
+        // Those of daemons that were killed here. A folder's name begins with the namespace.
+        if let Ok(here) = self.file.metadata() {
+            let here = format!("{}+", here.ino());
+            unpin(|folder| folder.starts_with(&here));
         }
     }
 }

@@ -175,15 +175,14 @@ fn reap() {
             let _gone = std::fs::remove_dir_all(entry.path());
         }
     }
-    unpin(is_leftover);
+    // Those of this run may still be in use. The name ends with the path, with a plus for each slash.
+    unpin(|name| name.rsplit('+').next().is_some_and(is_leftover));
 }
 
-/// Removes the pins of daemons that earlier runs have killed; those of this run may still be in use.
-fn unpin(is_meant: impl Fn(&str) -> bool) {
+/// Removes the pins of daemons, by the name of their folder.
+pub(crate) fn unpin(is_meant: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(PINS).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        // The name contains the path with a plus for each slash.
-        if name.to_str().and_then(|name| name.rsplit('+').next()).is_some_and(&is_meant) {
+        if entry.file_name().to_str().is_some_and(&is_meant) {
             // Its guard may be removing it.
             let _gone = std::fs::remove_dir_all(entry.path());
         }
