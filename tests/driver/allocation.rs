@@ -10,6 +10,7 @@ use std::time::Duration;
 use vrrp_ebpf::map::InstanceRules;
 use vrrp_tests::netns::Namespace;
 use vrrp_user::config::InstanceSettings;
+use vrrp_user::daemon::auth::Ledger;
 use vrrp_user::daemon::engine::{Engine, Parts};
 use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Input, Queue};
@@ -17,6 +18,7 @@ use vrrp_user::driver::clock;
 use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::socket::{AdvertSender, Listener, Outgoing};
 use vrrp_user::driver::wait::{TIMER, Wait};
+use vrrp_user::protocol::auth::GROUP_SENDERS;
 use vrrp_user::protocol::{Event, InstanceId, Interval, Priority, State, Version};
 
 use crate::cable::{Cable, ifindex, settings};
@@ -60,7 +62,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 /// Two instances, one of each family, with adverts each 10 ms.
-fn pair(priority: u8) -> Vec<Arc<InstanceSettings>> {
+pub(crate) fn pair(priority: u8) -> Vec<Arc<InstanceSettings>> {
     let instance = |address: &str| InstanceSettings {
         priority: Priority(priority),
         advert_interval: Interval::new(Duration::from_millis(10), Version::V3).unwrap(),
@@ -73,17 +75,29 @@ fn pair(priority: u8) -> Vec<Arc<InstanceSettings>> {
 pub(crate) struct Node {
     pub(crate) engine: Engine,
     maps: Arc<Maps>,
-    live: Arc<LiveState>,
+    pub(crate) live: Arc<LiveState>,
     pub(crate) inputs: Queue<Input>,
 }
 
 impl Node {
     pub(crate) fn new(namespace: &Namespace, priority: u8, sources: [IpAddr; 2], hears: bool) -> Self {
+        Self::of(namespace, pair(priority), sources, hears)
+    }
+
+    pub(crate) fn of(
+        namespace: &Namespace,
+        instances: Vec<Arc<InstanceSettings>>,
+        sources: [IpAddr; 2],
+        hears: bool,
+    ) -> Self {
         let (maps, live) = (Arc::new(Maps::anonymous(2).unwrap()), Arc::new(LiveState::new(2)));
+        for ledger in &live.ledgers {
+            ledger.set(Arc::new(Ledger::new(GROUP_SENDERS))).unwrap();
+        }
         let inputs = Queue::new(64).unwrap();
         let open = || {
             let parts = Parts {
-                instances: pair(priority),
+                instances,
                 groups: Vec::new(),
                 maps: Arc::clone(&maps),
                 live: Arc::clone(&live),
