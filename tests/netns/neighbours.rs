@@ -248,6 +248,31 @@ fn of_two_that_start_at_once_one_is_refused() -> Result<()> {
     })
 }
 
+/// A third process has the baton, and keeps it: both wait in vain, and start at the same moment.
+#[test]
+#[needs("ours")]
+fn one_of_two_that_start_without_the_baton_ends() -> Result<()> {
+    Pair::idle([Role::new(DAEMON, Config::of(first()))])?.check(|pair| {
+        let node = pair.node(0)?;
+        let _baton = node.namespace.enter(|| Ok(abstract_socket::listen(b"vrrpx.baton:0")?))?;
+        let start = || DAEMON.start_with(node, &Config::of(first()).to_string());
+        let mut both = [start()?, start()?];
+        let has_ended = |it: &Running| !it.is_alive();
+        until("the end of one", 3 * SETTLE, || both.iter().any(has_ended))
+            .with_context(|| format!("{}\n---\n{}", both[0].log(), both[1].log()))?;
+        sleep(Duration::from_millis(500));
+        let (ended, lives): (Vec<_>, Vec<_>) = both.iter().partition(|it| has_ended(it));
+        ensure!(lives.len() == 1, "{} of two live", lives.len());
+        let log = ended.first().context("none has ended")?.log();
+        ensure!(log.contains("going on without it"), "it had the baton: {log}");
+        ensure!(log.contains("VRID 51 (ipv4) is that of vrrp_instance VI_1 of another vrrpx"), "{log}");
+        until("the other one as master", SETTLE, || {
+            both.iter().any(|it| state(it).is_ok_and(|state| state == "MASTER"))
+        })?;
+        both.iter_mut().filter(|it| it.is_alive()).try_for_each(|it| it.stop().map(drop))
+    })
+}
+
 /// Takes the names of the baton and of daemons, and listens on some of them.
 const STRANGER: &str = r"
 use Socket;

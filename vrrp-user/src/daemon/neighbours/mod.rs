@@ -105,6 +105,18 @@ fn listening(table: &str) -> impl Iterator<Item = PathBuf> {
 /// people; and one for another daemon with the same runtime directory. Asks the others, which answer within seconds, or
 /// not at all if they hang.
 pub fn clashes(config: &Config, own: &Path) -> Vec<String> {
+    clashes_by(config, own, |_, _| true)
+}
+
+/// The same for a daemon that has started without the baton, and looks again once it answers: of two that have started
+/// at one time, neither has found the other. Both look, and one of them ends.
+pub fn clashes_that_stay(config: &Config, own: &Path) -> Vec<String> {
+    let this = (std::process::id(), own);
+    clashes_by(config, own, |pid, folder| this >= (pid, folder))
+}
+
+/// `counts`: whether to look at the daemon with this process id and runtime directory.
+fn clashes_by(config: &Config, own: &Path, counts: impl Fn(u32, &Path) -> bool) -> Vec<String> {
     let ask = |neighbour: Neighbour| {
         let (runtime_dir, is_apart) = (neighbour.runtime_dir.clone(), neighbour.is_apart());
         Some((runtime_dir, is_apart, neighbour.status()?))
@@ -114,7 +126,8 @@ pub fn clashes(config: &Config, own: &Path) -> Vec<String> {
         let asked: Vec<_> = find(own).into_iter().map(|other| scope.spawn(move || ask(other))).collect();
         asked.into_iter().filter_map(|it| it.join().ok().flatten()).collect()
     });
-    let lines = answers.iter().flat_map(|(folder, is_apart, status)| {
+    let counted = answers.iter().filter(|(folder, _, status)| counts(status.node.pid, folder));
+    let lines = counted.flat_map(|(folder, is_apart, status)| {
         // The names of its program, pins and tables follow from it.
         let is_same = *is_apart && presence::is_named(own, folder);
         let named = is_same.then(|| {

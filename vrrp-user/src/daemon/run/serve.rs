@@ -35,7 +35,7 @@ use crate::daemon::host::secondaries::Secondaries;
 use crate::daemon::host::statics::Statics;
 use crate::daemon::host::vmacs::Vmacs;
 use crate::daemon::hot_restart::{Predecessor, RouterSnapshot};
-use crate::daemon::neighbours::Baton;
+use crate::daemon::neighbours::{self, Baton};
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::runtime_dir::{self, RuntimeDir};
 use crate::daemon::queue::Input;
@@ -53,6 +53,10 @@ const LINGER: Duration = Duration::from_millis(100);
 const EVENTS_LIMIT: Duration = Duration::from_secs(3);
 
 /// Everything that outlives the work.
+/// From the start of a daemon without the baton to its second look at the others: one that has started at the same time
+/// answers by then.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 pub(super) struct Prepared<'a> {
     pub(super) options: &'a RunOptions,
     pub(super) folder: &'a RuntimeDir,
@@ -124,8 +128,11 @@ impl Prepared<'_> {
             }
             self.keep_events().await;
             ready()?;
-            drop(self.baton.take());
-            service.run(self.folder).await.map_err(RunError::from)
+            let has_baton = self.baton.take().is_some();
+            tokio::select! {
+                outcome = service.run(self.folder) => outcome.map_err(RunError::from),
+                clashes = self.look_again(), if !has_baton => Err(RunError::Neighbours(clashes)),
+            }
         };
         // Destructors of the rest could wait, while adverts go on.
         let _unpanicked = Unpanicked("the main thread");
@@ -146,6 +153,17 @@ impl Prepared<'_> {
 
     /// After a predecessor has gone, which writes to the same file.
     async fn keep_events(&self) {
+    /// What another daemon has as well that has started at the same time, if this one is to end for it.
+    async fn look_again(&self) -> Vec<String> {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let (context, runtime_dir) = (Arc::clone(self.context), self.options.runtime_dir.clone());
+        let look = move || neighbours::clashes_that_stay(&context.config, &runtime_dir);
+        match task::spawn_blocking(look).await {
+            Ok(clashes) if !clashes.is_empty() => clashes,
+            _ => std::future::pending().await,
+        }
+    }
+
         let (context, folder) = (Arc::clone(self.context), runtime_dir::state(&self.options.runtime_dir));
         let opened = task::spawn_blocking(move || context.history.keep_events(&folder, &context.config));
         match timeout(EVENTS_LIMIT, opened).await {
