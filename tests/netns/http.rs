@@ -106,6 +106,8 @@ fn a_near_miss_is_counted() -> Result<()> {
         }
         let status = pair.running(0)?.status()?;
         ensure!(status["instances"][0]["state"] == "BACKUP", "{}", status["instances"][0]);
+        let peer = &status["instances"][0]["peers"][0];
+        ensure!(peer["near_misses"] == 1, "{peer}");
         Ok(())
     })
 }

@@ -479,7 +479,7 @@ impl Ports for Kernel {
     }
 
     fn tally(&mut self, _id: InstanceId, tally: Tally) {
-        self.near_misses += u64::from(tally == Tally::NearMiss);
+        self.near_misses += u64::from(matches!(tally, Tally::NearMiss(_)));
     }
 
     fn publish(&mut self, router: &Router, _handled: Option<InstanceId>) {

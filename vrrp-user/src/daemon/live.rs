@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
+use super::announcements::Announcements;
 use super::auth::Ledger;
 use crate::protocol::{
     Faults, Group, GroupTransition, InstanceId, InstanceSnapshot, Priority, Reason, State, Transition,
@@ -25,6 +26,7 @@ pub struct LiveState {
     /// Of each instance, made when it first signs.
     pub ledgers: Box<[OnceLock<Arc<Ledger>>]>,
     pub groups: Box<[LiveGroup]>,
+    pub announcements: Announcements,
     /// How late the engine's timer fired.
     pub engine_lateness: Lateness,
     pub turns: AtomicU64,
@@ -45,6 +47,9 @@ pub struct LiveInstance {
     faults: AtomicU8,
     /// When `preempt_delay` ends, ns of CLOCK_MONOTONIC; 0 while it does not run.
     preempts_at: AtomicU64,
+    /// When the master-down timer fires, as far as the engine has moved it, ns of CLOCK_MONOTONIC; 0 while it does not
+    /// run. Adverts that the program compares move it later.
+    master_down_at: AtomicU64,
     pub epoch: AtomicU64,
     /// When the state was entered, ns of CLOCK_MONOTONIC.
     pub since: AtomicU64,
@@ -91,6 +96,7 @@ impl LiveState {
             transitions,
             ledgers: (0..instances).map(|_| OnceLock::new()).collect(),
             groups: Box::default(),
+            announcements: Announcements::default(),
             engine_lateness: Lateness::default(),
             turns: AtomicU64::new(0),
             effect_turns: AtomicU64::new(0),
@@ -110,6 +116,7 @@ impl LiveState {
         if let Some(ledger) = self.ledger(instance) {
             ledger.clear();
         }
+        self.announcements.forget(instance);
     }
 
     pub fn record(&self, instance: InstanceId, transition: &Transition) {
@@ -200,6 +207,7 @@ impl LiveInstance {
         }
         let numbers = [
             &self.preempts_at,
+            &self.master_down_at,
             &self.epoch,
             &self.since,
             &self.adverts_sent,
@@ -261,6 +269,15 @@ impl LiveInstance {
     /// When `preempt_delay` ends, if it runs.
     pub fn preempts_at(&self) -> Option<Timestamp> {
         Some(Timestamp::from_nanos(self.preempts_at.load(Relaxed))).filter(|it| *it != Timestamp::ZERO)
+    }
+
+    pub fn set_master_down(&self, at: Option<Timestamp>) {
+        self.master_down_at.store(at.unwrap_or_default().as_nanos(), Relaxed);
+    }
+
+    /// When the master-down timer fires, as far as the engine has moved it; `None` while it does not run.
+    pub fn master_down_at(&self) -> Option<Timestamp> {
+        Some(Timestamp::from_nanos(self.master_down_at.load(Relaxed))).filter(|it| *it != Timestamp::ZERO)
     }
 
     pub fn state(&self) -> State {

@@ -10,6 +10,7 @@
 //! thread, which keeps the host as it is configured ([`host`]), reports changes ([`notify`], [`events`], [`metrics`],
 //! [`status`]), and answers requests ([`control`]). [`inspect`] serves the command line, and needs no daemon.
 
+pub mod announcements;
 pub mod auth;
 pub mod checks;
 mod clients;

@@ -89,6 +89,7 @@ impl Turn {
                 }
             }
             self.act(ports, None, now);
+            ports.publish(&self.router, Some(id));
             next = id.next();
         }
     }
@@ -138,7 +139,7 @@ impl Turn {
         if stamp > master.heard.stamp
             && ports.latest_gap(id, master.heard.source).is_some_and(|gap| gap > near)
         {
-            ports.tally(id, Tally::NearMiss);
+            ports.tally(id, Tally::NearMiss(master.heard.source));
         }
     }
 

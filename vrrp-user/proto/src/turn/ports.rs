@@ -50,8 +50,8 @@ pub struct SocketCount {
 pub enum Tally {
     /// A release was heard.
     ReleaseHeard,
-    /// An advert of the obeyed master came in the last interval of master_down_interval.
-    NearMiss,
+    /// An advert of the obeyed master, which has this address, came in the last interval of master_down_interval.
+    NearMiss(IpAddr),
 }
 
 impl ReceivedAdvert<'_> {

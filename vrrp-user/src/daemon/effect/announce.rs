@@ -4,9 +4,13 @@
 //! master's first announcement waits for the lease.
 
 use std::hint;
+use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
 
 use super::failures::Failures;
 use super::repeat::Target;
@@ -20,6 +24,29 @@ use crate::protocol::InstanceId;
 /// How long the engine may take to send an advert, until this thread sleeps between two looks.
 const AWAKE: Duration = Duration::from_micros(200);
 const PAUSE: Duration = Duration::from_micros(50);
+
+/// From a record that was being read to the next attempt to add to it.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// The announcer, with the announcements that are to be recorded.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    announcer: Announcer,
+    sent: Vec<(InstanceId, IpAddr, Timestamp)>,
+}
+
+impl Outlet {
+    /// # Errors
+    /// As [`Announcer::open`].
+    pub(super) fn open() -> io::Result<Self> {
+        Ok(Self { announcer: Announcer::open()?, sent: Vec::new() })
+    }
+
+    /// When to record again what could not be recorded.
+    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        (!self.sent.is_empty()).then(|| now + AGAIN)
+    }
+}
 
 /// Whether an instance may announce. This thread may run on while the engine hangs, or wake before it after a
 /// suspension of both: an heir that has announced itself meanwhile would lose its clients, and does not announce itself
@@ -43,20 +70,25 @@ pub(super) fn await_lease(maps: &Maps, id: InstanceId, commands: &Queue<Command>
 }
 
 /// Queues an announcement, if the instance has a lease.
-pub(super) fn queue(announcer: &mut Announcer, maps: &Maps, id: InstanceId, target: &Target) {
+pub(super) fn queue(outlet: &mut Outlet, maps: &Maps, id: InstanceId, target: &Target) {
     if is_entitled(maps, id) {
-        announcer.queue(id, target.station, target.address);
+        outlet.announcer.queue(id, target.station, target.address);
     }
 }
 
-/// Sends the announcements that are queued, and counts them.
-pub(super) fn send(announcer: &mut Announcer, live: &LiveState, failures: &mut Failures) {
+/// Sends the announcements that are queued, counts and records them.
+pub(super) fn send(outlet: &mut Outlet, live: &LiveState, failures: &mut Failures) {
+    let Outlet { announcer, sent } = outlet;
     announcer.flush(|id, address, outcome| match outcome {
         Ok(()) => {
+            sent.push((id, address, clock::now()));
             if let Some(live) = live.instances.get(id.index()) {
                 live.announcements_sent.fetch_add(1, Relaxed);
             }
         }
         Err(errno) => failures.note(id, Object::Address(address), errno.into()),
     });
+    if !sent.is_empty() {
+        live.announcements.add(sent);
+    }
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use self::announce::{await_lease, is_entitled, queue, send};
+use self::announce::{Outlet, await_lease, is_entitled, queue, send};
 pub use self::effects::InstanceEffects;
 use self::extra_announce::Refresh;
 use self::failures::Failures;
@@ -50,7 +50,6 @@ use crate::driver::maps::Maps;
 use crate::driver::netlink::address;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{STACK, become_realtime};
-use crate::driver::socket::Announcer;
 use crate::driver::wait::Wait;
 use crate::protocol::{Announcement, Epoch, InstanceId, Loss, Missing};
 
@@ -70,7 +69,7 @@ pub struct Effect {
     maps: Arc<Maps>,
     wait: Wait,
     netlink: RouteSocket,
-    announcer: Announcer,
+    outlet: Outlet,
     repeats: Repeats,
     stand_by: StandBy,
     /// Another daemon was replaced, and what it has left is not known yet.
@@ -143,7 +142,7 @@ impl Effect {
             maps,
             wait,
             netlink: RouteSocket::open()?,
-            announcer: Announcer::open()?,
+            outlet: Outlet::open()?,
             repeats: Repeats::default(),
             stand_by: StandBy::default(),
             is_heir: false,
@@ -173,7 +172,8 @@ impl Effect {
         self.stand_by = StandBy::new(priorities);
         while self.obey() {
             let next = self.repeat();
-            let next = next.into_iter().chain(self.remove_leftovers(clock::now())).min();
+            let now = clock::now();
+            let next = next.into_iter().chain(self.outlet.next(now)).chain(self.remove_leftovers(now)).min();
             self.stand_by.rest();
             self.wait.arm(next)?;
             self.wait.wait()?;
@@ -236,7 +236,7 @@ impl Effect {
 
     fn add(&mut self, id: InstanceId, epoch: Epoch) {
         let begun = clock::now();
-        let Self { instances, commands, live, maps, netlink, announcer, repeats, stand_by, .. } = self;
+        let Self { instances, commands, live, maps, netlink, outlet, repeats, stand_by, .. } = self;
         repeats.void(id);
         let Some(instance) = instances.get_mut(id.index()) else { return };
         let was_held = instance.held.replace(epoch).is_some();
@@ -258,15 +258,15 @@ impl Effect {
         prepared.perform(&places, netlink, &mut attempt, |present| {
             await_lease(maps, id, commands);
             for target in present.filter_map(|place| place.target(effects.pauses)) {
-                queue(announcer, maps, id, &target);
+                queue(outlet, maps, id, &target);
             }
             if at_once {
-                send(announcer, live, &mut failures);
+                send(outlet, live, &mut failures);
             }
             stand_by.has_begun();
         });
         effects.paths.set(netlink, &mut attempt);
-        send(announcer, live, &mut failures);
+        send(outlet, live, &mut failures);
         if let Some(live) = live_instance {
             let took = clock::now().since(begun).as_nanos();
             live.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
@@ -348,9 +348,9 @@ impl Effect {
         let set = places.iter().zip(errnos).filter(|(place, errno)| is_new(place, *errno));
         let targets: Vec<Target> = set.filter_map(|(place, _)| place.target(new.pauses)).collect();
         for target in &targets {
-            queue(&mut self.announcer, &self.maps, id, target);
+            queue(&mut self.outlet, &self.maps, id, target);
         }
-        send(&mut self.announcer, &self.live, &mut failures);
+        send(&mut self.outlet, &self.live, &mut failures);
         self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
         self.report(&failures);
         self.settle(id, attempt, None);
@@ -394,9 +394,9 @@ impl Effect {
         let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);
         let targets: Vec<Target> = set.filter_map(|place| place.target(effects.pauses)).collect();
         for target in &targets {
-            queue(&mut self.announcer, &self.maps, id, target);
+            queue(&mut self.outlet, &self.maps, id, target);
         }
-        send(&mut self.announcer, &self.live, &mut failures);
+        send(&mut self.outlet, &self.live, &mut failures);
         if missing.paths {
             effects.paths.wanted(&instance.lacks).set(&mut self.netlink, &mut attempt);
         }
@@ -444,12 +444,12 @@ impl Effect {
     /// Sends the repeats that are due and returns when the next one is.
     fn repeat(&mut self) -> Option<Timestamp> {
         let refresh = self.refresh(clock::now());
-        let Self { announcer, maps, repeats, .. } = self;
+        let Self { outlet, maps, repeats, .. } = self;
         // The next lease begins with another takeover.
         repeats.retain(|id| is_entitled(maps, id));
-        let next = repeats.step(clock::now(), |id, target| queue(announcer, maps, id, target));
+        let next = repeats.step(clock::now(), |id, target| queue(outlet, maps, id, target));
         let mut failures = Failures::default();
-        send(announcer, &self.live, &mut failures);
+        send(outlet, &self.live, &mut failures);
         self.report(&failures);
         next.into_iter().chain(refresh).min()
     }

@@ -350,7 +350,10 @@ impl Ports for KernelPorts {
         let Some(live) = self.live(id) else { return };
         let count = match tally {
             Tally::ReleaseHeard => &live.release_heard,
-            Tally::NearMiss => &live.near_misses,
+            Tally::NearMiss(master) => {
+                self.maps.count_near_miss(id, widen(master));
+                &live.near_misses
+            }
         };
         count.fetch_add(1, Relaxed);
     }

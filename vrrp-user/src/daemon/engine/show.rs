@@ -23,6 +23,7 @@ impl KernelPorts {
         let view = router.instance(id).filter(|view| !view.is_removed());
         if let (Some(view), Some(live)) = (view, self.live(id)) {
             live.set_obstacles(view.faults(), view.deadline(Timer::PreemptDelay));
+            live.set_master_down(view.deadline(Timer::MasterDown));
         }
     }
 

@@ -52,7 +52,7 @@ pub fn render(context: &Arc<DaemonContext>, format: Format) -> Result<String, fm
         context: Arc::clone(context),
         now: clock::now(),
         wall: SystemTime::now(),
-        present: addresses::present().ok().map(|all| all.into_iter().collect()),
+        present: addresses::present().ok().map(|all| all.addresses),
     };
     let mut out = Exposition::default();
     scrape.encode(&mut out)?;

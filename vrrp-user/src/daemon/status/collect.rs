@@ -1,45 +1,41 @@
 //! Collection of a [`Status`] from the daemon's context.
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
+use vrrp_ebpf::map::{Counter, Counters, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Reject};
+use vrrp_ebpf::wire::Reject;
 
+use super::address::Host;
 use super::oddity::named;
-use super::peer::{family, interval, lasts, master, received, skew, skew_seconds, source};
+use super::peer::{self, down_interval, family, lasts, master, received, skew, source};
 use super::rejected::Refusals;
 use super::why::{self, Facts};
 use super::{
-    Address, Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence,
-    Gaps, Group, Held, Hook, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition,
-    Peer, PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile,
-    Vmac, Webhook, XdpProgram,
+    Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence, Group, Held,
+    Hook, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition, PriorityPair,
+    ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile, Vmac, Webhook,
+    XdpProgram,
 };
 use crate::config;
-use crate::config::InstanceSettings;
 use crate::daemon::events::{What, Word};
 use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Loads, Posts};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
-use crate::driver::{addresses, clock};
-use crate::protocol::{Auth, GroupId, InstanceId, State, TrackSettings, TrackedObject};
-
-/// Addresses of this host, each with its interface.
-type Present = HashSet<(IpAddr, String)>;
+use crate::driver::clock;
+use crate::protocol::{GroupId, InstanceId, State, TrackSettings, TrackedObject};
 
 impl DaemonContext {
     /// Takes a system call per instance if a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
         let now = clock::now();
         let refusals = self.refusals();
-        let present = addresses::present().ok().map(|all| all.into_iter().collect::<Present>());
+        let host = Host::read(self);
         let history = self.history.read();
         Status {
             schema: SCHEMA,
@@ -62,7 +58,7 @@ impl DaemonContext {
                 .collect(),
             instances: self
                 .instances()
-                .map(|(config, live)| self.instance(config, live, &history, &refusals, present.as_ref(), now))
+                .map(|(config, live)| self.instance(config, live, &history, &refusals, &host, now))
                 .collect(),
             leftovers: self.leftovers(&history),
             statics: StaticSettings::of(&history.statics),
@@ -147,15 +143,17 @@ impl DaemonContext {
         live: &LiveInstance,
         history: &Inner,
         refusals: &Refusals<'_>,
-        present: Option<&Present>,
+        host: &Host,
         now: Timestamp,
     ) -> Instance {
         let (id, settings) = (config.id, &config.settings);
         let past = history.instance(id);
         let latest = past.and_then(|past| past.history.back());
         let since = Timestamp::from_nanos(live.since.load(Relaxed));
-        let peers: Vec<PeerEntry> = self.maps.peers(id).map(|(_, peer)| peer).collect();
+        let records: Vec<(u32, PeerEntry)> = self.maps.peers(id).collect();
+        let peers: Vec<PeerEntry> = records.iter().map(|(_, peer)| *peer).collect();
         let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
+        let takes_over = self.takes_over(config, live, master).map(|at| at.since(now));
         let ledger = self.live.ledger(id).map(|it| &**it);
         Instance {
             name: settings.name.to_string(),
@@ -166,7 +164,7 @@ impl DaemonContext {
             version: settings.version as u8,
             state: live.state().as_str().to_owned(),
             reason: live.reason().as_str().to_owned(),
-            why: self.why(&Facts { config, live, history, master, now }),
+            why: self.why(&Facts { config, live, history, master, takes_over, now }),
             faults: why::words(live.faults()),
             since: latest.map(|passed| rfc3339(passed.at)),
             since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
@@ -181,16 +179,21 @@ impl DaemonContext {
             lease_seconds: self.lease(id, now).map(|lease| lease.as_secs_f64()),
             fenced: live.fenced.load(Relaxed),
             master: master.map(|peer| source(peer, settings.family)),
-            peers: peers
+            takes_over_seconds: takes_over.map(|left| left.as_secs_f64()),
+            preempts_seconds: why::preempts_in(live, now).map(|left| left.as_secs_f64()),
+            peers: records
                 .iter()
-                .map(|peer| self::peer(peer, settings, skew(settings, ledger, peer), now))
+                .map(|(index, peer)| {
+                    let near_misses = self.maps.near_misses(id, *index);
+                    peer::shown(peer, near_misses, settings, skew(settings, ledger, peer), now)
+                })
                 .collect(),
             differences: self.differing_from(config, live, now),
             rejected: self.rejected_by(config, live, refusals, now),
             reception_fault: past.and_then(|past| past.reception_fault).map(|reception_fault| {
                 ReceptionFault { who: reception_fault.who().to_owned(), detail: reception_fault.to_string() }
             }),
-            addresses: addresses(config, present),
+            addresses: self.addresses(config, live, host, now),
             removed_by: past.and_then(|past| past.removed_by.as_ref()).map(ToString::to_string),
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
             leftovers: past.map(|past| past.leftovers.iter().map(lacking).collect()).unwrap_or_default(),
@@ -209,6 +212,19 @@ impl DaemonContext {
     /// The rest of an instance's lease.
     pub(crate) fn lease(&self, id: InstanceId, now: Timestamp) -> Option<Duration> {
         self.maps.lease(id).filter(|until| *until > now).map(|until| until.since(now))
+    }
+
+    /// When a backup becomes master if no advert comes: the adverts that the program compares move the timer later.
+    fn takes_over(
+        &self,
+        config: &config::Instance,
+        live: &LiveInstance,
+        master: Option<&PeerEntry>,
+    ) -> Option<Timestamp> {
+        let timer = live.master_down_at().filter(|_| live.state() == State::Backup)?;
+        let patience = down_interval(&config.settings, live.priority(), master);
+        let seen = self.maps.last_seen(config.id).map(|seen| seen + patience);
+        Some(seen.map_or(timer, |seen| timer.max(seen)))
     }
 
     fn groups(&self, history: &Inner, now: Timestamp) -> Vec<Group> {
@@ -231,42 +247,6 @@ impl DaemonContext {
         };
         groups.map(group).collect()
     }
-}
-
-fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: Timestamp) -> Peer {
-    let seconds = |nanos| Duration::from_nanos(nanos).as_secs_f64();
-    Peer {
-        address: source(peer, settings.family),
-        priority: peer.priority,
-        version: peer.version,
-        advert_interval_seconds: interval(peer).map(|interval| interval.as_secs_f64()),
-        checksum: match ChecksumForm::of(peer.checksum) {
-            ChecksumForm::Plain => "plain",
-            ChecksumForm::Pseudo => "pseudo",
-        }
-        .to_owned(),
-        adverts: peer.adverts,
-        last_advert_seconds: now.since(Timestamp::from_nanos(peer.last_seen)).as_secs_f64(),
-        jitter_seconds: seconds(peer.jitter),
-        gap_max_seconds: seconds(peer.gap_max),
-        clock_skew_seconds: skew.map(skew_seconds),
-        clock_skew_alarm: match &settings.auth {
-            Auth::Hmac(hmac) => skew.is_some_and(|skew| hmac.is_near_the_edge(skew)),
-            _ => false,
-        },
-        gaps: peer
-            .gaps
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| **count > 0)
-            .map(|(bucket, &count)| Gaps { below_seconds: gap_bound(bucket).map(seconds), count })
-            .collect(),
-    }
-}
-
-/// Upper bound of a bucket of gaps, in ns; `None` for the last one.
-fn gap_bound(bucket: usize) -> Option<u64> {
-    (bucket + 1 < GAP_BUCKETS).then(|| 1024_u64 << (bucket + 1))
 }
 
 fn some_text(text: &str) -> Option<String> {
@@ -306,21 +286,6 @@ fn vmac(vmac: &config::Vmac, history: &Inner) -> Vmac {
         mac: vmac.mac.map(|octet| format!("{octet:02x}")).join(":"),
         missing: history.missing_vmacs.get(interface).cloned(),
     }
-}
-
-fn addresses(config: &config::Instance, present: Option<&Present>) -> Vec<Address> {
-    let addresses = &config.settings.addresses;
-    let address = |entry: &config::VirtualAddress| {
-        // The same address on another interface is no virtual one: on `lo` a real server has it.
-        let place = (entry.address, config.settings.device_of(entry).to_string());
-        let set = present.map(|present| present.contains(&place));
-        Address {
-            address: format!("{}/{}", entry.address, entry.prefix),
-            set,
-            interface: (set == Some(true)).then_some(place.1),
-        }
-    };
-    addresses.advertised.iter().chain(&addresses.excluded).map(address).collect()
 }
 
 pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {

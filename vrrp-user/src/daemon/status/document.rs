@@ -228,6 +228,13 @@ pub struct Instance {
     pub fenced: bool,
     /// The peer whose adverts count while backup; `None` while master, or when none is heard.
     pub master: Option<String>,
+    /// As backup: time left until it becomes master if no advert comes, by its master-down timer. `None` in other
+    /// states, and while it waits for the other members of its sync group.
+    #[serde(default)]
+    pub takes_over_seconds: Option<f64>,
+    /// As backup: rest of `preempt_delay`, after which it takes over from the lower master; `None` if none runs.
+    #[serde(default)]
+    pub preempts_seconds: Option<f64>,
     pub peers: Vec<Peer>,
     pub differences: Vec<Differing>,
     /// Routers whose adverts are refused at present.
@@ -277,6 +284,20 @@ pub struct Address {
     pub set: Option<bool>,
     /// Its interface, if it is set there.
     pub interface: Option<String>,
+    /// Announcements of it that have left since this daemon started: gratuitous ARP, unsolicited neighbour
+    /// advertisements.
+    #[serde(default)]
+    pub announcements: u64,
+    /// Time since the latest one; `None` before the first one.
+    #[serde(default)]
+    pub announced_seconds: Option<f64>,
+    /// Whether this host answers ARP requests or neighbour solicitations for it, by what the daemon knows without
+    /// sending any: the address, the fence, the interface and its settings. `None`: that does not tell.
+    #[serde(default)]
+    pub answered: Option<bool>,
+    /// Why not, or why it is not known.
+    #[serde(default)]
+    pub answered_why: Option<String>,
 }
 
 /// An address, route or rule that is not set.
@@ -348,7 +369,13 @@ pub struct Peer {
     pub clock_skew_seconds: Option<f64>,
     /// The skew is more than half of the window beyond which its adverts are refused.
     pub clock_skew_alarm: bool,
-    /// Gaps between adverts; empty buckets are left out.
+    /// Mean of the gaps; `None` without one.
+    #[serde(default)]
+    pub gap_mean_seconds: Option<f64>,
+    /// Its adverts that came in the last interval of master_down_interval, while this node was its backup.
+    #[serde(default)]
+    pub near_misses: u64,
+    /// Gaps between adverts of one mastership; empty buckets are left out.
     pub gaps: Vec<Gaps>,
 }
 

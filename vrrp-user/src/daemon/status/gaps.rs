@@ -73,6 +73,8 @@ mod tests {
             gap_max_seconds: longest,
             clock_skew_seconds: None,
             clock_skew_alarm: false,
+            gap_mean_seconds: None,
+            near_misses: 0,
             gaps: gaps.iter().map(|&(below, count)| Gaps { below_seconds: Some(below), count }).collect(),
         }
     }

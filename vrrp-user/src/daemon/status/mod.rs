@@ -1,11 +1,13 @@
 //! Status of the daemon, as JSON and as text.
 //!
 //! Enters: configuration, live state, maps, history, and the addresses of this host. Leaves: a [`Status`],
-//! which is the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it as text. Absent: the engine, which
-//! is not involved.
+//! which is the JSON of `vrrpx status --json`; [`overview`], [`detailed`] and [`table`] write it as text. Absent: the
+//! engine, which is not involved.
 
+mod address;
 mod collect;
 mod context;
+mod detail;
 mod document;
 mod gaps;
 mod oddity;
@@ -23,6 +25,7 @@ mod table;
 mod why;
 
 pub use context::DaemonContext;
+pub use detail::detailed;
 pub use document::{
     Address, Configuration, Count, Counts, Differing, Engine, Fence, Gaps, Group, Hook, Instance, Interface,
     Lacking, Lateness, Leftover, Node, PastTransition, Peer, PriorityPair, ReceptionFault, Rejected, SCHEMA,

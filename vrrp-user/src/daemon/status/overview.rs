@@ -164,7 +164,9 @@ pub fn served(instance: &Instance) -> String {
         "MASTER" => {
             let on = instance.addresses.iter().find_map(interface);
             let on = on.filter(|_| is_set).map(|on| format!(" on {on}")).unwrap_or_default();
-            format!("{addresses}{on}; {priority}")
+            let is_answered = is_set && instance.addresses.iter().all(|it| it.answered == Some(true));
+            let answered = if is_answered && !on.is_empty() { ", answered" } else { "" };
+            format!("{addresses}{on}{answered}; {priority}")
         }
         _ => {
             let at = instance.heard_master().map(|peer| {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use vrrp_ebpf::map::{Counter, Counters, Peer as PeerEntry};
+use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
-use vrrp_ebpf::wire::{Family, Reject};
+use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
+use super::{Gaps, Peer};
 use crate::config::InstanceSettings;
 use crate::daemon::auth::Ledger;
 use crate::protocol::{Auth, Interval, Priority, Version, master_down_interval};
@@ -92,6 +93,52 @@ pub(crate) fn skew_seconds(micros: i64) -> f64 {
 /// For how long a finding about adverts lasts: a refusal, or a failure to send.
 pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
     (settings.advert_interval.duration() * PATIENCE).max(LASTS)
+}
+
+/// A sender as the status shows it. Its clock may be ahead of ours by `skew`, in µs.
+pub(super) fn shown(
+    peer: &PeerEntry,
+    near_misses: u64,
+    settings: &InstanceSettings,
+    skew: Option<i64>,
+    now: Timestamp,
+) -> Peer {
+    let seconds = |nanos| Duration::from_nanos(nanos).as_secs_f64();
+    let gaps: u64 = peer.gaps.iter().map(|count| u64::from(*count)).sum();
+    Peer {
+        address: source(peer, settings.family),
+        priority: peer.priority,
+        version: peer.version,
+        advert_interval_seconds: interval(peer).map(|interval| interval.as_secs_f64()),
+        checksum: match ChecksumForm::of(peer.checksum) {
+            ChecksumForm::Plain => "plain",
+            ChecksumForm::Pseudo => "pseudo",
+        }
+        .to_owned(),
+        adverts: peer.adverts,
+        last_advert_seconds: now.since(Timestamp::from_nanos(peer.last_seen)).as_secs_f64(),
+        jitter_seconds: seconds(peer.jitter),
+        gap_max_seconds: seconds(peer.gap_max),
+        clock_skew_seconds: skew.map(skew_seconds),
+        clock_skew_alarm: match &settings.auth {
+            Auth::Hmac(hmac) => skew.is_some_and(|skew| hmac.is_near_the_edge(skew)),
+            _ => false,
+        },
+        gap_mean_seconds: peer.gap_sum.checked_div(gaps).map(seconds),
+        near_misses,
+        gaps: peer
+            .gaps
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(|(bucket, &count)| Gaps { below_seconds: gap_bound(bucket).map(seconds), count })
+            .collect(),
+    }
+}
+
+/// Upper bound of a bucket of gaps, in ns; `None` for the last one.
+fn gap_bound(bucket: usize) -> Option<u64> {
+    (bucket + 1 < GAP_BUCKETS).then(|| 1024_u64 << (bucket + 1))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use nix::errno::Errno;
 
 use super::peer::PATIENCE;
 use super::{
-    Check, Configuration, Differing, DisabledScript, Failure, Held, Hook, Instance, Interface, Lacking,
-    Leftover, Mail, Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, Webhook, XdpProgram,
-    span,
+    Address, Check, Configuration, Differing, DisabledScript, Failure, Held, Hook, Instance, Interface,
+    Lacking, Leftover, Mail, Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, Webhook,
+    XdpProgram, span,
 };
 use crate::daemon::history::NOT_FOUND;
 use crate::daemon::{events, last_good};
@@ -281,6 +281,13 @@ impl Instance {
         let is_master = self.state == "MASTER";
         for missing in self.addresses.iter().filter(|it| is_master && it.set == Some(false)) {
             add(format!("{} is not set, although this node is MASTER", missing.address));
+        }
+        let is_unanswered = |it: &&Address| it.set == Some(true) && it.answered == Some(false);
+        // Without a lease, that is the problem.
+        let unanswered = self.addresses.iter().filter(|_| is_master && !self.is_mute()).filter(is_unanswered);
+        for Address { address, answered_why, .. } in unanswered.take(LACKS) {
+            let why = answered_why.as_deref().unwrap_or_default();
+            add(format!("{address} is not answered, although this node is MASTER: {why}"));
         }
         for (stray, interface) in self.addresses.iter().filter_map(|it| Some((it, it.interface.as_ref()?))) {
             if self.state == "BACKUP" && !self.may_hand_over() {

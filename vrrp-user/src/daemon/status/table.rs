@@ -11,6 +11,15 @@ const WIDTH: usize = 100;
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
+    tables(status, true, WIDTH)
+}
+
+/// All of it but instances and peers, for lines of this width.
+pub(super) fn surroundings(status: &Status, width: usize) -> String {
+    tables(status, false, width)
+}
+
+fn tables(status: &Status, has_instances: bool, width: usize) -> String {
     let mut out = String::new();
     head(&mut out, status);
     if !status.interfaces.is_empty() {
@@ -23,9 +32,9 @@ pub fn table(status: &Status) -> String {
                 interface.why.clone().unwrap_or_default(),
             ]
         }));
-        columns(&mut out, &rows);
+        columns_at(width, &mut out, &rows);
     }
-    if !status.instances.is_empty() {
+    if has_instances && !status.instances.is_empty() {
         out.push('\n');
         instances(&mut out, &status.instances);
     }
@@ -36,14 +45,14 @@ pub fn table(status: &Status) -> String {
     }
     if !status.groups.is_empty() {
         out.push('\n');
-        groups(&mut out, &status.groups);
+        groups(width, &mut out, &status.groups);
     }
     let peers: Vec<_> = status
         .instances
         .iter()
         .flat_map(|instance| instance.peers.iter().map(|peer| peer_row(instance, peer)))
         .collect();
-    if !peers.is_empty() {
+    if has_instances && !peers.is_empty() {
         out.push('\n');
         let head = ["PEER", "OF", "PRIO", "INTERVAL", "ADVERTS", "LAST ADVERT", "JITTER", "MAX GAP"];
         columns(&mut out, &[vec![head.map(str::to_owned)], peers].concat());
@@ -55,11 +64,11 @@ pub fn table(status: &Status) -> String {
         .collect();
     if !clocks.is_empty() {
         out.push('\n');
-        columns(&mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
+        columns_at(width, &mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
     }
     if !status.unknown_routers.is_empty() {
         out.push('\n');
-        unknown_routers(&mut out, &status.unknown_routers);
+        unknown_routers(width, &mut out, &status.unknown_routers);
     }
     if !status.checks.is_empty() {
         out.push('\n');
@@ -75,7 +84,7 @@ pub fn table(status: &Status) -> String {
                 or_dash(check.lasted_seconds.map(span)),
             ]
         }));
-        columns(&mut out, &rows);
+        columns_at(width, &mut out, &rows);
         for check in &status.checks {
             remarks(&mut out, &check.problems());
         }
@@ -201,7 +210,7 @@ fn remarks(out: &mut String, problems: &[Problem<'_>]) {
     }
 }
 
-fn unknown_routers(out: &mut String, unknown_routers: &[UnknownRouter]) {
+fn unknown_routers(width: usize, out: &mut String, unknown_routers: &[UnknownRouter]) {
     let mut rows =
         vec![["UNKNOWN ROUTER", "INTERFACE", "VRID", "KIND", "ADVERTS", "LAST ADVERT"].map(str::to_owned)];
     rows.extend(unknown_routers.iter().map(|unknown_router| {
@@ -217,10 +226,10 @@ fn unknown_routers(out: &mut String, unknown_routers: &[UnknownRouter]) {
             span(unknown_router.last_advert_seconds),
         ]
     }));
-    columns(out, &rows);
+    columns_at(width, out, &rows);
 }
 
-fn groups(out: &mut String, groups: &[Group]) {
+fn groups(width: usize, out: &mut String, groups: &[Group]) {
     let mut rows = vec![["GROUP", "STATE", "SINCE", "LAST CHANGE", "MEMBERS"].map(str::to_owned)];
     rows.extend(groups.iter().map(|group| {
         [
@@ -231,7 +240,7 @@ fn groups(out: &mut String, groups: &[Group]) {
             group.members.join(" "),
         ]
     }));
-    columns(out, &rows);
+    columns_at(width, out, &rows);
     for group in groups {
         remarks(out, &failed_hooks(&group.name, &group.hooks).collect::<Vec<_>>());
     }
@@ -261,6 +270,11 @@ fn clock_row(instance: &Instance, peer: &Peer) -> Option<[String; 4]> {
 
 /// Left-justified columns, two blanks apart, none after the last.
 pub(in crate::daemon) fn columns<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+    columns_at(WIDTH, out, rows);
+}
+
+/// The same for lines of another width.
+pub(super) fn columns_at<const N: usize>(line_width: usize, out: &mut String, rows: &[[String; N]]) {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -274,7 +288,7 @@ pub(in crate::daemon) fn columns<const N: usize>(out: &mut String, rows: &[[Stri
         }
         // A sentence goes on below its own column.
         let indent = line.chars().count();
-        let width = if indent <= WIDTH / 2 { WIDTH } else { usize::MAX };
+        let width = if indent <= line_width / 2 { line_width } else { usize::MAX };
         wrapped_at(width, out, &line, last, indent);
     }
 }

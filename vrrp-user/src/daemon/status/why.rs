@@ -26,6 +26,8 @@ pub(super) struct Facts<'a> {
     pub(super) history: &'a Inner,
     /// The master that is heard.
     pub(super) master: Option<&'a PeerEntry>,
+    /// Time left of the master-down timer.
+    pub(super) takes_over: Option<Duration>,
     pub(super) now: Timestamp,
 }
 
@@ -104,28 +106,43 @@ impl Facts<'_> {
         )
     }
 
-    /// A backup: which master it obeys, and what keeps it from becoming one itself.
+    /// A backup: which master it obeys, what keeps it from becoming one itself, and when it would.
     fn obeys(&self, group: Option<&str>) -> String {
         let settings = self.settings();
-        let Some(master) = self.master else { return "no master is heard".to_owned() };
+        let takes_over = self.takes_over.map(|left| format!("takes over in {}", seconds(left)));
+        let Some(master) = self.master else {
+            let next =
+                takes_over.or_else(|| Some(format!("waits for the others of its sync group {}", group?)));
+            return next.map_or_else(
+                || "no master is heard".to_owned(),
+                |next| format!("no master is heard; {next}"),
+            );
+        };
         let source = peer::source(master, settings.family);
         let (its, ours) = (master.priority, self.live.priority().0);
-        let left = self.live.preempts_at().filter(|at| *at > self.now).map(|at| at.since(self.now));
-        match (its.cmp(&ours), left) {
-            (Ordering::Greater, _) => format!("{source} is master: {its} against our {ours}"),
-            (Ordering::Equal, _) => format!("{source} is master: {its} as ours, and it came first"),
+        let if_silent =
+            takes_over.as_ref().map_or_else(String::new, |text| format!("; {text} if it falls silent"));
+        match (its.cmp(&ours), preempts_in(self.live, self.now)) {
+            (Ordering::Greater, _) => format!("{source} is master: {its} against our {ours}{if_silent}"),
+            (Ordering::Equal, _) => {
+                format!("{source} is master: {its} as ours, and it came first{if_silent}")
+            }
             (_, _) if !settings.preempt => {
-                format!("{source} is master with {its}; ours is {ours}, but nopreempt leaves it alone")
+                format!(
+                    "{source} is master with {its}; ours is {ours}, but nopreempt leaves it alone{if_silent}"
+                )
             }
             (_, Some(left)) => {
                 let left = seconds(left);
-                format!("{source} is master with {its}; ours is {ours}: preempt_delay, {left} to go")
+                format!("{source} is master with {its}; ours is {ours}: preempt_delay, would move in {left}")
             }
             (_, None) => {
-                let next = group.map_or_else(
-                    || "about to take over".to_owned(),
-                    |group| format!("about to take over, once the others of its sync group {group} may"),
-                );
+                let next = match group {
+                    Some(group) => {
+                        format!("about to take over, once the others of its sync group {group} may")
+                    }
+                    None => takes_over.unwrap_or_else(|| "about to take over".to_owned()),
+                };
                 format!("{source} is master with {its}; ours is {ours}: {next}")
             }
         }
@@ -217,6 +234,12 @@ impl Facts<'_> {
             _ => format!("{} is {way}", named(track)),
         }
     }
+}
+
+/// Rest of `preempt_delay`; `None` if it does not run.
+pub(super) fn preempts_in(live: &LiveInstance, now: Timestamp) -> Option<Duration> {
+    let at = live.preempts_at().filter(|at| *at > now && live.state() == State::Backup)?;
+    Some(at.since(now))
 }
 
 /// A tracked thing, with what it is.

@@ -31,6 +31,11 @@ impl Maps {
         (until != 0).then(|| Timestamp::from_nanos(until))
     }
 
+    /// Whether the fence lets requests for the addresses of an instance pass.
+    pub fn holds_lease(&self, slot: InstanceId, now: Timestamp) -> bool {
+        self.leases.read(slot.index()).is_some_and(|lease| lease.holds(now.as_nanos()))
+    }
+
     /// The daemon has processed the advert with this stamp: it no longer ends the lease. Only one thread may call it.
     pub fn settle_challenge(&self, slot: InstanceId, stamp: Timestamp) {
         if let Some(lease) = self.words(slot) {
@@ -79,6 +84,7 @@ mod tests {
         maps.settle_challenge(SECOND, at(5));
         maps.heed_questions(SECOND, at(3));
         let expected = Lease { until: 10, challenged: 0, judged: 7, heed: 3 };
+        assert_eq!([at(9), at(10)].map(|now| maps.holds_lease(SECOND, now)), [true, false]);
         assert_eq!((maps.leases.read(1), maps.lease(SECOND)), (Some(expected), Some(at(10))));
         assert_eq!((maps.leases.read(0), maps.lease(FIRST)), (Some(Lease::default()), None));
         maps.open_fence();

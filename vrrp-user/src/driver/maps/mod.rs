@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub struct Maps {
     locals: Locals,
     /// Counters of the socket path: one row for adverts of no instance, then one per slot.
     counted: Box<[[AtomicU64; COUNTERS]]>,
+    /// Near misses of each peer, as [`peer_at`].
+    near_misses: Box<[AtomicU32]>,
     program: Option<Box<dyn ProgramMaps>>,
 }
 
@@ -83,6 +85,7 @@ impl Maps {
             unknown_routers: Mutex::default(),
             locals: Locals::default(),
             counted: counted(slots),
+            near_misses: near_misses(slots),
             program: None,
         })
     }
@@ -108,6 +111,7 @@ impl Maps {
             unknown_routers: Mutex::default(),
             locals: Locals::default(),
             counted: counted(slots),
+            near_misses: near_misses(slots),
             program: Some(program),
         })
     }
@@ -166,6 +170,20 @@ impl Maps {
         (peer.last_gap != 0).then(|| Duration::from_nanos(peer.last_gap))
     }
 
+    /// Counts a near miss of a peer; not if it has no record.
+    pub fn count_near_miss(&self, slot: InstanceId, source: [u8; 16]) {
+        let record = self.peers(slot).find(|(_, peer)| peer.source == source);
+        let count = record.and_then(|(index, _)| self.near_misses.get(peer_at(slot, index)));
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Near misses of a peer, by its index.
+    pub fn near_misses(&self, slot: InstanceId, index: u32) -> u64 {
+        self.near_misses.get(peer_at(slot, index)).map_or(0, |count| count.load(Ordering::Relaxed).into())
+    }
+
     /// Ends the mastership of all peers except the current master: their silence from now on is not a gap between
     /// adverts.
     pub fn end_masterships(&self, slot: InstanceId, master: Option<[u8; 16]>) {
@@ -188,7 +206,12 @@ impl Maps {
         self.rejected.forget(slot);
         for index in 0..PEERS_PER_SLOT {
             self.peers.write(peer_at(slot, index), &Peer::FREE);
+            self.forget_near_misses(slot, index);
         }
+    }
+
+    fn forget_near_misses(&self, slot: InstanceId, index: u32) {
+        self.near_misses.get(peer_at(slot, index)).into_iter().for_each(|it| it.store(0, Ordering::Relaxed));
     }
 
     /// The peers heard on a slot, each with its index.
@@ -231,6 +254,9 @@ impl Maps {
         stamp: Timestamp,
     ) -> u32 {
         let before = self.peer(slot, index).filter(|peer| peer.source == info.source);
+        if before.is_none() {
+            self.forget_near_misses(slot, index);
+        }
         let mut peer = before.unwrap_or(Peer::FREE);
         peer.record(info, checksum, stamp.as_nanos());
         peer.proof = proof;
@@ -316,6 +342,13 @@ fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
     unsafe { rows.assume_init() }
 }
 
+/// The same.
+fn near_misses(slots: u32) -> Box<[AtomicU32]> {
+    let all = Box::<[AtomicU32]>::new_zeroed_slice(slots as usize * PEERS_PER_SLOT as usize);
+    // SAFETY: as above.
+    unsafe { all.assume_init() }
+}
+
 #[cfg(test)]
 mod tests {
     use vrrp_ebpf::map::Rejected;
@@ -365,6 +398,28 @@ mod tests {
         assert_eq!(note(200, 2), NO_PEER);
         assert!(maps.peers(FIRST).all(|(_, peer)| peer.source[0] <= 8));
         assert_eq!(maps.counters(Some(FIRST)).counter(Counter::PeersFull), 1);
+    }
+
+    #[test]
+    fn near_misses_are_those_of_the_sender_that_has_the_record() {
+        let maps = Maps::anonymous(2).unwrap();
+        for source in [1, 2] {
+            maps.note(SECOND, &info(source, 100), ChecksumForm::Plain, Peer::FORM, Timestamp::from_nanos(1));
+        }
+        for source in [2, 2, 1, 3] {
+            maps.count_near_miss(SECOND, info(source, 100).source);
+        }
+        let counts = |slot| [0, 1, 2].map(|index| maps.near_misses(slot, index));
+        assert_eq!((counts(SECOND), counts(FIRST)), ([1, 2, 0], [0; 3]));
+        // Another sender gets the record of one that has gone.
+        let late = Timestamp::from_nanos(u64::from(u32::MAX) * 1000);
+        for source in 3..=9 {
+            maps.note(SECOND, &info(source, 100), ChecksumForm::Plain, Peer::FORM, late);
+        }
+        assert_eq!(maps.peer(SECOND, 0).map(|peer| peer.source[0]), Some(9));
+        assert_eq!(counts(SECOND), [0, 2, 0]);
+        maps.forget(SECOND);
+        assert_eq!(counts(SECOND), [0; 3]);
     }
 
     #[test]

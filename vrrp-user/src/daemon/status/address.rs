@@ -1,0 +1,225 @@
+//! Virtual addresses of a [`Status`](super::Status): where each is set, when it was announced, whether this host
+//! answers for it.
+//!
+//! Enters: the addresses, interfaces and settings of this host, the announcements, the lease. Leaves: an [`Address`]
+//! each. Absent: probes: "answered" is what the kernel and the fence do with a request that arrives. Only a probe from
+//! another host shows whether it arrives, and whether yet another host answers.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use nix::net::if_::InterfaceFlags;
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use super::{Address, DaemonContext};
+use crate::config::{self, VirtualAddress};
+use crate::daemon::live::LiveInstance;
+use crate::driver::addresses::{self, Present};
+use crate::driver::sysctl;
+
+/// Scope of addresses that are valid on this host only (RT_SCOPE_HOST).
+const SCOPE_HOST: u8 = 254;
+
+/// What this host says about its addresses.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    /// `None`: the kernel did not say.
+    present: Option<Present>,
+    /// Those that duplicate address detection has not passed.
+    unusable: HashSet<(IpAddr, String)>,
+    /// By interface with an IPv4 address of an instance.
+    arp_ignore: HashMap<String, u32>,
+}
+
+impl Host {
+    pub(super) fn read(context: &DaemonContext) -> Self {
+        let Ok(present) = addresses::present() else { return Self::default() };
+        let mut arp_ignore = HashMap::new();
+        let mut has_v6 = false;
+        let settings = context.config.instances.iter().map(|it| &it.settings);
+        for (settings, entry) in settings.flat_map(|it| it.addresses.all().map(move |entry| (it, entry))) {
+            let place = (entry.address, settings.device_of(entry).to_string());
+            if !present.addresses.contains(&place) {
+                continue;
+            }
+            has_v6 |= entry.address.is_ipv6();
+            if entry.address.is_ipv4() && !arp_ignore.contains_key(&place.1) {
+                let mode = [&*place.1, "all"].map(mode).into_iter().max().unwrap_or_default();
+                arp_ignore.insert(place.1, mode);
+            }
+        }
+        let unusable = if has_v6 { addresses::unusable_v6().unwrap_or_default() } else { HashSet::new() };
+        Self { present: Some(present), unusable, arp_ignore }
+    }
+}
+
+/// 0, the kernel's default, if it cannot be read.
+fn mode(interface: &str) -> u32 {
+    sysctl::read(Family::V4, interface, "arp_ignore").ok().and_then(|it| it.parse().ok()).unwrap_or_default()
+}
+
+impl DaemonContext {
+    /// The addresses of an instance, the advertised ones first.
+    pub(super) fn addresses(
+        &self,
+        config: &config::Instance,
+        live: &LiveInstance,
+        host: &Host,
+        now: Timestamp,
+    ) -> Vec<Address> {
+        let settings = &config.settings;
+        let is_silenced = live.fenced.load(Relaxed) && !self.maps.holds_lease(config.id, now);
+        let announced = self.live.announcements.of(config.id);
+        let address = |entry: &VirtualAddress| {
+            // The same address on another interface is no virtual one: on `lo` a real server has it.
+            let place = (entry.address, settings.device_of(entry).to_string());
+            let set = host.present.as_ref().map(|present| present.addresses.contains(&place));
+            let (answered, answered_why) = match host.answers(entry, &place, set, is_silenced) {
+                Ok(()) => (Some(true), None),
+                Err(Unanswered::No(why)) => (Some(false), Some(why)),
+                Err(Unanswered::Unknown(why)) => (None, Some(why)),
+            };
+            let announced = announced.get(&entry.address);
+            Address {
+                address: format!("{}/{}", entry.address, entry.prefix),
+                set,
+                interface: (set == Some(true)).then_some(place.1),
+                announcements: announced.map_or(0, |it| it.count),
+                announced_seconds: announced.map(|it| now.since(it.at).as_secs_f64()),
+                answered,
+                answered_why,
+            }
+        };
+        let addresses = &settings.addresses;
+        addresses.advertised.iter().chain(&addresses.excluded).map(address).collect()
+    }
+}
+
+/// Why a request for an address is not answered, or why that is not known.
+#[derive(Debug, PartialEq)]
+enum Unanswered {
+    No(String),
+    Unknown(String),
+}
+
+impl Host {
+    fn answers(
+        &self,
+        entry: &VirtualAddress,
+        place: &(IpAddr, String),
+        set: Option<bool>,
+        is_silenced: bool,
+    ) -> Result<(), Unanswered> {
+        let name = &place.1;
+        let no = |why: String| Err(Unanswered::No(why));
+        let unknown = |why: String| Err(Unanswered::Unknown(why));
+        match set {
+            Some(true) => {}
+            Some(false) => return no("it is not set here".to_owned()),
+            None => return unknown("the kernel did not list the addresses of this host".to_owned()),
+        }
+        if is_silenced {
+            return no("there is no lease, so the fence drops requests".to_owned());
+        }
+        let flags = self.present.as_ref().and_then(|it| it.interfaces.get(name)).copied();
+        let flags = flags.unwrap_or(InterfaceFlags::empty());
+        if !flags.contains(InterfaceFlags::IFF_UP) {
+            return no(format!("{name} is down"));
+        }
+        if flags.contains(InterfaceFlags::IFF_LOOPBACK) {
+            return unknown(format!("{name} is a loopback interface: requests arrive on others"));
+        }
+        if flags.contains(InterfaceFlags::IFF_NOARP) {
+            return unknown(format!("{name} resolves no neighbours"));
+        }
+        if !flags.contains(InterfaceFlags::IFF_RUNNING) {
+            return no(format!("{name} has no carrier"));
+        }
+        if self.unusable.contains(place) {
+            return no(format!("duplicate address detection on {name} is not over, or found a duplicate"));
+        }
+        match self.arp_ignore.get(name).copied().unwrap_or_default() {
+            _ if entry.address.is_ipv6() => Ok(()),
+            2 if entry.prefix < 32 => {
+                unknown(format!("arp_ignore 2 of {name}: only hosts of its subnet are answered"))
+            }
+            mode @ (2 | 8) => no(format!("arp_ignore {mode} of {name}: no request is answered")),
+            3 if entry.scope >= SCOPE_HOST => {
+                no(format!("arp_ignore 3 of {name}: not answered for an address of scope host"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READY: InterfaceFlags = InterfaceFlags::IFF_UP.union(InterfaceFlags::IFF_RUNNING);
+
+    fn address(text: &str, prefix: u8) -> VirtualAddress {
+        VirtualAddress::new(text.parse().unwrap(), prefix)
+    }
+
+    /// The answer for an address that is set on an interface with these flags and this mode.
+    fn answer(entry: &VirtualAddress, flags: InterfaceFlags, mode: u32) -> Result<(), Unanswered> {
+        let name = "eth0".to_owned();
+        let host = Host {
+            present: Some(Present { interfaces: [(name.clone(), flags)].into(), ..Present::default() }),
+            arp_ignore: [(name.clone(), mode)].into(),
+            ..Host::default()
+        };
+        host.answers(entry, &(entry.address, name), Some(true), false)
+    }
+
+    fn is_no(answer: &Result<(), Unanswered>, why: &str) -> bool {
+        matches!(answer, Err(Unanswered::No(text)) if text.contains(why))
+    }
+
+    fn is_unknown(answer: &Result<(), Unanswered>, why: &str) -> bool {
+        matches!(answer, Err(Unanswered::Unknown(text)) if text.contains(why))
+    }
+
+    #[test]
+    fn arp_ignore_says_for_which_addresses_the_kernel_answers() {
+        let (subnet, single) = (address("192.0.2.50", 24), address("192.0.2.50", 32));
+        for mode in [0, 1, 3, 4] {
+            assert_eq!(answer(&subnet, READY, mode), Ok(()), "{mode}");
+        }
+        assert!(is_unknown(&answer(&subnet, READY, 2), "only hosts of its subnet"));
+        assert!(is_no(&answer(&single, READY, 2), "arp_ignore 2 of eth0"));
+        assert!(is_no(&answer(&subnet, READY, 8), "arp_ignore 8 of eth0"));
+        let of_host = VirtualAddress { scope: SCOPE_HOST, ..subnet };
+        assert!(is_no(&answer(&of_host, READY, 3), "scope host"));
+        assert_eq!(answer(&of_host, READY, 1), Ok(()));
+        assert_eq!(answer(&address("2001:db8::50", 64), READY, 8), Ok(()), "it is a setting of IPv4");
+    }
+
+    #[test]
+    fn an_interface_answers_only_if_it_can() {
+        let entry = address("192.0.2.50", 24);
+        assert!(is_no(&answer(&entry, InterfaceFlags::empty(), 0), "eth0 is down"));
+        assert!(is_no(&answer(&entry, InterfaceFlags::IFF_UP, 0), "no carrier"));
+        assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_NOARP, 0), "resolves no"));
+        assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_LOOPBACK, 0), "loopback"));
+    }
+
+    #[test]
+    fn the_fence_and_duplicates_silence_an_address_that_is_set() {
+        let entry = address("2001:db8::50", 64);
+        let place = (entry.address, "eth0".to_owned());
+        let mut host = Host {
+            present: Some(Present { interfaces: [("eth0".to_owned(), READY)].into(), ..Present::default() }),
+            ..Host::default()
+        };
+        assert_eq!(host.answers(&entry, &place, Some(true), false), Ok(()));
+        assert!(is_no(&host.answers(&entry, &place, Some(true), true), "the fence drops requests"));
+        assert!(is_no(&host.answers(&entry, &place, Some(false), false), "not set here"));
+        assert!(is_unknown(&host.answers(&entry, &place, None, false), "did not list"));
+        host.unusable.insert(place.clone());
+        assert!(is_no(&host.answers(&entry, &place, Some(true), false), "duplicate address detection"));
+    }
+}

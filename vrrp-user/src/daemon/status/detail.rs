@@ -1,0 +1,122 @@
+//! All that is known of one instance or sync group, 80 columns wide: `vrrpx status NAME` below its overview.
+
+use std::fmt::Write;
+
+use super::table::surroundings;
+use super::{Address, Hook, Instance, Peer, Status, rough, span, wrapped};
+
+/// Columns of a terminal of the usual width.
+const WIDTH: usize = 80;
+
+/// Longest head of a line that its text stands beside.
+const HEAD_MAX: usize = 20;
+
+/// Ends with a line feed.
+pub fn detailed(status: &Status) -> String {
+    let mut out = String::new();
+    for instance in &status.instances {
+        self::instance(&mut out, instance);
+    }
+    for group in status.groups.iter().filter(|group| !group.hooks.is_empty()) {
+        hooks(&mut out, &format!("HOOK of {}", group.name), &group.hooks);
+    }
+    out + &surroundings(status, WIDTH)
+}
+
+fn instance(out: &mut String, instance: &Instance) {
+    let Instance { name, interface, vrid, version, family, .. } = instance;
+    let interval = span(instance.advert_interval_seconds);
+    let mut text = format!("VRID {vrid}, v{version} {family} on {interface}, an advert each {interval}");
+    if let Some(since) = &instance.since {
+        let since = moment(since);
+        let _ = write!(
+            text,
+            "; {} since {since} ({}), epoch {}",
+            instance.state, instance.reason, instance.epoch
+        );
+    }
+    if let Some(lease) = instance.lease_seconds {
+        let _ = write!(text, "; lease for {}", span(lease));
+    }
+    wrapped(out, &format!("{name}  "), &text, 2);
+    if !instance.addresses.is_empty() {
+        let lines = instance.addresses.iter().map(|it| (it.address.as_str(), address(it)));
+        section(out, "ADDRESS", lines.collect());
+    }
+    if !instance.peers.is_empty() {
+        let lines = instance.peers.iter().map(|it| (it.address.as_str(), peer(instance, it)));
+        section(out, "PEER", lines.collect());
+    }
+    hooks(out, "HOOK", &instance.hooks);
+    out.push('\n');
+}
+
+fn hooks(out: &mut String, title: &str, hooks: &[Hook]) {
+    if !hooks.is_empty() {
+        section(out, title, hooks.iter().map(|it| (it.keyword.as_str(), hook(it))).collect());
+    }
+}
+
+/// A title, and below it each text beside its head.
+fn section(out: &mut String, title: &str, lines: Vec<(&str, String)>) {
+    let longest = lines.iter().map(|(head, _)| head.chars().count()).max().unwrap_or_default();
+    let width = longest.min(HEAD_MAX);
+    let _ = writeln!(out, "{title}");
+    for (head, text) in lines {
+        wrapped(out, &format!("  {head:<width$}  "), &text, width + 4);
+    }
+}
+
+fn address(address: &Address) -> String {
+    let set = match (&address.interface, address.set) {
+        (Some(interface), _) => format!("set on {interface}"),
+        (None, Some(_)) => "not set here".to_owned(),
+        (None, None) => "not known whether it is set".to_owned(),
+    };
+    let announced = match (address.announcements, address.announced_seconds) {
+        (1, Some(ago)) => format!("announced once, {} ago", rough(ago)),
+        (count, Some(ago)) => format!("announced {count} times, the latest {} ago", rough(ago)),
+        (_, None) => "not announced since this daemon started".to_owned(),
+    };
+    let why = address.answered_why.as_deref().unwrap_or_default();
+    let answered = match address.answered {
+        Some(true) => "answered".to_owned(),
+        // It goes without saying.
+        Some(false) if address.set == Some(false) => "not answered".to_owned(),
+        Some(false) => format!("not answered: {why}"),
+        None => format!("not known whether it is answered: {why}"),
+    };
+    format!("{set}; {announced}; {answered}")
+}
+
+fn peer(instance: &Instance, peer: &Peer) -> String {
+    let mut text = format!(
+        "priority {}, last advert {} ago, {} adverts",
+        peer.priority,
+        rough(peer.last_advert_seconds),
+        peer.adverts
+    );
+    let Some(mean) = peer.gap_mean_seconds else { return text + "; no gap was measured" };
+    let longest = peer.gap_max_seconds;
+    let _ = write!(text, "; gaps: mean {}, longest {}", span(mean), span(longest));
+    if let Some(allowed) = instance.allowed_seconds() {
+        let _ = write!(text, " of {} allowed", span(allowed));
+    }
+    let _ = write!(text, ", jitter {}; near misses: {}", span(peer.jitter_seconds), peer.near_misses);
+    text
+}
+
+fn hook(hook: &Hook) -> String {
+    let Hook { state, ended, .. } = hook;
+    let (started, lasted) = (moment(&hook.started), span(hook.lasted_seconds));
+    let mut text = format!("for {state} at {started}: {ended} after {lasted}");
+    if let Some(output) = &hook.output {
+        let _ = write!(text, "; it printed: {}", output.lines().collect::<Vec<_>>().join("; "));
+    }
+    text
+}
+
+/// A time of RFC 3339 to the second.
+fn moment(time: &str) -> String {
+    format!("{} UTC", time.get(..19).unwrap_or(time).replace('T', " "))
+}
