@@ -5,6 +5,7 @@
 //! measures.
 
 mod addresses;
+mod answered;
 mod authentication;
 mod bounds;
 mod causes;
@@ -56,6 +57,7 @@ mod splits;
 mod stalled;
 mod starved;
 mod steering;
+mod successor;
 mod survive;
 mod systemd;
 mod top;

@@ -112,7 +112,7 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__check)
-            opts="-i -h --config-id --keepalived --strict --host --help"
+            opts="-i -h --config-id --keepalived --strict --host --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -256,12 +256,16 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__failover)
-            opts="-h --for --reason --force --runtime-dir --help"
+            opts="-h --to --for --reason --force --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -282,7 +286,7 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__is__subcmd__master)
-            opts="-h --runtime-dir --help"
+            opts="-h --json --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -62,6 +62,7 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -s i -l config-id -d 
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -l keepalived -d 'Leave wrong lines out, as keepalived does [default for /etc/keepalived/keepalived.conf]'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -l strict -d 'Treat warnings as errors, except those about valid settings that keepalived treats alike'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -l host -d 'Count what does not fit this host as warnings: interfaces, subnets, source addresses, scripts and their users'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -l json -d 'Print the findings as JSON, on one line of stdout; exits with the same codes'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -l json -d 'Print JSON, on one line'
@@ -76,6 +77,7 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s h -l help -d 'Pri
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand top" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand top" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand is-master" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand is-master" -l json -d 'Print the state as JSON, on one line; exits with the same codes'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand is-master" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l since -d 'Only events of the last 10m or 2h, after a local time ("2026-11-29 14:30", or the latest 14:30), or after that of this number' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l kind -d 'Only events of this kind, such as transition or check; may be repeated' -r
@@ -111,10 +113,11 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand maintenance" -l runtime-dir 
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand maintenance" -l all -d 'Every instance'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand maintenance" -l force -d 'Even if no router is known that would serve the addresses'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand maintenance" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand failover" -l to -d 'Router that is to become master: the address that status shows, or its host name. Exits with 4 if it would not win the election as far as is known, with 6 if another router became master; this node then competes as before' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand failover" -l for -d 'Compete with priority 1 for this time, such as 90s, 30m or 1h30m; `vrrpx priority NAME reset` ends it before' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand failover" -l reason -d 'Shown in status, events and log' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand failover" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
-complete -c vrrpx -n "__fish_vrrpx_using_subcommand failover" -l force -d 'Try even if no heir is known; without one this node stays master'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand failover" -l force -d 'Try even if no heir is known, or if PEER is not known or would not win; without an heir this node stays master'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand failover" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand priority" -l for -d 'Until the time is over, such as 90s, 30m or 1h30m [default: until `reset`, or the next boot]' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand priority" -l reason -d 'Shown in status, events and log' -r

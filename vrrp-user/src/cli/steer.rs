@@ -11,6 +11,9 @@ use crate::daemon::control::{self, ControlError, Request};
 /// Exit code for a refused order, as for a refused configuration.
 const REFUSED: u8 = 4;
 
+/// Exit code if another router than the named one became master.
+const OTHER_MASTER: u8 = 6;
+
 #[derive(Args, Debug)]
 pub(super) struct DaemonPlace {
     /// Runtime folder of the daemon
@@ -25,13 +28,8 @@ pub(super) fn steer(runtime_dir: &Path, request: &Request) -> ExitCode {
             let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
             if print(&text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(ControlError::Findings(reasons)) => {
-            if let Some((first, rest)) = reasons.split_first() {
-                complain(first);
-                rest.iter().for_each(report);
-            }
-            ExitCode::from(REFUSED)
-        }
+        Err(ControlError::Findings(reasons)) => complain_all(&reasons, REFUSED),
+        Err(ControlError::OtherMaster(lines)) => complain_all(&lines, OTHER_MASTER),
         Err(ControlError::Unknown(text)) => {
             complain(&text);
             ExitCode::from(UNKNOWN_NAME)
@@ -41,4 +39,12 @@ pub(super) fn steer(runtime_dir: &Path, request: &Request) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn complain_all(lines: &[String], code: u8) -> ExitCode {
+    if let Some((first, rest)) = lines.split_first() {
+        complain(first);
+        rest.iter().for_each(report);
+    }
+    ExitCode::from(code)
 }

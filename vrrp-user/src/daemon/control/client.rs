@@ -42,6 +42,9 @@ pub enum ControlError {
     /// The findings of a configuration, or why an order is refused.
     #[error("{}", .0.join("\n"))]
     Findings(Vec<String>),
+    /// Another router than the named one became master.
+    #[error("{}", .0.join("\n"))]
+    OtherMaster(Vec<String>),
     #[error("{0}")]
     Unknown(String),
 }
@@ -122,6 +125,7 @@ pub fn steer(runtime_dir: &Path, request: &Request) -> Result<Vec<String>, Contr
     match ask(runtime_dir, request)? {
         Response::Steered(lines) => Ok(lines),
         Response::Refused(reasons) => Err(ControlError::Findings(reasons)),
+        Response::OtherMaster(lines) => Err(ControlError::OtherMaster(lines)),
         Response::Unknown(text) => Err(ControlError::Unknown(text)),
         other => Err(unexpected(other)),
     }

@@ -1,5 +1,6 @@
 //! Requests of the control socket and their responses.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,9 @@ pub enum Request {
     /// Hand over, and compete with priority 1 after it.
     Failover {
         name: String,
+        /// Addresses of the router that is to become master; without any, the one that wins the election.
+        #[serde(default)]
+        to: Vec<IpAddr>,
         #[serde(default)]
         seconds: Option<u64>,
         #[serde(default)]
@@ -112,6 +116,8 @@ pub enum Response {
     Steered(Vec<String>),
     /// The configuration is not in use, with its findings, or an order is not carried out, with the reasons; one each.
     Refused(Vec<String>),
+    /// Another router than the one that was to become master did; what came of it, one line each.
+    OtherMaster(Vec<String>),
     /// No instance or sync group has this name.
     Unknown(String),
     Error(String),

@@ -88,7 +88,7 @@ impl Desk {
         let out: Vec<&Instance> = scope.into_iter().filter(is_out).collect();
         match (out.is_empty(), name) {
             (true, Some(name)) => return Err(No::Refused(vec![format!("{name} is not in maintenance")])),
-            (true, None) => return Ok(vec!["no instance is in maintenance".to_owned()]),
+            (true, None) => return Err(No::Refused(vec!["no instance is in maintenance".to_owned()])),
             (false, _) => {}
         }
         self.commit(|steerings| {

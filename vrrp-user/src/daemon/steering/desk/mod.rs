@@ -3,6 +3,8 @@
 //! Enters: requests, each with its author. Leaves: the orders in the file, in the history and at the engine, and the
 //! answer. Orders are written before they count, so that a full disk leaves everything as it was.
 
+mod candidates;
+mod failover;
 mod heir;
 mod maintenance;
 mod scope;
@@ -17,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use self::heir::{Heir, heir, not_taken, refuse_in_maintenance, refuse_owners, refuse_without_heir};
+use self::heir::{Heir, heir, refuse_owners};
 use self::scope::{named, scope, single};
 use super::audit::{LOG, audit};
 use super::order::now;
@@ -66,6 +68,8 @@ enum No {
     Unknown(String),
     /// One reason a line.
     Refused(Vec<String>),
+    /// Another router than the named one became master; what came of it, one line each.
+    OtherMaster(Vec<String>),
     Failed(String),
 }
 
@@ -101,6 +105,7 @@ impl Desk {
                         Ok(lines) => Response::Steered(lines),
                         Err(No::Unknown(text)) => Response::Unknown(text),
                         Err(No::Refused(lines)) => Response::Refused(lines),
+                        Err(No::OtherMaster(lines)) => Response::OtherMaster(lines),
                         Err(No::Failed(text)) => Response::Error(text),
                     };
                     // The client may have gone.
@@ -118,8 +123,8 @@ impl Desk {
                 self.begin_maintenance(name.as_deref(), &begin).await
             }
             Request::Maintenance { name, .. } => self.end_maintenance(name.as_deref(), by).await,
-            Request::Failover { name, seconds, reason, force } => {
-                self.fail_over(&name, &Begin { seconds, by, reason, force }).await
+            Request::Failover { name, to, seconds, reason, force } => {
+                self.fail_over(&name, &to, &Begin { seconds, by, reason, force }).await
             }
             Request::Priority { name, priority: Some(base), seconds, reason } => {
                 self.set_priority(&name, base, &Begin { seconds, by, reason, force: false }).await
@@ -133,48 +138,6 @@ impl Desk {
             | Request::HotRestart
             | Request::Events { .. } => Err(No::Failed("not an order".to_owned())),
         }
-    }
-
-    /// Hands over, and competes with priority 1 after it.
-    async fn fail_over(&self, name: &str, begin: &Begin<'_>) -> Answer {
-        begin.reason.as_deref().map_or(Ok(()), check_reason).map_err(No::Failed)?;
-        let context = self.shared.now();
-        let scope = scope(&context.config, Some(name))?;
-        refuse_in_maintenance(&context, &scope)?;
-        refuse_owners(&scope, "cannot compete with a lower priority; maintenance takes it out")?;
-        // A group hands over without a member that it goes on without.
-        let takes_part = |it: &&&Instance| *it.settings.name == *name || !is_apart(&context, it);
-        let others = scope.iter().filter(takes_part);
-        let others = others.filter_map(|it| Some((&it.settings.name, state(&context, it)?)));
-        if let Some((name, state)) = others.into_iter().find(|(_, state)| *state != State::Master) {
-            let text = format!("{name} is {} here; only the master can hand over", state.as_str());
-            return Err(No::Refused(vec![text]));
-        }
-        if !begin.force {
-            refuse_without_heir(&context, &scope, "failover")?;
-        }
-        let order = begin.order();
-        let before = self.commit(|steerings| {
-            for instance in &scope {
-                let steered = steerings.instances.entry(instance.settings.name.to_string()).or_default();
-                steered.failover = Some(order.clone());
-            }
-        })?;
-        let heirs = match self.hand_over(&context, &scope).await {
-            Ok(heirs) => heirs,
-            Err(alone) => {
-                self.restore(before, &scope).await;
-                return Err(No::Refused(not_taken(&alone, "master again", "failover")));
-            }
-        };
-        let mut lines = Vec::new();
-        for heir in &heirs {
-            let what = format!("handed over to {}, competes with priority 1", heir.address);
-            audit(&context, &heir.name, &what, &order);
-            lines.push(format!("{}: {}", heir.name, heir.text()));
-            lines.push(format!("{}: competes with priority 1 {}", heir.name, until(&order)));
-        }
-        Ok(lines)
     }
 
     async fn set_priority(&self, name: &str, base: u8, begin: &Begin<'_>) -> Answer {

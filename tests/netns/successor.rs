@@ -1,0 +1,104 @@
+//! `vrrpx failover --to`: the router that an operator names becomes master, or the order is taken back.
+
+use std::process::Output;
+
+use anyhow::{Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::needs;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+/// Exit codes: the order is refused; another router became master.
+const REFUSED: i32 = 4;
+const OTHER_MASTER: i32 = 6;
+
+fn fail_over(pair: &mut Pair, to: &str, more: &[&str]) -> Result<Output> {
+    pair.running(0)?.ask(&[&["failover", "VI_1", "--to", to], more].concat())
+}
+
+/// Hands over to a node that is to take it.
+fn moves(pair: &mut Pair, node: usize, more: &[&str]) -> Result<()> {
+    let to = pair.node(node)?.v4();
+    let output = fail_over(pair, &to, more)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(text.contains(&format!("VI_1: {to} is master after ")), "{text}");
+    pair.wait_for_master(node)
+}
+
+/// Ends with this code and text, and leaves node 0 master without an order.
+fn stays(pair: &mut Pair, to: &str, more: &[&str], code: i32, texts: &[&str]) -> Result<()> {
+    let output = fail_over(pair, to, more)?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(code), "{to}: {:?}: {text}", output.status);
+    let missing: Vec<_> = texts.iter().filter(|it| !text.contains(**it)).collect();
+    ensure!(missing.is_empty(), "{missing:?} is not in: {text}");
+    let instance = pair.running(0)?.status()?["instances"][0].clone();
+    ensure!(instance["steering"].as_array().is_some_and(Vec::is_empty), "{}", instance["steering"]);
+    ensure!(instance["state"] == "MASTER", "{instance}");
+    pair.wait_for_master(0)
+}
+
+fn back(pair: &mut Pair) -> Result<()> {
+    ensure!(pair.running(0)?.ask(&["priority", "VI_1", "reset"])?.status.success(), "no reset");
+    pair.wait_for_master(0)?;
+    until("MASTER", SETTLE, || {
+        pair.running(0).and_then(|it| it.status()).is_ok_and(|it| it["instances"][0]["state"] == "MASTER")
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn the_named_router_becomes_master_or_mastership_returns() -> Result<()> {
+    let roles = [200, 150, 100].map(|priority| Role::new(OURS, Config::of(Instance::v3(priority))));
+    Pair::settled_in_turn(roles)?.check(|pair| {
+        let [own, better, lower] =
+            [0, 1, 2].map(|node| pair.node(node).map(|it| it.v4()).unwrap_or_default());
+        // Backups have sent no advert so far.
+        let unknown = format!("VI_1: no router {better} of VRID 51 is known");
+        stays(pair, &better, &[], REFUSED, &[&unknown, "no other router is known", "--force"])?;
+        stays(pair, &own, &[], REFUSED, &[&format!("{own} is this node")])?;
+        moves(pair, 1, &["--force", "--for", "1h"])?;
+        back(pair)?;
+        // Its adverts have shown its priority.
+        moves(pair, 1, &[])?;
+        back(pair)?;
+        let known = format!("known: {better} (priority 150 ");
+        stays(pair, &lower, &[], REFUSED, &[&format!("no router {lower} of"), &known])?;
+        let other = format!("VI_1: {better} became master, not {lower}");
+        let again = "this node competes with its own priority again: it is master again";
+        stays(pair, &lower, &["--force"], OTHER_MASTER, &[&other, again])?;
+
+        // The lower one was master while the better one was away.
+        pair.stop(1)?;
+        moves(pair, 2, &["--force"])?;
+        back(pair)?;
+        pair.start(1)?;
+        let wins = format!("VI_1: {better} (priority 150 ");
+        let loses = format!("would become master, not {lower} (priority 100 ");
+        stays(pair, &lower, &[], REFUSED, &[&wins, &loses])?;
+        let events = String::from_utf8(pair.running(0)?.ask(&["events"])?.stdout)?;
+        let events = events.split_whitespace().collect::<Vec<_>>().join(" ");
+        ensure!(events.contains(&format!("handed over to {better}, which was not asked for")), "{events}");
+        Ok(())
+    })
+}
+
+/// With `nopreempt` this node does not return by itself, and the answer says so.
+#[test]
+#[needs("ours")]
+fn the_answer_says_that_nopreempt_keeps_mastership_away() -> Result<()> {
+    let first = Instance::v3(200).line("nopreempt");
+    let roles = [first, Instance::v3(150), Instance::v3(100)].map(|it| Role::new(OURS, Config::of(it)));
+    Pair::settled_in_turn(roles)?.check(|pair| {
+        let (better, lower) = (pair.node(1)?.v4(), pair.node(2)?.v4());
+        let output = fail_over(pair, &lower, &["--force"])?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(OTHER_MASTER), "{:?}: {text}", output.status);
+        let expected = format!("it is a backup, and nopreempt leaves {better} alone");
+        ensure!(text.contains(&expected), "{text}");
+        pair.wait_for_master(1)
+    })
+}

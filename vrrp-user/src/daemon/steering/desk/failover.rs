@@ -1,0 +1,145 @@
+//! The order to hand over: to the router that wins the election, or to one that the operator names.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use vrrp_ebpf::time::Timestamp;
+
+use super::candidates::wanted;
+use super::heir::{Heir, heir, not_taken, refuse_in_maintenance, refuse_without_heir};
+use super::scope::scope;
+use super::{Answer, Begin, Desk, LOOK, No, is_apart, refuse_owners, state, until};
+use crate::config::Instance;
+use crate::daemon::status::{DaemonContext, rough};
+use crate::daemon::steering::Steerings;
+use crate::daemon::steering::audit::audit;
+use crate::daemon::steering::text::check_reason;
+use crate::driver::clock;
+use crate::protocol::State;
+
+/// Intervals within which the named router preempts another one that was faster.
+const OVERTAKES: u32 = 4;
+
+/// Longest wait for it, and for this node's return.
+const WAIT_MAX: Duration = Duration::from_secs(8);
+
+impl Desk {
+    /// Hands over, and competes with priority 1 after it. If another router than that with one of the addresses `to`
+    /// becomes master, the order ends: this node competes as before.
+    pub(super) async fn fail_over(&self, name: &str, to: &[IpAddr], begin: &Begin<'_>) -> Answer {
+        begin.reason.as_deref().map_or(Ok(()), check_reason).map_err(No::Failed)?;
+        let context = self.shared.now();
+        let scope = scope(&context.config, Some(name))?;
+        refuse_in_maintenance(&context, &scope)?;
+        refuse_owners(&scope, "cannot compete with a lower priority; maintenance takes it out")?;
+        // A group hands over without a member that it goes on without.
+        let takes_part = |it: &&&Instance| *it.settings.name == *name || !is_apart(&context, it);
+        let others = scope.iter().filter(takes_part);
+        let others = others.filter_map(|it| Some((&it.settings.name, state(&context, it)?)));
+        if let Some((name, state)) = others.into_iter().find(|(_, state)| *state != State::Master) {
+            let text = format!("{name} is {} here; only the master can hand over", state.as_str());
+            return Err(No::Refused(vec![text]));
+        }
+        let wanted = match to {
+            [] => Vec::new(),
+            to => wanted(&context, &scope, to, begin.force)?,
+        };
+        if !begin.force {
+            refuse_without_heir(&context, &scope, "failover")?;
+        }
+        let order = begin.order();
+        let before = self.commit(|steerings| {
+            for instance in &scope {
+                let steered = steerings.instances.entry(instance.settings.name.to_string()).or_default();
+                steered.failover = Some(order.clone());
+            }
+        })?;
+        let began = clock::now();
+        let mut heirs = match self.hand_over(&context, &scope).await {
+            Ok(heirs) => heirs,
+            Err(alone) => {
+                self.restore(before, &scope).await;
+                return Err(No::Refused(not_taken(&alone, "master again", "failover")));
+            }
+        };
+        for instance in wanted {
+            let Some(heir) = heirs.iter_mut().find(|heir| heir.name == *instance.settings.name) else {
+                continue;
+            };
+            if await_named(&context, instance, to, began, heir).await {
+                continue;
+            }
+            let what = format!("handed over to {}, which was not asked for", heir.address);
+            audit(&context, &heir.name, &what, &order);
+            return Err(self.take_back(&context, instance, (to, heir.address), before, &scope).await);
+        }
+        let mut lines = Vec::new();
+        for heir in &heirs {
+            let what = format!("handed over to {}, competes with priority 1", heir.address);
+            audit(&context, &heir.name, &what, &order);
+            lines.push(format!("{}: {}", heir.name, heir.text()));
+            lines.push(format!("{}: competes with priority 1 {}", heir.name, until(&order)));
+        }
+        Ok(lines)
+    }
+
+    /// Ends the order, as another router than the named one is master, and tells what this node does then.
+    async fn take_back(
+        &self,
+        context: &DaemonContext,
+        instance: &Instance,
+        (to, heir): (&[IpAddr], IpAddr),
+        before: Steerings,
+        scope: &[&Instance],
+    ) -> No {
+        self.restore(before, scope).await;
+        let settings = &instance.settings;
+        let name = &settings.name;
+        let returns = settings.preempt && settings.preempt_delay.is_zero();
+        let is_master = || state(context, instance) == Some(State::Master);
+        let returned = async {
+            while !is_master() {
+                sleep(LOOK).await;
+            }
+        };
+        if returns {
+            // The answer has the state in any case.
+            let _ = timeout(WAIT_MAX, returned).await;
+        }
+        let fate = match (is_master(), settings.preempt) {
+            (true, _) => "it is master again".to_owned(),
+            (false, false) => format!("it is a backup, and nopreempt leaves {heir} alone"),
+            (false, true) if !returns => {
+                let delay = rough(settings.preempt_delay.as_secs_f64());
+                format!("it is a backup, and takes over from {heir} after preempt_delay, {delay}")
+            }
+            (false, true) => format!("it is a backup, and takes over from {heir} if its priority is higher"),
+        };
+        let to = to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        No::OtherMaster(vec![
+            format!("{name}: {heir} became master, not {to}"),
+            format!("{name}: this node competes with its own priority again: {fate}"),
+        ])
+    }
+}
+
+/// Waits until a named router is heard as master: one that is better than the first heir preempts it.
+async fn await_named(
+    context: &DaemonContext,
+    instance: &Instance,
+    to: &[IpAddr],
+    began: Timestamp,
+    heir: &mut Heir,
+) -> bool {
+    let patience = (instance.settings.advert_interval.duration() * OVERTAKES).min(WAIT_MAX);
+    let named = async {
+        while !to.contains(&heir.address) {
+            sleep(LOOK).await;
+            if let Some(next) = self::heir(context, instance, began) {
+                *heir = next;
+            }
+        }
+    };
+    timeout(patience, named).await.is_ok()
+}
