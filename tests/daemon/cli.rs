@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use serde_json::{Value, json};
 use vrrp_tests::needs;
 
 use crate::setup::Folder;
@@ -117,6 +118,49 @@ fn a_missing_file_is_exit_code_3_and_a_wrong_one_4() {
         assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
         assert!(stderr(&output).contains("vrrpx.conf:"), "{}", stderr(&output));
     }
+}
+
+/// For editors and pipelines: the same findings and codes.
+#[test]
+fn findings_are_json_too() {
+    let folder = Folder::new();
+    let file = folder.file("vrrpx.conf");
+    let path = file.to_str().unwrap();
+    let found = |text: Option<&str>, more: &[&str], code: i32| -> Value {
+        text.into_iter().for_each(|text| std::fs::write(&file, text).unwrap());
+        let output = vrrpx(&[&["check", "--json", path], more].concat());
+        assert_eq!((output.status.code(), stderr(&output)), (Some(code), String::new()));
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(answer.lines().count(), 1, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&answer["file"], &answer["ok"]), (&json!(path), &json!(code == 0)));
+        answer
+    };
+    let missing = &found(None, &[], 3)["findings"][0];
+    assert_eq!((&missing["level"], &missing["line"]), (&json!("error"), &Value::Null));
+
+    let text = "vrrp_instance VI_1 {\n    interface none9\n    virtual_router_id 51\n    prioirty 100\n    \
+                virtual_ipaddress {\n        192.0.2.1/24\n    }\n}\n";
+    let wrong = &found(Some(text), &[], 4)["findings"][0];
+    assert_eq!((&wrong["file"], &wrong["line"], &wrong["column"]), (&json!(path), &json!(4), &json!(5)));
+    assert_eq!(wrong["level"], "error");
+    assert!(wrong["text"].as_str().unwrap().contains("prioirty"), "{wrong}");
+    assert!(wrong["help"].as_str().unwrap().contains("priority"), "{wrong}");
+    let tolerated = found(None, &["--keepalived"], 5);
+    assert!(
+        tolerated["findings"].as_array().unwrap().iter().any(|it| it["level"] == "left_out"),
+        "{tolerated}"
+    );
+
+    let good = found(Some(&text.replace("prioirty", "priority")), &[], 0);
+    assert_eq!(good["instances"], 1);
+    let of_host = |answer: &Value, level: &str| {
+        let all = answer["findings"].as_array().unwrap().clone();
+        all.into_iter().any(|it| it["level"] == level && it["text"].as_str().unwrap().contains("none9"))
+    };
+    assert!(of_host(&good, "note"), "{good}");
+    assert!(of_host(&found(None, &["--host"], 0), "warning"));
+    assert!(of_host(&found(None, &["--host", "--strict"], 4), "warning"));
 }
 
 #[test]

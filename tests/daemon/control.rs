@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use vrrp_user::daemon::control::{self, Control, LINE_MAX, SocketGroups};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::queue::{Input, Queue};
@@ -229,12 +230,14 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
             (&["maintenance", "on", "VI_1", "--reason", "a\nb"], 1, "write it as one line of text"),
             (&["maintenance", "on", "VI_1", "--reason", &long], 1, "longer than 200 characters"),
             (&["maintenance", "off", "VI_1"], 4, "VI_1 is not in maintenance"),
+            (&["maintenance", "off", "--all"], 4, "no instance is in maintenance"),
             (&["priority", "VI_1", "255"], 2, "`255` is no priority; write 1 to 254, or reset"),
             (&["priority", "VI_1", "0"], 2, "write 1 to 254"),
             (&["priority", "VI_1", "256"], 2, "`256` is no priority; write 1 to 254, or reset"),
             (&["priority", "both", "9"], 4, "both is a sync group; name one of its members: VI_1, "),
             (&["priority", "VI_1", "reset"], 4, "VI_1 has the priority of the configuration"),
             (&["failover", "VI_1"], 4, "only the master can hand over"),
+            (&["failover", "VI_1", "--to", "no.host.invalid"], 2, "write the address that status shows"),
             (&["announce", "VI_1"], 4, "VI_1 is BACKUP here; only the master announces"),
             (&["log", "loud"], 2, "`loud` is no level"),
             (&["log", "debug,foo="], 2, "`foo=` is no level"),
@@ -252,6 +255,18 @@ fn each_wrong_order_has_one_clear_error_and_changes_nothing() {
         assert!(!path.join("steering.json").exists());
         let shown = String::from_utf8(vrrpx(path, &["maintenance", "show"]).stdout).unwrap();
         assert_eq!(shown, "no instance is in maintenance\n");
+        for (name, code) in [("VI_1", 1), ("both", 1), ("VI_l", 2)] {
+            let output = vrrpx(path, &["is-master", "--json", name]);
+            assert_eq!(output.status.code(), Some(code), "{name}");
+            let Ok(answer) = serde_json::from_slice::<Value>(&output.stdout) else {
+                assert_eq!((name, output.stdout.len()), ("VI_l", 0));
+                continue;
+            };
+            let state = if name == "both" { "FAULT" } else { "BACKUP" };
+            assert_eq!((&answer["name"], &answer["state"]), (&json!(name), &json!(state)));
+            assert_eq!((&answer["is_master"], &answer["master"]), (&json!(false), &Value::Null));
+            assert!(answer["since"].as_str().is_some_and(|it| it.ends_with('Z')), "{answer}");
+        }
     });
     let output = vrrpx(folder.path(), &["maintenance", "on", "--all"]);
     let text = String::from_utf8(output.stderr).unwrap();

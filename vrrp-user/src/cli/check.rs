@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::run::{UNREADABLE, file_or_default};
-use super::{complain, print, report};
-use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
+use super::{complain, json, print, report};
+use crate::config::{Config, Diagnostic, Loaded, Reader, Severity, Tolerance};
 use crate::daemon::load::config_exit_code;
 use crate::daemon::process::{features, fit, preflight};
 
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     /// Count what does not fit this host as warnings: interfaces, subnets, source addresses, scripts and their users
     #[arg(long)]
     host: bool,
+    /// Print the findings as JSON, on one line of stdout; exits with the same codes
+    #[arg(long)]
+    json: bool,
 }
 
 /// Name of the standard input.
@@ -50,8 +54,10 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
     };
     let tolerance = Tolerance::of(&file, arguments.keepalived);
     let reader = Reader::new(arguments.config_id.as_deref()).tolerating(tolerance);
-    let mut texts = Texts::new();
-    let read = if file.as_os_str() == STDIN {
+    let mut texts = Texts::new(arguments.json);
+    let is_stdin = file.as_os_str() == STDIN;
+    let name = if is_stdin { "stdin".to_owned() } else { file.display().to_string() };
+    let read = if is_stdin {
         let mut text = Vec::new();
         if let Err(error) = io::stdin().lock().read_to_end(&mut text) {
             complain(&format!("stdin: {error}"));
@@ -64,38 +70,47 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
     } else {
         reader.load(&file)
     };
-    match read {
-        Ok(loaded) => {
-            texts.show(&loaded.diagnostics);
-            texts.show(&loaded.traps());
-            let lacking = features::lacking(&loaded.config, features::BUILT);
-            if !lacking.is_empty() {
-                lacking.iter().for_each(|line| complain(line));
-                return ExitCode::from(ERRORS);
-            }
-            let misfits = host_findings(&loaded.config);
-            let word = if arguments.host { "warning" } else { "note" };
-            misfits.iter().for_each(|line| report(format_args!("{word}: on this host: {line}")));
-            let counts = arguments.host && !misfits.is_empty();
-            if arguments.strict && (counts || loaded.diagnostics.iter().any(|it| !it.is_harmless)) {
-                return ExitCode::from(ERRORS);
-            }
-            if loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut) {
-                complain("the daemon would run without the lines left out above, as keepalived does");
-                return ExitCode::from(LEFT_OUT);
-            }
-            let instances = match loaded.config.instances.len() {
-                1 => "1 instance".to_owned(),
-                count => format!("{count} instances"),
-            };
-            let name = if file.as_os_str() == STDIN { "stdin".into() } else { file.display().to_string() };
-            if print(&format!("{name}: ok, {instances}\n")) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+    let (code, instances) = match read {
+        Ok(loaded) => (judge(arguments, &loaded, &mut texts), loaded.config.instances.len()),
         Err(diagnostics) => {
             texts.show(&diagnostics);
-            ExitCode::from(config_exit_code(&diagnostics))
+            (config_exit_code(&diagnostics), 0)
         }
+    };
+    let text = match (texts.findings, code) {
+        (Some(findings), _) => json(&Report { file: &name, ok: code == 0, instances, findings }),
+        (None, 0) => {
+            let s = if instances == 1 { "" } else { "s" };
+            Some(format!("{name}: ok, {instances} instance{s}\n"))
+        }
+        (None, _) => return ExitCode::from(code),
+    };
+    if text.is_some_and(|text| print(&text)) { ExitCode::from(code) } else { ExitCode::FAILURE }
+}
+
+/// Shows what is found, and returns the exit code.
+fn judge(arguments: &Arguments, loaded: &Loaded, texts: &mut Texts) -> u8 {
+    texts.show(&loaded.diagnostics);
+    texts.show(&loaded.traps());
+    let lacking = features::lacking(&loaded.config, features::BUILT);
+    if !lacking.is_empty() {
+        lacking.into_iter().for_each(|line| texts.fail(line));
+        return ERRORS;
     }
+    let misfits = host_findings(&loaded.config);
+    let word = if arguments.host { "warning" } else { "note" };
+    misfits.iter().for_each(|line| texts.note(word, format!("on this host: {line}")));
+    let counts = arguments.host && !misfits.is_empty();
+    if arguments.strict && (counts || loaded.diagnostics.iter().any(|it| !it.is_harmless)) {
+        return ERRORS;
+    }
+    if loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut) {
+        if !arguments.json {
+            complain("the daemon would run without the lines left out above, as keepalived does");
+        }
+        return LEFT_OUT;
+    }
+    0
 }
 
 /// What does not fit this host. The file may be another host's, so that it counts only if that is asked for.
@@ -105,20 +120,74 @@ fn host_findings(config: &Config) -> Vec<String> {
     lines
 }
 
+/// The report as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    file: &'a str,
+    /// Exit code 0.
+    ok: bool,
+    instances: usize,
+    findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    /// `None` for what does not fit this host or this build.
+    file: Option<String>,
+    /// From 1; `None` for the file as a whole.
+    line: Option<u32>,
+    column: Option<u32>,
+    /// `note`, `warning`, `left_out` or `error`.
+    level: &'static str,
+    text: String,
+    help: Option<String>,
+}
+
+impl Finding {
+    fn of_none(level: &'static str, text: String) -> Self {
+        Self { file: None, line: None, column: None, level, text, help: None }
+    }
+}
+
+impl From<&Diagnostic> for Finding {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let is_placed = diagnostic.severity != Severity::Unreadable;
+        Self {
+            file: Some(diagnostic.file.to_string()),
+            line: is_placed.then_some(diagnostic.line),
+            column: is_placed.then_some(diagnostic.column),
+            level: match diagnostic.severity {
+                Severity::Warning => "warning",
+                Severity::LeftOut => "left_out",
+                Severity::Error | Severity::Unreadable => "error",
+            },
+            text: diagnostic.message.clone(),
+            help: diagnostic.help.clone(),
+        }
+    }
+}
+
 /// The files of findings; none where stderr is no terminal, as programs read lines.
 struct Texts {
     is_terminal: bool,
     /// Empty for one that cannot be read.
     known: HashMap<String, String>,
+    /// Collected for JSON instead of shown.
+    findings: Option<Vec<Finding>>,
 }
 
 impl Texts {
-    fn new() -> Self {
-        Self { is_terminal: io::stderr().is_terminal(), known: HashMap::new() }
+    fn new(is_json: bool) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        Self { is_terminal, known: HashMap::new(), findings: is_json.then(Vec::new) }
     }
 
     /// Each finding, and on a terminal its line with a mark, before its help.
     fn show(&mut self, diagnostics: &[Diagnostic]) {
+        if let Some(findings) = &mut self.findings {
+            findings.extend(diagnostics.iter().map(Finding::from));
+            return;
+        }
         for diagnostic in diagnostics {
             match self.excerpt(diagnostic) {
                 Some(excerpt) => {
@@ -130,6 +199,21 @@ impl Texts {
                 }
                 None => report(diagnostic),
             }
+        }
+    }
+
+    /// A finding about no line.
+    fn note(&mut self, level: &'static str, text: String) {
+        match &mut self.findings {
+            Some(findings) => findings.push(Finding::of_none(level, text)),
+            None => report(format_args!("{level}: {text}")),
+        }
+    }
+
+    fn fail(&mut self, text: String) {
+        match &mut self.findings {
+            Some(findings) => findings.push(Finding::of_none("error", text)),
+            None => complain(&text),
         }
     }
 
