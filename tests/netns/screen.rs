@@ -1,10 +1,14 @@
 //! `vrrpx status` and `vrrpx is-master`: who is master, why, and what is wrong now.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Child;
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
 use vrrp_tests::clock::{Deadline, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
@@ -58,11 +62,14 @@ fn shows(pair: &mut Pair, node: usize, words: &[&str], without: &[&str], code: i
 #[needs("ours")]
 fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()> {
     Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
-        let of_master =
-            ["no problem", "no master was heard when it took over", "10.77.0.200/24 on lan0; priority 200"];
+        let of_master = [
+            "no problem",
+            "no master was heard when it took over",
+            "10.77.0.200/24 on lan0, answered; priority",
+        ];
         shows(pair, 0, &of_master, &["!"], WELL)?;
         let of_backup =
-            ["no problem", "10.77.0.1 is master: 200 against our 100", "10.77.0.200/24 at 10.77.0.1"];
+            ["no problem", "is master: 200 against our 100; takes over in ", "10.77.0.200/24 at 10.77.0.1"];
         shows(pair, 1, &of_backup, &["!"], WELL)?;
         let code = |pair: &mut Pair, node: usize, name: &str| -> Result<Option<i32>> {
             Ok(pair.running(node)?.ask(&["is-master", name])?.status.code())
@@ -70,6 +77,10 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
         ensure!(code(pair, 0, "VI_1")? == Some(0), "node 0 is no master");
         ensure!(code(pair, 1, "VI_1")? == Some(1), "node 1 is master");
         ensure!(code(pair, 1, "VI_2")? == Some(2), "an unknown name is no mistake");
+        let json = pair.running(1)?.ask(&["is-master", "VI_1", "--json"])?;
+        let answer: Value = serde_json::from_slice(&json.stdout)?;
+        ensure!(json.status.code() == Some(1) && answer["is_master"] == false, "{answer}");
+        ensure!(answer["master"] == "10.77.0.1" && answer["state"] == "BACKUP", "{answer}");
         // Its adverts of before are no second mastership.
         pair.reload(1, &Config::of(Instance::v3(250)))?;
         pair.wait_for_master(1)?;
@@ -88,11 +99,12 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
 fn a_backup_names_what_keeps_it_from_taking_over() -> Result<()> {
     Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
         pair.reload(1, &Config::of(Instance::v3(250).line("nopreempt")))?;
-        let left_alone = "10.77.0.1 is master with 200; ours is 250, but nopreempt leaves it alone";
+        let left_alone =
+            "10.77.0.1 is master with 200; ours is 250, but nopreempt leaves it alone; takes over in ";
         shows(pair, 1, &[left_alone], &["!"], WELL)?;
         pair.reload(1, &Config::of(Instance::v3(250).line("preempt_delay 60")))?;
-        let endured = "10.77.0.1 is master with 200; ours is 250: preempt_delay, 5";
-        shows(pair, 1, &[endured, "s to go"], &["!"], WELL)?;
+        let endured = "10.77.0.1 is master with 200; ours is 250: preempt_delay, would move in 5";
+        shows(pair, 1, &[endured], &["!"], WELL)?;
         pair.reload(1, &Config::of(Instance::v3(200)))?;
         shows(pair, 1, &["10.77.0.1 is master: 200 as ours"], &["preempt"], WELL)
     })
@@ -185,7 +197,10 @@ fn two_masters_and_a_lowered_priority_are_problems() -> Result<()> {
         ensure!(pair.running(0)?.ask(&["status", "--json"])?.status.success(), "JSON with an exit code");
         let detail = pair.running(0)?.ask(&["status", "VI_1"])?;
         let detail = String::from_utf8(detail.stdout)?;
-        ensure!(detail.contains("CHECK") && detail.contains("realtime"), "{detail}");
+        let has = |word: &&str| detail.contains(word);
+        ensure!(["CHECK", "realtime", "ADDRESS", "announced "].iter().all(has), "{detail}");
+        let wide = detail.lines().find(|line| line.chars().count() > 80);
+        ensure!(wide.is_none(), "wider than 80 columns: {wide:?}");
         Ok(())
     })
 }
@@ -205,4 +220,50 @@ fn watching_ends_with_its_reader() -> Result<()> {
         ensure!(first.contains("vrrpx"), "{first}");
         ended
     })
+}
+
+/// No old screen is repeated as the present one.
+#[test]
+#[needs("ours")]
+fn watching_a_hung_daemon_counts_the_time_without_an_answer() -> Result<()> {
+    Pair::settled([role(Instance::v3(200))])?.check(|pair| {
+        let mut watching = pair.running(0)?.follow(&["status", "--watch"])?;
+        let outcome = follow_silence(pair, &mut watching);
+        watching.kill()?;
+        watching.wait()?;
+        outcome
+    })
+}
+
+fn follow_silence(pair: &mut Pair, watching: &mut Child) -> Result<()> {
+    let screens = lines(watching.stdout.take().context("no output")?);
+    let errors = lines(watching.stderr.take().context("no errors")?);
+    let next = |lines: &Receiver<String>| lines.recv_timeout(SETTLE).context("no line");
+    next(&screens)?;
+    pair.running(0)?.process().signal(Signal::SIGSTOP)?;
+    let mut seconds = Vec::new();
+    while seconds.len() < 8 {
+        let line = next(&errors)?;
+        let count = line.strip_prefix("vrrpx: the daemon has not answered for ");
+        let count =
+            count.and_then(|it| it.strip_suffix(" s; it is stopped or hangs")).context(line.clone())?;
+        seconds.push(count.parse::<u64>()?);
+    }
+    ensure!(seconds.first() == Some(&2) && seconds.is_sorted(), "{seconds:?}");
+    while screens.try_recv().is_ok() {}
+    ensure!(screens.recv_timeout(Duration::from_millis(1500)).is_err(), "a screen of a stopped daemon");
+    pair.running(0)?.process().signal(Signal::SIGCONT)?;
+    let after = next(&screens)?;
+    ensure!(after.contains("vrrpx"), "{after}");
+    Ok(())
+}
+
+/// The lines of an output, as they come.
+fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        lines.into_iter().try_for_each(|line| sender.send(line))
+    });
+    receiver
 }

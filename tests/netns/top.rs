@@ -80,6 +80,10 @@ fn the_screen_follows_the_daemon_and_leaves_the_terminal_as_it_was() -> Result<(
         screen.keys("Enter")?;
         screen.shows(&["GAPS of 10.77.0.1", "memory locked"], &["INSTANCE  STATE   PRIO"])?;
         screen.keys("Escape")?;
+        pair.running(1)?.process().signal(Signal::SIGSTOP)?;
+        screen.shows(&["NO ANSWER for 7 s: the daemon is stopped or hangs; all below is of"], &[])?;
+        pair.running(1)?.process().signal(Signal::SIGCONT)?;
+        screen.shows(&["VI_1"], &["NO ANSWER"])?;
         pair.running(1)?.stop()?;
         screen.shows(&["NO DAEMON since"], &[])?;
         pair.restart(1, Signal::SIGTERM)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
+use vrrp_ebpf::time::Timestamp;
 use vrrp_user::cli::top::{Board, Key, News};
 use vrrp_user::daemon::control::Reading;
 use vrrp_user::daemon::events::Event;
@@ -241,6 +242,36 @@ fn a_daemon_that_is_gone_and_one_that_follows_are_shown() {
     assert!(text(&mut board, 80, 24).contains("another daemon answers"));
     (0..10).for_each(|_| board.hear(read(next.clone())));
     assert!(!text(&mut board, 80, 24).contains("another daemon answers"));
+}
+
+/// A daemon that is stopped keeps its connection open: only time shows it.
+#[test]
+fn a_daemon_that_does_not_answer_is_named_on_every_page() {
+    let at = |millis: u64| Timestamp::from_nanos(1_000_000_000 + millis * 1_000_000);
+    let mut board = Board::new(false);
+    assert!(!board.tick(at(0)));
+    assert!(board.tick(at(2100)), "there was never an answer");
+    board.hear(News::Silent);
+    assert!(text(&mut board, 80, 24).contains(" NO ANSWER for 2 s: the daemon is stopped or hangs\n"));
+    statuses().into_iter().for_each(|status| board.hear(read(status)));
+    let screen = |board: &mut Board| text(board, 80, 24);
+    assert!(!board.tick(at(3000)) && !board.tick(at(4900)));
+    assert!(!screen(&mut board).contains("NO ANSWER"));
+    assert!(board.tick(at(5000)) && !board.tick(at(5900)), "once a second");
+    let shown = "NO ANSWER for 2 s: the daemon is stopped or hangs; all below is of hh:mm:ss";
+    assert!(screen(&mut board).contains(shown), "{}", screen(&mut board));
+    board.press(Key::Enter);
+    assert!(screen(&mut board).contains(shown), "{}", screen(&mut board));
+    board.press(Key::Enter);
+    // It is found dead.
+    board.hear(News::Lost("no vrrpx runs with runtime directory /run/vrrpx".to_owned()));
+    assert!(board.tick(at(9000)));
+    assert!(
+        screen(&mut board).contains("NO DAEMON since hh:mm:ss") && !screen(&mut board).contains("NO ANSWER")
+    );
+    board.hear(read(statuses()[1].clone()));
+    board.tick(at(9100));
+    assert!(!screen(&mut board).contains(" NO "), "{}", screen(&mut board));
 }
 
 #[test]

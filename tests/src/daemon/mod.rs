@@ -307,15 +307,15 @@ impl Running {
 
     /// What `vrrpx` answers to a command that asks this daemon, such as `status`.
     pub fn ask(&self, arguments: &[&str]) -> Result<Output> {
-        self.question(arguments).output().context("cannot run vrrpx")
+        self.client(arguments).output().context("cannot run vrrpx")
     }
 
-    /// Starts a command whose output the caller reads.
+    /// Starts a command whose output and errors the caller reads.
     pub fn follow(&self, arguments: &[&str]) -> Result<Child> {
-        self.question(arguments).stdout(Stdio::piped()).spawn().context("cannot run vrrpx")
+        self.client(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run vrrpx")
     }
 
-    fn question(&self, arguments: &[&str]) -> Command {
+    fn client(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(vrrpx());
         command.args(arguments).arg("--runtime-dir").arg(self.directory.path());
         command

@@ -3,17 +3,22 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread::sleep;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, json, print_next, unknown};
-use crate::daemon::control;
-use crate::daemon::status::{Status, StatusVerdict, View, overview, table};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, json, print, print_next, unknown};
+use crate::daemon::control::{self, ControlError};
+use crate::daemon::status::{Status, StatusVerdict, View, detailed, overview, table};
+use crate::driver::clock;
 
 /// Between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Without an answer for this long, `--watch` says so.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Moves to the upper left corner of a terminal and clears it (ECMA-48).
 const CLEAR: &str = "\x1b[H\x1b[2J";
@@ -40,27 +45,63 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn status(arguments: &Arguments) -> ExitCode {
-    loop {
-        let code = match look(arguments) {
-            Ok(code) if arguments.watch => code,
-            Ok(code) | Err(code) => return code,
-        };
-        if code == ExitCode::from(UNKNOWN_NAME) {
-            return code;
+    if arguments.watch {
+        return watch(arguments);
+    }
+    match control::status(&arguments.runtime_dir) {
+        Ok(status) => show(arguments, status).unwrap_or_else(|code| code),
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
         }
-        sleep(PERIOD);
     }
 }
 
-/// Prints the status. An error if stdout is closed.
-fn look(arguments: &Arguments) -> Result<ExitCode, ExitCode> {
-    let status = match control::status(&arguments.runtime_dir) {
-        Ok(status) => status,
-        Err(error) => {
-            complain(&error.to_string());
-            return Ok(ExitCode::FAILURE);
+/// Shows the status again and again, and says for how long there has been none. A thread asks the daemon, so that one
+/// that hangs leaves no old screen that looks like the present.
+fn watch(arguments: &Arguments) -> ExitCode {
+    let (sender, readings) = mpsc::sync_channel(1);
+    let runtime_dir = arguments.runtime_dir.clone();
+    thread::spawn(move || {
+        while sender.send(control::status(&runtime_dir)).is_ok() {
+            thread::sleep(PERIOD);
         }
-    };
+    });
+    let mut answered = clock::now();
+    let mut problem = None;
+    loop {
+        let reading = readings.recv_timeout(PERIOD);
+        match reading {
+            Ok(Ok(status)) => {
+                (answered, problem) = (clock::now(), None);
+                match show(arguments, status) {
+                    Ok(code) if code == ExitCode::from(UNKNOWN_NAME) => return code,
+                    Ok(_) => continue,
+                    Err(code) => return code,
+                }
+            }
+            Ok(Err(ControlError::Silent(_))) => problem = None,
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Err(error)) => problem = Some(error.to_string()),
+            Err(RecvTimeoutError::Disconnected) => return ExitCode::FAILURE,
+        }
+        let silence = clock::now().since(answered);
+        let text = match &problem {
+            Some(problem) => problem.clone(),
+            None if silence >= SILENCE => {
+                format!("the daemon has not answered for {} s; it is stopped or hangs", silence.as_secs())
+            }
+            None => continue,
+        };
+        if io::stdout().is_terminal() && !print(CLEAR) {
+            return ExitCode::FAILURE;
+        }
+        complain(&text);
+    }
+}
+
+/// Prints a status, and returns the exit code; an error if stdout is closed.
+fn show(arguments: &Arguments, status: Status) -> Result<ExitCode, ExitCode> {
     let status = match &arguments.name {
         Some(name) if status.state_of(name).is_none() => {
             return Ok(unknown(name, &status));
@@ -90,7 +131,10 @@ fn text(arguments: &Arguments, status: &Status) -> Option<String> {
     let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let view = View { all: arguments.all || arguments.name.is_some(), colours };
     let mut text = overview(status, view);
-    if arguments.verbose || arguments.name.is_some() {
+    if arguments.name.is_some() {
+        text = format!("{text}\n{}", detailed(status));
+    }
+    if arguments.verbose {
         text = format!("{text}\n{}", table(status));
     }
     Some(if arguments.watch && is_terminal { format!("{CLEAR}{text}") } else { text })

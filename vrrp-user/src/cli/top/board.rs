@@ -2,8 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use ratatui::Frame;
+use vrrp_ebpf::time::Timestamp;
 
 use super::{detail, screen};
 use crate::daemon::control::Reading;
@@ -16,6 +18,9 @@ const SAMPLES: usize = 60;
 /// Events that are kept.
 const EVENTS: usize = 200;
 
+/// A daemon that has not answered for this long is silent: a reading comes each second.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// Readings for which a restart is shown.
 const SHOWN: u8 = 10;
 
@@ -26,7 +31,9 @@ const PAGE: usize = 10;
 #[derive(Debug)]
 pub enum News {
     Read(Box<Reading>),
-    /// There is no daemon, or it does not answer; why.
+    /// There is a daemon, and it does not answer.
+    Silent,
+    /// There is no daemon that may be read; why.
     Lost(String),
 }
 
@@ -107,6 +114,10 @@ pub struct Board {
     past: HashMap<String, Past>,
     /// Why there is no reading, and the time of the last one.
     pub(super) lost: Option<(String, Option<String>)>,
+    /// Time of the latest answer, or of the first wait for one; `None` until the next [`Self::tick`].
+    answered: Option<Timestamp>,
+    /// For how long there has been no answer, in whole seconds; `None` while there are answers.
+    pub(super) silence: Option<Duration>,
     /// Readings since another daemon answers.
     pub(super) restarted: Option<u8>,
     pub(super) filter: String,
@@ -123,17 +134,29 @@ impl Board {
         Self { colours, ..Self::default() }
     }
 
+    /// Time passes without news. Returns whether the screen shows it.
+    pub fn tick(&mut self, now: Timestamp) -> bool {
+        let silence = now.since(*self.answered.get_or_insert(now));
+        let silence = (silence >= SILENCE).then(|| Duration::from_secs(silence.as_secs()));
+        std::mem::replace(&mut self.silence, silence) != silence
+    }
+
     /// Takes the latest reading, or that there is none.
     pub fn hear(&mut self, news: News) {
         let Reading { status, events } = match news {
             News::Read(reading) => *reading,
+            News::Silent => {
+                self.lost = None;
+                return;
+            }
             News::Lost(why) => {
                 let last = self.status.as_ref().map(|status| status.node.time.clone());
                 self.lost = Some((why, last));
                 return;
             }
         };
-        let was_lost = self.lost.take().is_some();
+        let was_lost = self.lost.take().is_some() | self.silence.take().is_some();
+        self.answered = None;
         let before = self.status.take();
         let is_same = before.as_ref().is_none_or(|before| before.node.pid == status.node.pid);
         if !is_same {

@@ -5,8 +5,8 @@ use ratatui::text::Line;
 
 use super::board::Board;
 use super::columns::bar;
-use super::screen::{Pen, foot};
-use crate::daemon::status::{Gaps, Peer, Status, View, overview, span, table, wrapped_at};
+use super::screen::{Pen, foot, presence};
+use crate::daemon::status::{self, Gaps, Peer, Status, View, overview, span, wrapped_at};
 
 /// Columns of the bound of a bar, and of its count.
 const BOUND: usize = 14;
@@ -22,9 +22,10 @@ pub(super) fn draw(board: &Board, frame: &mut Frame<'_>, from: usize) -> usize {
     let of = board.status.clone().zip(name).map(|(status, name)| status.of(&name));
     let width = usize::from(area.width);
     let lines = of.map(|status| lines(&status, width)).unwrap_or_default();
-    let height = usize::from(area.height.saturating_sub(1));
-    let from = from.min(lines.len().saturating_sub(height));
     let mut pen = Pen::new(board, frame.buffer_mut(), area);
+    presence(&mut pen, board);
+    let height = usize::from(area.height.saturating_sub(1)).saturating_sub(pen.used());
+    let from = from.min(lines.len().saturating_sub(height));
     for line in lines.into_iter().skip(from).take(height) {
         pen.line(Line::raw(line));
     }
@@ -33,7 +34,8 @@ pub(super) fn draw(board: &Board, frame: &mut Frame<'_>, from: usize) -> usize {
 }
 
 fn lines(status: &Status, width: usize) -> Vec<String> {
-    let text = format!("{}\n{}", overview(status, View { all: true, colours: false }), table(status));
+    let text =
+        format!("{}\n{}", overview(status, View { all: true, colours: false }), status::detailed(status));
     let mut lines: Vec<String> = text.lines().flat_map(|line| broken(line, width)).collect();
     for instance in &status.instances {
         for peer in instance.peers.iter().filter(|peer| !peer.gaps.is_empty()) {

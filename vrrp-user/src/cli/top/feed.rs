@@ -28,6 +28,7 @@ fn feed(runtime_dir: &Path, sender: &SyncSender<News>) {
                 reader = Some(connected);
                 News::Read(Box::new(reading))
             }
+            Err(ControlError::Silent(_)) => News::Silent,
             Err(error) => News::Lost(error.to_string()),
         };
         if sender.send(news).is_err() {

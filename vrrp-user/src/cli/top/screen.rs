@@ -100,6 +100,11 @@ impl<'a> Pen<'a> {
         if self.colours { Style::new().fg(colour) } else { Style::new() }
     }
 
+    /// Rows that are drawn.
+    pub(super) fn used(&self) -> usize {
+        usize::from(self.row)
+    }
+
     fn rest(&self) -> usize {
         usize::from(self.area.height.saturating_sub(self.row))
     }
@@ -210,10 +215,7 @@ fn head(pen: &mut Pen<'_>, board: &Board) {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let Some(status) = &board.status else {
         pen.styled(" vrrpx top", bold);
-        if let Some((why, _)) = &board.lost {
-            let red = pen.colour(Color::Red).add_modifier(Modifier::BOLD);
-            pen.styled(&format!(" NO DAEMON: {why}; tried again each second"), red);
-        }
+        presence(pen, board);
         return;
     };
     let count = |state: &str| {
@@ -243,13 +245,31 @@ fn head(pen: &mut Pen<'_>, board: &Board) {
     let text = texts.iter().find(fits).unwrap_or(&texts[2]).clone();
     let colour = if problems == "no problem" { Style::new() } else { pen.colour(Color::Yellow) };
     pen.line(Line::from(vec![Span::styled(text, bold), Span::styled(problems, colour)]));
+    presence(pen, board);
+}
+
+/// A line about a daemon that does not answer, is not there, or is another one than before.
+pub(super) fn presence(pen: &mut Pen<'_>, board: &Board) {
     let red = pen.colour(Color::Red).add_modifier(Modifier::BOLD);
-    if let Some((why, last)) = &board.lost {
-        let since = last.as_deref().map(|last| format!(" since {}", clock(last))).unwrap_or_default();
-        pen.styled(&format!(" NO DAEMON{since}: {why}; tried again each second"), red);
-    } else if board.restarted.is_some() {
-        let yellow = pen.colour(Color::Yellow);
-        pen.styled(&format!(" another daemon answers, pid {}: it was restarted", node.pid), yellow);
+    let shown = board.status.as_ref().map(|status| clock(&status.node.time));
+    match (&board.lost, board.silence, &board.status) {
+        (Some((why, last)), ..) => {
+            let since = last.as_deref().map(|last| format!(" since {}", clock(last))).unwrap_or_default();
+            pen.styled(&format!(" NO DAEMON{since}: {why}; tried again each second"), red);
+        }
+        (None, Some(silence), _) => {
+            let of = shown.map(|time| format!("; all below is of {time}")).unwrap_or_default();
+            let silence = silence.as_secs();
+            pen.styled(&format!(" NO ANSWER for {silence} s: the daemon is stopped or hangs{of}"), red);
+        }
+        (None, None, Some(status)) if board.restarted.is_some() => {
+            let yellow = pen.colour(Color::Yellow);
+            pen.styled(
+                &format!(" another daemon answers, pid {}: it was restarted", status.node.pid),
+                yellow,
+            );
+        }
+        _ => {}
     }
 }
 

@@ -13,6 +13,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::board::{Board, Key, News};
+use crate::driver::clock;
 
 /// How late a reading or a signal may be noticed.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ fn draw(terminal: &mut DefaultTerminal, board: &mut Board, feed: &Receiver<News>
             0 => {}
             signal => return Ok(Some(signal)),
         }
-        if is_new {
+        if board.tick(clock::now()) || is_new {
             terminal.draw(|frame| board.draw(frame))?;
         }
         is_new = match feed.try_recv() {
