@@ -219,7 +219,7 @@ fn check_reports_mismatches_with_this_host() {
     let lines = [
         "vrrp_instance a: interface gone0 not found: the instance stays in FAULT until it appears",
         "track_interface: interface gone1 not found: it counts as down",
-        "vrrp_script gone is disabled: /no/such/script: No such file or directory (os error 2)",
+        "vrrp_script gone is disabled: /no/such/script: No such file or directory",
     ]
     .map(|line| format!("note: on this host: {line}\n"));
     assert_eq!(stderr(&output), lines.concat());

@@ -120,11 +120,7 @@ fn scripts_that_cannot_run_are_removed() {
     let check =
         |command, user| CheckSettings { target: CheckTarget::Command(command), user, ..script(1, "") };
     let rows = [
-        (
-            direct(&[&gone, "x"]),
-            user("root"),
-            Some(format!("{gone}: No such file or directory (os error 2)")),
-        ),
+        (direct(&[&gone, "x"]), user("root"), Some(format!("{gone}: No such file or directory"))),
         (direct(&["no-such-program"]), user("root"), Some("no-such-program: not found in PATH".to_owned())),
         (direct(&[&name]), user("root"), None),
         (direct(&[&name]), user("nobody"), Some(format!("{name}: not executable for `nobody`"))),

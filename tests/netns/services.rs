@@ -75,7 +75,7 @@ fn http_and_tcp_checks_detect_a_dead_web_server() -> Result<()> {
         pair.wait_for_master(0)?;
         nginx.die();
         pair.wait_for_master(1)?;
-        let refused = "127.0.0.1:8080: Connection refused (os error 111)";
+        let refused = "127.0.0.1:8080: Connection refused";
         ends(pair, "port", refused)?;
         let _again = Nginx::start(&pair.node(0)?.namespace, "127.0.0.1:8080".parse()?)?;
         pair.wait_for_master(0)

@@ -124,6 +124,7 @@ const CLOSED: [Closed; 2] = [
             "serde_json",
             "strsim",
             "thiserror",
+            "unicode-width",
             "url",
             "vrrp-ebpf",
             "vrrp-proto",

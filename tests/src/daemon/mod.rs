@@ -200,7 +200,16 @@ impl Running {
     /// Sends SIGTERM and waits for its end.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
-        self.process.wait(STOP)
+        let ended = self.process.wait(STOP)?;
+        self.has_no_numbers(&self.log())?;
+        Ok(ended)
+    }
+
+    /// A text of ours tells an error of the system in words.
+    fn has_no_numbers(&self, text: &str) -> Result<()> {
+        let numbered = text.lines().find(|line| line.contains("(os error "));
+        let is_ours = matches!(self.daemon, Daemon::Vrrpx(_));
+        numbered.filter(|_| is_ours).map_or(Ok(()), |line| bail!("a number for a person: {line}"))
     }
 
     /// Writes another configuration and reloads it: ours by `vrrpx reload`, whose outcome is returned; keepalived by
@@ -278,6 +287,7 @@ impl Running {
         ensure!(matches!(self.daemon, Daemon::Vrrpx(_)), "only ours has a status");
         let output = self.ask(&["status", "--json"])?;
         ensure!(output.status.success(), "vrrpx status: {}", String::from_utf8_lossy(&output.stderr).trim());
+        self.has_no_numbers(&String::from_utf8_lossy(&output.stdout))?;
         let status: Value = serde_json::from_slice(&output.stdout).context("vrrpx status --json")?;
         // An older program has none.
         if status.get("schema").is_some() {

@@ -37,6 +37,8 @@ mod tolerance;
 mod tree;
 mod vmac;
 mod webhook;
+mod width;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -67,6 +69,8 @@ pub use succession::{NoRoom, succeed};
 pub use tolerance::{KEEPALIVED_CONF, Tolerance};
 pub use vmac::{Name, Vmac, VmacSettings};
 pub use webhook::{Occurrence, Template, TemplateError, WebhookPayload, WebhookSettings, WebhookUrl};
+pub use width::{folded, padded, split_at_width, width, wrapped_at};
+pub use words::words;
 
 use braces::Braces;
 use diagnostic::Report;

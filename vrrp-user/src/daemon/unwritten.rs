@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::config::words;
+
 /// Cheap to clone; all clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Unwritten(Arc<Mutex<BTreeMap<&'static str, String>>>);
@@ -29,12 +31,6 @@ impl Unwritten {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The system's words without its number.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words).to_owned()
 }
 
 #[cfg(test)]

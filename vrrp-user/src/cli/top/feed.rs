@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::board::News;
+use crate::config::words;
 use crate::daemon::control::{ControlError, Reader, Reading};
 
 /// From one reading to the next, and between two tries to connect.
@@ -29,7 +30,7 @@ fn feed(runtime_dir: &Path, sender: &SyncSender<News>) {
                 News::Read(Box::new(reading))
             }
             Err(ControlError::Silent(_)) => News::Silent,
-            Err(error) => News::Lost(error.to_string()),
+            Err(error) => News::Lost(words(error)),
         };
         if sender.send(news).is_err() {
             return;

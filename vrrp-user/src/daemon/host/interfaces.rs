@@ -29,7 +29,7 @@ use super::reception;
 use super::secondaries::Secondaries;
 use super::statics::Statics;
 use super::vmacs::Vmacs;
-use crate::config::{Config, Instance, InstanceSettings, NoRoom, succeed};
+use crate::config::{Config, Instance, InstanceSettings, NoRoom, succeed, words};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::history::{NOT_FOUND, RxPathNote};
@@ -276,7 +276,7 @@ impl Interfaces<'_> {
                         self.report_lost(unnamed(all), None).await;
                         if let Err(error) = self.attachments.follow(&folder) {
                             warn!(%error, "the program ends with the daemon");
-                            self.context.history.unpinned(error.to_string());
+                            self.context.history.unpinned(words(error));
                         }
                     }
                     Order::Prune => {

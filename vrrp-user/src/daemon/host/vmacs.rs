@@ -15,7 +15,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use super::sysctls::{HostSysctl, PARENT, SILENT_IGMP, Sysctls};
-use crate::config::{Addresses, Config, Instance, InstanceSettings, Name, Vmac};
+use crate::config::{Addresses, Config, Instance, InstanceSettings, Name, Vmac, words};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
@@ -198,7 +198,7 @@ fn make(socket: &mut RouteSocket, parents: &mut Sysctls, wanted: &mut Wanted) {
             }
         }
         Err(error) => {
-            let reason = error.to_string();
+            let reason = words(&error);
             if wanted.failed.as_ref().is_none_or(|(_, last)| *last != reason) {
                 warn!("cannot make an interface with a virtual MAC address: {reason}");
             }

@@ -2,13 +2,15 @@
 //!
 //! Enters: events. Leaves: one line each, whatever their texts contain. Absent: time, level, and where the line goes.
 
-use std::fmt::{self, Debug, Write};
+use std::fmt::{self, Debug, Display, Write};
 
 use tracing::Event;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
+
+use crate::config::words;
 
 /// Message and fields in the order in which they were given.
 #[derive(Debug, Default)]
@@ -30,7 +32,8 @@ impl Entry {
         Self { message: message.to_owned(), fields }
     }
 
-    fn take(&mut self, field: &Field, value: String) {
+    fn take(&mut self, field: &Field, value: impl Display) {
+        let value = words(value);
         match field.name() {
             "message" => self.message = value,
             // Added by the bridge from the crate `log`: positions in its source.
@@ -42,11 +45,11 @@ impl Entry {
 
 impl Visit for Entry {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, value.to_owned());
+        self.take(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.take(field, format!("{value:?}"));
+        self.take(field, format_args!("{value:?}"));
     }
 }
 
@@ -159,7 +162,7 @@ mod tests {
             let (path, none) = (r"C:\x", None::<&str>);
             info!(instance = "VI_1", %error, outcome = "a=b", empty = "", path, none, n = 5, "it rains");
         });
-        let expected = " INFO it rains instance=VI_1 error=\"Operation not permitted (os error 1)\" \
+        let expected = " INFO it rains instance=VI_1 error=\"Operation not permitted\" \
                         outcome=\"a=b\" empty=\"\" path=\"C:\\\\x\" n=5\n";
         assert_eq!(line, expected);
     }

@@ -30,6 +30,7 @@ use self::entry::Fields;
 use self::journal::Journal;
 use self::stderr::Stderr;
 use self::syslog::Syslog;
+use crate::config::words;
 
 /// Device and inode of the journal that systemd has connected (systemd.exec(5)).
 pub const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
@@ -101,6 +102,7 @@ fn log_panics() {
 
 /// A line on stderr that is no event, with its level before it if stderr is the journal (sd-daemon(3)).
 pub fn plain(level: Level, text: &str) -> String {
+    let text = words(text);
     if stderr_is_journal() { format!("<{}>{text}\n", severity(level)) } else { format!("{text}\n") }
 }
 

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::config::{
     CheckSettings, CheckTarget, Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser,
+    words,
 };
 use crate::driver::process::Identity;
 use crate::driver::security;
@@ -240,10 +241,11 @@ fn trusted(
     }
     let identity = Identity::resolve(user, globals.script_user.as_ref())
         .and_then(|identity| identity.with_groups(globals.process.supplementary_groups))
-        .map_err(|error| error.to_string())?;
-    security::is_runnable(command, &identity).map_err(|error| error.to_string())?;
+        .map_err(words)?;
+    security::is_runnable(command, &identity).map_err(words)?;
     if globals.script_security && identity.is_root() {
-        security::check(command).map_err(|error| format!("it runs as root and is not secure: {error}"))?;
+        security::check(command)
+            .map_err(|error| words(format_args!("it runs as root and is not secure: {error}")))?;
     }
     Ok(identity)
 }

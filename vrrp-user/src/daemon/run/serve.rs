@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use super::error::RunError;
 use super::loading::Loading;
 use super::threads::{Queues, start_threads};
-use crate::config::{Globals, Loaded};
+use crate::config::{Globals, Loaded, words};
 use crate::daemon::auth::Store;
 use crate::daemon::essential::Unpanicked;
 use crate::daemon::guard::Guard;
@@ -190,7 +190,7 @@ impl Prepared<'_> {
     fn outlive(&self, program: &mut Result<Program, String>) {
         if let Err(error) = outlive(program, self.folder.path()) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
-            self.context.history.unpinned(error.to_string());
+            self.context.history.unpinned(words(error));
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::error::RunError;
+use crate::config::words;
 use crate::daemon::effect::{Effect, InstanceEffects};
 use crate::daemon::engine::{Engine, Parts, Spawned};
 use crate::daemon::essential::unpanicked;
@@ -143,8 +144,8 @@ pub(super) fn start_threads(
     if !options.realtime {
         why.push("--no-realtime was given".to_owned());
     }
-    why.extend(class.as_ref().err().map(ToString::to_string));
-    why.extend(locked.as_ref().err().map(ToString::to_string));
+    why.extend(class.as_ref().err().map(words));
+    why.extend(locked.as_ref().err().map(words));
     if options.realtime {
         for line in &why {
             warn!("{line}");

@@ -26,7 +26,7 @@ use self::rules::{allowed_peers, expected};
 use super::fence::Fence;
 use super::reception::ReceptionMonitor;
 use super::vmacs::Carrier;
-use crate::config::InstanceSettings;
+use crate::config::{InstanceSettings, words};
 use crate::daemon::history::{History, RxPathNote};
 use crate::daemon::live::LiveState;
 use crate::daemon::process::options::XdpMode;
@@ -348,7 +348,7 @@ impl Attachments {
                 }
             },
         };
-        let reasons = reasons.join("; ");
+        let reasons = words(reasons.join("; "));
         let note = RxPathNote { rx_path, why: reasons.clone() };
         let before = self.history.rx_path(Arc::clone(interface), note.clone());
         match rx_path {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::config::words;
 use crate::driver::output::escaped;
 
 /// How a finding stands.
@@ -49,8 +50,8 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn add(&mut self, level: Level, text: impl Into<String>, fix: Option<String>) {
-        let fix = fix.map(|fix| escaped(&fix));
-        self.list.push(Finding { check: self.check, level, text: escaped(&text.into()), fix });
+        let fix = fix.map(|fix| escaped(&words(fix)));
+        self.list.push(Finding { check: self.check, level, text: escaped(&words(text.into())), fix });
     }
 
     pub(super) fn ok(&mut self, text: impl Into<String>) {

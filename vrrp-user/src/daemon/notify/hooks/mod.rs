@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 pub(crate) use self::notification::{LeftHooks, Notification, Subject};
 use super::fifo::NotifyState;
-use crate::config::{Globals, NotifyCommand, NotifySettings};
+use crate::config::{Globals, NotifyCommand, NotifySettings, words};
 use crate::daemon::essential::unpanicked;
 use crate::daemon::events::What;
 use crate::daemon::history::{History, HookRun};
@@ -180,7 +180,7 @@ impl Hooks {
             let identity = Identity::resolve(user.as_ref(), globals.script_user.as_ref())
                 .and_then(|identity| identity.with_groups(globals.process.supplementary_groups));
             let refused = |error: IdentityError| {
-                disabled.push(Disabled { script: format!("{keyword} of {name}"), why: error.to_string() });
+                disabled.push(Disabled { script: format!("{keyword} of {name}"), why: words(error) });
             };
             let identity = identity.map_err(refused).ok()?;
             Some((keyword, Job { command, identity, limit: HOOK_LIMIT, leashed: false }))

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::config::words;
 use crate::driver::output::escaped;
 use crate::driver::shortage;
 
@@ -18,7 +19,7 @@ pub(super) const LONGEST: usize = 200;
 
 impl Failure {
     pub fn new(text: impl fmt::Display) -> Self {
-        let mut text = escaped(&text.to_string());
+        let mut text = escaped(&words(text));
         if text.len() > LONGEST {
             text.truncate(text.floor_char_boundary(LONGEST));
             text.push('…');

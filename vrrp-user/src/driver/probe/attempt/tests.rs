@@ -31,13 +31,13 @@ async fn tcp_wants_a_connection_at_some_address() {
     assert_eq!(tcp(&at("localhost"), &names).await, Ok(()));
     drop(listener);
     let failure = tcp(&at("127.0.0.1"), &names).await.unwrap_err().to_string();
-    assert_eq!(failure, format!("127.0.0.1:{port}: Connection refused (os error 111)"));
+    assert_eq!(failure, format!("127.0.0.1:{port}: Connection refused"));
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn unix_wants_a_listener() {
     let path = Path::new("unix");
-    assert!(unix(&path.0).await.unwrap_err().to_string().ends_with("No such file or directory (os error 2)"));
+    assert!(unix(&path.0).await.unwrap_err().to_string().ends_with("No such file or directory"));
     let listener = UnixListener::bind(&path.0).unwrap();
     assert_eq!(unix(&path.0).await, Ok(()));
     drop(listener);
