@@ -88,8 +88,7 @@ fn unicast_may_go_without_an_interface() {
     assert_eq!(loaded.diagnostics, []);
     for lines in ["", "unicast_peer {\n192.0.2.8\n}", &format!("{unicast}\nuse_vmac")] {
         let findings = parse("t", &without(lines)).unwrap_err();
-        let is_reported =
-            findings.iter().any(|it| it.message == "vrrp_instance `a` has no usable `interface`");
+        let is_reported = findings.iter().any(|it| it.message == "vrrp_instance `a` has no `interface`");
         assert!(is_reported, "{lines}: {findings:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Names shared by two blocks of a file: refused, or treated as in keepalived.
 
-use vrrp_user::config::{Loaded, parse};
+use vrrp_user::config::{Loaded, Reader, Tolerance, parse};
 
 fn instance(name: &str, interface: &str, vrid: u8, lines: &str) -> String {
     format!(
@@ -164,4 +164,65 @@ fn a_virtual_address_is_no_static_one() {
 fn virtual_servers_may_share_addresses() {
     let server = "virtual_server 192.0.2.80 80 {\nreal_server 192.0.2.81 80 {\n}\n}\n";
     assert_eq!(errors(&(server.repeat(2) + &instance("a", "eth0", 10, ""))), "");
+}
+
+#[test]
+fn an_unknown_name_gets_the_one_that_is_meant() {
+    let blocks = "vrrp_script chk_nginx {\nscript /bin/true\n}\ntrack_file load {\nfile /tmp/x\n}\n";
+    let of = |lines: &str| errors(&(blocks.to_owned() + &instance("web", "eth0", 10, lines)));
+    for (lines, expected) in [
+        ("track_script {\nchk_ngnix\n}", "help: did you mean `chk_nginx`?"),
+        ("track_script {\nnginx\n}", "help: did you mean `chk_nginx`?"),
+        ("track_script {\nload\n}", "help: it is a track_file: track it in `track_file`"),
+        ("track_file {\nchk_nginx\n}", "help: it is a vrrp_script or vrrp_check: track it in `track_script`"),
+        ("track_process {\nnginx\n}", "help: write a block `vrrp_track_process nginx { … }`"),
+        ("virtual_routes {\n10.0.0.0/8 via 192.0.2.9 table mian\n}", "help: did you mean `main`?"),
+    ] {
+        let found = of(lines);
+        assert!(found.contains(&format!("`\n{expected}\n")), "{lines}: {found}");
+    }
+    let group = errors(&(instance("web", "eth0", 10, "") + "vrrp_sync_group g {\ngroup {\nvip\n}\n}\n"));
+    assert!(group.contains("there is no vrrp_instance `vip`\nhelp: did you mean `web`?"), "{group}");
+}
+
+#[test]
+fn a_required_value_that_is_wrong_is_one_finding() {
+    let of = |old: &str, new: &str| {
+        let text = instance("web", "eth0", 10, "").replace(old, new);
+        let [strict, tolerant] = [Tolerance::Strict, Tolerance::AsKeepalived].map(|tolerance| {
+            let found = Reader::new(None).tolerating(tolerance).parse("t", &text).err().unwrap_or_default();
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        });
+        assert_eq!(strict, tolerant, "the instance cannot be used without it");
+        strict
+    };
+    let range =
+        |value| format!("t:4:19: error: `virtual_router_id` is a number from 1 to 255, not `{value}`");
+    assert_eq!(of("_id 10", "_id 300"), [range("300")]);
+    assert_eq!(of("_id 10", "_id x"), [range("x")]);
+    assert_eq!(of("_id 10", "_id"), ["t:4:1: error: `virtual_router_id` needs a value"]);
+    assert_eq!(of("interface eth0", "interface"), ["t:2:1: error: `interface` needs a value"]);
+    let absent = "t:1:15: error: vrrp_instance `web` has no `virtual_router_id`";
+    assert_eq!(of("virtual_router_id 10\n", ""), [absent]);
+}
+
+#[test]
+fn the_range_of_advert_int_is_that_of_the_version() {
+    let of = |version: &str, value: &str| {
+        let text = instance("web", "eth0", 10, &format!("advert_int {value}")).replace("version 3", version);
+        errors(&text)
+    };
+    let expected = |range: &str, value: &str| {
+        format!("t:6:12: error: `advert_int` is a number of seconds from {range}, not `{value}`\n")
+    };
+    for value in ["0.001", "0", "300", "fast"] {
+        assert_eq!(of("version 2", value), expected("1 to 255 in version 2", value));
+        assert_eq!(of("version 3", value), expected("0.01 to 40.95 in version 3", value));
+    }
+    assert!(
+        of("version 2", "0.5").contains("version 2 counts whole seconds, 1 to 255"),
+        "{}",
+        of("version 2", "0.5")
+    );
+    assert_eq!(of("version 2", "255") + &of("version 3", "40.95"), "");
 }

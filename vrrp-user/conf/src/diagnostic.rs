@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::source::{Position, Sources};
 use super::tolerance::{Tolerance, digest};
 use super::tree::Statement;
+use super::words::words;
 
 /// One finding, for the user.
 ///
@@ -93,6 +95,9 @@ const KEPT_MAX: usize = 100;
 /// Bytes kept of a message, which may quote a word of any length.
 const MESSAGE_MAX: usize = 4 * Printable::MOST;
 
+/// Follows the message of a left-out line that the election may depend on.
+const ELECTS: &str = "; this may change who is master";
+
 /// A block, and whether a keyword belongs to it.
 pub(super) type Home = (&'static str, fn(&str) -> bool);
 
@@ -156,7 +161,7 @@ impl Finding {
     pub(super) fn elects(&mut self, elects: bool) -> &mut Self {
         if elects && self.severity == Severity::LeftOut && !self.elects {
             self.elects = true;
-            self.message.push_str("; this may change who is master");
+            self.message.push_str(ELECTS);
         }
         self
     }
@@ -263,6 +268,26 @@ impl Report {
         self.faults
     }
 
+    /// How many findings are kept so far.
+    pub(super) fn count(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Whether one of these findings refuses a line of this keyword. If the line was left out, the finding becomes an
+    /// error: the block cannot be used without it.
+    pub(super) fn refuses(&mut self, findings: Range<usize>, keyword: &str) -> bool {
+        let quoted = format!("`{keyword}` ");
+        let of_block = self.findings.get_mut(findings).unwrap_or_default();
+        let is_it = |it: &&mut Finding| it.severity >= Severity::LeftOut && it.message.starts_with(&quoted);
+        let Some(finding) = of_block.iter_mut().rfind(is_it) else { return false };
+        if finding.severity == Severity::LeftOut {
+            (finding.severity, finding.elects) = (Severity::Error, false);
+            finding.message.truncate(finding.message.trim_end_matches(ELECTS).len());
+            self.errors += 1;
+        }
+        true
+    }
+
     /// Whether no further error would be shown.
     pub(super) fn is_full(&self) -> bool {
         self.more.keys().any(|severity| *severity >= Severity::Error)
@@ -296,6 +321,7 @@ impl Report {
     fn add(&mut self, severity: Severity, at: Position, mut message: String) -> &mut Finding {
         self.errors += usize::from(severity >= Severity::Error);
         self.faults += usize::from(severity >= Severity::LeftOut);
+        message = words(message);
         message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         self.latest_is_kept = false;
         let kept = self.kept.entry(severity).or_default();
@@ -360,6 +386,22 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
     nearest(word, known).map(|known| format!("did you mean `{known}`?"))
 }
 
+/// Help with the name of a block that does not exist: the most similar name, else all there are, if they are few.
+pub(super) fn named<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    const FEW: usize = 8;
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_unstable();
+    did_you_mean(word, names.iter().copied()).or_else(|| match names[..] {
+        [] => None,
+        [only] => Some(format!("did you mean `{only}`?")),
+        _ if names.len() > FEW => None,
+        _ => {
+            let listed: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            Some(format!("did you mean one of {}?", listed.join(", ")))
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +414,16 @@ mod tests {
         assert_eq!(nearest("Interface", known), Some("interface"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest(&"x".repeat(100_000), known), None);
+    }
+
+    #[test]
+    fn a_name_that_is_like_none_gets_those_that_there_are() {
+        assert_eq!(named("ngnix", ["web", "nginx"]).as_deref(), Some("did you mean `nginx`?"));
+        assert_eq!(named("web", ["nginx"]).as_deref(), Some("did you mean `nginx`?"));
+        assert_eq!(named("db", ["web", "nginx"]).as_deref(), Some("did you mean one of `nginx`, `web`?"));
+        assert_eq!(named("db", []), None);
+        let many: Vec<String> = (10..30).map(|number| format!("chk{number}")).collect();
+        assert_eq!(named("db", many.iter().map(String::as_str)), None);
     }
 
     #[test]

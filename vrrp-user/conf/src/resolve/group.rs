@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::diagnostic::{Report, did_you_mean};
+use super::super::diagnostic::{self, Report};
 use super::super::model::{Group, Instance, NotifySettings};
 use super::super::schema::{GroupDraft, InstanceDraft, ScriptDraft};
 use super::super::source::{At, Position};
@@ -80,7 +80,7 @@ fn unknown(name: &str, at: Position, instances: &[InstanceDraft], report: &mut R
     report
         .left_out(at, format!("there is no vrrp_instance `{name}`"))
         .elects(true)
-        .help_with(|| did_you_mean(name, names));
+        .help_with(|| diagnostic::named(name, names));
 }
 
 fn count(group: &GroupDraft, report: &mut Report) {

@@ -39,7 +39,10 @@ pub(super) fn resolve(
     };
     let active = match active {
         Some(id) if keys.iter().all(|key| i64::from(key.id.value) != id.value) => {
-            report.error(id.at, format!("`active_key` names key {}, which is not defined", id.value));
+            let known: Vec<String> = keys.iter().map(|key| key.id.value.to_string()).collect();
+            report
+                .error(id.at, format!("`active_key` names key {}, which is not defined", id.value))
+                .help(format!("the keys here: {}", known.join(", ")));
             return None;
         }
         Some(id) => u8::try_from(id.value).ok()?,

@@ -7,8 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::super::diagnostic::Report;
-use super::super::schema::NAME_MAX;
-use super::super::schema::{AuthDraft, AuthType, Checksum, GlobalsDraft, InstanceDraft};
+use super::super::schema::{AuthDraft, AuthType, Checksum, GlobalsDraft, InstanceDraft, NAME_MAX, seconds};
 use super::super::source::At;
 use super::address;
 use super::policy::Policy;
@@ -164,10 +163,8 @@ fn required<'a, T>(
     draft: &InstanceDraft,
     report: &mut Report,
 ) -> Option<&'a T> {
-    if value.is_none() {
-        // If it was written but not valid, this is the second finding about it.
-        report
-            .error(draft.name.at, format!("vrrp_instance `{}` has no usable `{keyword}`", draft.name.value));
+    if value.is_none() && !report.refuses(draft.findings.clone(), keyword) {
+        report.error(draft.name.at, format!("vrrp_instance `{}` has no `{keyword}`", draft.name.value));
     }
     value
 }
@@ -204,7 +201,7 @@ fn also_version_2(draft: &InstanceDraft, family: Family, version: Version, repor
             .help("write `version 3`");
         return false;
     }
-    let interval = draft.advert_interval.map_or(Duration::from_secs(1), |interval| interval.value);
+    let interval = written_interval(draft).unwrap_or(Duration::from_secs(1));
     if interval.subsec_nanos() != 0 {
         report
             .warning(at, "version 2 counts whole seconds: its adverts carry the interval rounded up")
@@ -272,8 +269,24 @@ fn preemption(
     (preempt, delay)
 }
 
+/// `advert_int`, if it is in the range of either version.
+fn written_interval(draft: &InstanceDraft) -> Option<Duration> {
+    let range = Duration::from_millis(10)..=Duration::from_secs(255);
+    seconds(&draft.advert_interval.as_ref()?.value).filter(|span| range.contains(span))
+}
+
 fn interval(draft: &InstanceDraft, version: Version, report: &mut Report) -> Option<Interval> {
-    let Some(written) = draft.advert_interval else { return Some(Interval::SECOND) };
+    let Some(At { value: text, at }) = &draft.advert_interval else { return Some(Interval::SECOND) };
+    let range = match version {
+        Version::V2 => "1 to 255 in version 2",
+        Version::V3 => "0.01 to 40.95 in version 3",
+    };
+    let Some(written) = written_interval(draft) else {
+        let message = format!("`advert_int` is a number of seconds from {range}, not `{text}`");
+        report.left_out(*at, message).elects(true);
+        return Some(Interval::SECOND);
+    };
+    let written = At { value: written, at: *at };
     let span = match version {
         Version::V2 => written.value,
         Version::V3 => centiseconds(written, report),

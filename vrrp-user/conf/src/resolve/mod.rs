@@ -22,7 +22,7 @@ pub(super) use policy::{is_strict, lacks_link_local};
 
 use self::policy::Policy;
 use super::check::CheckTarget;
-use super::diagnostic::{Report, did_you_mean};
+use super::diagnostic::{self, Report};
 use super::model::{CheckSettings, Config, Globals, Instance, Statics};
 use super::schema::{
     AnnounceDraft, Class, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets,
@@ -178,10 +178,14 @@ impl Names {
         let Some(script) = self.scripts.get(&(class, name.clone())) else {
             let (what, block) = class.blocks();
             let names = self.scripts.keys().filter(|(other, _)| *other == class).map(|(_, name)| &**name);
+            let elsewhere = self.scripts.keys().find(|(_, other)| other == name).map(|(other, _)| *other);
             report.left_out(track.name.at, format!("there is no {what} `{name}`")).elects(true).help_with(
-                || {
-                    did_you_mean(name, names)
-                        .or_else(|| Some(format!("write a block `{block} {name} {{ … }}`")))
+                || match elsewhere {
+                    Some(other) => {
+                        Some(format!("it is a {}: track it in `{}`", other.blocks().0, other.track()))
+                    }
+                    None => diagnostic::named(name, names)
+                        .or_else(|| Some(format!("write a block `{block} {name} {{ … }}`"))),
                 },
             );
             return None;

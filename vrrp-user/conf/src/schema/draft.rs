@@ -1,6 +1,7 @@
 //! Drafts, which hold a file as written: those of blocks whose rows are in several files.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +156,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) interface: Option<At<Arc<str>>>,
     pub(crate) vrid: Option<At<i64>>,
     pub(crate) priority: Option<At<i64>>,
-    pub(crate) advert_interval: Option<At<Duration>>,
+    /// As it is written: its range depends on the version.
+    pub(crate) advert_interval: Option<At<Arc<str>>>,
     pub(crate) version: Option<At<i64>>,
     pub(crate) also_version_2: Option<Position>,
     /// `preempt` is true, `nopreempt` false.
@@ -199,6 +201,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) finds_interface: bool,
     /// The block has errors; a keyword that seems to be missing may be one of them.
     pub(crate) flawed: bool,
+    /// The findings about the block, by their numbers in the report.
+    pub(crate) findings: Range<usize>,
 }
 
 #[derive(Debug)]

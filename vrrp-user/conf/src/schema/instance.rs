@@ -44,11 +44,11 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     .instead(100),
     Row::works(
         "advert_int",
-        Kind::Seconds(Duration::from_millis(10), Duration::from_secs(255), |it, t| {
-            it.advert_interval = Some(t);
+        Kind::Form("seconds, 1 to 255 in version 2, 0.01 to 40.95 in version 3", |it, text| {
+            it.advert_interval = Some(text);
         }),
         "1",
-        "time between two adverts; version 2: whole seconds; version 3: steps of 0.01, at most 40.95",
+        "time between two adverts; version 2: whole seconds; version 3: steps of 0.01",
     ),
     Row::works(
         "version",
@@ -274,9 +274,10 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
         return;
     };
     let mut instance = InstanceDraft { name: name.placed(), ..InstanceDraft::default() };
-    let errors = report.errors();
+    let (errors, first) = (report.errors(), report.count());
     table::read_block(TABLES, "vrrp_instance", inner, &mut instance, report);
     instance.flawed = report.errors() > errors;
+    instance.findings = first..report.count();
     draft.instances.push(instance);
 }
 

@@ -54,6 +54,7 @@ pub(super) use rule::RuleDraft;
 pub(super) use script::Class;
 pub(super) use table::TOP_LEVEL;
 pub(super) use track::TrackDraft;
+pub(super) use value::seconds;
 
 use super::diagnostic::Report;
 use super::tree::Statement;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::diagnostic::Report;
+use super::super::diagnostic::{Report, did_you_mean};
 use super::super::file;
 use super::super::lexer::Word;
 use super::super::source::Position;
@@ -96,7 +96,9 @@ impl Names {
             if !self.file.is_empty() {
                 help.push_str(&format!(", or a name from {}/{}", FOLDERS[0], self.file));
             }
-            report.left_out(word.at, format!("unknown {what} `{}`", word.text)).help(help);
+            report
+                .left_out(word.at, format!("unknown {what} `{}`", word.text))
+                .help_with(|| did_you_mean(&word.text, names).or(Some(help)));
         }
         found
     }

@@ -84,7 +84,7 @@ fn value<T>(kind: &Kind<T>) -> String {
         Kind::Seconds(low, high, _) => format!("seconds, {} to {}", seconds(low), seconds(high)),
         Kind::Text(_) => "text".to_owned(),
         Kind::Hook(_) => command::FORM.to_owned(),
-        Kind::Own(form, _) => (*form).to_owned(),
+        Kind::Own(form, _) | Kind::Form(form, _) => (*form).to_owned(),
         Kind::Block("", _) => "block".to_owned(),
         Kind::Block(form, _) => format!("{form}, block"),
         Kind::Open(form, _) => format!("{form}, or a block of options"),

@@ -40,6 +40,8 @@ pub(super) enum Kind<T> {
     /// Seconds with decimals, within the two bounds.
     Seconds(Duration, Duration, fn(&mut T, At<Duration>)),
     Text(fn(&mut T, At<Arc<str>>)),
+    /// One word, in this form; it is judged when the other lines of the block are known.
+    Form(&'static str, fn(&mut T, At<Arc<str>>)),
     /// A command, and the user that runs it.
     Hook(fn(&mut T) -> &mut Option<NotifyCommand>),
     /// Words in a form of their own.
@@ -337,7 +339,7 @@ fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, re
                 set(target, At { value: Duration::from_secs(number.unsigned_abs()), at });
             }
         }
-        Kind::Text(set) => {
+        Kind::Text(set) | Kind::Form(_, set) => {
             if let Some(word) = value::read_only_word(row.keyword, at, args, report) {
                 set(target, word.placed());
             }

@@ -61,7 +61,7 @@ pub(super) fn elects(word: &str) -> bool {
 }
 
 /// Digits, a point, and at most nine decimals; no sign, no exponent, no floating point.
-pub(super) fn seconds(text: &str) -> Option<Duration> {
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
