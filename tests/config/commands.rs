@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Arg, Command};
 use vrrp_user::cli::commands;
-use vrrp_user::daemon::status::wrapped_at;
+use vrrp_user::config::wrapped_at;
 
 const HEAD: &str = "# Commands
 

@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod http;
 mod metrics;
+mod narrow;
 mod notify;
 mod preflight;
 mod probe;

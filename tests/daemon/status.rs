@@ -267,7 +267,7 @@ fn the_page_shows_one_instance() {
         output: None,
         is_past: false,
     }];
-    let text = detailed(&status);
+    let text = detailed(&status, WIDTH);
     let (of_instance, _) = text.split_once("\n\n").unwrap();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
     assert!(fs::read_to_string(page).unwrap().contains(&format!("```\n{of_instance}\n```\n")), "{text}");
@@ -383,7 +383,7 @@ fn all_of_an_instance_has_80_columns() {
     assert_eq!((instance.peers[0].near_misses, instance.addresses[0].announcements), (1, 2));
     let mut status = status.of("VI_1");
     status.interfaces[0].why = Some("a reason of many words ".repeat(8));
-    let text = detailed(&status);
+    let text = detailed(&status, WIDTH);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for expected in [

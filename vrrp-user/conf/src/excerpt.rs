@@ -1,6 +1,7 @@
 //! The line of a finding, with its word underlined, for a terminal.
 
 use super::diagnostic::Diagnostic;
+use super::width::{of_char, split_at_width, width};
 
 /// Longest part of a line that is shown, in characters.
 const MOST: usize = 100;
@@ -12,9 +13,10 @@ const TAB: usize = 4;
 const SECRET: &[&str] = &["auth_pass", "header", "http", "key", "notify_webhook", "password", "url"];
 
 impl Diagnostic {
-    /// Two lines: that of the file, and below it a mark under the word where the finding is. `None` if the text, which
-    /// is that of its file, has no such line, or if the line may hold a secret.
-    pub fn excerpt(&self, text: &str) -> Option<String> {
+    /// Two lines: that of the file, and below it a mark under the word where the finding is, in so many columns: of a
+    /// line that is too long the part around the word. `None` if the text, which is that of its file, has no such line,
+    /// or if the line may hold a secret.
+    pub fn excerpt(&self, text: &str, columns: usize) -> Option<String> {
         let line = text.lines().nth(usize::try_from(self.line).ok()?.checked_sub(1)?)?;
         let column = usize::try_from(self.column).ok()?.checked_sub(1)?;
         let mut words = line.split(|it: char| it.is_whitespace() || matches!(it, '{' | '}'));
@@ -23,26 +25,67 @@ impl Diagnostic {
         if is_secret || line.trim().is_empty() || line.chars().count() > MOST {
             return None;
         }
-        let mut shown = String::new();
-        let mut blanks = 0;
-        for (place, letter) in line.chars().enumerate() {
-            let width = if letter == '\t' { TAB } else { 1 };
-            match letter {
-                '\t' => shown.push_str(&" ".repeat(TAB)),
-                letter if letter.is_control() => shown.push('?'),
-                letter => shown.push(letter),
-            }
-            if place < column {
-                blanks += width;
-            }
-        }
+        let length = word(line.chars().skip(column));
+        let (before, rest) = split_at_char(line, column);
+        let (marked, behind) = split_at_char(rest, length);
         // The end of a file may be behind its last line.
-        blanks += column.saturating_sub(line.chars().count());
-        let marks = "^".repeat(word(line.chars().skip(column)).max(1));
-        let number = self.line;
-        let gutter = " ".repeat(number.to_string().len());
-        Some(format!("  {number} | {}\n  {gutter} | {}{marks}", shown.trim_end(), " ".repeat(blanks)))
+        let gap = " ".repeat(column.saturating_sub(line.chars().count()));
+        let [before, marked, behind] = [before, marked, behind.trim_end()].map(shown);
+        let number = self.line.to_string();
+        let room = columns.saturating_sub(number.len() + 5);
+        let marks = width(&marked).max(1);
+        let (before, behind) = if width(&before) + marks + width(&behind) <= room {
+            (before, behind)
+        } else {
+            let kept = room.saturating_sub(marks);
+            let before = end(&before, kept.saturating_sub(width(&behind).min(kept / 2)));
+            let behind = beginning(&behind, kept.saturating_sub(width(&before)));
+            (before, behind)
+        };
+        let gutter = " ".repeat(number.len());
+        let blanks = " ".repeat(width(&before) + gap.len());
+        let line = format!("{before}{marked}{behind}");
+        Some(format!("  {number} | {}\n  {gutter} | {blanks}{}", line.trim_end(), "^".repeat(marks)))
     }
+}
+
+/// Tabs as blanks, and no control characters.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for letter in text.chars() {
+        match letter {
+            '\t' => shown.push_str(&" ".repeat(TAB)),
+            letter if letter.is_control() => shown.push('?'),
+            letter => shown.push(letter),
+        }
+    }
+    shown
+}
+
+fn split_at_char(text: &str, count: usize) -> (&str, &str) {
+    text.split_at(text.char_indices().nth(count).map_or(text.len(), |(at, _)| at))
+}
+
+/// As much of the beginning as fits, with a sign that there is more.
+fn beginning(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let Some(room) = columns.checked_sub(1) else { return String::new() };
+    format!("{}…", split_at_width(text, room).0)
+}
+
+/// As much of the end as fits, with a sign that there is more.
+fn end(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let Some(room) = columns.checked_sub(1) else { return String::new() };
+    let mut rest = split_at_width(text, width(text).saturating_sub(room)).1;
+    while width(rest) > room || rest.chars().next().is_some_and(|letter| of_char(letter) == 0) {
+        rest = split_at_char(rest, 1).1;
+    }
+    format!("…{rest}")
 }
 
 /// Characters of the word at the beginning, as the language reads it: with its quotes, or one brace.
@@ -83,7 +126,7 @@ mod tests {
             is_harmless: false,
             elects: false,
         };
-        finding.excerpt(text)
+        finding.excerpt(text, 80)
     }
 
     #[test]
@@ -94,6 +137,43 @@ mod tests {
         assert_eq!(excerpt(text, 1, 17).unwrap(), "  1 | vrrp_instance a {\n    |                 ^");
         assert_eq!(excerpt("script \"a b\" x", 1, 8).unwrap(), "  1 | script \"a b\" x\n    |        ^^^^^");
         assert_eq!(excerpt("\tpriority x", 1, 2).unwrap(), "  1 |     priority x\n    |     ^^^^^^^^");
+    }
+
+    #[test]
+    fn the_mark_stands_under_its_word_whatever_the_letters_before_it() {
+        let text = "vrrp_instance 数据库 {\n    notify /opt/Zu\u{308}rich 数据\n}\n";
+        assert_eq!(excerpt(text, 1, 15).unwrap(), "  1 | vrrp_instance 数据库 {\n    |               ^^^^^^");
+        assert_eq!(
+            excerpt(text, 1, 19).unwrap(),
+            "  1 | vrrp_instance 数据库 {\n    |                      ^"
+        );
+        let expected = "  2 |     notify /opt/Zu\u{308}rich 数据\n    |                        ^^^^";
+        assert_eq!(excerpt(text, 2, 25).unwrap(), expected);
+    }
+
+    #[test]
+    fn of_a_line_that_is_too_long_the_part_around_the_word_is_shown() {
+        let line = format!("{} wrong {}", "数据 ".repeat(8).trim_end(), "behind ".repeat(5).trim_end());
+        let finding = Diagnostic {
+            severity: Severity::Error,
+            file: "a.conf".into(),
+            line: 1,
+            column: 25,
+            message: String::new(),
+            help: None,
+            is_harmless: false,
+            elects: false,
+        };
+        let shown = finding.excerpt(&line, 40).unwrap();
+        assert_eq!(shown, "  1 | …据 数据 数据 wrong behind behind…\n    |               ^^^^^");
+        for columns in 20..90 {
+            let shown = finding.excerpt(&line, columns).unwrap();
+            let (text, marks) = shown.split_once('\n').unwrap();
+            assert!(width(text) <= columns && width(marks) <= columns, "{columns}:\n{shown}");
+            let blanks = marks.find('^').unwrap();
+            let (before, rest) = split_at_width(text, blanks);
+            assert!(rest.starts_with("wrong") && width(before) == blanks, "{columns}:\n{shown}");
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::{complain, json, print, report};
 use crate::config::{Config, Diagnostic, Loaded, Reader, Severity, Tolerance};
 use crate::daemon::load::config_exit_code;
 use crate::daemon::process::{features, fit, preflight};
+use crate::daemon::status::WIDTH;
+use crate::driver::terminal;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -170,6 +172,7 @@ impl From<&Diagnostic> for Finding {
 /// The files of findings; none where stderr is no terminal, as programs read lines.
 struct Texts {
     is_terminal: bool,
+    columns: usize,
     /// Empty for one that cannot be read.
     known: HashMap<String, String>,
     /// Collected for JSON instead of shown.
@@ -178,8 +181,10 @@ struct Texts {
 
 impl Texts {
     fn new(is_json: bool) -> Self {
-        let is_terminal = io::stderr().is_terminal();
-        Self { is_terminal, known: HashMap::new(), findings: is_json.then(Vec::new) }
+        let stderr = io::stderr();
+        let columns = terminal::columns(&stderr).unwrap_or(WIDTH);
+        let findings = is_json.then(Vec::new);
+        Self { is_terminal: stderr.is_terminal(), columns, known: HashMap::new(), findings }
     }
 
     /// Each finding, and on a terminal its line with a mark, before its help.
@@ -224,7 +229,7 @@ impl Texts {
         let file = diagnostic.file.to_string();
         let text =
             self.known.entry(file).or_insert_with_key(|file| read(Path::new(file)).unwrap_or_default());
-        diagnostic.excerpt(text)
+        diagnostic.excerpt(text, self.columns)
     }
 }
 

@@ -8,12 +8,13 @@ use clap::Args;
 
 use super::run::default_file;
 use super::span::span;
-use super::{complain, json, print, unheard};
+use super::{complain, json, print, screen_columns, unheard};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::capture::{capture, groups, index};
 use crate::daemon::inspect::detect::{Census, join, screen};
 use crate::daemon::inspect::sighting::Sighting;
 use crate::daemon::process::fit::Host;
+use crate::daemon::status::WIDTH;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -69,7 +70,11 @@ pub(super) fn detect(arguments: &Arguments) -> ExitCode {
         }
         _ => {
             let detected = census.detected(interface, *time, config.as_ref());
-            let text = if arguments.json { json(&detected) } else { Some(screen(&detected)) };
+            let text = if arguments.json {
+                json(&detected)
+            } else {
+                Some(screen(&detected, screen_columns().min(WIDTH)))
+            };
             let Some(text) = text else { return ExitCode::FAILURE };
             text
         }

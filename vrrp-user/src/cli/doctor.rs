@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::run::default_file;
-use super::{json, print};
+use super::{json, print, screen_columns};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::inspect::doctor::{Facts, Report, examine, place, refused, screen};
-use crate::daemon::status::StatusVerdict;
+use crate::daemon::status::{StatusVerdict, WIDTH};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -42,7 +42,7 @@ pub(super) fn doctor(arguments: &Arguments) -> ExitCode {
     };
     findings.extend(examine(&config, &Facts::read(&config)));
     let report = Report::new(file.map(|file| file.display().to_string()), &config, findings);
-    let text = if arguments.json { json(&report) } else { Some(screen(&report)) };
+    let text = if arguments.json { json(&report) } else { Some(screen(&report, screen_columns().min(WIDTH))) };
     let Some(text) = text else { return ExitCode::FAILURE };
     match report.verdict() {
         _ if !print(&text) => ExitCode::FAILURE,

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, is_lost};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, is_lost, screen_columns};
+use crate::config::wrapped_at;
 use crate::daemon::control;
 use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
 use crate::daemon::events::select::{Selection, Since};
-use crate::daemon::status::{Status, wrapped};
+use crate::daemon::status::{Status, WIDTH};
 use crate::daemon::steering::{LOG, unknown_of};
 
 /// Width of the time and the blanks behind it.
@@ -58,11 +59,12 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
         written.is_ok()
     };
     let number = since.and_then(Since::number);
+    let columns = screen_columns();
     let outcome = control::events(runtime_dir, number, *follow, |line, text| match line {
         Line::Event(event) if !selection.has(event) => true,
         Line::Event(event) => {
             is_empty = false;
-            reported(&if *json { format!("{text}\n") } else { row(event) })
+            reported(&if *json { format!("{text}\n") } else { row(event, columns) })
         }
         Line::Gap(gap) if !json => {
             let count = gap.lost.map_or("an unknown number of".to_owned(), |lost| lost.to_string());
@@ -115,8 +117,9 @@ fn names(status: &Status) -> impl Iterator<Item = &str> + Clone {
     instances.chain(groups).chain(checks).chain(disabled)
 }
 
-fn row(event: &Event) -> String {
+fn row(event: &Event, columns: usize) -> String {
     let mut out = String::new();
-    wrapped(&mut out, "", &event.to_string().replace('\n', "; "), INDENT);
+    let indent = if columns < 2 * INDENT { 2 } else { INDENT };
+    wrapped_at(columns.min(WIDTH), &mut out, "", &event.to_string().replace('\n', "; "), indent);
     out
 }

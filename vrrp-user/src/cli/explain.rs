@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::run::{UNREADABLE, file_or_default};
-use super::{json, print};
+use super::{folded_to_screen, json, print};
 use crate::config::{Explanation, Reader, Surroundings, Tolerance, explain_text};
 use crate::daemon::load::config_exit_code;
 
@@ -39,8 +39,11 @@ pub(super) fn explain(arguments: &Arguments) -> ExitCode {
             (Explanation::refused(&name, findings), config_exit_code(findings))
         }
     };
-    let text =
-        if arguments.json { json(&explanation) } else { Some(explain_text(&explanation, arguments.all)) };
+    let text = if arguments.json {
+        json(&explanation)
+    } else {
+        Some(folded_to_screen(&explain_text(&explanation, arguments.all)))
+    };
     let Some(text) = text else { return ExitCode::FAILURE };
     if print(&text) { ExitCode::from(code) } else { ExitCode::FAILURE }
 }

@@ -37,16 +37,21 @@ use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 use tracing::Level;
 
+use crate::config::{folded, words};
 use crate::daemon::log::{self, Sink};
 use crate::daemon::process::runtime_dir;
 use crate::daemon::run::RunError;
-use crate::daemon::status::Status;
+use crate::daemon::status::{Status, WIDTH};
 use crate::daemon::steering::unknown_name;
+use crate::driver::terminal;
 
 const RUNTIME_DIR: &str = runtime_dir::DEFAULT;
 
 /// The command that a daemon starts its guard by; people have no use for it.
 const GUARD: &str = "guard";
+
+/// Least columns that a screen is made for.
+const COLUMNS_MIN: usize = 20;
 
 /// Exit code for a name that is not configured, as for other wrong arguments.
 const UNKNOWN_NAME: u8 = 2;
@@ -164,6 +169,20 @@ fn print(text: &str) -> bool {
     !is_lost(&write_stdout(text))
 }
 
+/// Columns of the terminal that stdout is, or that a program shows it on which says so, such as `watch`. Without
+/// either, lines have the width that a screen is made for.
+fn screen_columns() -> usize {
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let columns = terminal::columns(&io::stdout()).or_else(told);
+    columns.map_or(usize::MAX, |columns: usize| columns.max(COLUMNS_MIN))
+}
+
+/// A text that is made for no width, for a terminal that is narrower than usual.
+fn folded_to_screen(text: &str) -> String {
+    let columns = screen_columns();
+    if columns < WIDTH { folded(columns, text) } else { text.to_owned() }
+}
+
 /// A line of JSON; `None` after an error, which is reported.
 fn json(value: &impl Serialize) -> Option<String> {
     let json = serde_json::to_string(value).inspect_err(|error| complain(&error.to_string()));
@@ -240,7 +259,7 @@ fn give_up(error: &RunError, sink: Sink) -> ExitCode {
 /// Writes a line to stderr and ignores errors, as its reader may be gone. The line is formatted first: stderr is
 /// unbuffered and would get one write for each piece.
 fn report(line: impl Display) {
-    write_stderr(&format!("{line}\n"));
+    write_stderr(&format!("{}\n", words(line)));
 }
 
 fn write_stderr(text: &str) {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, print, report};
+use super::{RUNTIME_DIR, complain, print, report, screen_columns};
+use crate::config::wrapped_at;
 use crate::daemon::control::{self, ControlError};
 use crate::daemon::log;
 use crate::daemon::reload::{Applied, Ask};
-use crate::daemon::status::wrapped;
+use crate::daemon::status::WIDTH;
 use crate::daemon::wall;
 
 /// Exit code for a refused configuration, as of `vrrpx check`.
@@ -74,18 +75,19 @@ fn text(Applied { changes, warnings, handovers }: &Applied, ask: Ask) -> String 
     if ask == Ask::Keep {
         return "the reload is kept\n".to_owned();
     }
+    let columns = screen_columns().min(WIDTH);
     let mut out = String::new();
     let is_dry = ask == Ask::Try;
     if changes.is_empty() {
         out.push_str(if is_dry { "nothing would change\n" } else { "nothing changed\n" });
     }
     for change in changes {
-        wrapped(&mut out, "", &change.to_string(), INDENT);
+        wrapped_at(columns, &mut out, "", &change.to_string(), INDENT);
     }
     for line in
         warnings.iter().flat_map(|warning| warning.lines()).chain(handovers.iter().map(String::as_str))
     {
-        wrapped(&mut out, "", line, INDENT);
+        wrapped_at(columns, &mut out, "", line, INDENT);
     }
     match ask {
         Ask::Try => out.push_str("nothing is applied (--dry-run)\n"),

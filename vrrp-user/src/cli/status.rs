@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, json, print, print_next, unknown};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, json, print, print_next, screen_columns, unknown};
 use crate::daemon::control::{self, ControlError};
-use crate::daemon::status::{Status, StatusVerdict, View, detailed, overview, table};
+use crate::daemon::status::{Status, StatusVerdict, View, WIDTH, detailed, overview, table_at};
 use crate::driver::clock;
 
 /// Between two looks of `--watch`.
@@ -129,13 +129,14 @@ fn text(arguments: &Arguments, status: &Status) -> Option<String> {
     }
     let is_terminal = io::stdout().is_terminal();
     let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let view = View { all: arguments.all || arguments.name.is_some(), colours };
+    let width = screen_columns();
+    let view = View { all: arguments.all || arguments.name.is_some(), colours, width: width.min(WIDTH) };
     let mut text = overview(status, view);
     if arguments.name.is_some() {
-        text = format!("{text}\n{}", detailed(status));
+        text = format!("{text}\n{}", detailed(status, width.min(WIDTH)));
     }
     if arguments.verbose {
-        text = format!("{text}\n{}", table(status));
+        text = format!("{text}\n{}", table_at(status, width));
     }
     Some(if arguments.watch && is_terminal { format!("{CLEAR}{text}") } else { text })
 }

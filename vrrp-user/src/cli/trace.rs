@@ -8,10 +8,10 @@ use clap::Args;
 
 use super::run::{UNREADABLE, file_or_default};
 use super::span::span;
-use super::{UNKNOWN_NAME, Unprinted, complain, print_next, report, unheard};
-use crate::config::{Config, Reader, Tolerance};
+use super::{UNKNOWN_NAME, Unprinted, complain, print_next, report, screen_columns, unheard};
+use crate::config::{Config, Reader, Tolerance, wrapped_at};
 use crate::daemon::inspect::capture::{capture, groups, index};
-use crate::daemon::inspect::trace::Tracer;
+use crate::daemon::inspect::trace::{TIME, Tracer};
 use crate::daemon::load::config_exit_code;
 use crate::daemon::process::fit::Host;
 
@@ -56,10 +56,11 @@ pub(super) fn trace(arguments: &Arguments) -> ExitCode {
     let host = Host::read_for(&config).unwrap_or_default();
     let mut tracer = Tracer::new(&config, &interface, instance.as_deref(), &host);
     let (mut rest, mut unprinted) = (arguments.count, None);
+    let columns = screen_columns();
     let heard = index(&interface).and_then(|ifindex| {
         capture(ifindex, &groups(&config, &interface), arguments.time, |caught| {
             let Some(line) = tracer.line(caught) else { return true };
-            unprinted = print_next(&(line + "\n")).err();
+            unprinted = print_next(&row(columns, &line)).err();
             rest = rest.map(|rest| rest - 1);
             unprinted.is_none() && rest != Some(0)
         })
@@ -72,6 +73,18 @@ pub(super) fn trace(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The lines of an advert; on a narrow terminal they go on below the sender, or with little indent.
+fn row(columns: usize, text: &str) -> String {
+    let indent = if columns < 3 * TIME { 2 } else { TIME + 1 };
+    let mut out = String::new();
+    for line in text.lines() {
+        let bare = line.trim_start_matches(' ');
+        let head = " ".repeat((line.len() - bare.len()).min(indent));
+        wrapped_at(columns, &mut out, &head, bare, indent);
+    }
+    out
 }
 
 /// The interface to listen on, and the instance that is shown alone.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, print, unknown};
+use super::{RUNTIME_DIR, complain, folded_to_screen, print, unknown};
 use crate::daemon::control;
 use crate::daemon::inspect::tune::{lateness, tune as advise};
 
@@ -30,7 +30,7 @@ pub(super) fn tune(arguments: &Arguments) -> ExitCode {
         return unknown(&arguments.name, &status);
     };
     match advise(instance, &lateness(&status.engine.lateness)) {
-        Ok(text) if print(&text) => ExitCode::SUCCESS,
+        Ok(text) if print(&folded_to_screen(&text)) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             complain(&error.to_string());

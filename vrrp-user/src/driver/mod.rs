@@ -36,6 +36,7 @@ pub mod socket;
 mod spawn;
 mod starter;
 pub mod sysctl;
+pub mod terminal;
 pub mod time_namespace;
 pub mod wait;
 #[cfg(feature = "webhook")]

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use super::super::diagnostic::Printable;
+use super::super::width::{padded, width};
 use super::track::Effect;
 use super::value::span;
 use super::{Explained, Explanation, Finding, Gravity, Origin, Tracked, Value};
@@ -134,12 +135,12 @@ fn origin(origin: &Origin) -> String {
 fn table(f: &mut String, rows: &[[String; 3]]) -> fmt::Result {
     let printable = |cell: &String| Printable(cell).to_string();
     let rows: Vec<[String; 3]> = rows.iter().map(|row| row.each_ref().map(printable)).collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    let widest = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0)
     };
-    let (first, second) = (width(0), width(1));
+    let (first, second) = (widest(0), widest(1));
     for [a, b, c] in &rows {
-        let line = format!("    {a:first$}  {b:second$}  {c}");
+        let line = format!("    {}  {}  {c}", padded(a, first), padded(b, second));
         writeln!(f, "{}", line.trim_end())?;
     }
     Ok(())

@@ -2,17 +2,18 @@
 
 use std::collections::VecDeque;
 
+use crate::config::{self, padded, split_at_width};
+
 /// Blocks of eighths.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// A text of this width exactly: cut, with a sign that it is, or padded.
 pub(super) fn fitted(text: &str, width: usize) -> String {
-    let length = text.chars().count();
-    if length <= width {
-        return format!("{text:<width$}");
+    if config::width(text) <= width {
+        return padded(text, width);
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    if width == 0 { kept } else { kept + "…" }
+    let Some(room) = width.checked_sub(1) else { return String::new() };
+    padded(&format!("{}…", split_at_width(text, room).0), width)
 }
 
 /// A block for each of the latest shares of 1, as many as fit; blank where there is none.
@@ -52,6 +53,8 @@ mod tests {
         assert_eq!(fitted("abcde", 4), "abc…");
         assert_eq!(fitted("abcde", 1), "…");
         assert_eq!(fitted("abcde", 0), "");
+        assert_eq!(["数据", "数据库"].map(|text| fitted(text, 5)), ["数据 ", "数据…"]);
+        assert_eq!(fitted("数据库", 4), "数… ");
     }
 
     #[test]

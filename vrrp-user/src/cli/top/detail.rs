@@ -6,13 +6,11 @@ use ratatui::text::Line;
 use super::board::Board;
 use super::columns::bar;
 use super::screen::{Pen, foot, presence};
-use crate::daemon::status::{self, Gaps, Peer, Status, View, overview, span, wrapped_at};
+use crate::config::folded;
+use crate::daemon::status::{Gaps, Peer, Status, View, WIDTH, detailed, overview, span};
 
 /// Columns of the bound of a bar, and of its count.
 const BOUND: usize = 14;
-
-/// Columns before what does not fit in a line.
-const INDENT: usize = 4;
 
 /// Draws from this line on, and returns the line that is the first one.
 pub(super) fn draw(board: &Board, frame: &mut Frame<'_>, from: usize) -> usize {
@@ -34,9 +32,9 @@ pub(super) fn draw(board: &Board, frame: &mut Frame<'_>, from: usize) -> usize {
 }
 
 fn lines(status: &Status, width: usize) -> Vec<String> {
-    let text =
-        format!("{}\n{}", overview(status, View { all: true, colours: false }), status::detailed(status));
-    let mut lines: Vec<String> = text.lines().flat_map(|line| broken(line, width)).collect();
+    let view = View { all: true, width: width.min(WIDTH), ..View::default() };
+    let text = format!("{}\n{}", overview(status, view), detailed(status, width.min(WIDTH)));
+    let mut lines: Vec<String> = folded(width, &text).lines().map(str::to_owned).collect();
     for instance in &status.instances {
         for peer in instance.peers.iter().filter(|peer| !peer.gaps.is_empty()) {
             lines.push(String::new());
@@ -51,13 +49,6 @@ fn lines(status: &Status, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// The line, in several where the terminal is narrower.
-fn broken(line: &str, width: usize) -> Vec<String> {
-    let mut out = String::new();
-    wrapped_at(width, &mut out, "", line, INDENT);
-    out.lines().map(str::to_owned).collect()
 }
 
 /// A line for each bucket, with a bar as long as its share of the largest one.

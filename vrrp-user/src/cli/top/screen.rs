@@ -10,7 +10,8 @@ use ratatui::text::{Line, Span};
 
 use super::board::{Board, Past};
 use super::columns::{fitted, plot};
-use crate::daemon::status::{Check, Instance, Peer, Status, rough, served, wrapped_at};
+use crate::config::{self, wrapped_at};
+use crate::daemon::status::{Check, Instance, Peer, Status, rough, served};
 use crate::daemon::wall;
 
 /// From this width on, events are beside the selected instance, and there is a column of reasons.
@@ -92,7 +93,7 @@ impl<'a> Pen<'a> {
     /// A line across, with a title in it.
     fn title(&mut self, title: &str) {
         let width = usize::from(self.area.width);
-        let rule = "─".repeat(width.saturating_sub(title.chars().count() + 4));
+        let rule = "─".repeat(width.saturating_sub(config::width(title) + 4));
         self.styled(&format!("── {title} {rule}"), Style::new().add_modifier(Modifier::DIM));
     }
 
@@ -241,7 +242,7 @@ fn head(pen: &mut Pen<'_>, board: &Board) {
         format!(" {name}  {time}  {count}: {states}  "),
         format!(" {name}  {states}  "),
     ];
-    let fits = |text: &&String| text.chars().count() + problems.len() <= pen.width();
+    let fits = |text: &&String| config::width(text) + problems.len() <= pen.width();
     let text = texts.iter().find(fits).unwrap_or(&texts[2]).clone();
     let colour = if problems == "no problem" { Style::new() } else { pen.colour(Color::Yellow) };
     pen.line(Line::from(vec![Span::styled(text, bold), Span::styled(problems, colour)]));
@@ -288,7 +289,7 @@ struct Widths {
 
 impl Widths {
     fn of(shown: &[&Instance], width: usize) -> Self {
-        let longest = shown.iter().map(|it| it.name.chars().count()).max().unwrap_or_default();
+        let longest = shown.iter().map(|it| config::width(&it.name)).max().unwrap_or_default();
         let name = longest.clamp("INSTANCE".len(), NAME_MAX);
         let fixed = 1 + name + STATE + PRIORITY + SINCE + MASTER + SHARE + 6 * 2;
         let rest = width.saturating_sub(fixed);

@@ -14,7 +14,7 @@ use vrrp_ebpf::wire::frame::{self, Frame};
 use vrrp_ebpf::wire::{Family, Reject, advert, checksum, judge_sender};
 
 use super::sighting::{Content, Seen, Sighting, message};
-use crate::config::{Config, InstanceSettings};
+use crate::config::{Config, InstanceSettings, padded, width};
 use crate::daemon::host::attach::rules::{allowed_peers, expected};
 use crate::daemon::process::fit::Host;
 use crate::daemon::status::detail;
@@ -29,7 +29,7 @@ const WIDTH: usize = 80;
 /// Least columns of an instance's name, or of the VRID without one.
 const NAME: usize = 10;
 /// Columns of the time.
-const TIME: usize = "12:00:00.000".len();
+pub const TIME: usize = "12:00:00.000".len();
 
 /// What this node makes of an advert.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -103,9 +103,9 @@ impl<'a> Tracer<'a> {
             (None, _) => Outcome::NoInstance,
             (Some(judge), _) => judge.outcome(caught.frame, &frame),
         };
-        let names = self.judges.iter().map(|judge| judge.settings.name.chars().count());
-        let width = names.max().map_or(NAME, |longest| longest.max(NAME));
-        let mut text = line(&name, width, &sighting, outcome);
+        let names = self.judges.iter().map(|judge| width(&judge.settings.name));
+        let longest = names.max().map_or(NAME, |longest| longest.max(NAME));
+        let mut text = line(&name, longest, &sighting, outcome);
         if let Outcome::Refused(reject) = outcome
             && self.explained.insert(reject)
             && let Some(why) = detail(reject)
@@ -186,11 +186,11 @@ fn source(settings: &InstanceSettings, host: &Host) -> Option<IpAddr> {
     own.map(|it| it.address).find(|address| fits(*address) && widen(*address) != [0; 16])
 }
 
-fn line(name: &str, width: usize, sighting: &Sighting, outcome: Outcome) -> String {
+fn line(name: &str, name_width: usize, sighting: &Sighting, outcome: Outcome) -> String {
     let at = rfc3339(UNIX_EPOCH + Duration::from_millis(u64::try_from(sighting.at.as_millis()).unwrap_or(0)));
     let time = at.get(11..11 + TIME).unwrap_or_default();
     let vlan = if sighting.vlan == 0 { String::new() } else { format!(" vlan {}", sighting.vlan) };
-    let mut text = format!("{time} {name:<width$} {}{vlan}", sighting.source);
+    let mut text = format!("{time} {} {}{vlan}", padded(name, name_width), sighting.source);
     let verdict = verdict(outcome);
     if let Content::Advert(seen) = &sighting.content {
         let _ = write!(
@@ -200,7 +200,7 @@ fn line(name: &str, width: usize, sighting: &Sighting, outcome: Outcome) -> Stri
             seen.priority,
             seen.interval.duration().as_secs_f64()
         );
-        let room = WIDTH.saturating_sub(text.chars().count() + verdict.chars().count() + 3);
+        let room = WIDTH.saturating_sub(width(&text) + width(&verdict) + 3);
         let addresses = addresses(seen, room);
         if !addresses.is_empty() {
             let _ = write!(text, " {addresses}");
@@ -219,7 +219,7 @@ fn addresses(seen: &Seen, room: usize) -> String {
             let separator = if text.is_empty() { "" } else { " " };
             let _ = write!(text, "{separator}+{}", seen.addresses.len() - count);
         }
-        if text.chars().count() <= room {
+        if width(&text) <= room {
             return text;
         }
     }
@@ -323,5 +323,7 @@ mod tests {
         // Names are whole, so that they tell instances apart.
         let text = line("customer_1_web", 16, &sighting, Outcome::Better);
         assert!(text.starts_with("00:00:00.000 customer_1_web   192.0.2.9 v3"), "{text}");
+        let text = line("数据库", NAME, &sighting, Outcome::Better);
+        assert!(text.starts_with("00:00:00.000 数据库     192.0.2.9 v3"), "{text}");
     }
 }

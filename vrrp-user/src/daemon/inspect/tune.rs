@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::daemon::status::{Gaps, Instance, Peer, span, wrapped};
+use crate::config::wrapped_at;
+use crate::daemon::status::{Gaps, Instance, Peer, WIDTH, span};
 use crate::protocol::{Interval, Priority, Version, master_down_interval};
 
 /// Fewer gaps than this say nothing about rare ones.
@@ -69,9 +70,9 @@ fn report(instance: &Instance, peer: &Peer, gaps: u64, interval: f64, lateness: 
         peer.address,
         span(interval)
     );
-    wrapped(&mut out, "", &head, 2);
+    wrapped_at(WIDTH, &mut out, "", &head, 2);
     let mut line =
-        |label: &str, text: &str| wrapped(&mut out, &format!("  {label:<LABEL$}"), text, LABEL + 2);
+        |label: &str, text: &str| wrapped_at(WIDTH, &mut out, &format!("  {label:<LABEL$}"), text, LABEL + 2);
     let quantile =
         |share| bound(&peer.gaps, gaps, share).map_or_else(|| "-".to_owned(), |it| format!("< {}", span(it)));
     line(

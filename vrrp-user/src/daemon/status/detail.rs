@@ -1,34 +1,33 @@
-//! All that is known of one instance or sync group, 80 columns wide: `vrrpx status NAME` below its overview.
+//! All that is known of one instance or sync group: `vrrpx status NAME` below its overview.
 
 use std::fmt::Write;
 
 use super::table::surroundings;
-use super::{Address, Hook, Instance, Peer, Status, rough, span, wrapped};
-
-/// Columns of a terminal of the usual width.
-const WIDTH: usize = 80;
+use super::{Address, Hook, Instance, Peer, Status, rough, span};
+use crate::config::{folded, padded, width, wrapped_at};
+use crate::daemon::wall::shown_of;
 
 /// Longest head of a line that its text stands beside.
 const HEAD_MAX: usize = 20;
 
-/// Ends with a line feed.
-pub fn detailed(status: &Status) -> String {
+/// For a terminal of this width; ends with a line feed.
+pub fn detailed(status: &Status, columns: usize) -> String {
     let mut out = String::new();
     for instance in &status.instances {
-        self::instance(&mut out, instance);
+        self::instance(&mut out, instance, columns);
     }
     for group in status.groups.iter().filter(|group| !group.hooks.is_empty()) {
-        hooks(&mut out, &format!("HOOK of {}", group.name), &group.hooks);
+        hooks(&mut out, &format!("HOOK of {}", group.name), &group.hooks, columns);
     }
-    out + &surroundings(status, WIDTH)
+    folded(columns, &(out + &surroundings(status, columns)))
 }
 
-fn instance(out: &mut String, instance: &Instance) {
+fn instance(out: &mut String, instance: &Instance, columns: usize) {
     let Instance { name, interface, vrid, version, family, .. } = instance;
     let interval = span(instance.advert_interval_seconds);
     let mut text = format!("VRID {vrid}, v{version} {family} on {interface}, an advert each {interval}");
     if let Some(since) = &instance.since {
-        let since = moment(since);
+        let since = shown_of(since);
         let _ = write!(
             text,
             "; {} since {since} ({}), epoch {}",
@@ -38,32 +37,31 @@ fn instance(out: &mut String, instance: &Instance) {
     if let Some(lease) = instance.lease_seconds {
         let _ = write!(text, "; lease for {}", span(lease));
     }
-    wrapped(out, &format!("{name}  "), &text, 2);
+    wrapped_at(columns, out, &format!("{name}  "), &text, 2);
     if !instance.addresses.is_empty() {
         let lines = instance.addresses.iter().map(|it| (it.address.as_str(), address(it)));
-        section(out, "ADDRESS", lines.collect());
+        section(out, "ADDRESS", lines.collect(), columns);
     }
     if !instance.peers.is_empty() {
         let lines = instance.peers.iter().map(|it| (it.address.as_str(), peer(instance, it)));
-        section(out, "PEER", lines.collect());
+        section(out, "PEER", lines.collect(), columns);
     }
-    hooks(out, "HOOK", &instance.hooks);
+    hooks(out, "HOOK", &instance.hooks, columns);
     out.push('\n');
 }
 
-fn hooks(out: &mut String, title: &str, hooks: &[Hook]) {
+fn hooks(out: &mut String, title: &str, hooks: &[Hook], columns: usize) {
     if !hooks.is_empty() {
-        section(out, title, hooks.iter().map(|it| (it.keyword.as_str(), hook(it))).collect());
+        section(out, title, hooks.iter().map(|it| (it.keyword.as_str(), hook(it))).collect(), columns);
     }
 }
 
 /// A title, and below it each text beside its head.
-fn section(out: &mut String, title: &str, lines: Vec<(&str, String)>) {
-    let longest = lines.iter().map(|(head, _)| head.chars().count()).max().unwrap_or_default();
-    let width = longest.min(HEAD_MAX);
+fn section(out: &mut String, title: &str, lines: Vec<(&str, String)>, columns: usize) {
+    let longest = lines.iter().map(|(head, _)| width(head)).max().unwrap_or_default().min(HEAD_MAX);
     let _ = writeln!(out, "{title}");
     for (head, text) in lines {
-        wrapped(out, &format!("  {head:<width$}  "), &text, width + 4);
+        wrapped_at(columns, out, &format!("  {}  ", padded(head, longest)), &text, longest + 4);
     }
 }
 
@@ -108,15 +106,10 @@ fn peer(instance: &Instance, peer: &Peer) -> String {
 
 fn hook(hook: &Hook) -> String {
     let Hook { state, ended, .. } = hook;
-    let (started, lasted) = (moment(&hook.started), span(hook.lasted_seconds));
+    let (started, lasted) = (shown_of(&hook.started), span(hook.lasted_seconds));
     let mut text = format!("for {state} at {started}: {ended} after {lasted}");
     if let Some(output) = &hook.output {
         let _ = write!(text, "; it printed: {}", output.lines().collect::<Vec<_>>().join("; "));
     }
     text
-}
-
-/// A time of RFC 3339 to the second.
-fn moment(time: &str) -> String {
-    format!("{} UTC", time.get(..19).unwrap_or(time).replace('T', " "))
 }

@@ -31,7 +31,7 @@ pub use document::{
     Lacking, Lateness, Leftover, Node, PastTransition, Peer, PriorityPair, ReceptionFault, Rejected, SCHEMA,
     StaticSettings, Status, Steering, Tracked, UnknownRouter, UnwrittenFile, Vmac, XdpProgram,
 };
-pub use overview::{View, overview, served, wrapped, wrapped_at};
+pub use overview::{View, WIDTH, overview, served};
 pub(crate) use peer::{
     down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
 };
@@ -42,4 +42,4 @@ pub use shared::SharedContext;
 pub(crate) use span::rough;
 pub(crate) use span::span;
 pub(in crate::daemon) use table::columns;
-pub use table::table;
+pub use table::{table, table_at};

@@ -1,4 +1,5 @@
-//! A [`Status`] for the person on call, 80 columns wide: who is master, why, since when, and what is wrong.
+//! A [`Status`] for the person on call, 80 columns wide or as wide as a narrower terminal: who is master, why, since
+//! when, and what is wrong.
 //!
 //! Absent: how adverts arrive, timers, and whatever is as it should be; [`super::table`] has all of it.
 
@@ -7,9 +8,10 @@ use std::fmt::Write;
 use super::problem::Problem;
 use super::span::rough;
 use super::{Address, Instance, Status};
+use crate::config::{padded, width, wrapped_at};
 
 /// Columns of a terminal of the usual width.
-const WIDTH: usize = 80;
+pub const WIDTH: usize = 80;
 
 /// Beyond so many instances only those with a problem are shown one by one.
 const FEW: usize = 20;
@@ -26,27 +28,38 @@ const NAME_MAX: usize = 20;
 const STATE_WIDTH: usize = "MASTER".len();
 const SINCE_WIDTH: usize = "23h 59m".len();
 
+/// From this width on, the reason of a state stands beside it.
+const BESIDE: usize = 60;
+
 /// What the screen shows, and how.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct View {
     /// Every instance, however many there are.
     pub all: bool,
     /// With colours of ECMA-48 (SGR).
     pub colours: bool,
+    /// Columns of a line.
+    pub width: usize,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { all: false, colours: false, width: WIDTH }
+    }
 }
 
 /// Ends with a line feed.
 pub fn overview(status: &Status, view: View) -> String {
     let problems: Vec<_> = status.problems().collect();
     let mut out = String::new();
-    head(&mut out, status, problems.len());
+    head(&mut out, status, problems.len(), view.width);
     if let Some(log) = &status.node.log {
-        wrapped(&mut out, "", &log.to_string(), 2);
+        wrapped_at(view.width, &mut out, "", &log.to_string(), 2);
     }
     let is_many = status.instances.len() > FEW && !view.all;
     let shown: Vec<&Instance> = status.instances.iter().filter(|it| !is_many || !is_well(it)).collect();
     if is_many {
-        counts(&mut out, &status.instances);
+        counts(&mut out, &status.instances, view.width);
     }
     if !shown.is_empty() {
         rows(&mut out, &shown, view);
@@ -67,7 +80,7 @@ pub fn overview(status: &Status, view: View) -> String {
     out
 }
 
-fn head(out: &mut String, status: &Status, problems: usize) {
+fn head(out: &mut String, status: &Status, problems: usize, columns: usize) {
     let node = &status.node;
     let loaded = status.configuration.loaded.get(..16).unwrap_or_default().replace('T', " ");
     let problems = match problems {
@@ -83,18 +96,18 @@ fn head(out: &mut String, status: &Status, problems: usize) {
         problems,
     ];
     // A long name does not push the rest out of sight.
-    let mut width = 0;
+    let mut taken = 0;
     for (index, piece) in pieces.iter().enumerate() {
-        let length = piece.chars().count();
-        if index > 0 && width + 2 + length > WIDTH {
+        let length = width(piece);
+        if index > 0 && taken + 2 + length > columns {
             out.push_str(",\n  ");
-            width = 2;
+            taken = 2;
         } else if index > 0 {
             out.push_str(", ");
-            width += 2;
+            taken += 2;
         }
         out.push_str(piece);
-        width += length;
+        taken += length;
     }
     out.push('\n');
 }
@@ -103,41 +116,46 @@ fn is_well(instance: &Instance) -> bool {
     matches!(instance.state.as_str(), "MASTER" | "BACKUP") && instance.problems().is_empty()
 }
 
-fn counts(out: &mut String, instances: &[Instance]) {
+fn counts(out: &mut String, instances: &[Instance], columns: usize) {
     let count = |state: &str| {
         let count = instances.iter().filter(|instance| instance.state == state).count();
         (count > 0).then(|| format!("{count} {state}"))
     };
     let by_state: Vec<_> = ["MASTER", "BACKUP", "FAULT", "INIT"].into_iter().filter_map(count).collect();
-    let _ = writeln!(out, "{} instances: {}", instances.len(), by_state.join(", "));
+    wrapped_at(columns, out, "", &format!("{} instances: {}", instances.len(), by_state.join(", ")), 2);
 }
 
 fn rows(out: &mut String, instances: &[&Instance], view: View) {
-    let longest = instances.iter().map(|it| it.name.chars().count()).max().unwrap_or_default();
-    let name_width = longest.clamp("INSTANCE".len(), NAME_MAX);
-    let indent = name_width + STATE_WIDTH + SINCE_WIDTH + 6;
+    let longest = instances.iter().map(|it| width(&it.name)).max().unwrap_or_default();
+    let most = NAME_MAX.min(view.width.saturating_sub(STATE_WIDTH + SINCE_WIDTH + 4));
+    let name_width = longest.min(most).max("INSTANCE".len());
     let row = |name: &str, state: &str, since: &str| {
-        format!("{name:<name_width$}  {state:<STATE_WIDTH$}  {since:<SINCE_WIDTH$}  ")
+        format!("{}  {state:<STATE_WIDTH$}  {since:<SINCE_WIDTH$}  ", padded(name, name_width))
     };
-    let _ = writeln!(out, "\n{}WHY", row("INSTANCE", "STATE", "SINCE"));
+    let is_beside = view.width >= BESIDE;
+    let below = if is_beside { name_width + 2 } else { 2 };
+    let head = row("INSTANCE", "STATE", "SINCE");
+    let indent = if is_beside { width(&head) } else { below };
+    let _ = writeln!(out, "\n{}", if is_beside { head + "WHY" } else { head.trim_end().to_owned() });
     for instance in instances {
         let since = instance.since_seconds.map_or_else(|| "-".to_owned(), rough);
         let mut first = row(&instance.name, &instance.state, &since);
-        if first.chars().count() > indent {
-            // The name is longer than its column.
-            let _ = writeln!(out, "{}", instance.name);
+        let mut text = String::new();
+        if width(&instance.name) > name_width {
+            let _ = writeln!(text, "{}", instance.name);
             first = row("", &instance.state, &since);
         }
-        let mut text = String::new();
-        wrapped(&mut text, &first, &instance.why, indent);
-        let served = served(instance);
-        wrapped(&mut text, &" ".repeat(name_width + 2), &served, name_width + 2);
-        for order in &instance.steering {
-            wrapped(&mut text, &" ".repeat(name_width + 2), &order.to_string(), name_width + 2);
+        if !is_beside {
+            let _ = writeln!(text, "{}", first.trim_end());
+            first = " ".repeat(below);
         }
+        wrapped_at(view.width, &mut text, &first, &instance.why, indent);
+        let mut add = |line: &str| wrapped_at(view.width, &mut text, &" ".repeat(below), line, below);
+        add(&served(instance));
+        instance.steering.iter().for_each(|order| add(&order.to_string()));
         if let (true, Some(colour)) = (view.colours, colour(&instance.state)) {
-            let coloured = format!("{colour}{}{RESET}", instance.state);
-            text = text.replacen(&instance.state, &coloured, 1);
+            let state = &instance.state;
+            text = text.replacen(&format!("  {state}"), &format!("  {colour}{state}{RESET}"), 1);
         }
         out.push_str(&text);
     }
@@ -180,31 +198,9 @@ pub fn served(instance: &Instance) -> String {
 fn remark(out: &mut String, problem: &Problem<'_>, view: View) {
     let mark = if view.colours { format!("{YELLOW}!{RESET}") } else { "!".to_owned() };
     let mut text = String::new();
-    wrapped(&mut text, &format!("! {}: ", problem.about), &problem.text, 4);
+    wrapped_at(view.width, &mut text, &format!("! {}: ", problem.about), &problem.text, 4);
     out.push_str(&mark);
     out.push_str(text.strip_prefix('!').unwrap_or(&text));
-}
-
-/// A text behind its head, broken between words where the line is full; further lines are indented.
-pub fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
-    wrapped_at(WIDTH, out, head, text, indent);
-}
-
-/// The same for lines of another width.
-pub fn wrapped_at(width: usize, out: &mut String, head: &str, text: &str, indent: usize) {
-    let mut line = head.to_owned();
-    let mut is_empty = true;
-    for word in text.split(' ') {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
-            let _ = writeln!(out, "{}", line.trim_end());
-            line = " ".repeat(indent);
-        } else if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    let _ = writeln!(out, "{}", line.trim_end());
 }
 
 const RESET: &str = "\x1b[0m";
@@ -215,28 +211,5 @@ fn colour(state: &str) -> Option<&'static str> {
         "MASTER" => Some("\x1b[1;32m"),
         "FAULT" => Some("\x1b[31m"),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_are_broken_between_words() {
-        let mut out = String::new();
-        let text = "many words ".repeat(12);
-        wrapped(&mut out, "HEAD  ", text.trim_end(), 6);
-        assert!(out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
-        assert_eq!(out.split_whitespace().count(), 25);
-        assert!(out.lines().skip(1).all(|line| line.starts_with("      ") && !line.starts_with("       ")));
-    }
-
-    #[test]
-    fn a_word_that_is_too_long_stays_whole() {
-        let mut out = String::new();
-        let word = "x".repeat(100);
-        wrapped(&mut out, "", &format!("a {word} b"), 2);
-        assert_eq!(out, format!("a\n  {word}\n  b\n"));
     }
 }

@@ -2,24 +2,33 @@
 
 use std::fmt::Write;
 
-use super::overview::wrapped_at;
+use super::overview;
 use super::problem::{Problem, failed_hooks};
 use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
+use crate::config::{folded, padded, width, wrapped_at};
 
 /// Columns of a line, if names are short.
 const WIDTH: usize = 100;
 
+/// Columns for the last cell of a row, if it is a sentence.
+const SENTENCE: usize = 20;
+
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
-    tables(status, true, WIDTH)
+    table_at(status, WIDTH)
+}
+
+/// The same for a terminal of this width.
+pub fn table_at(status: &Status, width: usize) -> String {
+    if width < overview::WIDTH { folded(width, &text(status, true, width)) } else { text(status, true, WIDTH) }
 }
 
 /// All of it but instances and peers, for lines of this width.
 pub(super) fn surroundings(status: &Status, width: usize) -> String {
-    tables(status, false, width)
+    text(status, false, width)
 }
 
-fn tables(status: &Status, has_instances: bool, width: usize) -> String {
+fn text(status: &Status, has_instances: bool, width: usize) -> String {
     let mut out = String::new();
     head(&mut out, status);
     if !status.interfaces.is_empty() {
@@ -32,11 +41,11 @@ fn tables(status: &Status, has_instances: bool, width: usize) -> String {
                 interface.why.clone().unwrap_or_default(),
             ]
         }));
-        columns_at(width, &mut out, &rows);
+        columns(width, &mut out, &rows);
     }
     if has_instances && !status.instances.is_empty() {
         out.push('\n');
-        instances(&mut out, &status.instances);
+        instances(&mut out, &status.instances, width);
     }
     let statics: Vec<_> = status.statics.problems().collect();
     if !statics.is_empty() {
@@ -45,7 +54,7 @@ fn tables(status: &Status, has_instances: bool, width: usize) -> String {
     }
     if !status.groups.is_empty() {
         out.push('\n');
-        groups(width, &mut out, &status.groups);
+        groups(&mut out, &status.groups, width);
     }
     let peers: Vec<_> = status
         .instances
@@ -55,7 +64,7 @@ fn tables(status: &Status, has_instances: bool, width: usize) -> String {
     if has_instances && !peers.is_empty() {
         out.push('\n');
         let head = ["PEER", "OF", "PRIO", "INTERVAL", "ADVERTS", "LAST ADVERT", "JITTER", "MAX GAP"];
-        columns(&mut out, &[vec![head.map(str::to_owned)], peers].concat());
+        columns(width, &mut out, &[vec![head.map(str::to_owned)], peers].concat());
     }
     let clocks: Vec<_> = status
         .instances
@@ -64,11 +73,11 @@ fn tables(status: &Status, has_instances: bool, width: usize) -> String {
         .collect();
     if !clocks.is_empty() {
         out.push('\n');
-        columns_at(width, &mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
+        columns(width, &mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
     }
     if !status.unknown_routers.is_empty() {
         out.push('\n');
-        unknown_routers(width, &mut out, &status.unknown_routers);
+        unknown_routers(&mut out, &status.unknown_routers, width);
     }
     if !status.checks.is_empty() {
         out.push('\n');
@@ -84,7 +93,7 @@ fn tables(status: &Status, has_instances: bool, width: usize) -> String {
                 or_dash(check.lasted_seconds.map(span)),
             ]
         }));
-        columns_at(width, &mut out, &rows);
+        columns(width, &mut out, &rows);
         for check in &status.checks {
             remarks(&mut out, &check.problems());
         }
@@ -101,7 +110,7 @@ fn tables(status: &Status, has_instances: bool, width: usize) -> String {
     }
     if !status.webhooks.is_empty() {
         out.push('\n');
-        webhooks(&mut out, &status.webhooks);
+        webhooks(&mut out, &status.webhooks, width);
     }
     out
 }
@@ -114,7 +123,7 @@ fn mail(out: &mut String, mail: &Mail) {
     }
 }
 
-fn webhooks(out: &mut String, webhooks: &[Webhook]) {
+fn webhooks(out: &mut String, webhooks: &[Webhook], width: usize) {
     let head = ["WEBHOOK", "SENT", "WAITING", "FAILED", "SUPERSEDED", "LOST", "LAST STATUS"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(webhooks.iter().map(|it| {
@@ -123,7 +132,7 @@ fn webhooks(out: &mut String, webhooks: &[Webhook]) {
         let status = or_dash(it.latest_status.map(|status| status.to_string()));
         [it.webhook.clone(), sent, waiting, failed, superseded, lost, status]
     }));
-    columns(out, &rows);
+    columns(width, out, &rows);
     for Webhook { webhook, latest_failure, .. } in webhooks {
         if let Some(failure) = latest_failure {
             let _ = writeln!(out, "  {webhook}: not taken at {}: {}", failure.at, failure.why);
@@ -172,7 +181,7 @@ fn head(out: &mut String, status: &Status) {
     }
 }
 
-fn instances(out: &mut String, instances: &[Instance]) {
+fn instances(out: &mut String, instances: &[Instance], width: usize) {
     let head =
         ["INSTANCE", "INTERFACE", "VRID", "PROTOCOL", "STATE", "PRIO", "SINCE", "LAST CHANGE", "MASTER"];
     let mut rows = vec![head.map(str::to_owned)];
@@ -197,7 +206,7 @@ fn instances(out: &mut String, instances: &[Instance]) {
             },
         ]
     }));
-    columns(out, &rows);
+    columns(width, out, &rows);
     for instance in instances {
         remarks(out, &instance.problems());
     }
@@ -210,7 +219,7 @@ fn remarks(out: &mut String, problems: &[Problem<'_>]) {
     }
 }
 
-fn unknown_routers(width: usize, out: &mut String, unknown_routers: &[UnknownRouter]) {
+fn unknown_routers(out: &mut String, unknown_routers: &[UnknownRouter], width: usize) {
     let mut rows =
         vec![["UNKNOWN ROUTER", "INTERFACE", "VRID", "KIND", "ADVERTS", "LAST ADVERT"].map(str::to_owned)];
     rows.extend(unknown_routers.iter().map(|unknown_router| {
@@ -226,10 +235,10 @@ fn unknown_routers(width: usize, out: &mut String, unknown_routers: &[UnknownRou
             span(unknown_router.last_advert_seconds),
         ]
     }));
-    columns_at(width, out, &rows);
+    columns(width, out, &rows);
 }
 
-fn groups(width: usize, out: &mut String, groups: &[Group]) {
+fn groups(out: &mut String, groups: &[Group], width: usize) {
     let mut rows = vec![["GROUP", "STATE", "SINCE", "LAST CHANGE", "MEMBERS"].map(str::to_owned)];
     rows.extend(groups.iter().map(|group| {
         [
@@ -240,7 +249,7 @@ fn groups(width: usize, out: &mut String, groups: &[Group]) {
             group.members.join(" "),
         ]
     }));
-    columns_at(width, out, &rows);
+    columns(width, out, &rows);
     for group in groups {
         remarks(out, &failed_hooks(&group.name, &group.hooks).collect::<Vec<_>>());
     }
@@ -268,28 +277,40 @@ fn clock_row(instance: &Instance, peer: &Peer) -> Option<[String; 4]> {
     Some([peer.address.clone(), instance.name.clone(), skew, alarm.to_owned()])
 }
 
-/// Left-justified columns, two blanks apart, none after the last.
-pub(in crate::daemon) fn columns<const N: usize>(out: &mut String, rows: &[[String; N]]) {
-    columns_at(WIDTH, out, rows);
-}
-
-/// The same for lines of another width.
-pub(super) fn columns_at<const N: usize>(line_width: usize, out: &mut String, rows: &[[String; N]]) {
-    let width = |column: usize| {
+/// Left-justified columns, two blanks apart, none after the last. The first row is the head. Where the screen is too
+/// narrow for them, each row becomes lines of one cell each, behind its head.
+pub(in crate::daemon) fn columns<const N: usize>(screen: usize, out: &mut String, rows: &[[String; N]]) {
+    let widest = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        cells.map(|cell| width(cell)).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..N).map(width).collect();
+    let widths: Vec<usize> = (0..N).map(widest).collect();
+    let Some((last, others)) = widths.split_last() else { return };
+    let indent = others.iter().map(|width| width + 2).sum::<usize>();
+    if screen < overview::WIDTH && indent + last.min(&SENTENCE) > screen {
+        return stacked(screen, out, rows);
+    }
     for row in rows {
         let Some((last, cells)) = row.split_last() else { continue };
         let mut line = String::new();
         for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(line, "{cell:<width$}  ");
+            let _ = write!(line, "{}  ", padded(cell, *width));
         }
         // A sentence goes on below its own column.
-        let indent = line.chars().count();
-        let width = if indent <= line_width / 2 { line_width } else { usize::MAX };
-        wrapped_at(width, out, &line, last, indent);
+        let columns = if indent <= screen / 2 { screen } else { usize::MAX };
+        wrapped_at(columns, out, &line, last, indent);
+    }
+}
+
+fn stacked<const N: usize>(screen: usize, out: &mut String, rows: &[[String; N]]) {
+    let Some((head, rows)) = rows.split_first() else { return };
+    for row in rows {
+        for (place, (name, cell)) in
+            head.iter().zip(row).enumerate().filter(|(_, (_, cell))| !cell.is_empty())
+        {
+            let before = if place == 0 { "" } else { "  " };
+            wrapped_at(screen, out, &format!("{before}{name}  "), cell, 4);
+        }
     }
 }
 
@@ -320,7 +341,7 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut out = String::new();
-        columns(&mut out, &[["A", "B"].map(str::to_owned), ["µµµ", ""].map(str::to_owned)]);
+        columns(WIDTH, &mut out, &[["A", "B"].map(str::to_owned), ["µµµ", ""].map(str::to_owned)]);
         assert_eq!(out, "A    B\nµµµ\n");
     }
 }

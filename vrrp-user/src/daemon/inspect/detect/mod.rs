@@ -16,8 +16,8 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 pub use join::join;
 
 use super::sighting::{AuthSeen, Content, Seen, Sighting};
-use crate::config::Config;
-use crate::daemon::status::{columns, detail, family, wrapped};
+use crate::config::{Config, wrapped_at};
+use crate::daemon::status::{columns, detail, family};
 
 /// Senders that are kept; a flood of made-up ones must not fill the memory.
 const ROUTERS: usize = 4096;
@@ -267,7 +267,7 @@ impl Heard {
 }
 
 /// The table; ends with a line feed.
-pub fn screen(detected: &Detected) -> String {
+pub fn screen(detected: &Detected, width: usize) -> String {
     let mut out = String::new();
     let Detected { interface, seconds, routers, .. } = detected;
     if routers.is_empty() {
@@ -275,7 +275,7 @@ pub fn screen(detected: &Detected) -> String {
             "no VRRP was heard on {interface} in {seconds:.0} s: no master there, or a switch that snoops does not \
              forward the group to this port"
         );
-        wrapped(&mut out, "", &text, 2);
+        wrapped_at(width, &mut out, "", &text, 2);
         return out;
     }
     let has_vlans = routers.iter().any(|router| router.vlan != 0);
@@ -288,29 +288,30 @@ pub fn screen(detected: &Detected) -> String {
         row(cells(router), place(&vlan, &router.source))
     }));
     let mut table = String::new();
-    columns(&mut table, &rows);
+    columns(usize::MAX, &mut table, &rows);
     for (index, line) in table.lines().enumerate() {
         let _ = writeln!(out, "{line}");
         let Some(router) = index.checked_sub(1).and_then(|index| routers.get(index)) else { continue };
         let indent = " ".repeat(INDENT);
         if !router.addresses.is_empty() {
-            wrapped(&mut out, &indent, &router.addresses.join(", "), INDENT);
+            wrapped_at(width, &mut out, &indent, &router.addresses.join(", "), INDENT);
         }
         for note in &router.notes {
-            wrapped(&mut out, &indent, note, INDENT + 2);
+            wrapped_at(width, &mut out, &indent, note, INDENT + 2);
         }
     }
     out.push('\n');
     if detected.is_full {
         let text = format!("! more than {ROUTERS} senders were heard: later ones are not shown");
-        wrapped(&mut out, "", &text, 2);
+        wrapped_at(width, &mut out, "", &text, 2);
     }
     for (name, unheard) in [("IPv4", &detected.unheard_ipv4), ("IPv6", &detected.unheard_ipv6)] {
         if unheard.len() < usize::from(u8::MAX) {
-            wrapped(&mut out, &format!("VRIDs not heard ({name}): "), &ranges(unheard), 2);
+            wrapped_at(width, &mut out, &format!("VRIDs not heard ({name}): "), &ranges(unheard), 2);
         }
     }
-    wrapped(
+    wrapped_at(
+        width,
         &mut out,
         "",
         &format!("heard for {seconds:.0} s; a backup is silent, and so is a VRID without a master"),
@@ -382,7 +383,7 @@ mod tests {
         );
         assert_eq!((router.interval_seconds, router.measured_seconds), (Some(1.0), Some(1.005)));
         assert_eq!(detected.unheard_ipv4.len(), 254);
-        let text = screen(&detected);
+        let text = screen(&detected, 80);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("VRIDs not heard (IPv4): 1-50, 52-255\n"), "{text}");
     }
@@ -414,7 +415,7 @@ mod tests {
         flooded.heard = (1..).take(ROUTERS).map(of).collect();
         let frame = advert(8, 51, 100, 255, V3, ChecksumForm::Pseudo);
         flooded.add(Sighting::read(&caught(&frame, 0, 0)).unwrap());
-        let text = screen(&flooded.detected("eth0", Duration::from_secs(10), None));
+        let text = screen(&flooded.detected("eth0", Duration::from_secs(10), None), 80);
         assert!(text.contains("! more than 4096 senders were heard"), "{text}");
     }
 

@@ -1,22 +1,22 @@
-//! The report as text, 80 columns wide.
+//! The report as text, in lines of the width that is asked for.
 
 use std::fmt::Write;
 
 use super::{Finding, Report};
-use crate::daemon::status::wrapped;
+use crate::config::wrapped_at;
 
 /// Columns before a text: a blank, the level, two blanks.
 const INDENT: usize = 7;
 
 /// Ends with a line feed.
-pub fn screen(report: &Report) -> String {
+pub fn screen(report: &Report, columns: usize) -> String {
     let mut out = String::new();
-    wrapped(&mut out, "", &head(report), 2);
+    wrapped_at(columns, &mut out, "", &head(report), 2);
     out.push('\n');
     for Finding { level, text, fix, .. } in &report.findings {
-        wrapped(&mut out, &format!(" {}  ", level.as_str()), text, INDENT);
+        wrapped_at(columns, &mut out, &format!(" {}  ", level.as_str()), text, INDENT);
         if let Some(fix) = fix {
-            wrapped(&mut out, &" ".repeat(INDENT + 2), fix, INDENT + 4);
+            wrapped_at(columns, &mut out, &" ".repeat(INDENT + 2), fix, INDENT + 4);
         }
     }
     let _ = writeln!(out, "\n{}", foot(report));
@@ -66,11 +66,13 @@ mod tests {
             finding(Level::Fail, &"many words ".repeat(12), Some("do this")),
         ];
         let report = Report::new(Some("/etc/vrrpx/vrrpx.conf".to_owned()), &Config::default(), findings);
-        let text = screen(&report);
+        let text = screen(&report, 80);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.starts_with(
             "configuration /etc/vrrpx/vrrpx.conf, 0 instances\n\n ok    kernel 6.1\n FAIL  many"
         ));
         assert!(text.ends_with("\n         do this\n\n1 failure\n"), "{text}");
+        let narrow = screen(&report, 40);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
     }
 }
