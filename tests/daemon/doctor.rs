@@ -3,13 +3,17 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use nix::net::if_::if_nametoindex;
 use serde_json::Value;
 use vrrp_tests::daemon::vrrpx;
 use vrrp_tests::hider::Hider;
 use vrrp_tests::lab::{INTERFACE, Lab};
 use vrrp_tests::needs;
 use vrrp_tests::process::{Directory, Process};
+use vrrp_user::driver::clock;
+use vrrp_user::driver::socket::Membership;
 
 use crate::setup::Folder;
 
@@ -160,6 +164,78 @@ fn interfaces_that_cannot_serve_are_named_until_they_can() {
         |it| it.sysctl("ipv6/conf/lan0/disable_ipv6", "1"),
         |it| it.sysctl("ipv6/conf/lan0/disable_ipv6", "0"),
     );
+}
+
+/// A daemon would be in FAULT.
+#[test]
+#[needs("lab")]
+fn a_source_address_that_is_missing_is_a_failure() {
+    let host = Host::new();
+    host.springs(
+        ("mcast_src_ip 10.77.0.77", VIRTUAL),
+        ("interface", "fail", "its source address 10.77.0.77 is on no interface"),
+        |_| {},
+        |it| it.ip("address add 10.77.0.77/24 dev lan0"),
+    );
+}
+
+#[test]
+#[needs("lab")]
+fn a_bridge_that_snoops_without_a_querier_is_named() {
+    let host = Host::new();
+    let snoops = "lan0: its bridge br1 snoops multicast, and no querier is known";
+    host.springs(
+        PLAIN,
+        ("snooping", "warn", snoops),
+        |it| it.ip("link add br1 type bridge\nlink set br1 up\nlink set lan0 master br1"),
+        |it| it.ip("link set br1 type bridge mcast_querier 1"),
+    );
+    assert!(host.ask("", VIRTUAL).has("snooping", "ok", "sends queries itself"));
+    host.ip("link set br1 type bridge mcast_snooping 0");
+    assert!(host.ask("", VIRTUAL).of("snooping").is_empty());
+}
+
+/// Echo requests to a peer and to the group, adverts, and a querier; no advert leaves.
+#[test]
+#[needs("lab")]
+fn a_probe_tells_what_passes_and_what_is_not_proved() {
+    let host = Host { lab: Lab::new(2).unwrap(), folder: Folder::new() };
+    let peer = &host.lab.nodes[1].namespace;
+    let ask = |lines: &str| {
+        let file = host.file(lines, VIRTUAL);
+        let mut command = host.command(vrrpx().to_str().unwrap());
+        let began = clock::now();
+        let said =
+            Said::read(&command.args(["doctor", "--probe", "--json", "--config", &file]).output().unwrap());
+        assert!(clock::now().since(began) < Duration::from_secs(10), "it is bounded");
+        said
+    };
+    let unicast = "unicast_peer {\n10.77.0.2\n}";
+    let said = ask(unicast);
+    let answers = "lan0: 10.77.0.2 answers an echo request: packets pass both ways";
+    assert!(said.of("probe").contains(&("ok".to_owned(), answers.to_owned())), "{:#}", said.report);
+    assert!(said.has("probe", "warn", "no advert of VRID 51 in 3 s"), "{:#}", said.report);
+
+    peer.ip("link set lan0 down").unwrap();
+    host.ip("neigh flush dev lan0");
+    let said = ask(unicast);
+    assert!(said.has("probe", "fail", "10.77.0.2 answers no ARP request"), "{:#}", said.report);
+    assert_eq!(said.code, Some(20));
+
+    peer.ip("link set lan0 up").unwrap();
+    peer.sysctl("ipv4/icmp_echo_ignore_broadcasts", "0").unwrap();
+    host.lab.lan.ip("link set br0 type bridge mcast_snooping 1 mcast_querier 1").unwrap();
+    let member =
+        peer.enter(|| Ok(Membership::join([224, 0, 0, 18].into(), if_nametoindex("lan0")?)?)).unwrap();
+    let said = ask("");
+    let group = "lan0: 10.77.0.2 answers an echo request to 224.0.0.18: multicast passes to it";
+    assert!(said.of("probe").contains(&("ok".to_owned(), group.to_owned())), "{:#}", said.report);
+    assert!(
+        said.of("probe").iter().any(|(level, text)| level == "ok" && text.contains("sends IGMP queries"))
+    );
+    let unproved = "that its peers would receive adverts of this host is not proved";
+    assert!(said.of("probe").iter().any(|(level, text)| level == "skip" && text.contains(unproved)));
+    drop(member);
 }
 
 #[test]
@@ -321,7 +397,7 @@ fn keepalived_beside_is_named_while_it_runs() {
     }
     let mut process = Process::start_in(command, directory).unwrap();
     let is_named = || host.ask("", VIRTUAL).has("keepalived", "fail", "with VRID 51 too");
-    vrrp_tests::clock::until("keepalived is named", std::time::Duration::from_secs(10), is_named).unwrap();
+    vrrp_tests::clock::until("keepalived is named", Duration::from_secs(10), is_named).unwrap();
     process.kill();
     assert!(!is_named());
 }

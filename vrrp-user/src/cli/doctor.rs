@@ -1,15 +1,16 @@
 //! `vrrpx doctor`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::run::default_file;
-use super::{json, print, screen_columns};
+use super::{RUNTIME_DIR, json, print, screen_columns};
 use crate::config::{Config, Reader, Tolerance};
-use crate::daemon::inspect::doctor::{Facts, Report, examine, place, refused, screen};
-use crate::daemon::status::{StatusVerdict, WIDTH};
+use crate::daemon::control;
+use crate::daemon::inspect::doctor::{Facts, Known, Report, examine, place, probe, refused, screen};
+use crate::daemon::status::{Instance, StatusVerdict, WIDTH};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -19,6 +20,12 @@ pub(super) struct Arguments {
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
     config_id: Option<String>,
+    /// Try what passes between this host and its peers: echo requests, adverts that arrive, queriers; takes 3 s
+    #[arg(long)]
+    probe: bool,
+    /// Runtime folder of the daemon whose peers are tried
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    runtime_dir: PathBuf,
     /// Print JSON, on one line
     #[arg(long)]
     json: bool,
@@ -40,9 +47,14 @@ pub(super) fn doctor(arguments: &Arguments) -> ExitCode {
             }
         }
     };
-    findings.extend(examine(&config, &Facts::read(&config)));
+    let facts = Facts::read(&config);
+    findings.extend(examine(&config, &facts));
+    if arguments.probe {
+        findings.extend(probe(&config, &facts, &known(&arguments.runtime_dir)));
+    }
     let report = Report::new(file.map(|file| file.display().to_string()), &config, findings);
-    let text = if arguments.json { json(&report) } else { Some(screen(&report, screen_columns().min(WIDTH))) };
+    let text =
+        if arguments.json { json(&report) } else { Some(screen(&report, screen_columns().min(WIDTH))) };
     let Some(text) = text else { return ExitCode::FAILURE };
     match report.verdict() {
         _ if !print(&text) => ExitCode::FAILURE,
@@ -50,4 +62,14 @@ pub(super) fn doctor(arguments: &Arguments) -> ExitCode {
         StatusVerdict::Look => ExitCode::from(10),
         StatusVerdict::Bad => ExitCode::from(20),
     }
+}
+
+/// The peers that a running daemon has heard.
+fn known(runtime_dir: &Path) -> Known {
+    let Ok(status) = control::status(runtime_dir) else { return Known::default() };
+    let peers = |instance: &Instance| {
+        let addresses = instance.peers.iter().filter_map(|peer| peer.address.parse().ok());
+        (instance.name.clone(), addresses.collect())
+    };
+    Known { is_running: true, peers: status.instances.iter().map(peers).collect() }
 }

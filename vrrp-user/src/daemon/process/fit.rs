@@ -15,7 +15,7 @@ use crate::driver::netlink::link::Link;
 use crate::driver::netlink::origin;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Address;
-use crate::protocol::Priority;
+use crate::protocol::{Priority, TrackId, Weight};
 
 /// Interfaces and addresses of this host.
 #[derive(Debug, Default)]
@@ -97,9 +97,7 @@ impl Host {
     /// All other findings, each once.
     pub fn misfits(&self, config: &Config) -> Vec<String> {
         let mut lines = BTreeSet::new();
-        for (_, name) in config.tracked_interfaces.iter().filter(|(_, name)| self.index(name).is_none()) {
-            lines.insert(format!("track_interface: interface {name} not found: it counts as down"));
-        }
+        lines.extend(self.lacks_tracked(config).map(|(_, line)| line));
         for (device, address) in
             config.statics.addresses.iter().filter(|(device, _)| self.index(device).is_none())
         {
@@ -114,6 +112,25 @@ impl Host {
         }
         lines.extend(self.lacks_of_paths(config));
         lines.into_iter().collect()
+    }
+
+    /// Those of the findings that keep an instance in FAULT.
+    pub fn faults(&self, config: &Config) -> BTreeSet<String> {
+        let settings = || config.instances.iter().map(|it| &it.settings);
+        let fails = |id: &TrackId| {
+            let mut tracks = settings().flat_map(|it| &it.tracks);
+            tracks.any(|track| track.id == *id && track.weight == Weight(0) && !track.reverse)
+        };
+        let tracked = self.lacks_tracked(config).filter(|(id, _)| fails(id)).map(|(_, line)| line);
+        settings().filter_map(|it| self.lacks_source_of(it)).chain(tracked).collect()
+    }
+
+    /// Tracked interfaces that are missing, each with its line.
+    fn lacks_tracked<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (TrackId, String)> + 'a {
+        let missing = config.tracked_interfaces.iter().filter(|(_, name)| self.index(name).is_none());
+        missing.map(|(id, name)| {
+            (*id, format!("track_interface: interface {name} not found: it counts as down"))
+        })
     }
 
     /// Missing interfaces of routes and rules, apart from those that instances make, or are reported for.

@@ -19,6 +19,7 @@ pub mod kin;
 pub mod leftovers;
 pub mod link;
 pub mod monitor;
+pub mod neighbour;
 pub mod origin;
 pub mod refusal;
 pub mod removal;

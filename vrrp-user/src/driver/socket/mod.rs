@@ -5,16 +5,19 @@
 //!
 //! `advert` sends adverts, `announce` gratuitous ARP and unsolicited neighbour advertisements, each as one `batch`.
 //! `membership` joins the group; if no program is attached, `listen` receives adverts and `classify` judges them.
-//! `reference` observes which adverts other programs of this host receive. `sample` writes an advert that
-//! is not sent. `tap` shows every advert on an interface, for inspection by a person.
+//! `reference` observes which adverts other programs of this host receive. `sample` writes an advert that is not sent.
+//! For a person who inspects a link, `tap` shows every advert on it, `echo` asks other hosts, and `queries` shows the
+//! queriers of multicast.
 
 mod advert;
 mod announce;
 mod batch;
 mod classify;
+mod echo;
 mod listen;
 mod membership;
 pub(in crate::driver) mod option;
+mod queries;
 mod reference;
 mod sample;
 mod tap;
@@ -22,8 +25,10 @@ mod tap;
 pub use advert::{AdvertSender, Outgoing};
 pub use announce::{Announcer, Station};
 pub use classify::{ReceivedAdvert, classify};
+pub use echo::EchoSocket;
 pub use listen::Listener;
 pub use membership::{Membership, Memberships, is_member};
+pub use queries::QueryTap;
 pub use reference::{HeardVrid, HeardVrids, ReferenceSocket};
 pub use sample::advert_of_peer;
 pub use tap::{Caught, Tap};

@@ -5,6 +5,7 @@
 //! program.
 
 pub mod attach;
+mod bridge;
 pub mod capabilities;
 mod card;
 mod entry;
@@ -33,6 +34,7 @@ mod unmapped;
 mod wipe;
 
 pub use attach::{AttachError, Attached, Mode};
+pub use bridge::Bridge;
 pub use capabilities::Capability;
 pub use card::Card;
 pub use entry::Entry;

@@ -19,7 +19,7 @@ use crate::daemon::process::fit::Host;
 use crate::daemon::process::preflight::{self, Notice};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::xdp::{self, Card, Forecast, Mode, Survey};
+use crate::driver::xdp::{self, Bridge, Card, Forecast, Mode, Survey};
 use crate::driver::{clock, firewall, realtime, time_namespace};
 
 /// Settings of an interface, of IPv4 and of IPv6, below `/proc/sys/net`.
@@ -89,6 +89,8 @@ pub struct InterfaceFacts {
     pub link: Option<Link>,
     pub card: Option<Card>,
     pub forecast: Option<Forecast>,
+    /// The bridge that it is, or lies above.
+    pub bridge: Option<Bridge>,
     /// What systemd-networkd notes about it.
     pub networkd: Option<String>,
     /// What NetworkManager notes about it.
@@ -179,6 +181,7 @@ fn interface(name: &str, survey: &Survey) -> InterfaceFacts {
     let Some(ifindex) = link.as_ref().map(|link| link.ifindex) else { return InterfaceFacts::default() };
     InterfaceFacts {
         card: Card::of(ifindex).ok(),
+        bridge: Bridge::below(ifindex).ok().flatten(),
         forecast: survey.of(ifindex, name, Mode::Auto).ok(),
         networkd: text(format!("/run/systemd/netif/links/{ifindex}")),
         network_manager: text(format!("/run/NetworkManager/devices/{ifindex}")),

@@ -44,6 +44,21 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
     for line in facts.host.lacks_interfaces_of(config) {
         findings.fail(line, "ip -br link shows those that there are; correct `interface`, or create it");
     }
+    for line in facts.host.faults(config) {
+        let fix = match line.starts_with("track_interface") {
+            true => "ip -br link shows those that there are; correct it, create it, or give it a weight",
+            false => {
+                "ip address add ADDRESS/PREFIX dev INTERFACE, or correct `unicast_src_ip` or `mcast_src_ip`"
+            }
+        };
+        findings.fail(line, fix);
+    }
+    for it in config.instances.iter().map(|it| &it.settings) {
+        if it.unicast.as_ref().is_some_and(|unicast| unicast.peers.is_empty()) {
+            let text = format!("vrrp_instance {}: it has no `unicast_peer`, and stays in FAULT", it.name);
+            findings.fail(text, "list the other nodes in `unicast_peer { … }`");
+        }
+    }
     for (name, ifindex) in here(config, facts) {
         let link = facts.interfaces.get(name).and_then(|it| it.link.as_ref());
         let Some(link) = link else { continue };
@@ -58,10 +73,18 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
         }
         let mut shown = Vec::new();
         for family in families(config, name) {
-            let has_source = || on(config, name).all(|it| it.family != family || it.source.is_some());
+            let of_family = on(config, name).filter(|it| it.family == family);
+            let sources: Vec<Option<IpAddr>> = of_family.map(|it| it.source).collect();
+            let has_source = sources.iter().all(Option::is_some);
+            let is_here =
+                |source: &Option<IpAddr>| facts.host.addresses.iter().any(|own| Some(own.address) == *source);
             match own_address(facts, ifindex, family) {
                 Some(address) => shown.push(format!("{}/{}", address.address, address.prefix)),
-                None if has_source() => shown.push("a source address that is configured".to_owned()),
+                None if sources.iter().all(is_here) => {
+                    shown.push("a source address that is configured".to_owned())
+                }
+                // One that is missing is named above.
+                None if has_source => {}
                 None => lacks_address(facts, name, ifindex, family, findings),
             }
         }
@@ -123,8 +146,31 @@ pub(super) fn multicast(config: &Config, facts: &Facts, findings: &mut Findings)
     }
 }
 
+/// A switch that snoops forwards a group to ports that have joined it, and forgets them without a querier that asks.
+pub(super) fn snooping(config: &Config, facts: &Facts, findings: &mut Findings) {
+    for (name, _) in here(config, facts) {
+        let bridge = facts.interfaces.get(name).and_then(|it| it.bridge.as_ref());
+        let is_needed = on(config, name).any(|it| it.unicast.is_none());
+        let Some(bridge) = bridge.filter(|bridge| is_needed && bridge.snoops) else { continue };
+        let of =
+            if bridge.name == name { name.to_owned() } else { format!("{name}: its bridge {}", bridge.name) };
+        let queriers: Vec<String> = bridge.queriers.iter().map(ToString::to_string).collect();
+        match (bridge.queries, queriers.as_slice()) {
+            (true, _) => findings.ok(format!("{of} snoops multicast, and sends queries itself")),
+            (false, [_, ..]) => {
+                findings.ok(format!("{of} snoops multicast, and hears the querier {}", queriers.join(" and ")));
+            }
+            (false, []) => findings.warn(
+                format!("{of} snoops multicast, and no querier is known: memberships expire, also in switches behind it"),
+                format!("ip link set {0} type bridge mcast_querier 1, or mcast_snooping 0", bridge.name),
+            ),
+        }
+    }
+}
+
 pub(super) fn subnets(config: &Config, facts: &Facts, findings: &mut Findings) {
-    for line in facts.host.misfits(config) {
+    let faults = facts.host.faults(config);
+    for line in facts.host.misfits(config).into_iter().filter(|line| !faults.contains(line)) {
         findings.warn(line, "ip -br addr; correct the address or its `dev`");
     }
     let here = !here(config, facts).is_empty();
@@ -211,7 +257,7 @@ mod tests {
     use super::*;
     use crate::daemon::process::fit::Host;
     use crate::driver::netlink::link::Link;
-    use crate::driver::xdp::Other;
+    use crate::driver::xdp::{Bridge, Other};
 
     fn address(text: &str, usable: bool) -> Address {
         let (address, prefix) = text.split_once('/').unwrap();
@@ -267,10 +313,16 @@ mod tests {
         }
         // The source address is of another interface.
         let elsewhere = instance("mcast_src_ip 198.51.100.1", "192.0.2.1/24");
+        let mut host = facts(&[("198.51.100.1/24", true)], link(true, true));
+        host.host.addresses[0].ifindex = 3;
         assert_eq!(
-            judged(presence, &elsewhere, &facts(&[], link(true, true))),
+            judged(presence, &elsewhere, &host),
             ["ok eth0 is up, with a source address that is configured"]
         );
+        // The daemon is in FAULT without it.
+        let lines = judged(presence, &elsewhere, &facts(&[("192.0.2.10/24", true)], link(true, true)));
+        let expected = "FAIL vrrp_instance web: its source address 198.51.100.1 is on no interface";
+        assert!(lines[0].starts_with(expected) && lines[0].contains(" | ip address add "), "{lines:?}");
         let lines = judged(presence, &v4, &Facts::default());
         assert!(lines[0].starts_with("FAIL vrrp_instance web: interface eth0 not found"), "{lines:?}");
     }
@@ -282,6 +334,46 @@ mod tests {
         };
         assert_eq!(of("192.0.2.1/24"), ["ok the virtual address lies in a subnet of its interface"]);
         assert!(of("198.51.100.1/24")[0].starts_with("warn vrrp_instance web: 198.51.100.1 is in no subnet"));
+    }
+
+    #[test]
+    fn what_a_daemon_takes_for_a_fault_is_a_failure_and_no_warning() {
+        let of = |lines: &str| {
+            let facts = facts(&[("192.0.2.10/24", true)], link(true, true));
+            [presence, subnets].map(|judge| judged(judge, &instance(lines, "192.0.2.1/24"), &facts))
+        };
+        let [faults, warnings] = of("track_interface {\ngone1\n}");
+        assert!(faults[0].starts_with("FAIL track_interface: interface gone1 not found"), "{faults:?}");
+        assert_eq!(warnings, ["ok the virtual address lies in a subnet of its interface"]);
+        let [faults, warnings] = of("track_interface {\ngone1 weight -20\n}");
+        assert_eq!(faults, ["ok eth0 is up, with 192.0.2.10/24"]);
+        assert!(warnings[0].starts_with("warn track_interface: interface gone1 not found"), "{warnings:?}");
+        let [faults, _] = of("unicast_peer {\n}\nunicast_fault_no_peer");
+        assert!(faults[0].starts_with("FAIL vrrp_instance web: it has no `unicast_peer`"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_bridge_that_snoops_needs_a_querier() {
+        let of = |lines: &str, bridge: Bridge| {
+            let interface = InterfaceFacts { bridge: Some(bridge), ..link(true, true) };
+            judged(snooping, &instance(lines, "192.0.2.1/24"), &facts(&[], interface)).concat()
+        };
+        let bridge = Bridge { name: "br0".to_owned(), snoops: true, ..Bridge::default() };
+        let expected = "warn eth0: its bridge br0 snoops multicast, and no querier is known";
+        assert!(of("", bridge.clone()).starts_with(expected), "{}", of("", bridge.clone()));
+        assert!(
+            of("", bridge.clone())
+                .ends_with("| ip link set br0 type bridge mcast_querier 1, or mcast_snooping 0")
+        );
+        assert_eq!(of("unicast_peer {\n192.0.2.2\n}", bridge.clone()), "", "adverts are no multicast");
+        assert_eq!(of("", Bridge { snoops: false, ..bridge.clone() }), "");
+        let own = Bridge { name: "eth0".to_owned(), queries: true, ..bridge.clone() };
+        assert_eq!(of("", own), "ok eth0 snoops multicast, and sends queries itself");
+        let heard = Bridge { queriers: vec![[192, 0, 2, 1].into()], ..bridge };
+        assert_eq!(
+            of("", heard),
+            "ok eth0: its bridge br0 snoops multicast, and hears the querier 192.0.2.1"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Known traps of a host, each judged for a configuration.
 //!
 //! Enters: a configuration, and [`Facts`] that were read once. Leaves: [`Finding`]s, as text or JSON. The checks only
-//! judge; [`facts`] alone looks at the host. Nothing is sent, set or attached.
+//! judge; [`facts`] alone looks at the host. Nothing is set or attached, and nothing sent but by [`probe`].
 
 mod beside;
 mod facts;
@@ -13,6 +13,7 @@ mod kernel;
 mod managers;
 mod nftables;
 mod place;
+mod probe;
 mod rules;
 mod screen;
 mod settings;
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 pub use facts::Facts;
 pub use finding::{Finding, Level};
+pub use probe::{Known, probe};
 pub use screen::screen;
 
 use self::finding::Findings;
@@ -35,7 +37,7 @@ const REFUSALS: usize = 3;
 type Judge = fn(&Config, &Facts, &mut Findings);
 
 /// Every check, in the order of the report, with its name.
-const CHECKS: [(&str, Judge); 22] = [
+const CHECKS: [(&str, Judge); 23] = [
     ("kernel", kernel::release),
     ("capabilities", kernel::capabilities),
     ("bpffs", kernel::bpffs),
@@ -44,6 +46,7 @@ const CHECKS: [(&str, Judge); 22] = [
     ("time-namespace", place::time_namespace),
     ("interface", interfaces::presence),
     ("multicast", interfaces::multicast),
+    ("snooping", interfaces::snooping),
     ("subnet", interfaces::subnets),
     ("receive-path", interfaces::receive_paths),
     ("programs", interfaces::programs),

@@ -1,0 +1,177 @@
+//! Echo requests to hosts and groups, for a person who inspects the link.
+//!
+//! Enters: addresses. Leaves: the addresses that answer. A request to a group is answered by members of the group, each
+//! from its own address; it reaches the link only, and does not come back.
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use libc::c_int;
+use vrrp_ebpf::wire::{Family, checksum};
+
+use super::option::{receive, set, socket};
+
+const LENGTH: usize = 8;
+
+/// Room for a reply and the longest IP header.
+const REPLY: usize = LENGTH + 60;
+
+/// A raw socket, which needs CAP_NET_RAW.
+#[derive(Debug)]
+pub struct EchoSocket {
+    socket: OwnedFd,
+    family: Family,
+    ifindex: u32,
+    /// Tells its replies from those of other programs.
+    identifier: u16,
+}
+
+impl EchoSocket {
+    /// # Errors
+    /// CAP_NET_RAW is missing, or the family.
+    pub fn open(family: Family, ifindex: u32, identifier: u16) -> io::Result<Self> {
+        let index = c_int::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let socket = match family {
+            Family::V4 => {
+                let socket = socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
+                let fd = socket.as_fd();
+                let any = libc::in_addr { s_addr: libc::INADDR_ANY };
+                let by = libc::ip_mreqn { imr_multiaddr: any, imr_address: any, imr_ifindex: index };
+                set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, by)?;
+                set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL, 1 as c_int)?;
+                set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, 0 as c_int)?;
+                socket
+            }
+            Family::V6 => {
+                let socket = socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
+                let fd = socket.as_fd();
+                set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, index)?;
+                set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, 1 as c_int)?;
+                set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, 0 as c_int)?;
+                socket
+            }
+        };
+        Ok(Self { socket, family, ifindex, identifier })
+    }
+
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// There is no route, or this host refuses it.
+    pub fn ask(&self, address: IpAddr) -> io::Result<()> {
+        let message = request(self.family, self.identifier);
+        let length = match address {
+            IpAddr::V4(address) => self.send(&message, &inet(address)),
+            IpAddr::V6(address) => self.send(&message, &inet6(address, self.ifindex)),
+        };
+        if length < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn send<N>(&self, message: &[u8], name: &N) -> isize {
+        let length = libc::socklen_t::try_from(size_of::<N>()).unwrap_or(0);
+        let fd = self.socket.as_raw_fd();
+        let (bytes, name) = (message.as_ptr().cast(), (&raw const *name).cast());
+        // SAFETY: both buffers live across the call with the given lengths.
+        unsafe { libc::sendto(fd, bytes, message.len(), libc::MSG_DONTWAIT, name, length) }
+    }
+
+    /// The sender of the next reply; `None`: there is none now.
+    ///
+    /// # Errors
+    /// The interface is gone.
+    pub fn answer(&self) -> io::Result<Option<IpAddr>> {
+        loop {
+            let mut packet = [0; REPLY];
+            // SAFETY: an address of zeros is valid.
+            let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
+            // SAFETY: it is numbers only.
+            let received = unsafe { receive(&self.socket, &mut packet, &mut name, &mut []) };
+            let Some((length, _)) = received? else { return Ok(None) };
+            if is_reply(self.family, self.identifier, packet.get(..length).unwrap_or_default()) {
+                return Ok(Some(sender(self.family, &name)));
+            }
+        }
+    }
+}
+
+/// The address in a name of either family; they share their beginning.
+fn sender(family: Family, name: &libc::sockaddr_in6) -> IpAddr {
+    match family {
+        Family::V6 => Ipv6Addr::from(name.sin6_addr.s6_addr).into(),
+        // The address is where the flow label of the other family is.
+        Family::V4 => Ipv4Addr::from(name.sin6_flowinfo.to_ne_bytes()).into(),
+    }
+}
+
+fn inet(address: Ipv4Addr) -> libc::sockaddr_in {
+    // SAFETY: an address of zeros is valid.
+    let mut name: libc::sockaddr_in = unsafe { zeroed() };
+    name.sin_family = u16::try_from(libc::AF_INET).unwrap_or(0);
+    name.sin_addr.s_addr = u32::from_ne_bytes(address.octets());
+    name
+}
+
+/// Addresses of the link have no meaning without their interface.
+fn inet6(address: Ipv6Addr, ifindex: u32) -> libc::sockaddr_in6 {
+    // SAFETY: an address of zeros is valid.
+    let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
+    name.sin6_family = u16::try_from(libc::AF_INET6).unwrap_or(0);
+    name.sin6_addr.s6_addr = address.octets();
+    let is_of_link = address.is_unicast_link_local() || address.is_multicast();
+    name.sin6_scope_id = if is_of_link { ifindex } else { 0 };
+    name
+}
+
+/// The kernel writes the checksum of ICMPv6.
+fn request(family: Family, identifier: u16) -> [u8; LENGTH] {
+    let [id0, id1] = identifier.to_be_bytes();
+    let kind = if family == Family::V4 { 8 } else { 128 };
+    let mut message = [kind, 0, 0, 0, id0, id1, 0, 1];
+    if family == Family::V4 {
+        // Cannot fail: the field fits.
+        let _ = checksum::fill(&mut message, 2, 0);
+    }
+    message
+}
+
+fn is_reply(family: Family, identifier: u16, packet: &[u8]) -> bool {
+    let header = match family {
+        Family::V4 => packet.first().map_or(0, |byte| usize::from(byte & 0xf) * 4),
+        Family::V6 => 0,
+    };
+    let kind = if family == Family::V4 { 0 } else { 129 };
+    let message = packet.get(header..).and_then(|rest| rest.first_chunk::<LENGTH>());
+    message.is_some_and(|[first, code, _, _, id @ .., _, _]| {
+        (*first, *code) == (kind, 0) && *id == identifier.to_be_bytes()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reply_with_its_identifier_counts() {
+        let behind = |body: [u8; 8]| [&[0x45][..], &[0; 19], &body].concat();
+        assert!(is_reply(Family::V4, 0x0102, &behind([0, 0, 9, 9, 1, 2, 0, 1])));
+        assert!(!is_reply(Family::V4, 0x0102, &behind([8, 0, 9, 9, 1, 2, 0, 1])), "a request");
+        assert!(!is_reply(Family::V4, 0x0103, &behind([0, 0, 9, 9, 1, 2, 0, 1])));
+        assert!(is_reply(Family::V6, 7, &[129, 0, 9, 9, 0, 7, 0, 1]));
+        assert!(!is_reply(Family::V6, 7, &[129, 0, 9]) && !is_reply(Family::V4, 7, &[]));
+        assert!(checksum::is_right(checksum::sum(&request(Family::V4, 0x0102))));
+    }
+
+    #[test]
+    fn the_sender_is_read_from_either_form() {
+        let own = inet(Ipv4Addr::new(192, 0, 2, 7));
+        // SAFETY: the larger one of two names of the kernel, of numbers only.
+        let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
+        name.sin6_flowinfo = own.sin_addr.s_addr;
+        assert_eq!(sender(Family::V4, &name), IpAddr::from([192, 0, 2, 7]));
+        let link = inet6("fe80::1".parse().unwrap(), 7);
+        assert_eq!((link.sin6_scope_id, sender(Family::V6, &link)), (7, "fe80::1".parse().unwrap()));
+        assert_eq!(inet6("2001:db8::1".parse().unwrap(), 7).sin6_scope_id, 0);
+    }
+}
