@@ -73,7 +73,7 @@ fn every_metric_of_the_rules_and_the_dashboard_is_served() {
 }
 
 /// Metrics that neither rules nor dashboard use: details that a person looks up, or adds to another dashboard.
-const LOOKED_UP: [&str; 29] = [
+const LOOKED_UP: [&str; 30] = [
     "process_max_fds",
     "process_start_time_seconds",
     "vrrpx_announcements_sent_total",
@@ -92,6 +92,7 @@ const LOOKED_UP: [&str; 29] = [
     "vrrpx_nested_tags_total",
     "vrrpx_peer_last_advert_timestamp_seconds",
     "vrrpx_peer_priority",
+    "vrrpx_peer_unyielding",
     "vrrpx_reattached_total",
     "vrrpx_receive_path",
     "vrrpx_releases_received_total",

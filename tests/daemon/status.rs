@@ -13,13 +13,13 @@ use vrrp_tests::FIRST;
 use vrrp_user::daemon::history::{HookRun, Posts};
 use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::status::{
-    Address, Hook, Instance, Status, StatusVerdict, View, detailed, overview, table,
+    Address, DaemonContext, Hook, Instance, Status, StatusVerdict, View, WIDTH, detailed, overview, table,
 };
 use vrrp_user::driver::clock;
 use vrrp_user::driver::process::{End, Run};
-use vrrp_user::protocol::{Faults, InstanceId, Priority};
+use vrrp_user::protocol::{Faults, InstanceId, Priority, Reason, State, Transition};
 
-use crate::setup::filled;
+use crate::setup::{backup, filled};
 
 #[test]
 fn the_json_has_the_values_of_the_sources() {
@@ -300,11 +300,11 @@ fn a_disabled_script_is_a_problem() {
     assert_eq!(well.verdict(), StatusVerdict::Well);
     let idle = Status { instances: vec![], ..well.clone() };
     assert_eq!(idle.verdict(), StatusVerdict::Look, "a daemon without an instance");
-    let why = "/opt/c.sh: No such file or directory (os error 2)".to_owned();
+    let why = "/opt/c.sh: No such file or directory".to_owned();
     context.history.disabled(vec![Disabled { script: "vrrp_script web".to_owned(), why }]);
     let status = Status { disabled_scripts: context.status().disabled_scripts, ..well };
     assert_eq!(status.verdict(), StatusVerdict::Look);
-    let expected = "! vrrp_script web: disabled: /opt/c.sh: No such file or directory (os error 2)\n";
+    let expected = "! vrrp_script web: disabled: /opt/c.sh: No such file or directory\n";
     let screen = overview(&status, View::default());
     assert!(screen.ends_with(expected), "{screen}");
     let tables = table(&status);
@@ -426,6 +426,53 @@ fn a_better_member_waits_for_its_sync_group() {
     let expected = "10.0.0.2 is master with 150; ours is 200: about to take over, once the others of its sync \
                     group both may";
     assert_eq!(context.status().instances[0].why, expected);
+}
+
+/// Becomes master by these transitions, the latest of them a while ago.
+fn becomes_master(context: &DaemonContext, transitions: &[(State, Reason)]) {
+    for ((to, reason), epoch) in transitions.iter().zip(4..) {
+        let before = backup(clock::now() - Duration::from_secs(90), epoch);
+        let transition = Transition { to: *to, reason: *reason, peer: None, ..before };
+        context.live.record(FIRST, &transition);
+        context.history.transition(FIRST, transition);
+    }
+}
+
+#[test]
+fn a_master_that_no_router_took_over_from_says_so() {
+    let why = |transitions: &[(State, Reason)]| {
+        let context = filled();
+        becomes_master(&context, transitions);
+        context.status().instances[0].why.clone()
+    };
+    let (handed, again) = ((State::Backup, Reason::HandedOver), (State::Master, Reason::MasterSilent));
+    let stayed = "it was to hand over, and no other router took over: it stayed master";
+    assert_eq!(why(&[handed, again]), stayed);
+    assert_eq!(why(&[again]), "no master was heard when it took over");
+    assert_eq!(
+        why(&[handed, again, (State::Backup, Reason::Recovered), again]),
+        "no master was heard when it took over"
+    );
+}
+
+#[test]
+fn a_lower_master_that_does_not_yield_is_named_with_what_to_look_at() {
+    let context = filled();
+    becomes_master(&context, &[(State::Master, Reason::MasterSilent)]);
+    context.live.instances[0].set_priority(Priority(200));
+    let texts = || context.status().instances[0].problem_texts();
+    assert!(texts().contains(&"another router is master too: 10.0.0.2 with 150".to_owned()), "{:?}", texts());
+    context.history.unyielding(FIRST, Some([10, 0, 0, 2].into()));
+    let named =
+        "another router is master too: 10.0.0.2 with 150; it does not yield: it does not receive our adverts";
+    assert!(texts().iter().any(|text| text.starts_with(named)), "{:?}", texts());
+    let rows = context.unyielding();
+    assert_eq!((rows.len(), rows[0].1.peer.as_str()), (1, "10.0.0.2"));
+    // Another one is, by now.
+    context.history.unyielding(FIRST, Some([10, 0, 0, 9].into()));
+    assert!(texts().contains(&"another router is master too: 10.0.0.2 with 150".to_owned()), "{:?}", texts());
+    becomes_master(&context, &[(State::Backup, Reason::HigherPriority)]);
+    assert!(context.unyielding().is_empty() && context.status().instances[0].unyielding.is_none());
 }
 
 /// The former master's last advert comes just after a takeover; one that goes on is another master.

@@ -66,8 +66,13 @@ fn of_two_masters_the_lower_one_yields() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn after_a_split_each_client_learns_the_master() -> Result<()> {
-    pair(subject())?
-        .check(|pair| [0, 17, 34, 51, 68, 85].into_iter().try_for_each(|moment| pair.split(moment)))
+    pair(subject())?.check(|pair| {
+        [0, 17, 34, 51, 68, 85].into_iter().try_for_each(|moment| pair.split(moment))?;
+        for node in 0..2 {
+            ensure!(!pair.running(node)?.log().contains("does not yield"), "it does, at the first advert");
+        }
+        Ok(())
+    })
 }
 
 #[test]

@@ -155,6 +155,57 @@ fn a_split_by_passwords_begins_and_ends() -> Result<()> {
     Ok(())
 }
 
+/// The lower master that node 0 names as not yielding, and what to look at there.
+fn unyielding(pair: &mut Pair) -> Option<(String, String)> {
+    let shown = instance(pair, 0).ok()?["unyielding"].take();
+    Some((shown["peer"].as_str()?.to_owned(), shown["detail"].as_str()?.to_owned()))
+}
+
+/// Waits until node 0 names node 1 in status and log, and until it has ceased to after `mend`.
+fn does_not_yield(mut pair: Pair, why: &str, mend: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
+    const WARNING: &str = "another router is master too, and does not yield";
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        until("its name", SETTLE, || {
+            unyielding(pair).is_some_and(|(peer, detail)| peer == PEER && detail.contains(why))
+        })?;
+        let screen = pair.running(0)?.ask(&["status"])?;
+        let text = String::from_utf8(screen.stdout)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        ensure!(
+            text.contains(&format!("! VI_1: another router is master too: {PEER} with 100; it does not")),
+            "{text}"
+        );
+        let log = |pair: &mut Pair| pair.running(0).map(|it| it.log()).unwrap_or_default();
+        ensure!(log(pair).matches(WARNING).count() == 1, "once");
+        mend(pair)?;
+        until("node 1 to yield", SETTLE, || instance(pair, 1).is_ok_and(|it| it["state"] == "BACKUP"))?;
+        until("no name", OVER, || unyielding(pair).is_none())?;
+        until("its end in the log", SETTLE, || log(pair).contains("the other master has yielded"))?;
+        ensure!(log(pair).matches(WARNING).count() == 1, "no second time");
+        Ok(())
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn a_master_that_our_adverts_do_not_reach_is_named() -> Result<()> {
+    let unicast = |priority, own, other| Instance::v3(priority).unicast(own, other);
+    let second = || role(AUTO, unicast(100, "10.77.0.2", "10.77.0.1"));
+    let whole = unicast(200, "10.77.0.1", "10.77.0.2");
+    let lacking = unicast(200, "10.77.0.1", "10.77.0.9");
+    let listed = Config::of(whole.clone());
+    does_not_yield(Pair::idle([role(AUTO, lacking), second()])?, "no `unicast_peer` here", |pair| {
+        pair.reload(0, &listed).map(drop)
+    })?;
+    // A link that works in one direction only.
+    let pair = Pair::idle([role(AUTO, whole), second()])?;
+    pair.node(0)?.namespace.ip("neigh replace 10.77.0.2 lladdr 02:00:00:00:00:99 nud permanent dev lan0")?;
+    does_not_yield(pair, "it does not receive our adverts", |pair| {
+        pair.node(0)?.namespace.ip("neigh del 10.77.0.2 dev lan0").map(drop)
+    })
+}
+
 /// Only to receivers that ask for it, at the beginning and at the end; the others get transitions alone.
 #[test]
 #[needs("ours")]

@@ -188,7 +188,9 @@ fn a_master_alone_stays_unless_it_is_forced() -> Result<()> {
         let bound = Duration::from_millis(150) + machine.longest();
         ensure!(outage < bound, "no node answered for {outage:?}");
         has(pair, "MASTER", &[])?;
-        ensure!(instance(pair)?["priority"]["effective"] == 200);
+        let it = instance(pair)?;
+        ensure!(it["priority"]["effective"] == 200);
+        ensure!(it["why"] == "it was to hand over, and no other router took over: it stayed master", "{it}");
 
         steer(pair, &["maintenance", "on", "VI_1", "--force"])?;
         pair.wait_for_address(0, target, false)?;

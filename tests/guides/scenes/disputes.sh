@@ -33,7 +33,7 @@ show troubleshooting.md: Two masters 3 -- cat log.1
 old 2 100 one 77
 sed -i 's/192.0.2.80/192.0.2.90/' n2/vrrpx.conf
 node2 vrrpx reload
-show troubleshooting.md: Two masters 6 -- node1 vrrpx status --verbose
+show troubleshooting.md: Two masters 7 -- node1 vrrpx status --verbose
 stop 1
 stop 2
 # A switch that drops adverts.
@@ -48,7 +48,7 @@ start 1
 start 2
 await is_master 1
 await is_master 2
-show troubleshooting.md: Two masters 5 -- node1 vrrpx status
+show troubleshooting.md: Two masters 6 -- node1 vrrpx status
 bridge -n l$SUFFIX link set dev port1 isolated off
 bridge -n l$SUFFIX link set dev port2 isolated off
 await is_master 1
@@ -65,6 +65,7 @@ instance web 80 100 192.0.2.80 "    unicast_peer {
 start 1
 start 2
 show troubleshooting.md: Two masters 4 -- node1 vrrpx status
+show troubleshooting.md: Two masters 5 -- cat log.1
 stop 1
 stop 2
 new 1 110
@@ -74,7 +75,7 @@ start 2
 await is_master 1
 # A firewall of the sender.
 node1 nft 'add table inet t; add chain inet t o { type filter hook output priority 0; }; add rule inet t o ip protocol 112 drop'
-show troubleshooting.md: Two masters 7 -- node1 vrrpx status
+show troubleshooting.md: Two masters 8 -- node1 vrrpx status
 node1 nft delete table inet t
 stop 1
 # A firewall of the receiver.

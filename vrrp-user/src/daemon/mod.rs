@@ -47,5 +47,6 @@ pub mod status;
 pub mod steering;
 mod tasks;
 pub mod unwritten;
+mod unyielding;
 pub mod wall;
 mod wire_warnings;

@@ -1,5 +1,5 @@
-//! Warnings about the wire, each logged once: peers that differ, refused routers that should be peers, CARP, and
-//! unknown routers.
+//! Warnings about the wire, each logged once: peers that differ, refused routers that should be peers, masters that do
+//! not yield, CARP, and unknown routers.
 //!
 //! Enters: the maps. Leaves: lines of the log, events, and the time for which a refused router was a second master. It
 //! looks each second and wakes no other thread.
@@ -16,6 +16,7 @@ use vrrp_ebpf::wire::Reject;
 
 use super::events::{Events, What};
 use super::status::{DaemonContext, Rejected, SharedContext, UnknownRouter};
+use super::unyielding::Contests;
 use crate::driver::clock;
 use crate::protocol::State;
 
@@ -77,6 +78,7 @@ struct Notices {
     /// By interface, VRID and kind.
     unknown_routers: BTreeSet<(String, u8, String)>,
     rejections: Rejections,
+    contests: Contests,
     /// Looks since the latest one at the settings of peers.
     looks: u8,
 }
@@ -102,6 +104,7 @@ impl Notices {
             );
         }
         self.looks = (self.looks + 1) % LOOKS;
+        self.contests.look(&context, clock::now());
         let news = self.rejections.look(&context, clock::now());
         for UnknownRouter { interface, vrid, source, kind, .. } in context.unknown_routers() {
             let is_carp = kind == "carp";

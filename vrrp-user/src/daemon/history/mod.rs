@@ -138,6 +138,10 @@ impl History {
         self.of(instance, |record| record.contest = Some(peer));
     }
 
+    pub fn unyielding(&self, instance: InstanceId, peer: Option<IpAddr>) {
+        self.of(instance, |record| record.unyielding = peer);
+    }
+
     pub fn removed_by(&self, instance: InstanceId, removed_by: Option<RemovedBy>) {
         self.of(instance, |record| record.removed_by = removed_by);
     }

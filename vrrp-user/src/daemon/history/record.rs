@@ -28,6 +28,8 @@ pub struct InstanceRecord {
     pub hooks: BTreeMap<&'static str, HookRun>,
     /// Lower master heard last while master.
     pub contest: Option<IpAddr>,
+    /// Lower master that has had the time to yield, and is heard.
+    pub unyielding: Option<IpAddr>,
     /// The process that last removed something of it, if known.
     pub removed_by: Option<RemovedBy>,
     /// Objects that it could not set, as master, and retries.

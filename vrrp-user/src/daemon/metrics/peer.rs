@@ -67,6 +67,14 @@ impl Scrape {
                 row(&labels, 1.0)?;
             }
             Ok(())
+        })?;
+        let unyielding = self.context.unyielding();
+        let help = "1 while a lower master does not yield to ours for three intervals";
+        gauge(out, "vrrpx_peer_unyielding", help, |row| {
+            for (config, it) in &unyielding {
+                row(&vec![(INSTANCE, &*config.settings.name), ("peer", it.peer.as_str())], 1.0)?;
+            }
+            Ok(())
         })
     }
 }

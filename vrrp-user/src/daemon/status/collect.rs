@@ -13,6 +13,7 @@ use super::address::Host;
 use super::oddity::named;
 use super::peer::{self, down_interval, family, lasts, master, received, skew, source};
 use super::rejected::Refusals;
+use super::unyielding::unyielding;
 use super::why::{self, Facts};
 use super::{
     Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence, Group, Held,
@@ -190,6 +191,7 @@ impl DaemonContext {
                 .collect(),
             differences: self.differing_from(config, live, now),
             rejected: self.rejected_by(config, live, refusals, now),
+            unyielding: past.and_then(|past| unyielding(config, live, past)),
             reception_fault: past.and_then(|past| past.reception_fault).map(|reception_fault| {
                 ReceptionFault { who: reception_fault.who().to_owned(), detail: reception_fault.to_string() }
             }),

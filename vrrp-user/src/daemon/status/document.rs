@@ -239,6 +239,9 @@ pub struct Instance {
     pub differences: Vec<Differing>,
     /// Routers whose adverts are refused at present.
     pub rejected: Vec<Rejected>,
+    /// The lower master that is heard while this is master, and has not yielded in three intervals.
+    #[serde(default)]
+    pub unyielding: Option<Unyielding>,
     /// The receiver on this host that misses adverts; `None` if program and sockets receive the same.
     pub reception_fault: Option<ReceptionFault>,
     pub addresses: Vec<Address>,
@@ -258,6 +261,14 @@ pub struct Instance {
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<PastTransition>,
+}
+
+/// A lower master that does not yield.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Unyielding {
+    pub peer: String,
+    /// What to look at.
+    pub detail: String,
 }
 
 /// An order of an operator.

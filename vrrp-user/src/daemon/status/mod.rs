@@ -22,6 +22,7 @@ mod span;
 mod statics;
 mod steering;
 mod table;
+mod unyielding;
 mod why;
 
 pub use context::DaemonContext;
@@ -29,9 +30,10 @@ pub use detail::detailed;
 pub use document::{
     Address, Configuration, Count, Counts, Differing, Engine, Fence, Gaps, Group, Hook, Instance, Interface,
     Lacking, Lateness, Leftover, Node, PastTransition, Peer, PriorityPair, ReceptionFault, Rejected, SCHEMA,
-    StaticSettings, Status, Steering, Tracked, UnknownRouter, UnwrittenFile, Vmac, XdpProgram,
+    StaticSettings, Status, Steering, Tracked, UnknownRouter, UnwrittenFile, Unyielding, Vmac, XdpProgram,
 };
 pub use overview::{View, WIDTH, overview, served};
+pub(in crate::daemon) use peer::lasts;
 pub(crate) use peer::{
     down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
 };
@@ -43,3 +45,4 @@ pub(crate) use span::rough;
 pub(crate) use span::span;
 pub(in crate::daemon) use table::columns;
 pub use table::{table, table_at};
+pub(in crate::daemon) use unyielding::why_unyielding;

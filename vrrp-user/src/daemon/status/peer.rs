@@ -91,7 +91,7 @@ pub(crate) fn skew_seconds(micros: i64) -> f64 {
 }
 
 /// For how long a finding about adverts lasts: a refusal, or a failure to send.
-pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
+pub(in crate::daemon) fn lasts(settings: &InstanceSettings) -> Duration {
     (settings.advert_interval.duration() * PATIENCE).max(LASTS)
 }
 

@@ -276,7 +276,9 @@ impl Instance {
         let mut all = Vec::new();
         let mut add = |text: String| all.push(Problem { about: &self.name, text });
         if let Some(rival) = self.rival() {
-            add(format!("another router is master too: {} with {}", rival.address, rival.priority));
+            let named = self.unyielding.as_ref().filter(|it| it.peer == rival.address);
+            let why = named.map(|it| format!("; it does not yield: {}", it.detail)).unwrap_or_default();
+            add(format!("another router is master too: {} with {}{why}", rival.address, rival.priority));
         }
         let is_master = self.state == "MASTER";
         for missing in self.addresses.iter().filter(|it| is_master && it.set == Some(false)) {

@@ -156,6 +156,9 @@ impl Facts<'_> {
         let then = latest.map_or(ours, |passed| passed.transition.priority);
         match (self.live.reason(), peer) {
             (Reason::MasterSilent, Some(peer)) => format!("{peer} fell silent"),
+            (Reason::MasterSilent, None) if self.was_to_hand_over() => {
+                "it was to hand over, and no other router took over: it stayed master".to_owned()
+            }
             (Reason::MasterSilent, None) => "no master was heard when it took over".to_owned(),
             (Reason::MasterReleased, Some(peer)) => format!("{peer} released the addresses"),
             (Reason::MasterReleased, None) => "the master released the addresses".to_owned(),
@@ -172,6 +175,12 @@ impl Facts<'_> {
             }
             (reason, _) => reason.as_str().to_owned(),
         }
+    }
+
+    /// Whether the transition before the latest one was a handover that an operator had ordered.
+    fn was_to_hand_over(&self) -> bool {
+        let before = self.past().and_then(|past| past.history.iter().rev().nth(1));
+        before.is_some_and(|passed| passed.transition.reason == Reason::HandedOver)
     }
 
     /// What keeps it in Fault itself, the first cause in words; `None` without one.

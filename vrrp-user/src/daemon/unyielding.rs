@@ -1,0 +1,120 @@
+//! Lower masters that do not yield to ours: our adverts do not reach them, or they refuse them.
+//!
+//! Enters: for how long lower masters were heard while an instance is master, look after look. Leaves: the one that has
+//! had the time to yield, in the history and in the log. Absent: masters whose adverts are refused here, which have a
+//! reason of their own.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
+
+use super::status::{DaemonContext, lasts, why_unyielding};
+use crate::protocol::{InstanceId, State};
+
+/// Intervals in which a lower master has heard one of our adverts, if they arrive.
+const YIELDS: u32 = 3;
+
+/// What was seen of a lower master beside one instance.
+#[derive(Clone, Copy, Debug)]
+struct Contest {
+    /// Time that lower masters were heard in all, ns: when this one began, and at the latest look.
+    began: u64,
+    counted: u64,
+    /// When that time grew last.
+    latest: Option<Timestamp>,
+    named: Option<IpAddr>,
+}
+
+/// By instance.
+#[derive(Debug, Default)]
+pub(super) struct Contests(BTreeMap<InstanceId, Contest>);
+
+impl Contests {
+    pub(super) fn look(&mut self, context: &DaemonContext, now: Timestamp) {
+        self.0.retain(|id, _| context.config.instance(*id).is_some());
+        for (config, live) in context.instances() {
+            let (id, settings) = (config.id, &config.settings);
+            let total = live.rivalled_nanos.load(Relaxed);
+            let fresh = Contest { began: total, counted: total, latest: None, named: None };
+            let contest = self.0.entry(id).or_insert(fresh);
+            let is_master = live.state() == State::Master;
+            let grows = contest.grows(total, now, lasts(settings));
+            if !is_master || contest.latest.is_none() {
+                if let Some(peer) = contest.named {
+                    context.history.unyielding(id, None);
+                    info!(instance = %settings.name, %peer, "the other master has yielded, or is no longer heard");
+                }
+                *contest = fresh;
+                continue;
+            }
+            // One is named until the contest is over: the sources of adverts can be made up.
+            let lower = if grows && contest.named.is_none() { context.lower_master(id) } else { None };
+            let Some((peer, interval)) = lower else { continue };
+            if contest.has_lasted(YIELDS * interval.max(settings.advert_interval.duration())) {
+                contest.named = Some(peer);
+                context.history.unyielding(id, Some(peer));
+                let why = why_unyielding(settings, peer);
+                warn!(instance = %settings.name, %peer, "another router is master too, and does not yield: {why}");
+            }
+        }
+    }
+}
+
+impl Contest {
+    /// Whether a lower master was heard since the latest look. After a silence of this length it is none any more.
+    fn grows(&mut self, total: u64, now: Timestamp, silence: Duration) -> bool {
+        let grows = total > self.counted;
+        if grows {
+            if self.latest.is_none() {
+                self.began = self.counted;
+            }
+            self.latest = Some(now);
+        } else if self.latest.is_some_and(|latest| now.since(latest) > silence) {
+            self.latest = None;
+        }
+        self.counted = total;
+        grows
+    }
+
+    fn has_lasted(&self, patience: Duration) -> bool {
+        Duration::from_nanos(self.counted.saturating_sub(self.began)) >= patience
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(8);
+    const SECOND: u64 = 1_000_000_000;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_nanos(second * SECOND)
+    }
+
+    #[test]
+    fn a_contest_lasts_while_a_lower_master_is_heard_and_ends_with_a_silence() {
+        let mut contest = Contest { began: 0, counted: 0, latest: None, named: None };
+        let patience = Duration::from_secs(3);
+        for (second, total, grows, lasted) in [
+            (1, 0, false, false),
+            (2, 1, true, false),
+            (3, 2, true, false),
+            (4, 2, false, false),
+            (5, 3, true, true),
+            (12, 3, false, true),
+        ] {
+            assert_eq!(contest.grows(total * SECOND, at(second), SILENCE), grows, "{second}");
+            assert_eq!(contest.has_lasted(patience), lasted, "{second}");
+        }
+        assert!(contest.latest.is_some());
+        contest.grows(3 * SECOND, at(14), SILENCE);
+        assert!(contest.latest.is_none(), "silent for more than eight seconds");
+        // The next one counts from its own beginning.
+        assert!(contest.grows(4 * SECOND, at(20), SILENCE) && !contest.has_lasted(patience));
+    }
+}
