@@ -13,6 +13,7 @@ mod narrow;
 mod notify;
 mod preflight;
 mod probe;
+mod scrape_size;
 mod service;
 mod setup;
 mod status;

@@ -29,9 +29,10 @@ pub(super) fn counter<T: Sample>(
     rows(&mut |labels, value| family.counter(labels, &value))
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, to the millisecond: digits that no clock agrees on would make most of a scrape.
 pub(super) fn unix(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    (since.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 pub(super) fn nanos(nanos: u64) -> f64 {

@@ -40,22 +40,13 @@ pub(super) fn states(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Res
         let moved = readings.iter().filter_map(|reading| Some((reading, reading.since?)));
         moved.into_iter().try_for_each(|(reading, since)| row(&reading.labels(), unix(since)))
     })?;
-    gauge(
-        out,
-        "vrrpx_lease_seconds",
-        "Time left of the lease, the right to answer for the addresses",
-        |row| readings.iter().try_for_each(|reading| row(&reading.labels(), reading.lease.as_secs_f64())),
-    )?;
-    gauge(out, "vrrpx_instance_priority", "Priority, without and with the weights of tracks", |row| {
-        readings.iter().try_for_each(|reading| {
-            let configured = f64::from(reading.settings.priority.0);
-            row(&reading.labels_and("kind", "configured"), configured)?;
-            row(&reading.labels_and("kind", "effective"), f64::from(reading.priority().0))
-        })
+    gauge(out, "vrrpx_instance_priority", "Priority with the weights of tracks", |row| {
+        let priority = |reading: &Reading<'_>| f64::from(reading.priority().0);
+        readings.iter().try_for_each(|reading| row(&reading.labels(), priority(reading)))
     })?;
     gauge(out, "vrrpx_maintenance", "1 while an operator keeps the instance out of the election", |row| {
-        let value = |reading: &Reading<'_>| f64::from(u8::from(reading.maintenance));
-        readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
+        let mut kept_out = readings.iter().filter(|reading| reading.maintenance);
+        kept_out.try_for_each(|reading| row(&reading.labels(), 1.0))
     })?;
     let help =
         "Base priority that an operator has set, 1 after a failover; absent while the configured one counts";
@@ -63,7 +54,11 @@ pub(super) fn states(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Res
         let steered = readings.iter().filter_map(|it| Some((it, it.steered_priority?)));
         steered.into_iter().try_for_each(|(reading, base)| row(&reading.labels(), f64::from(base)))
     })?;
-    intervals(out, readings)?;
+    let help = "Time without an advert after which it takes over";
+    gauge(out, "vrrpx_instance_master_down_interval_seconds", help, |row| {
+        let interval = |reading: &Reading<'_>| reading.down_interval.as_secs_f64();
+        readings.iter().try_for_each(|reading| row(&reading.labels(), interval(reading)))
+    })?;
     gauge(out, "vrrpx_instance_takeover_seconds", "Duration of the effects of the latest takeover", |row| {
         let taken = readings.iter().filter(|reading| reading.live.takeover_nanos.load(Relaxed) > 0);
         for reading in taken {
@@ -71,24 +66,6 @@ pub(super) fn states(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Res
         }
         Ok(())
     })
-}
-
-fn intervals(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
-    gauge(out, "vrrpx_instance_advert_interval_seconds", "Configured interval of its adverts", |row| {
-        readings.iter().try_for_each(|reading| {
-            row(&reading.labels(), reading.settings.advert_interval.duration().as_secs_f64())
-        })
-    })?;
-    gauge(
-        out,
-        "vrrpx_instance_master_down_interval_seconds",
-        "Time without an advert after which it takes over",
-        |row| {
-            readings
-                .iter()
-                .try_for_each(|reading| row(&reading.labels(), reading.down_interval.as_secs_f64()))
-        },
-    )
 }
 
 impl Scrape {
@@ -126,29 +103,13 @@ impl Scrape {
 
 pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
-    let totals: [(&str, &str, Total); 8] = [
+    let totals: [(&str, &str, Total); 4] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.live.adverts_sent.load(Relaxed)),
-        ("vrrpx_releases_sent", "Adverts sent with priority 0", |reading| {
-            reading.live.release_sent.load(Relaxed)
-        }),
         ("vrrpx_adverts_received", "Valid adverts received", |reading| received(&reading.counters)),
-        ("vrrpx_releases_received", "Adverts received with priority 0", |reading| {
-            reading.live.release_heard.load(Relaxed)
-        }),
-        (
-            "vrrpx_steady_adverts",
-            "Adverts equal to the watched one, which did not wake the engine",
-            |reading| reading.counters.counter(Counter::Steady),
-        ),
         (
             "vrrpx_near_misses",
             "Adverts of the master that came in the last interval of master_down_interval",
             |reading| reading.live.near_misses.load(Relaxed),
-        ),
-        (
-            "vrrpx_announcements_sent",
-            "Gratuitous ARPs and unsolicited neighbour advertisements sent",
-            |reading| reading.live.announcements_sent.load(Relaxed),
         ),
         ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
             reading.live.send_errors.load(Relaxed)
@@ -158,6 +119,22 @@ pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::R
         counter(out, name, help, |row| {
             readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
         })?;
+    }
+    // Of the node: one row for all instances, as no alert asks which of them it was.
+    let sums: [(&str, &str, Total); 2] = [
+        (
+            "vrrpx_steady_adverts",
+            "Adverts equal to the watched one, which did not wake the engine",
+            |reading| reading.counters.counter(Counter::Steady),
+        ),
+        (
+            "vrrpx_announcements_sent",
+            "Gratuitous ARPs and unsolicited neighbour advertisements sent",
+            |reading| reading.live.announcements_sent.load(Relaxed),
+        ),
+    ];
+    for (name, help, value) in sums {
+        counter(out, name, help, |row| row(&vec![], readings.iter().map(value).sum::<u64>()))?;
     }
     let help = "1 while the program, or the host, misses adverts that the other one receives";
     gauge(out, "vrrpx_reception_fault", help, |row| {
@@ -171,10 +148,10 @@ pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::R
     })?;
     let help = "Addresses, routes and rules that a master could not set";
     gauge(out, "vrrpx_lacking", help, |row| {
-        let count = |reading: &Reading<'_>| u32::try_from(reading.live.lacking.load(Relaxed));
-        readings
-            .iter()
-            .try_for_each(|reading| row(&reading.labels(), f64::from(count(reading).unwrap_or(u32::MAX))))
+        let count =
+            |reading: &Reading<'_>| u32::try_from(reading.live.lacking.load(Relaxed)).unwrap_or(u32::MAX);
+        let mut lacking = readings.iter().filter(|reading| count(reading) > 0);
+        lacking.try_for_each(|reading| row(&reading.labels(), f64::from(count(reading))))
     })?;
     let (name, help) = ("vrrpx_dual_master_seconds", "Time for which other masters were heard while master");
     counter(out, name, help, |row| {

@@ -97,8 +97,6 @@ struct Reading<'a> {
     live: &'a LiveInstance,
     ledger: Option<&'a Ledger>,
     counters: Counters,
-    /// The rest of its lease.
-    lease: Duration,
     /// Its master_down_interval.
     down_interval: Duration,
     /// Time of its latest transition.
@@ -153,7 +151,6 @@ impl Scrape {
             settings,
             live,
             ledger: self.context.live.ledger(config.id).map(|it| &**it),
-            lease: self.context.lease(config.id, self.now).unwrap_or_default(),
             down_interval: down_interval(settings, priority(settings, live), master),
             since: past.and_then(|past| past.since),
             events: EventRow::all(&self.context.live, slot, &counters, &kept_rows),

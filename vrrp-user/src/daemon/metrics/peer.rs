@@ -13,7 +13,7 @@ use crate::daemon::status::{skew, skew_seconds};
 impl Scrape {
     pub(super) fn peers(&self, out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
         type Value = fn(&Scrape, &Peer) -> f64;
-        let gauges: [(&str, &str, Value); 4] = [
+        let gauges: [(&str, &str, Value); 3] = [
             (
                 "vrrpx_peer_last_advert_timestamp_seconds",
                 "Time of the latest valid advert, seconds since 1970",
@@ -26,7 +26,6 @@ impl Scrape {
                 nanos(peer.jitter)
             }),
             ("vrrpx_peer_gap_max_seconds", "Longest gap between two adverts", |_, peer| nanos(peer.gap_max)),
-            ("vrrpx_peer_priority", "Priority of the latest advert", |_, peer| f64::from(peer.priority)),
         ];
         for (name, help, value) in gauges {
             gauge(out, name, help, |row| each_peer(readings, |labels, peer| row(labels, value(self, peer))))?;

@@ -40,8 +40,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 2] = [Self::Flapping, Self::MinHold];
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Flapping => "flapping",
