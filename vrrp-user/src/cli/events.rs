@@ -15,9 +15,6 @@ use crate::daemon::events::select::{Selection, Since};
 use crate::daemon::status::{Status, WIDTH};
 use crate::daemon::steering::{LOG, unknown_of};
 
-/// Width of the time and the blanks behind it.
-const INDENT: usize = 25;
-
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// Only events of this instance, sync group or check
@@ -118,8 +115,10 @@ fn names(status: &Status) -> impl Iterator<Item = &str> + Clone {
 }
 
 fn row(event: &Event, columns: usize) -> String {
-    let mut out = String::new();
-    let indent = if columns < 2 * INDENT { 2 } else { INDENT };
-    wrapped_at(columns.min(WIDTH), &mut out, "", &event.to_string().replace('\n', "; "), indent);
+    let (mut out, text) = (String::new(), event.to_string().replace('\n', "; "));
+    // Below the text, behind the time and two blanks.
+    let indent = text.find("  ").map_or(2, |end| end + 2);
+    let indent = if columns < 2 * indent { 2 } else { indent };
+    wrapped_at(columns.min(WIDTH), &mut out, "", &text, indent);
     out
 }

@@ -1,5 +1,9 @@
-//! Wall-clock time for display; no decision depends on it.
+//! Wall-clock time; no decision depends on it.
+//!
+//! People read local time with the name of its zone ([`shown`]), in the log with the offset ([`rfc3339_local`]).
+//! Programs read UTC ([`rfc3339`]): JSON, webhooks, files.
 
+use std::ffi::CStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest time of an order.
@@ -7,7 +11,7 @@ const SPAN_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// RFC 3339 in UTC with milliseconds, such as `2024-02-29T23:59:59.999Z`. Times before 1970 read as 1970.
 pub fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = since_epoch(time);
     let (days, rest) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
@@ -20,7 +24,7 @@ pub fn local(time: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = since_epoch(time);
     let parts = local_parts(since.as_secs());
     let word = |words: &[&'static str], index: i32| {
         usize::try_from(index).ok().and_then(|index| words.get(index).copied()).unwrap_or("?")
@@ -31,14 +35,65 @@ pub fn local(time: SystemTime) -> String {
     format!("{day} {month} {:2} {hour:02}:{minute:02}:{second:02}.{micros:06} {year}", parts.tm_mday)
 }
 
-/// Local time to the millisecond, such as `2024-02-29 23:59:59.999`.
-pub fn local_millis(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+/// Local time with its zone, as `systemctl status` shows it: `2024-02-29 23:59:59 CET`. Times before 1970 read as 1970.
+pub fn shown(time: SystemTime) -> String {
+    let parts = local_parts(since_epoch(time).as_secs());
+    format!("{} {} {}", date(&parts), clock(&parts), zone(&parts))
+}
+
+/// The same to the millisecond.
+pub fn shown_millis(time: SystemTime) -> String {
+    let since = since_epoch(time);
     let parts = local_parts(since.as_secs());
+    format!("{} {}.{:03} {}", date(&parts), clock(&parts), since.subsec_millis(), zone(&parts))
+}
+
+/// A time of a document, RFC 3339 in UTC, as [`shown`]; another text as it is.
+pub fn shown_of(text: &str) -> String {
+    parse_rfc3339(text).map_or_else(|| text.to_owned(), shown)
+}
+
+/// Local time of day to the millisecond.
+pub fn clock_millis(time: SystemTime) -> String {
+    let since = since_epoch(time);
+    format!("{}.{:03}", clock(&local_parts(since.as_secs())), since.subsec_millis())
+}
+
+/// Local time in RFC 3339 with milliseconds and its offset, such as `2024-02-29T23:59:59.999+01:00`.
+pub fn rfc3339_local(time: SystemTime) -> String {
+    let since = since_epoch(time);
+    let parts = local_parts(since.as_secs());
+    let offset = match parts.tm_gmtoff / 60 {
+        0 => "Z".to_owned(),
+        minutes => {
+            let sign = if minutes < 0 { '-' } else { '+' };
+            format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+        }
+    };
+    format!("{}T{}.{:03}{offset}", date(&parts), clock(&parts), since.subsec_millis())
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+fn date(parts: &libc::tm) -> String {
     let (year, month) = (parts.tm_year.saturating_add(1900), parts.tm_mon.saturating_add(1));
-    let (day, hour, minute, second) = (parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
-    let millis = since.subsec_millis();
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}")
+    format!("{year:04}-{month:02}-{:02}", parts.tm_mday)
+}
+
+fn clock(parts: &libc::tm) -> String {
+    format!("{:02}:{:02}:{:02}", parts.tm_hour, parts.tm_min, parts.tm_sec)
+}
+
+/// The name of the zone at that time: of an unnamed one the offset, such as `+07`.
+fn zone(parts: &libc::tm) -> String {
+    if parts.tm_zone.is_null() {
+        return "UTC".to_owned();
+    }
+    // SAFETY: the C library keeps the names of the zone, which is read once and stays.
+    let name = unsafe { CStr::from_ptr(parts.tm_zone) };
+    name.to_string_lossy().into_owned()
 }
 
 /// Reads a length of time such as `90s`, `30m`, `1h30m` or `2d`.
@@ -86,14 +141,19 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
-/// The moment of a local time: `2024-02-29 23:59`, with seconds or without; without a date, the latest one that has
-/// passed, today or yesterday.
+/// The moment of a local time: `2024-02-29 23:59`, with seconds or without, and with the name of its zone or without;
+/// without a date, the latest one that has passed, today or yesterday. Also that of [`rfc3339`].
 pub fn parse_local(text: &str, now: SystemTime) -> Option<SystemTime> {
-    let today = local_millis(now);
+    if let Some((time, name)) = text.rsplit_once(' ').filter(|(time, _)| time.contains(':')) {
+        // As it was shown here; that of another zone is another moment.
+        let moment = parse_local(time, now)?;
+        return (zone(&local_parts(since_epoch(moment).as_secs())) == name).then_some(moment);
+    }
     match text.split_once([' ', 'T']) {
-        Some((date, time)) => local_moment(local_numbers(date, time)?),
+        Some((date, time)) => parse_rfc3339(text).or_else(|| local_moment(local_numbers(date, time)?)),
         None if text.contains(':') => {
-            let parts = local_numbers(today.split_once(' ')?.0, text)?;
+            let today = date(&local_parts(since_epoch(now).as_secs()));
+            let parts = local_numbers(&today, text)?;
             let passed = |at: &SystemTime| *at <= now;
             // The C library takes day 0 for the last one of the month before.
             let yesterday = libc::tm { tm_mday: parts.tm_mday - 1, ..parts };
@@ -168,10 +228,13 @@ mod tests {
     fn times_are_read_as_they_are_written() {
         let at = UNIX_EPOCH + Duration::from_millis(1_709_251_199_999);
         assert_eq!(parse_rfc3339(&rfc3339(at)), Some(at));
-        let local = local_millis(at);
+        let local = shown_millis(at);
         let whole = UNIX_EPOCH + Duration::from_secs(1_709_251_199);
         assert_eq!(parse_local(&local, at), Some(whole));
-        let (_, time) = local.split_once(' ').unwrap();
+        assert_eq!(parse_local(&shown(at), at), Some(whole));
+        assert_eq!(parse_local(&rfc3339(at), at), Some(at));
+        let time = &clock_millis(at);
+        assert_eq!(parse_local(&format!("{time} NOWHERE"), at), None);
         assert_eq!(parse_local(time, at), Some(whole));
         let day = Duration::from_secs(86_400);
         for hours in 0..48 {
@@ -196,6 +259,37 @@ mod tests {
         assert_eq!(at(1_709_251_199, 999), "2024-02-29T23:59:59.999Z");
         assert_eq!(at(1_709_251_200, 0), "2024-03-01T00:00:00.000Z");
         assert_eq!(at(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
+    }
+
+    /// In a process of its own, as the zone is read once.
+    #[test]
+    fn people_read_local_time_with_its_zone() {
+        const NAME: &str = "daemon::wall::tests::people_read_local_time_with_its_zone";
+        let at = UNIX_EPOCH + Duration::from_millis(1_709_251_199_999);
+        let expected = match std::env::var("VRRPX_TEST_ZONE").as_deref() {
+            Ok("east") => ("2024-03-01 05:44:59", "NPT", "2024-03-01T05:44:59.999+05:45"),
+            Ok("west") => ("2024-02-29 20:29:59", "NST", "2024-02-29T20:29:59.999-03:30"),
+            Ok(_) => ("2024-02-29 23:59:59", "UTC", "2024-02-29T23:59:59.999Z"),
+            Err(_) => {
+                for (case, zone) in [("east", "NPT-5:45"), ("west", "NST3:30"), ("none", "UTC0")] {
+                    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+                    again.args([NAME, "--exact"]).env("VRRPX_TEST_ZONE", case).env("TZ", zone);
+                    let output = again.output().unwrap();
+                    assert!(output.status.success(), "{case}: {}", String::from_utf8_lossy(&output.stdout));
+                }
+                return;
+            }
+        };
+        let (time, zone, of_log) = expected;
+        assert_eq!(shown(at), format!("{time} {zone}"));
+        assert_eq!(shown_of("2024-02-29T23:59:59.999Z"), format!("{time} {zone}"));
+        assert_eq!(shown_of("never"), "never");
+        assert_eq!(shown_millis(at), format!("{time}.999 {zone}"));
+        assert_eq!(clock_millis(at), format!("{}.999", &time[11..]));
+        assert_eq!(rfc3339_local(at), of_log);
+        assert_eq!(rfc3339(at), "2024-02-29T23:59:59.999Z");
+        assert_eq!(parse_local(&shown(at), at), Some(UNIX_EPOCH + Duration::from_secs(1_709_251_199)));
+        assert_eq!(parse_local(&format!("{time} XYZ"), at), None);
     }
 
     #[test]

@@ -276,8 +276,7 @@ pub(super) fn presence(pen: &mut Pen<'_>, board: &Board) {
 
 /// The time of day of a time of the status, as clocks here show it.
 fn clock(time: &str) -> String {
-    let local = wall::parse_rfc3339(time).map(wall::local_millis);
-    local.as_deref().and_then(|local| local.get(11..19)).unwrap_or("-").to_owned()
+    wall::shown_of(time).get(11..19).unwrap_or("-").to_owned()
 }
 
 /// Widths of the columns that depend on the terminal.

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use self::file::Keeper;
 use super::unwritten::Unwritten;
-use super::wall::{local_millis, parse_rfc3339, rfc3339};
+use super::wall::{parse_rfc3339, rfc3339, shown_millis, shown_of};
 use crate::config::Change;
 
 /// Events that are kept: a transition of every instance of a large configuration.
@@ -341,7 +341,7 @@ impl Events {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let local = parse_rfc3339(&self.time).map(local_millis);
+        let local = parse_rfc3339(&self.time).map(shown_millis);
         write!(f, "{}  {}", local.as_deref().unwrap_or(&self.time), self.what)
     }
 }
@@ -408,7 +408,7 @@ impl fmt::Display for What {
             Self::Steered { name, what, by, until, why } => {
                 write!(f, "{name}: {what}, by {by}")?;
                 if let Some(until) = until {
-                    write!(f, ", until {} UTC", until.get(..19).unwrap_or(until).replace('T', " "))?;
+                    write!(f, ", until {}", shown_of(until))?;
                 }
                 why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
             }

@@ -82,7 +82,7 @@ pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
         .with_writer(&STDERR)
         .with_ansi(has_colours())
         .with_target(false)
-        .with_timer(Utc);
+        .with_timer(LocalTime);
     let layers = tracing_subscriber::registry().with(filter).with(lines);
     layers.try_init().map_err(|_| LogError::Twice)?;
     log_panics();
@@ -223,11 +223,11 @@ pub fn stderr_is_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-struct Utc;
+struct LocalTime;
 
-impl FormatTime for Utc {
+impl FormatTime for LocalTime {
     fn format_time(&self, line: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
-        line.write_str(&super::wall::rfc3339(std::time::SystemTime::now()))
+        line.write_str(&super::wall::rfc3339_local(std::time::SystemTime::now()))
     }
 }
 
@@ -263,11 +263,12 @@ mod tests {
         for wanted in ["0", "1"] {
             let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
             itself.args(["--exact", NAME]).env(CASE, "").env_remove(JOURNAL_STREAM);
-            itself.env("RUST_BACKTRACE", wanted).env_remove("RUST_LIB_BACKTRACE");
+            itself.env("RUST_BACKTRACE", wanted).env_remove("RUST_LIB_BACKTRACE").env("TZ", "NPT-5:45");
             let output = itself.output().unwrap();
             let log = String::from_utf8_lossy(&output.stderr);
             assert!(log.contains("it panics") && log.contains("thread=worker"), "{log}");
             assert_eq!(log.contains("backtrace="), wanted == "1", "{log}");
+            assert!(log.contains("+05:45 ERROR"), "local time: {log}");
         }
     }
 }

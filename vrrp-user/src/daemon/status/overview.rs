@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::span::rough;
 use super::{Address, Instance, Status};
 use crate::config::{padded, width, wrapped_at};
+use crate::daemon::wall::shown_of;
 
 /// Columns of a terminal of the usual width.
 pub const WIDTH: usize = 80;
@@ -82,7 +83,7 @@ pub fn overview(status: &Status, view: View) -> String {
 
 fn head(out: &mut String, status: &Status, problems: usize, columns: usize) {
     let node = &status.node;
-    let loaded = status.configuration.loaded.get(..16).unwrap_or_default().replace('T', " ");
+    let loaded = to_the_minute(&status.configuration.loaded);
     let problems = match problems {
         0 => "no problem".to_owned(),
         1 => "1 problem".to_owned(),
@@ -92,7 +93,7 @@ fn head(out: &mut String, status: &Status, problems: usize, columns: usize) {
     let pieces = [
         format!("{}  vrrpx {}", node.router_id, node.version),
         format!("up {up}"),
-        format!("configuration of {loaded} UTC"),
+        format!("configuration of {loaded}"),
         problems,
     ];
     // A long name does not push the rest out of sight.
@@ -110,6 +111,15 @@ fn head(out: &mut String, status: &Status, problems: usize, columns: usize) {
         taken += length;
     }
     out.push('\n');
+}
+
+/// A local time with its zone, without seconds.
+fn to_the_minute(time: &str) -> String {
+    let shown = shown_of(time);
+    match (shown.get(..16), shown.get(19..)) {
+        (Some(minute), Some(zone)) => format!("{minute}{zone}"),
+        _ => shown,
+    }
 }
 
 fn is_well(instance: &Instance) -> bool {

@@ -9,6 +9,7 @@ use super::{
     XdpProgram, span,
 };
 use crate::daemon::history::NOT_FOUND;
+use crate::daemon::wall::shown_of;
 use crate::daemon::{events, last_good};
 use crate::driver::RxPath;
 use crate::driver::xdp::LIBXDP;
@@ -184,8 +185,8 @@ impl Configuration {
 
     /// Why the file is not in use, with the first findings; `None` if it is.
     fn stale(&self) -> Option<String> {
-        let since = clock(self.stale_since.as_ref()?);
-        let loaded = clock(&self.loaded);
+        let since = shown_of(self.stale_since.as_ref()?);
+        let loaded = shown_of(&self.loaded);
         let mut text = match self.stale_cause.as_deref() {
             Some("not_kept") => {
                 return Some(format!(
@@ -213,14 +214,9 @@ impl Configuration {
     }
 
     fn awaiting(&self) -> Option<String> {
-        let until = clock(self.keep_by.as_ref()?);
+        let until = shown_of(self.keep_by.as_ref()?);
         Some(format!("the latest reload is undone at {until}, unless: vrrpx reload --keep"))
     }
-}
-
-/// Time of day of an RFC 3339 timestamp in UTC.
-fn clock(time: &str) -> String {
-    format!("{} UTC", time.get(..19).unwrap_or(time).replace('T', " "))
 }
 
 impl Instance {

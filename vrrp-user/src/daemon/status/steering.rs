@@ -5,6 +5,7 @@ use std::fmt;
 use super::{Status, Steering};
 use crate::daemon::history::Inner;
 use crate::daemon::steering::{Kind, Order};
+use crate::daemon::wall::{rfc3339, shown_of};
 
 impl Steering {
     /// Those of the instance of this name.
@@ -22,7 +23,7 @@ impl Steering {
         Self {
             what: what.to_owned(),
             value,
-            until: order.end(),
+            until: order.end().map(rfc3339),
             seconds_left: order.left().map(|left| left.as_secs_f64()),
             by: order.by.clone(),
             reason: order.reason.clone(),
@@ -48,7 +49,7 @@ impl fmt::Display for Steering {
             (what, None) => f.write_str(what)?,
         }
         match &self.until {
-            Some(until) => write!(f, " until {} UTC", until.get(..19).unwrap_or(until).replace('T', " "))?,
+            Some(until) => write!(f, " until {}", shown_of(until))?,
             None => f.write_str(" until it is taken back")?,
         }
         write!(f, ", by {}", self.by)?;

@@ -6,6 +6,7 @@ use super::overview;
 use super::problem::{Problem, failed_hooks};
 use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
 use crate::config::{folded, padded, width, wrapped_at};
+use crate::daemon::wall::shown_of;
 
 /// Columns of a line, if names are short.
 const WIDTH: usize = 100;
@@ -119,7 +120,7 @@ fn mail(out: &mut String, mail: &Mail) {
     let Mail { server, waiting, sent, failed, lost, latest_failure, .. } = mail;
     let _ = writeln!(out, "mail to {server}  sent {sent}  waiting {waiting}  failed {failed}  lost {lost}");
     if let Some(failure) = latest_failure {
-        let _ = writeln!(out, "  given up at {}: {}", failure.at, failure.why);
+        let _ = writeln!(out, "  given up at {}: {}", shown_of(&failure.at), failure.why);
     }
 }
 
@@ -135,7 +136,7 @@ fn webhooks(out: &mut String, webhooks: &[Webhook], width: usize) {
     columns(width, out, &rows);
     for Webhook { webhook, latest_failure, .. } in webhooks {
         if let Some(failure) = latest_failure {
-            let _ = writeln!(out, "  {webhook}: not taken at {}: {}", failure.at, failure.why);
+            let _ = writeln!(out, "  {webhook}: not taken at {}: {}", shown_of(&failure.at), failure.why);
         }
     }
 }
@@ -168,7 +169,7 @@ fn head(out: &mut String, status: &Status) {
     }
     let configuration = &status.configuration;
     if let Some(since) = &configuration.stale_since {
-        let loaded = &configuration.loaded;
+        let [since, loaded] = [since, &configuration.loaded].map(|time| shown_of(time));
         let cause = match configuration.stale_cause.as_deref() {
             Some("not_kept") => "reload undone",
             Some("refused_at_start") => "refused at the start,",

@@ -5,13 +5,15 @@ use tracing::info;
 use super::order::Order;
 use crate::daemon::events::What;
 use crate::daemon::status::DaemonContext;
+use crate::daemon::wall::{rfc3339, rfc3339_local};
 
 /// The name of orders for the log in events.
 pub(crate) const LOG: &str = "log";
 
 /// Logs an order that begins or ends, and records it as an event.
 pub(super) fn audit(context: &DaemonContext, name: &str, what: &str, order: &Order) {
-    let (by, until, why) = (&order.by, order.end(), order.reason.clone());
+    let (by, end, why) = (&order.by, order.end(), order.reason.clone());
+    let until = end.map(rfc3339_local);
     if name == LOG {
         info!(by, until, "log: {what}");
     } else {
@@ -21,7 +23,7 @@ pub(super) fn audit(context: &DaemonContext, name: &str, what: &str, order: &Ord
         name: name.to_owned(),
         what: what.to_owned(),
         by: by.clone(),
-        until,
+        until: end.map(rfc3339),
         why,
     });
 }

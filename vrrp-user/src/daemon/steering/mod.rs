@@ -27,6 +27,7 @@ pub use order::{Kind, Order, Steered, Steerings};
 use self::order::{now, renamed};
 use super::log;
 use super::status::DaemonContext;
+use super::wall::rfc3339_local;
 use crate::config::Config;
 use crate::protocol::{Event, InstanceId};
 
@@ -53,7 +54,7 @@ pub fn resume(context: &DaemonContext, runtime_dir: &Path, names: &[(InstanceId,
     }
     for (name, steered) in &steerings.instances {
         for (kind, _, order) in steered.orders() {
-            let until = order.end();
+            let until = order.end().map(rfc3339_local);
             info!(instance = name, by = order.by, until, "still in force: {}", kind.as_str());
         }
     }

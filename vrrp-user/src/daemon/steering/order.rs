@@ -8,7 +8,6 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::daemon::wall::rfc3339;
 use crate::protocol::{Priority, Steering, SteeringOrder};
 
 /// The end of an order, its author and its reason.
@@ -57,10 +56,9 @@ impl Kind {
 }
 
 impl Order {
-    /// Its end by the wall clock, RFC 3339 in UTC.
-    pub fn end(&self) -> Option<String> {
-        let left = self.left()?;
-        Some(rfc3339(SystemTime::now().checked_add(left)?))
+    /// Its end by the wall clock.
+    pub fn end(&self) -> Option<SystemTime> {
+        SystemTime::now().checked_add(self.left()?)
     }
 
     pub fn left(&self) -> Option<Duration> {

@@ -31,6 +31,7 @@ use crate::daemon::live::LiveInstance;
 use crate::daemon::log;
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::status::{DaemonContext, SharedContext};
+use crate::daemon::wall::shown;
 use crate::driver::{clock, ownership};
 use crate::protocol::{Event, State};
 
@@ -420,8 +421,5 @@ fn is_apart(context: &DaemonContext, instance: &Instance) -> bool {
 }
 
 fn until(order: &Order) -> String {
-    order.end().map_or_else(
-        || "until it is taken back".to_owned(),
-        |end| format!("until {} UTC", end.get(..19).unwrap_or(&end).replace('T', " ")),
-    )
+    order.end().map_or_else(|| "until it is taken back".to_owned(), |end| format!("until {}", shown(end)))
 }
