@@ -15,7 +15,7 @@ use vrrp_user::daemon::control::{self, Control, LINE_MAX, SocketGroups};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::queue::{Input, Queue};
 use vrrp_user::daemon::status::SharedContext;
-use vrrp_user::daemon::steering::Desk;
+use vrrp_user::daemon::steering::{Desk, Order, Steered};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{Event, InstanceId, Priority, SteeringOrder};
 
@@ -298,6 +298,8 @@ fn the_status_socket_shows_and_takes_no_orders() {
         let mut client = BufReader::new(UnixStream::connect(&socket).unwrap());
         let answer = ask(&mut client, b"{\"command\":\"status\"}\n");
         assert!(answer.starts_with("{\"status\":"), "{answer}");
+        let answer = ask(&mut client, b"{\"command\":\"in_maintenance\"}\n");
+        assert_eq!(answer, "{\"in_maintenance\":[]}\n");
         for order in [
             r#"{"command":"reload"}"#,
             r#"{"command":"hot_restart"}"#,
@@ -348,6 +350,40 @@ async fn groups_may_open_the_sockets() {
         let metadata = fs::metadata(folder.file(name)).unwrap();
         assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o660, group), "{name}");
     }
+}
+
+/// What is in maintenance is answered although no document can be made: the part that makes them does not run.
+#[test]
+fn maintenance_is_shown_without_a_document() {
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let claimed = RuntimeDir::claim(folder.path()).unwrap();
+        let context = filled();
+        let order = Order { until: None, by: "root (uid 0)".to_owned(), reason: Some("disk".to_owned()) };
+        let steered = Steered { maintenance: Some(order), ..Steered::default() };
+        context.history.write().steerings.instances.insert("VI_1".to_owned(), steered);
+        let control = Control::bind(&claimed, SocketGroups::default()).unwrap();
+        let (steering, _reading) = control.split(SharedContext::from(context));
+        let server = tokio::spawn(steering);
+        let path = folder.path().to_owned();
+        let asked = tokio::task::spawn_blocking(move || {
+            let line = "VI_1: maintenance until it is taken back, by root (uid 0): disk";
+            for name in [None, Some("VI_1"), Some("both")] {
+                let orders = control::in_maintenance(&path, name).unwrap();
+                assert_eq!(orders.iter().map(ToString::to_string).collect::<Vec<_>>(), [line], "{name:?}");
+            }
+            assert_eq!(control::in_maintenance(&path, Some("VI \"2\"")).unwrap(), []);
+            let error = control::in_maintenance(&path, Some("VI_l")).unwrap_err().to_string();
+            assert!(error.ends_with("did you mean `VI_1`?"), "{error}");
+            let shown = vrrpx(&path, &["maintenance", "show", "VI_1"]);
+            assert_eq!(String::from_utf8(shown.stdout).unwrap(), format!("{line}\n"));
+            assert_eq!(vrrpx(&path, &["maintenance", "show", "VI_l"]).status.code(), Some(2));
+            assert!(control::status(&path).is_err(), "a document was made");
+        });
+        asked.await.unwrap();
+        server.abort();
+    });
 }
 
 /// Readers that wait together get one status, and an order is answered meanwhile.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::steer::{DaemonPlace, steer};
-use super::{UNKNOWN_NAME, complain, print, unknown};
-use crate::daemon::control::{self, Request};
+use super::{UNKNOWN_NAME, complain, print};
+use crate::daemon::control::{self, ControlError, Request};
 use crate::daemon::wall;
 
 #[derive(Args, Debug)]
@@ -60,19 +60,19 @@ pub(super) fn maintenance(arguments: Arguments) -> ExitCode {
 }
 
 fn show(name: Option<&str>, place: &DaemonPlace) -> ExitCode {
-    let status = match control::status(&place.runtime_dir) {
-        Ok(status) => status,
+    let orders = match control::in_maintenance(&place.runtime_dir, name) {
+        Ok(orders) => orders,
         Err(error) => {
             complain(&error.to_string());
-            return ExitCode::FAILURE;
+            return match error {
+                ControlError::Unknown(_) => ExitCode::from(UNKNOWN_NAME),
+                _ => ExitCode::FAILURE,
+            };
         }
     };
-    let status = match name {
-        Some(name) if status.state_of(name).is_none() => return unknown(name, &status),
-        Some(name) => status.of(name),
-        None => status,
+    let text = match orders.as_slice() {
+        [] => "no instance is in maintenance\n".to_owned(),
+        orders => orders.iter().map(|order| format!("{order}\n")).collect(),
     };
-    let lines: Vec<String> = status.in_maintenance().map(|line| line + "\n").collect();
-    let text = if lines.is_empty() { "no instance is in maintenance\n".to_owned() } else { lines.concat() };
     if print(&text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

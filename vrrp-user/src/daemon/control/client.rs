@@ -15,7 +15,7 @@ use crate::daemon::events::follow::Line;
 use crate::daemon::neighbours;
 use crate::daemon::process::runtime_dir;
 use crate::daemon::reload::{Applied, Ask};
-use crate::daemon::status::Status;
+use crate::daemon::status::{NamedOrder, Status};
 
 /// Why the control socket gave no answer.
 #[derive(Debug, Error)]
@@ -126,6 +126,18 @@ pub fn steer(runtime_dir: &Path, request: &Request) -> Result<Vec<String>, Contr
         Response::Steered(lines) => Ok(lines),
         Response::Refused(reasons) => Err(ControlError::Findings(reasons)),
         Response::OtherMaster(lines) => Err(ControlError::OtherMaster(lines)),
+        Response::Unknown(text) => Err(ControlError::Unknown(text)),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// The instances in maintenance: all, or those of this name.
+///
+/// # Errors
+/// No instance or sync group has the name; or as for [`status`].
+pub fn in_maintenance(runtime_dir: &Path, name: Option<&str>) -> Result<Vec<NamedOrder>, ControlError> {
+    match ask(runtime_dir, &Request::InMaintenance { name: name.map(str::to_owned) })? {
+        Response::InMaintenance(orders) => Ok(orders),
         Response::Unknown(text) => Err(ControlError::Unknown(text)),
         other => Err(unexpected(other)),
     }
@@ -259,7 +271,8 @@ fn ask(runtime_dir: &Path, request: &Request) -> Result<Response, ControlError> 
     let mut path = runtime_dir::socket(runtime_dir);
     let mut line = Vec::new();
     let mut exchanged = exchange(&path, request, &mut line);
-    if *request == Request::Status && is_denied(&exchanged) {
+    let is_for_readers = matches!(request, Request::Status | Request::InMaintenance { .. });
+    if is_for_readers && is_denied(&exchanged) {
         path = runtime_dir::status_socket(runtime_dir);
         exchanged = exchange(&path, request, &mut line);
     }
@@ -286,7 +299,11 @@ fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
 
 fn exchange(path: &Path, request: &Request, line: &mut Vec<u8>) -> io::Result<()> {
     let patience = match request {
-        Request::Status | Request::Ping | Request::Events { .. } | Request::HotRestart => PATIENCE,
+        Request::Status
+        | Request::Ping
+        | Request::InMaintenance { .. }
+        | Request::Events { .. }
+        | Request::HotRestart => PATIENCE,
         Request::Reload { .. } => RELOAD_PATIENCE,
         _ => ORDER_PATIENCE,
     };

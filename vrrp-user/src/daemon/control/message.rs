@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::reload::Applied;
-use crate::daemon::status::Status;
+use crate::daemon::status::{NamedOrder, Status};
 
 /// A client that sends nothing for this long, or takes no response, is disconnected.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +23,11 @@ pub enum Request {
     Status,
     /// Answer, and do nothing else.
     Ping,
+    /// The instances in maintenance: all, or those of this name. No document is made for it.
+    InMaintenance {
+        #[serde(default)]
+        name: Option<String>,
+    },
     /// Read the configuration again.
     Reload {
         /// Say what would change, and change nothing.
@@ -101,7 +106,12 @@ impl Request {
     pub(super) fn is_order(&self) -> bool {
         !matches!(
             self,
-            Self::Status | Self::Ping | Self::Reload { .. } | Self::HotRestart | Self::Events { .. }
+            Self::Status
+                | Self::Ping
+                | Self::InMaintenance { .. }
+                | Self::Reload { .. }
+                | Self::HotRestart
+                | Self::Events { .. }
         )
     }
 }
@@ -111,6 +121,7 @@ impl Request {
 pub enum Response {
     Status(Box<Status>),
     Pong,
+    InMaintenance(Vec<NamedOrder>),
     Reloaded(Applied),
     /// Orders are carried out; what came of them, one line each.
     Steered(Vec<String>),

@@ -3,6 +3,7 @@
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
 //! {"command":"ping"}          ─►  "pong"
+//! {"command":"in_maintenance"} ─► {"in_maintenance":["…"]} or {"unknown":"…"}
 //! {"command":"reload"}        ─►  {"reloaded":{"changes":[…],…}} or {"refused":["…"]}
 //! {"command":"hot_restart"}   ─►  see the module hot_restart
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
@@ -10,12 +11,14 @@
 //! anything else               ─►  {"error":"…"}
 //! ```
 //! Only processes that may open the socket have access: root, and a group if one is named. A second socket, which all
-//! or a group may open, answers only `status` and `events`, and has places of its own. Requests are bounded in length,
+//! or a group may open, answers only what changes nothing, and has places of its own. Requests are bounded in length,
 //! clients in number and in time: if no place is left, the client that has been idle for longest is disconnected.
 //! Readers that wait for a status share one, see [`Shelf`], and are served on a thread of their own, so that a crowd of
-//! them delays no order. Clients of the first socket get theirs from there too.
+//! them delays no order. Clients of the first socket get theirs from there too; what is in maintenance is answered
+//! without it.
 
 pub(super) mod client;
+mod maintenance;
 mod message;
 
 use std::convert::Infallible;
@@ -40,7 +43,9 @@ use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
-pub use client::{ControlError, Reader, Reading, events, request_reload, status, status_over, steer};
+pub use client::{
+    ControlError, Reader, Reading, events, in_maintenance, request_reload, status, status_over, steer,
+};
 pub use message::{Request, Response};
 
 use self::message::PATIENCE;
@@ -292,7 +297,7 @@ async fn converse(
                         let by = by.get_or_init(|| who::name(uid, pid)).await;
                         order(request, by, receivers.desk.as_ref()).await
                     }
-                    request => answer(request, receivers.reloads.as_ref(), rights).await,
+                    request => answer(request, context, receivers.reloads.as_ref(), rights).await,
                 }
             };
             let Some(response) = while_connected(&write, work).await else { return Ok(()) };
@@ -325,6 +330,7 @@ async fn while_connected<T>(client: &OwnedWriteHalf, work: impl Future<Output = 
 
 async fn answer(
     request: serde_json::Result<Request>,
+    context: &SharedContext,
     reloads: Option<&mpsc::Sender<reload::Request>>,
     rights: &Rights,
 ) -> Response {
@@ -334,6 +340,10 @@ async fn answer(
             Response::Error("a request ends with a line feed".to_owned())
         }
         Ok(Request::Ping) => Response::Pong,
+        Ok(Request::InMaintenance { name }) => {
+            let orders = maintenance::in_maintenance(&context.now(), name.as_deref());
+            orders.map_or_else(Response::Unknown, Response::InMaintenance)
+        }
         Ok(_) if !matches!(rights, Rights::All(_)) => Response::Error(
             "this socket answers only status and events; the other one is control.sock".to_owned(),
         ),

@@ -43,6 +43,7 @@ pub use services::{Check, DisabledScript, Failure, Held, Mail, Webhook};
 pub use shared::SharedContext;
 pub(crate) use span::rough;
 pub(crate) use span::span;
+pub use steering::NamedOrder;
 pub(in crate::daemon) use table::columns;
 pub use table::{table, table_at};
 pub(in crate::daemon) use unyielding::why_unyielding;

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use super::{Status, Steering};
+use serde::{Deserialize, Serialize};
+
+use super::Steering;
 use crate::daemon::history::Inner;
-use crate::daemon::steering::{Kind, Order};
+use crate::daemon::steering::Order;
 use crate::daemon::wall::{rfc3339, shown_of};
 
 impl Steering {
     /// Those of the instance of this name.
-    pub(super) fn of(history: &Inner, name: &str) -> Vec<Self> {
+    pub(in crate::daemon) fn of(history: &Inner, name: &str) -> Vec<Self> {
         let orders = history.steerings.of(name).into_iter().flat_map(|steered| steered.orders());
         let steering = |priority: Option<u8>| priority.map(|priority| priority.to_string());
         orders.map(|(kind, base, order)| Self::new(kind.as_str(), steering(base), order)).collect()
@@ -31,12 +33,17 @@ impl Steering {
     }
 }
 
-impl Status {
-    /// A line for each instance in maintenance.
-    pub fn in_maintenance(&self) -> impl Iterator<Item = String> + '_ {
-        let orders = self.instances.iter().flat_map(|it| it.steering.iter().map(move |order| (it, order)));
-        let orders = orders.filter(|(_, order)| order.what == Kind::Maintenance.as_str());
-        orders.map(|(instance, order)| format!("{}: {order}", instance.name))
+/// An order, and the instance that it is for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct NamedOrder {
+    pub instance: String,
+    #[serde(flatten)]
+    pub order: Steering,
+}
+
+impl fmt::Display for NamedOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.instance, self.order)
     }
 }
 

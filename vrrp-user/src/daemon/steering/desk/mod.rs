@@ -135,6 +135,7 @@ impl Desk {
             Request::Log { level, seconds } => self.set_log(level, seconds, by),
             Request::Status
             | Request::Ping
+            | Request::InMaintenance { .. }
             | Request::Reload { .. }
             | Request::HotRestart
             | Request::Events { .. } => Err(No::Failed("not an order".to_owned())),
