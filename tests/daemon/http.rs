@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use vrrp_user::config::NotifySettings;
 use vrrp_user::daemon::events::What;
 use vrrp_user::daemon::http::Http;
 use vrrp_user::daemon::process::heartbeat::Heartbeat;
@@ -20,10 +21,10 @@ use vrrp_user::daemon::steering::{Order, Steered};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{InstanceId, Reason, State, Transition};
 
-use crate::setup::{backup, config, context, filled};
+use crate::setup::{backup, config, context, filled, instance};
 
 /// A listener that ends with the test.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -34,20 +35,20 @@ impl Drop for Server {
     }
 }
 
-struct Answer {
+pub(crate) struct Answer {
     code: u16,
     head: String,
     body: Vec<u8>,
 }
 
 impl Answer {
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 impl Server {
-    async fn of(context: Arc<DaemonContext>) -> Self {
+    pub(crate) async fn of(context: Arc<DaemonContext>) -> Self {
         let http = Http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = http.address().unwrap();
         let heartbeat = Heartbeat::new(Queue::new(1).unwrap());
@@ -68,7 +69,7 @@ impl Server {
         Answer { code, head: head.to_ascii_lowercase(), body }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "").await
     }
 
@@ -148,6 +149,78 @@ async fn status_is_that_of_the_command() {
     assert_eq!(served["instances"][0]["state"], "BACKUP");
 }
 
+/// As `vrrpx status NAME --json`; a name that is wrong gets an error for programs.
+#[tokio::test(flavor = "current_thread")]
+async fn status_of_one_instance() {
+    let server = Server::of(filled()).await;
+    for (path, names) in
+        [("VI_1", vec!["VI_1"]), ("VI%20%222%22", vec!["VI \"2\""]), ("both", vec!["VI_1", "VI \"2\""])]
+    {
+        let answer = server.get(&format!("/api/v1/status/{path}")).await;
+        assert_eq!(answer.code, 200, "{path}");
+        let served: Value = serde_json::from_slice(&answer.body).unwrap();
+        vrrp_tests::schema::validate(&served).unwrap();
+        let of: Vec<&str> =
+            served["instances"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(of, names, "{path}");
+    }
+    for (path, code, error) in [
+        (
+            "/api/v1/status/nothing",
+            404,
+            "nothing is neither an instance nor a sync group of the daemon; it has VI_1, VI \"2\", both",
+        ),
+        ("/api/v1/status/%ff", 400, "the name is not UTF-8"),
+        ("/api/v1/status/", 404, "no such path; / names those that there are"),
+    ] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.code, code, "{path}");
+        assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
+        let said: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(said["error"], error, "{path}");
+    }
+    let many = (1..=250).map(|vrid| instance(&format!("net{vrid:03}"), vrid, NotifySettings::default()));
+    let server = Server::of(context(config(many.collect(), vec![]))).await;
+    let answer = server.get("/api/v1/status/web").await;
+    let text = answer.text();
+    assert!(text.contains("net001, ") && text.contains(" and 242 more") && text.len() < 300, "{text}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_schema_is_served_once_to_a_client_that_keeps_it() {
+    let server = Server::of(filled()).await;
+    let answer = server.get("/api/v1/schema.json").await;
+    assert_eq!(answer.code, 200);
+    assert!(answer.head.contains("content-type: application/schema+json\r\n"), "{}", answer.head);
+    assert_eq!(answer.text(), include_str!("../../vrrp-user/dist/status.schema.json"));
+    let tag =
+        answer.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().replacen("w/", "W/", 1);
+    for known in [tag.clone(), format!("\"other\", {tag}"), "*".to_owned()] {
+        let again = server.ask("GET", "/api/v1/schema.json", &format!("If-None-Match: {known}\r\n")).await;
+        assert_eq!((again.code, again.body.len()), (304, 0), "{known}");
+        assert!(again.head.contains("\r\netag: "), "{}", again.head);
+    }
+    let other = server.ask("GET", "/api/v1/schema.json", "If-None-Match: \"other\"\r\n").await;
+    assert_eq!(other.code, 200);
+}
+
+/// HEAD has the fields of GET, and no body.
+#[tokio::test(flavor = "current_thread")]
+async fn head_is_get_without_a_body() {
+    let server = Server::of(filled()).await;
+    for path in
+        ["/", "/metrics", "/api/v1/status", "/api/v1/status/VI_1", "/api/v1/schema.json", "/api/v1/nothing"]
+    {
+        let (get, head) = (server.get(path).await, server.ask("HEAD", path, "").await);
+        assert_eq!((head.code, head.body.len()), (get.code, 0), "{path}");
+        let field = |answer: &Answer, name: &str| {
+            answer.head.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned))
+        };
+        assert_eq!(field(&head, "content-type: "), field(&get, "content-type: "), "{path}");
+        assert!(field(&head, "content-length: ").is_some_and(|it| it != "0"), "{path}: {}", head.head);
+    }
+}
+
 /// For load balancers: an instance or a sync group.
 #[tokio::test(flavor = "current_thread")]
 async fn is_master_answers_by_its_code() {
@@ -159,7 +232,8 @@ async fn is_master_answers_by_its_code() {
     let quoted = server.get("/is-master/VI%20%222%22").await;
     assert_eq!((quoted.code, quoted.text()), (503, "INIT\n"));
     let unknown = server.get("/is-master/VI_9").await;
-    assert_eq!((unknown.code, unknown.text()), (404, "no such instance or sync group\n"));
+    let why = "VI_9 is neither an instance nor a sync group of the daemon; did you mean `VI_1`?\n";
+    assert_eq!((unknown.code, unknown.text()), (404, why));
     let to = Transition { to: State::Master, ..backup(clock::now(), 4) };
     context.live.record(InstanceId(0), &to);
     let answer = server.get("/is-master/VI_1").await;
@@ -201,12 +275,22 @@ async fn healthy_while_the_engine_turns() {
 #[tokio::test(flavor = "current_thread")]
 async fn nothing_can_be_changed() {
     let server = Server::of(filled()).await;
-    for path in
-        ["/", "/metrics", "/api/v1/status", "/api/v1/events", "/-/healthy", "/-/ready", "/is-master/VI_1"]
-    {
-        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+    for path in [
+        "/",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/status/VI_1",
+        "/api/v1/schema.json",
+        "/api/v1/events",
+        "/-/healthy",
+        "/-/ready",
+        "/is-master/VI_1",
+    ] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             let answer = server.ask(method, path, "Content-Length: 0\r\n").await;
             assert_eq!(answer.code, 405, "{method} {path}");
+            assert!(answer.head.contains("\r\nallow: get, head\r\n"), "{}", answer.head);
+            assert!(answer.text().contains("GET or HEAD"), "{path}: {}", answer.text());
         }
     }
     for path in ["/-/reload", "/-/quit", "/api/v1/reload"] {
@@ -334,13 +418,22 @@ async fn the_page_shows_the_status() {
         "Peer 10.0.0.2</h3>",
         "<title>3 gaps &lt;",
         "MASTER to <span class=\"BACKUP\">BACKUP</span>, higher_priority, 10.0.0.2",
+        "<h2>Last 24 hours</h2>",
+        "<b>VI &quot;2&quot;</b><div class=\"bar\" role=\"img\" aria-label=\"not known for ",
+        ": BACKUP of 10.0.0.2 (higher_priority)\">10.0.0.2</i>",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(!text.contains("VI \"2\"") && !text.contains("{main}"), "{text}");
-    for path in
-        ["/metrics", "/metrics/keepalived", "/api/v1/status", "/api/v1/events", "/-/healthy", "/-/ready"]
-    {
+    for path in [
+        "/metrics",
+        "/metrics/keepalived",
+        "/api/v1/status",
+        "/api/v1/schema.json",
+        "/api/v1/events",
+        "/-/healthy",
+        "/-/ready",
+    ] {
         assert!(text.contains(&format!("href=\"{path}\"")), "{path}");
     }
     let empty = Server::of(context(config(vec![], vec![]))).await;

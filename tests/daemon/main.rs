@@ -17,6 +17,7 @@ mod scrape_size;
 mod service;
 mod setup;
 mod status;
+mod times;
 mod top;
 mod tune;
 mod webhook;

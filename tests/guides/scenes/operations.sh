@@ -69,7 +69,8 @@ vrrp_script nginx {
   sed '1,/^}/d; s/^    interface eth0/&\n    track_script {\n        nginx\n    }/' n1/good.conf
 ) > n1/vrrpx.conf
 node1 vrrpx reload
-show operations.md: HTTP 2 -- node1 timeout 2 curl -sN http://127.0.0.1:9112/api/v1/events | sed 's/^id: .*/id: 1795953791901516/; s/"seq":[0-9]*/"seq":1795953791901516/; s/"time":"[^"]*"/"time":"2026-11-29T12:03:11.923Z"/'
+show operations.md: HTTP 2 -- node1 curl -s http://127.0.0.1:9112/api/v1/status/wep
+show operations.md: HTTP 3 -- node1 timeout 2 curl -sN http://127.0.0.1:9112/api/v1/events | sed 's/^id: .*/id: 1795953791901516/; s/"seq":[0-9]*/"seq":1795953791901516/; s/"time":"[^"]*"/"time":"2026-11-29T12:03:11.923Z"/'
 cp n1/good.conf n1/vrrpx.conf
 node1 vrrpx reload
 stop 1

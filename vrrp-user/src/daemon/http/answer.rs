@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde_json::json;
 
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -23,6 +24,20 @@ pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
     answer
+}
+
+/// An error for programs, in the form of the control socket.
+pub(super) fn json_error(status: StatusCode, why: &str) -> Answer {
+    let mut answer = whole(status, Bytes::from(format!("{}\n", json!({ "error": why }))));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// Whether the client has what this weak tag is of (`If-None-Match`, RFC 9110 §13.1.2).
+pub(super) fn has(headers: &HeaderMap, tag: &str) -> bool {
+    let known = all(headers, header::IF_NONE_MATCH);
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    known.split(',').any(|it| it.trim() == "*" || opaque(it) == opaque(tag))
 }
 
 /// A document, which may be compressed already.

@@ -39,13 +39,27 @@ use super::metrics::{self, Format};
 use super::process::heartbeat::Heartbeat;
 use super::shelf::Shelf;
 use super::status::{DaemonContext, SharedContext};
-use answer::{Answer, all, bare, plain};
+use answer::{Answer, all, bare, json_error, plain};
 pub use compress::gzip;
 use patient::Patient;
 
 /// Paths without names in them.
-const PATHS: [&str; 7] =
-    ["/", "/metrics", "/metrics/keepalived", "/api/v1/status", "/api/v1/events", "/-/healthy", "/-/ready"];
+const PATHS: [&str; 8] = [
+    "/",
+    "/metrics",
+    "/metrics/keepalived",
+    "/api/v1/status",
+    "/api/v1/schema.json",
+    "/api/v1/events",
+    "/-/healthy",
+    "/-/ready",
+];
+
+/// Paths that end with the name of an instance or sync group.
+const NAMED: [&str; 2] = ["/is-master/", "/api/v1/status/"];
+
+/// The schema of the status.
+const SCHEMA: &str = include_str!("../../../dist/status.schema.json");
 
 /// Clients at a time. Enough that a client with a request is served before a crowd of idle ones makes it the oldest.
 const CLIENTS_MAX: usize = 128;
@@ -165,29 +179,66 @@ async fn answer(client: TcpStream, served: Served) {
 
 async fn route(served: &Served, request: &Request<Incoming>) -> Answer {
     let (path, headers) = (request.uri().path(), request.headers());
-    let name = path.strip_prefix("/is-master/").filter(|name| !name.is_empty());
-    let is_known = name.is_some() || PATHS.contains(&path);
-    if !is_known {
-        return bare(StatusCode::NOT_FOUND);
+    let named =
+        NAMED.iter().find_map(|of| Some((*of, path.strip_prefix(of).filter(|name| !name.is_empty())?)));
+    if named.is_none() && !PATHS.contains(&path) {
+        return refusal(path, StatusCode::NOT_FOUND, "no such path; / names those that there are");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut answer = bare(StatusCode::METHOD_NOT_ALLOWED);
-        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+        let why = "everything here is for reading, by GET or HEAD; orders are for the control socket";
+        let mut answer = refusal(path, StatusCode::METHOD_NOT_ALLOWED, why);
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
+    }
+    if let Some((of, name)) = named {
+        return match percent_decode_str(name).decode_utf8() {
+            Ok(name) if of == "/is-master/" => probes::is_master(served, &name),
+            Ok(name) => status_of(served, headers, &name).await,
+            Err(_) => refusal(path, StatusCode::BAD_REQUEST, "the name is not UTF-8"),
+        };
     }
     match path {
         "/" => document(served, headers, Text::Page).await,
         "/metrics" => document(served, headers, Text::Metrics(format(headers))).await,
         "/metrics/keepalived" => document(served, headers, Text::Keepalived(format(headers))).await,
-        "/api/v1/status" => document(served, headers, Text::Status).await,
+        "/api/v1/status" => document(served, headers, Text::Status(None)).await,
+        "/api/v1/schema.json" => schema(served, headers).await,
         "/api/v1/events" => events::follow(served, headers),
         "/-/healthy" => probes::healthy(served).await,
-        "/-/ready" => probes::ready(served),
-        _ => match percent_decode_str(name.unwrap_or_default()).decode_utf8() {
-            Ok(name) => probes::is_master(served, &name),
-            Err(_) => plain(StatusCode::BAD_REQUEST, "the name is not UTF-8\n"),
-        },
+        _ => probes::ready(served),
     }
+}
+
+/// The status of one instance or sync group, as `vrrpx status NAME --json` prints it.
+async fn status_of(served: &Served, headers: &HeaderMap, name: &str) -> Answer {
+    match probes::state_of(&served.begin(), name) {
+        Ok(_) => document(served, headers, Text::Status(Some(name.into()))).await,
+        Err(unknown) => json_error(StatusCode::NOT_FOUND, &unknown),
+    }
+}
+
+/// The schema, unless the client has it already.
+async fn schema(served: &Served, headers: &HeaderMap) -> Answer {
+    // Weak, as it is that of the compressed form too (RFC 9110 §8.8.3).
+    let tag = format!("W/\"{:08x}\"", crc32fast::hash(SCHEMA.as_bytes()));
+    let mut answer = if answer::has(headers, &tag) {
+        served.begin();
+        bare(StatusCode::NOT_MODIFIED)
+    } else {
+        document(served, headers, Text::Schema).await
+    };
+    let fields = answer.headers_mut();
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Ok(tag) = tag.parse() {
+        fields.insert(header::ETAG, tag);
+    }
+    answer
+}
+
+/// An error for a person, and below `/api/` one for programs.
+fn refusal(path: &str, status: StatusCode, why: &str) -> Answer {
+    if path.starts_with("/api/") { json_error(status, why) } else { plain(status, format!("{why}\n")) }
 }
 
 fn format(headers: &HeaderMap) -> Format {
@@ -198,11 +249,12 @@ fn format(headers: &HeaderMap) -> Format {
 async fn document(served: &Served, headers: &HeaderMap, text: Text) -> Answer {
     served.activity.begin();
     let is_compressed = compress::is_accepted(&all(headers, header::ACCEPT_ENCODING));
+    let (content_type, is_page) = (text.content_type(), text == Text::Page);
     let Some(body) = served.shelf.get(Wanted { text, is_compressed }).await else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    let mut answer = answer::document(text.content_type(), is_compressed, body);
-    if text == Text::Page {
+    let mut answer = answer::document(content_type, is_compressed, body);
+    if is_page {
         let policy = HeaderValue::from_static(page::POLICY);
         answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -210,38 +262,42 @@ async fn document(served: &Served, headers: &HeaderMap, text: Text) -> Answer {
 }
 
 /// What a client is to get.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 struct Wanted {
     text: Text,
     is_compressed: bool,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum Text {
     Page,
     Metrics(Format),
     Keepalived(Format),
-    /// As `vrrpx status --json` prints it.
-    Status,
+    /// As `vrrpx status --json` prints it: of the whole daemon, or of an instance or sync group.
+    Status(Option<Arc<str>>),
+    Schema,
 }
 
 impl Text {
-    const fn content_type(self) -> &'static str {
+    const fn content_type(&self) -> &'static str {
         match self {
             Self::Page => "text/html; charset=utf-8",
             Self::Metrics(format) | Self::Keepalived(format) => format.content_type(),
-            Self::Status => "application/json",
+            Self::Status(_) => "application/json",
+            Self::Schema => "application/schema+json",
         }
     }
 }
 
 impl Wanted {
     fn make(&self, context: &Arc<DaemonContext>) -> Option<Vec<u8>> {
-        let text = match self.text {
-            Text::Page => page::document(&context.status()),
-            Text::Metrics(format) => metrics::render(context, format).ok()?,
-            Text::Keepalived(format) => metrics::render_keepalived(context, format).ok()?,
-            Text::Status => serde_json::to_string(&context.status()).ok()? + "\n",
+        let text = match &self.text {
+            Text::Page => page::document(context),
+            Text::Metrics(format) => metrics::render(context, *format).ok()?,
+            Text::Keepalived(format) => metrics::render_keepalived(context, *format).ok()?,
+            Text::Status(None) => serde_json::to_string(&context.status()).ok()? + "\n",
+            Text::Status(Some(name)) => serde_json::to_string(&context.status().of(name)).ok()? + "\n",
+            Text::Schema => SCHEMA.to_owned(),
         };
         Some(if self.is_compressed { gzip(text.as_bytes()) } else { text.into_bytes() })
     }

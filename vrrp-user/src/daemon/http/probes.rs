@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use super::Served;
 use super::answer::{Answer, plain};
 use crate::daemon::status::DaemonContext;
+use crate::daemon::steering::unknown_name;
 use crate::protocol::State;
 
 /// Whether the engine turns.
@@ -31,17 +32,21 @@ pub(super) fn ready(served: &Served) -> Answer {
 
 /// Whether an instance or sync group is master here.
 pub(super) fn is_master(served: &Served, name: &str) -> Answer {
-    let Some(state) = state_of(&served.begin(), name) else {
-        return plain(StatusCode::NOT_FOUND, "no such instance or sync group\n");
-    };
-    let code = if state == State::Master { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    plain(code, format!("{}\n", state.as_str()))
+    match state_of(&served.begin(), name) {
+        Ok(state) => {
+            let code = if state == State::Master { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            plain(code, format!("{}\n", state.as_str()))
+        }
+        Err(unknown) => plain(StatusCode::NOT_FOUND, format!("{unknown}\n")),
+    }
 }
 
-/// State of the instance or sync group of this name.
-fn state_of(context: &DaemonContext, name: &str) -> Option<State> {
-    let instance = context.instances().find(|(config, _)| *config.settings.name == *name);
+/// State of the instance or sync group of this name, or which names there are.
+pub(super) fn state_of(context: &DaemonContext, name: &str) -> Result<State, String> {
+    let instances = context.instances().map(|(config, live)| (&config.settings.name, live.state()));
     let groups = context.config.groups.iter().zip(&context.live.groups);
-    let group = || groups.into_iter().find(|(config, _)| *config.settings.name == *name);
-    instance.map(|(_, live)| live.state()).or_else(|| group().map(|(_, live)| live.state()))
+    let groups = groups.map(|(config, live)| (&config.settings.name, live.state()));
+    let all: Vec<(&str, State)> = instances.chain(groups).map(|(name, state)| (&**name, state)).collect();
+    let found = all.iter().find(|(of, _)| *of == name).map(|(_, state)| *state);
+    found.ok_or_else(|| unknown_name(name, all.iter().map(|(name, _)| *name)))
 }
