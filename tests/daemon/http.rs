@@ -401,6 +401,9 @@ async fn the_page_shows_the_status() {
     let order = Order { until: None, by: "root (uid 0)".to_owned(), reason: Some("a < b".to_owned()) };
     let steered = Steered { maintenance: Some(order), ..Steered::default() };
     filled.history.write().steerings.instances.insert("VI_1".to_owned(), steered);
+    let mut peer = [0; 16];
+    peer[..4].copy_from_slice(&[10, 0, 0, 2]);
+    filled.maps.count_near_miss(InstanceId(0), peer);
     let server = Server::of(filled).await;
     let page = server.get("/").await;
     assert_eq!(page.code, 200);
@@ -417,6 +420,8 @@ async fn the_page_shows_the_status() {
         "class=\"problem\"",
         "Peer 10.0.0.2</h3>",
         "<title>3 gaps &lt;",
+        "on eth0, <span class=\"near\">1 near miss</span></summary>",
+        "<p>192.0.2.51/24: not answered",
         "MASTER to <span class=\"BACKUP\">BACKUP</span>, higher_priority, 10.0.0.2",
         "<h2>Last 24 hours</h2>",
         "<b>VI &quot;2&quot;</b><div class=\"bar\" role=\"img\" aria-label=\"not known for ",

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::html::{Escaped, time};
-use crate::daemon::status::{Gaps, Instance, Peer, rough};
+use crate::daemon::status::{Address, Gaps, Instance, Peer, rough};
 
 /// Transitions of an instance that are shown, the latest first.
 const TRANSITIONS: usize = 8;
@@ -13,8 +13,12 @@ pub(super) fn details(out: &mut String, instance: &Instance) -> fmt::Result {
     let Instance { interface, vrid, family, version, .. } = instance;
     writeln!(
         out,
-        "<details id=\"instance-{name}\"><summary><b>{name}</b> VRID {vrid} on {}</summary>",
-        Escaped(interface)
+        "<details id=\"instance-{name}\"><summary><b>{name}</b> VRID {vrid} on {}{}</summary>",
+        Escaped(interface),
+        match instance.peers.iter().map(|peer| peer.near_misses).sum() {
+            0 => String::new(),
+            count => format!(", <span class=\"near\">{}</span>", near_misses(count)),
+        }
     )?;
     let interval = rough(instance.advert_interval_seconds);
     writeln!(out, "<p>{family}, version {version}, an advert each {interval}</p>")?;
@@ -24,6 +28,10 @@ pub(super) fn details(out: &mut String, instance: &Instance) -> fmt::Result {
         "<p class=\"soft\">{} adverts sent, {} received, {} announcements</p>",
         counters.adverts_sent, counters.adverts_received, counters.announcements_sent
     )?;
+    if !instance.addresses.is_empty() {
+        writeln!(out, "<h3>Addresses</h3>")?;
+    }
+    instance.addresses.iter().try_for_each(|it| address(out, it))?;
     instance.peers.iter().try_for_each(|it| peer(out, it))?;
     if !instance.hooks.is_empty() {
         writeln!(out, "<h3>Hooks</h3>")?;
@@ -51,11 +59,37 @@ pub(super) fn details(out: &mut String, instance: &Instance) -> fmt::Result {
     writeln!(out, "</details>")
 }
 
-fn peer(out: &mut String, peer: &Peer) -> fmt::Result {
-    writeln!(out, "<h3>Peer {}</h3>", Escaped(&peer.address))?;
+fn address(out: &mut String, address: &Address) -> fmt::Result {
+    let answered = match address.answered {
+        Some(true) => "answered",
+        Some(false) => "not answered",
+        None => "not known whether it is answered",
+    };
+    let why = address.answered_why.as_deref().map(|why| format!(" ({})", Escaped(why))).unwrap_or_default();
+    let latest = address.announced_seconds.map(|ago| format!(", the latest {} ago", rough(ago)));
     writeln!(
         out,
-        "<p>version {}, priority {}, last advert {} ago; {} adverts, longest gap {}, jitter {}</p>",
+        "<p>{}: {answered}{why}; announced {} times{}</p>",
+        Escaped(&address.address),
+        address.announcements,
+        latest.unwrap_or_default()
+    )
+}
+
+fn near_misses(count: u64) -> String {
+    match count {
+        0 => "no near miss".to_owned(),
+        1 => "1 near miss".to_owned(),
+        count => format!("{count} near misses"),
+    }
+}
+
+fn peer(out: &mut String, peer: &Peer) -> fmt::Result {
+    writeln!(out, "<h3>Peer {}</h3>", Escaped(&peer.address))?;
+    let mean = peer.gap_mean_seconds.map(|mean| format!("mean gap {}, ", rough(mean))).unwrap_or_default();
+    writeln!(
+        out,
+        "<p>version {}, priority {}, last advert {} ago; {} adverts, {mean}longest gap {}, jitter {}</p>",
         peer.version,
         peer.priority,
         rough(peer.last_advert_seconds),
@@ -63,6 +97,8 @@ fn peer(out: &mut String, peer: &Peer) -> fmt::Result {
         rough(peer.gap_max_seconds),
         rough(peer.jitter_seconds)
     )?;
+    let class = if peer.near_misses > 0 { "near" } else { "soft" };
+    writeln!(out, "<p class=\"{class}\">{}</p>", near_misses(peer.near_misses))?;
     plot(out, peer)
 }
 
@@ -152,6 +188,8 @@ mod tests {
             gap_max_seconds: 0.0,
             clock_skew_seconds: None,
             clock_skew_alarm: false,
+            gap_mean_seconds: None,
+            near_misses: 0,
             gaps: gaps.iter().map(|&(below, count)| Gaps { below_seconds: Some(below), count }).collect(),
         };
         let bounds = |interval, gaps: &[(f64, u32)]| -> Vec<(f64, u32)> {
