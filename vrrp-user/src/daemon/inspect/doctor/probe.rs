@@ -1,4 +1,4 @@
-//! What passes between this host and its peers, tried without an effect on any election.
+//! Trials of the link between this host and its peers, without an effect on any election.
 //!
 //! Enters: a configuration, and what a daemon knows of its peers. Leaves: [`Tried`] for each interface, and findings.
 //! Sent are echo requests, to each peer and to the group, and the kernel's reports of joined groups; a test group is
@@ -111,7 +111,7 @@ struct Trial<'a> {
     settings: Vec<&'a InstanceSettings>,
     /// For peers, by family.
     echoes: Vec<(Family, EchoSocket)>,
-    /// For groups, so that an answer to one is told from that to a request of its own.
+    /// For groups: a peer answers these beside those to itself.
     groups: Vec<(IpAddr, EchoSocket)>,
     tap: Tap,
     queries: QueryTap,
