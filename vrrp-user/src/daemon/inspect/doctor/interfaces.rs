@@ -81,7 +81,7 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
             match own_address(facts, ifindex, family) {
                 Some(address) => shown.push(format!("{}/{}", address.address, address.prefix)),
                 None if sources.iter().all(is_here) => {
-                    shown.push("a source address that is configured".to_owned())
+                    shown.push("a source address that is configured".to_owned());
                 }
                 // One that is missing is named above.
                 None if has_source => {}
