@@ -19,7 +19,7 @@ fn an_entry_is_loaded_when_a_receive_path_needs_it() {
     let check = || {
         let interfaces = [Arc::from("eth0"), Arc::from("missing")];
         let load_for = |interfaces: &[Arc<str>], mode| {
-            let mut program = Program::open(Loader::new(), 1)?;
+            let mut program = Program::open(Loader::new(), 1, 0)?;
             program.load_for(interfaces, mode).map(|()| program)
         };
         let mut program = load_for(&interfaces, Mode::Auto)?;

@@ -3,11 +3,27 @@
 use super::PAYLOAD_MAX;
 use crate::wire::ChecksumForm;
 
+/// Bytes of the longest message in an entry of the short size: 36 IPv4 addresses, or 9 of IPv6.
+pub const SHORT_PAYLOAD: usize = 152;
+
 /// A valid advert that is not the watched one: a new sender, changed content, priority 0. Or an ARP request or
 /// neighbour solicitation that the daemon has asked for ([`super::Lease::heed`]), without source and message.
-#[derive(Clone, Copy)]
+///
+/// An entry has room for no message, for [`SHORT_PAYLOAD`] bytes or for [`PAYLOAD_MAX`]: the verifier must know its size,
+/// and most messages are short.
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Event {
+pub struct Event<const ROOM: usize = PAYLOAD_MAX> {
+    /// What is known of the message.
+    pub head: EventHead,
+    /// The VRRP message; with an authentication header of IPsec, the packet from its IP header on.
+    pub payload: [u8; ROOM],
+}
+
+/// An event apart from its message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct EventHead {
     /// When the program saw it, ns of CLOCK_MONOTONIC.
     pub stamp: u64,
     /// IPv4 in the first four bytes.
@@ -16,22 +32,21 @@ pub struct Event {
     pub slot: u32,
     /// The source's index among the peers of the slot, or [`super::NO_PEER`].
     pub peer: u32,
-    /// Bytes of `payload` in use.
+    /// Bytes of the payload in use.
     pub length: u32,
     /// See [`ChecksumForm`].
     pub checksum: u8,
     /// 0.
     pub reserved: [u8; 3],
-    /// The VRRP message; with an authentication header of IPsec, the packet from its IP header on.
-    pub payload: [u8; PAYLOAD_MAX],
 }
 
-const _: () = assert!(size_of::<Event>() == 40 + PAYLOAD_MAX);
+const _: () = assert!(size_of::<EventHead>() == 40 && size_of::<Event>() == 40 + PAYLOAD_MAX);
+const _: () = assert!(size_of::<Event<SHORT_PAYLOAD>>() == 40 + SHORT_PAYLOAD);
 
-impl Event {
-    /// The bytes of `payload` in use; empty if `length` is more than it holds.
-    pub fn message(&self) -> &[u8] {
-        self.payload.get(..self.length as usize).unwrap_or(&[])
+impl EventHead {
+    /// The bytes of the payload in use; empty if `length` is more than it holds.
+    pub fn message<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        payload.get(..self.length as usize).unwrap_or(&[])
     }
 
     /// Whether this is an ARP request or neighbour solicitation: no advert is empty.
@@ -45,25 +60,13 @@ impl Event {
     }
 }
 
-impl core::fmt::Debug for Event {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Event")
-            .field("stamp", &self.stamp)
-            .field("slot", &self.slot)
-            .field("peer", &self.peer)
-            .field("source", &self.source)
-            .field("message", &self.message())
-            .finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn message_ends_where_it_says() {
-        let mut event = Event {
+        let mut head = EventHead {
             stamp: 0,
             source: [0; 16],
             slot: 0,
@@ -71,15 +74,14 @@ mod tests {
             length: 3,
             checksum: 0,
             reserved: [0; 3],
-            payload: [0; PAYLOAD_MAX],
         };
-        event.payload[..4].copy_from_slice(&[1, 2, 3, 4]);
-        assert_eq!((event.message(), event.is_question()), (&[1, 2, 3][..], false));
-        event.length = 1480;
-        assert_eq!(event.message().len(), PAYLOAD_MAX);
-        event.length = 1481;
-        assert_eq!((event.message(), event.is_question()), (&[][..], false));
-        event.length = 0;
-        assert!(event.is_question());
+        let payload = [1, 2, 3, 4];
+        assert_eq!((head.message(&payload), head.is_question()), (&[1, 2, 3][..], false));
+        head.length = 4;
+        assert_eq!(head.message(&payload), payload);
+        head.length = 5;
+        assert_eq!((head.message(&payload), head.is_question()), (&[][..], false));
+        head.length = 0;
+        assert!(head.is_question());
     }
 }

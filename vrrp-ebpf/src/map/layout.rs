@@ -39,26 +39,35 @@ fn lease() {
 /// The program compares and copies payloads by whole words.
 #[test]
 fn payloads_are_aligned() {
-    assert_eq!((offset_of!(Watch, payload) % 8, align_of::<Watch>(), size_of::<Watch>() % 8), (0, 8, 0));
+    assert_eq!((align_of::<WatchedMessage>(), size_of::<WatchedMessage>() % 8), (8, 0));
     assert_eq!((offset_of!(Event, payload) % 8, align_of::<Event>(), size_of::<Event>() % 8), (0, 8, 0));
+    assert_eq!((offset_of!(Event<SHORT_PAYLOAD>, payload), size_of::<Event<SHORT_PAYLOAD>>() % 8), (40, 0));
     assert_eq!(
         (offset_of!(Watch, last_seen), offset_of!(Watch, hits), offset_of!(Watch, source)),
         (0, 8, 16)
     );
     assert_eq!((offset_of!(Watch, armed), offset_of!(Watch, peer), offset_of!(Watch, missed)), (32, 40, 48));
-    assert_eq!((offset_of!(Event, stamp), offset_of!(Event, source), offset_of!(Event, slot)), (0, 8, 24));
+    assert_eq!(
+        (offset_of!(EventHead, stamp), offset_of!(EventHead, source), offset_of!(EventHead, slot)),
+        (0, 8, 24)
+    );
 }
 
 /// The last field ends at the end of the type, so that no byte is padding.
 #[test]
 fn nothing_is_hidden() {
-    assert_eq!(offset_of!(Peer, gaps) + 4 * GAP_BUCKETS, size_of::<Peer>());
+    assert_eq!(offset_of!(Peer, ended) + 1, size_of::<Peer>());
+    assert_eq!(size_of::<Gaps>(), 4 * GAP_BUCKETS);
     assert_eq!((offset_of!(Peer, patience), offset_of!(Peer, source)), (48, 56));
     assert_eq!((offset_of!(UnknownRouter, source), offset_of!(UnknownRouter, version)), (16, 32));
     assert_eq!((offset_of!(UnknownRouter, count), offset_of!(UnknownRouter, addresses)), (33, 40));
     assert_eq!((offset_of!(Rejected, adverts), offset_of!(Rejected, source)), (8, 16));
     assert_eq!((offset_of!(Rejected, previous_seen), offset_of!(Rejected, previous)), (32, 40));
     assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, proof), offset_of!(Peer, ended)), (72, 78, 79));
-    assert_eq!(offset_of!(Watch, payload) + PAYLOAD_MAX, size_of::<Watch>());
+    assert_eq!(
+        (offset_of!(Watch, missed) + 16, size_of::<WatchedMessage>()),
+        (size_of::<Watch>(), PAYLOAD_MAX)
+    );
     assert_eq!(offset_of!(Event, payload) + PAYLOAD_MAX, size_of::<Event>());
+    assert_eq!(offset_of!(EventHead, reserved) + 3, size_of::<EventHead>());
 }

@@ -10,9 +10,11 @@
 //! | `SHORTCUTS` | array | [`InstanceKey::shortcut`] → [`Shortcut`] | user |
 //! | `SLOTS` | array, mapped | slot → [`RulesPair`] | user |
 //! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits`, `missed` by the program |
+//! | `MESSAGES` | array | slot → [`WatchedMessage`] | user |
 //! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program; `ended` by both; the daemon writes records of signed adverts, and frees records |
+//! | `GAPS` | array | as `PEERS` → [`Gaps`] | program; the daemon with a record that it frees |
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
-//! | `EVENTS` | ring | → [`Event`] | program |
+//! | `EVENTS` | ring | → [`Event`], as long as its message needs | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
 //! | `ALLOWED_PEERS` | hash | [`AllowedPeerKey`] → [`AllowedPeer`] | user |
 //! | `REJECTED` | array, mapped while it is read | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program |
@@ -41,18 +43,18 @@ pub use crate::wire::{InstanceRules, PAYLOAD_MAX};
 pub use allowed_peer::{AllowedPeer, AllowedPeerKey};
 pub use budget::{BUDGET_OTHERS, BUDGET_SIGNED, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, SenderClass};
 pub use counter::{COUNTERS, Counter, Counters};
-pub use event::Event;
+pub use event::{Event, EventHead, SHORT_PAYLOAD};
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
 pub use lease::{Lease, LeaseKey};
 pub use local::LocalKey;
-pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
+pub use peer::{GAP_BUCKETS, Gaps, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use rejected::{REJECTS_PER_SLOT, Rejected};
 pub use rules::RulesPair;
 pub use unknown_router::{UNKNOWN_ROUTER_ADDRESSES, UNKNOWN_ROUTERS_MAX, UnknownRouter};
-pub use watch::Watch;
+pub use watch::{Watch, WatchedMessage};
 
 /// Incremented with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 10;
+pub const LAYOUT_VERSION: u32 = 11;
 
 /// Most instances of one daemon; the maps are sized to the number that the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

@@ -52,11 +52,22 @@ pub struct Peer {
     /// Not 0 if its mastership has ended: by priority 0, or because another master was obeyed. Also written by the
     /// daemon.
     pub ended: u8,
-    /// Histogram of the gaps, see [`GAP_BUCKETS`].
-    pub gaps: [u32; GAP_BUCKETS],
 }
 
-const _: () = assert!(size_of::<Peer>() == 80 + 4 * GAP_BUCKETS);
+/// Gaps between the adverts of one sender. Apart from its record, as only people and metrics ask for them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C, align(8))]
+pub struct Gaps {
+    /// Their number, see [`GAP_BUCKETS`].
+    pub counts: [u32; GAP_BUCKETS],
+}
+
+const _: () = assert!(size_of::<Peer>() == 80 && size_of::<Gaps>() == 4 * GAP_BUCKETS);
+
+impl Gaps {
+    /// No gap yet.
+    pub const NONE: Self = Self { counts: [0; GAP_BUCKETS] };
+}
 
 impl Peer {
     /// By its form, a password included.
@@ -83,7 +94,6 @@ impl Peer {
         checksum: 0,
         proof: Self::FORM,
         ended: 0,
-        gaps: [0; GAP_BUCKETS],
     };
 
     /// Whether the record has no sender.
@@ -91,11 +101,11 @@ impl Peer {
         self.last_seen == 0
     }
 
-    /// Records a valid advert received at `now`, ns of CLOCK_MONOTONIC.
+    /// Records a valid advert received at `now`, ns of CLOCK_MONOTONIC. Returns the bucket of its gap, if it has one.
     #[inline(always)]
-    pub fn record(&mut self, info: &AdvertInfo, checksum: ChecksumForm, now: u64) {
+    pub fn record(&mut self, info: &AdvertInfo, checksum: ChecksumForm, now: u64) -> Option<usize> {
         self.describe(info, checksum);
-        self.touch(now);
+        self.touch(now)
     }
 
     /// Records the contents of a valid advert.
@@ -128,9 +138,9 @@ impl Peer {
         }
     }
 
-    /// Records the time of a valid advert, ns of CLOCK_MONOTONIC.
+    /// Records the time of a valid advert, ns of CLOCK_MONOTONIC. Returns the bucket of its gap, if it has one.
     #[inline(always)]
-    pub fn touch(&mut self, now: u64) {
+    pub fn touch(&mut self, now: u64) -> Option<usize> {
         // SAFETY: a record of the caller's own.
         unsafe { Self::touch_at(self, now) }
     }
@@ -140,9 +150,10 @@ impl Peer {
     /// # Safety
     /// `this` must point to a record, aligned and for as long as the call lasts.
     #[inline(always)]
-    pub unsafe fn touch_at(this: *mut Self, now: u64) {
+    pub unsafe fn touch_at(this: *mut Self, now: u64) -> Option<usize> {
         // SAFETY: the caller's promise.
         unsafe {
+            let mut bucket = None;
             let last_seen = (*this).last_seen;
             if last_seen != 0 && now > last_seen {
                 let gap = now - last_seen;
@@ -150,11 +161,13 @@ impl Peer {
                     (*this).last_gap = 0;
                 } else {
                     Self::note_gap(this, gap);
+                    bucket = Some(gap_bucket(gap));
                 }
             }
             (*this).ended = 0;
             (*this).adverts = (*this).adverts.wrapping_add(1);
             (*this).last_seen = now;
+            bucket
         }
     }
 
@@ -162,11 +175,8 @@ impl Peer {
     /// As for [`Self::touch_at`].
     #[inline(always)]
     unsafe fn note_gap(this: *mut Self, gap: u64) {
-        // SAFETY: the caller's promise; the mask keeps the index within the histogram.
+        // SAFETY: the caller's promise.
         unsafe {
-            let bucket = gap_bucket(gap) & (GAP_BUCKETS - 1);
-            let count = (&raw mut (*this).gaps).cast::<u32>().add(bucket);
-            *count = (*count).wrapping_add(1);
             let last_gap = (*this).last_gap;
             if last_gap != 0 {
                 let delta = gap.abs_diff(last_gap);
@@ -220,9 +230,16 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn heard(times: impl IntoIterator<Item = u64>) -> Peer {
+        heard_with_gaps(times).0
+    }
+
+    fn heard_with_gaps(times: impl IntoIterator<Item = u64>) -> (Peer, [u32; GAP_BUCKETS]) {
         let mut peer = Peer { patience: u64::MAX, priority: 100, ..Peer::FREE };
-        times.into_iter().for_each(|now| peer.touch(now));
-        peer
+        let mut gaps = [0; GAP_BUCKETS];
+        for bucket in times.into_iter().filter_map(|now| peer.touch(now)) {
+            gaps[bucket] += 1;
+        }
+        (peer, gaps)
     }
 
     #[test]
@@ -261,16 +278,16 @@ mod tests {
 
     #[test]
     fn first_advert_has_no_gap() {
-        let peer = heard([5 * MS]);
-        assert_eq!((peer.adverts, peer.last_seen, peer.gap_sum, peer.gaps), (1, 5 * MS, 0, [0; GAP_BUCKETS]));
+        let (peer, gaps) = heard_with_gaps([5 * MS]);
+        assert_eq!((peer.adverts, peer.last_seen, peer.gap_sum, gaps), (1, 5 * MS, 0, [0; GAP_BUCKETS]));
         assert!(!peer.is_free() && Peer::FREE.is_free());
     }
 
     #[test]
     fn steady_adverts() {
-        let peer = heard((1..=101).map(|tick| tick * 10 * MS));
-        assert_eq!((peer.adverts, peer.gaps[13]), (101, 100));
-        assert_eq!(peer.gaps.iter().sum::<u32>(), 100);
+        let (peer, gaps) = heard_with_gaps((1..=101).map(|tick| tick * 10 * MS));
+        assert_eq!((peer.adverts, gaps[13]), (101, 100));
+        assert_eq!(gaps.iter().sum::<u32>(), 100);
         assert_eq!((peer.gap_max, peer.last_gap, peer.gap_sum), (10 * MS, 10 * MS, 1000 * MS));
         assert_eq!(peer.jitter, 0);
     }
@@ -293,8 +310,8 @@ mod tests {
 
     #[test]
     fn longest_gap_stays() {
-        let peer = heard([10 * MS, 110 * MS, 120 * MS]);
-        assert_eq!((peer.gap_max, peer.last_gap, peer.gaps[16], peer.gaps[13]), (100 * MS, 10 * MS, 1, 1));
+        let (peer, gaps) = heard_with_gaps([10 * MS, 110 * MS, 120 * MS]);
+        assert_eq!((peer.gap_max, peer.last_gap, gaps[16], gaps[13]), (100 * MS, 10 * MS, 1, 1));
     }
 
     fn info(priority: u8, version: u8, interval: u16) -> AdvertInfo {
@@ -341,17 +358,16 @@ mod tests {
     /// Stamps of two CPUs may arrive in the wrong order.
     #[test]
     fn backward_stamps() {
-        let peer = heard([20 * MS, 10 * MS, 10 * MS]);
+        let (peer, gaps) = heard_with_gaps([20 * MS, 10 * MS, 10 * MS]);
         assert_eq!((peer.adverts, peer.gap_sum, peer.gap_max, peer.jitter), (3, 0, 0, 0));
-        assert_eq!(peer.gaps, [0; GAP_BUCKETS]);
+        assert_eq!(gaps, [0; GAP_BUCKETS]);
     }
 
     #[test]
     fn counters_wrap() {
         let mut peer = Peer { adverts: u64::MAX, gap_sum: u64::MAX, last_seen: 10 * MS, ..heard([]) };
-        peer.gaps = [u32::MAX; GAP_BUCKETS];
-        peer.touch(20 * MS);
-        assert_eq!((peer.adverts, peer.gap_sum, peer.gaps[13]), (0, 10 * MS - 1, 0));
+        assert_eq!(peer.touch(20 * MS), Some(13));
+        assert_eq!((peer.adverts, peer.gap_sum), (0, 10 * MS - 1));
     }
 
     #[test]
@@ -365,9 +381,9 @@ mod tests {
             priority: 254,
             address_count: 20,
         };
-        peer.record(&info, ChecksumForm::Plain, 20 * MS);
+        assert_eq!(peer.record(&info, ChecksumForm::Plain, 20 * MS), Some(13));
         assert_eq!((peer.source, peer.interval, peer.version), ([7; 16], 4095, 3));
         assert_eq!((peer.priority, peer.address_count, peer.checksum), (254, 20, 1));
-        assert_eq!((peer.adverts, peer.last_seen, peer.gaps[13]), (2, 20 * MS, 1));
+        assert_eq!((peer.adverts, peer.last_seen), (2, 20 * MS));
     }
 }

@@ -14,9 +14,10 @@ use aya_ebpf::helpers::bpf_ringbuf_query;
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    AllowedPeer, AllowedPeerKey, Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey,
-    InstanceRules, Lease, LeaseKey, LocalKey, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected, RulesPair,
-    SHORTCUTS as SHORTCUT_COUNT, Shortcut, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch,
+    AllowedPeer, AllowedPeerKey, Budget, COUNTERS as COUNTER_COUNT, Counters, Event, GAP_BUCKETS, Gaps,
+    InstanceKey, InstanceRules, Lease, LeaseKey, LocalKey, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected,
+    RulesPair, SHORTCUTS as SHORTCUT_COUNT, Shortcut, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch,
+    WatchedMessage,
 };
 use vrrp_ebpf::path::Rules;
 
@@ -38,13 +39,19 @@ static SLOTS: Array<RulesPair, 1, MAPPED> = Array::new();
 static WATCH: Array<Watch, 1, MAPPED> = Array::new();
 
 #[btf_map]
+static MESSAGES: Array<WatchedMessage, 1> = Array::new();
+
+#[btf_map]
 static PEERS: Array<Peer, { PEERS_PER_SLOT as usize }, MAPPED> = Array::new();
+
+#[btf_map]
+static GAPS: Array<Gaps, { PEERS_PER_SLOT as usize }> = Array::new();
 
 #[btf_map]
 static BUDGETS: Array<Budget, 1> = Array::new();
 
 #[btf_map]
-static EVENTS: RingBuf<Event, 262_144> = RingBuf::new();
+static EVENTS: RingBuf<Event, 65_536> = RingBuf::new();
 
 #[btf_map]
 static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
@@ -200,6 +207,12 @@ pub(super) fn watch(slot: u32) -> Option<*mut Watch> {
     WATCH.get_ptr_mut(slot)
 }
 
+/// Its message.
+#[inline(always)]
+pub(super) fn watched_message(slot: u32) -> Option<*const WatchedMessage> {
+    MESSAGES.get_ptr(slot)
+}
+
 /// The record of a sender; `None` for [`vrrp_ebpf::map::NO_PEER`].
 #[inline(always)]
 pub(super) fn peer(slot: u32, index: u32) -> Option<*mut Peer> {
@@ -207,6 +220,21 @@ pub(super) fn peer(slot: u32, index: u32) -> Option<*mut Peer> {
         return None;
     }
     PEERS.get_ptr_mut(slot * PEERS_PER_SLOT + index)
+}
+
+/// Records the time of an advert of a peer; false for [`vrrp_ebpf::map::NO_PEER`].
+#[inline(always)]
+pub(super) fn touch(slot: u32, index: u32, now: u64) -> bool {
+    let Some(peer) = peer(slot, index) else { return false };
+    // SAFETY: the kernel keeps array elements for ever; the mask keeps the index within the buckets.
+    unsafe {
+        if let Some(bucket) = Peer::touch_at(peer, now)
+            && let Some(gaps) = GAPS.get_ptr_mut(slot * PEERS_PER_SLOT + index)
+        {
+            *(&raw mut (*gaps).counts).cast::<u32>().add(masked::<{ GAP_BUCKETS - 1 }>(bucket)) += 1;
+        }
+    }
+    true
 }
 
 /// The budget of an instance.
@@ -217,8 +245,8 @@ pub(super) fn budget(slot: u32) -> Option<*mut Budget> {
 
 /// Room for an event; `None` while the ring is full.
 #[inline(always)]
-pub(super) fn event() -> Option<RingBufEntry<Event>> {
-    EVENTS.reserve(0)
+pub(super) fn event<const ROOM: usize>() -> Option<RingBufEntry<Event<ROOM>>> {
+    EVENTS.reserve_untyped::<Event<ROOM>>(0)
 }
 
 /// Whether less than half of the ring is unread.

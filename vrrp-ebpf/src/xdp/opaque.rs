@@ -30,19 +30,20 @@ pub(super) fn launder(mut value: usize, unknown: u64) -> usize {
     value
 }
 
-/// The smaller one of `value` and `MOST`, bounded by the instruction before its use: kernels before 6.18 forget the
-/// bound of a register when LLVM compares a copy of it, and those before 6.9 when it was on the stack meanwhile.
+/// The smaller one of `value` and `MOST` − `LESS`, bounded by the instruction before its use: kernels before 6.18
+/// forget the bound of a register when LLVM compares a copy of it, and those before 6.9 when it was on the stack
+/// meanwhile.
 ///
 /// The verifier walks the path within the bound first; it then prunes the other one, whose value lies within the bound.
 #[inline(always)]
-pub(super) fn at_most<const MOST: usize>(mut value: usize) -> usize {
+pub(super) fn at_most<const MOST: usize, const LESS: usize>(mut value: usize) -> usize {
     // SAFETY: compares and moves a register.
     unsafe {
         asm!(
             "if {0} > {1} goto +1",
             "goto +1",
             "{0} = {1}",
-            inout(reg) value, const MOST, options(pure, nomem, nostack)
+            inout(reg) value, const MOST - LESS, options(pure, nomem, nostack)
         );
     }
     value

@@ -1,6 +1,9 @@
 //! Records in the maps and the ring: peers, rejected adverts, unknown routers, events.
 
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Peer, Rejected, UnknownRouter};
+use vrrp_ebpf::map::{
+    Counter, EventHead, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Rejected, SHORT_PAYLOAD,
+    UnknownRouter,
+};
 use vrrp_ebpf::path::Message;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm};
 
@@ -50,14 +53,7 @@ extern "C" fn find_peer(slot: u32, source_low: u64, source_high: u64) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
-    match maps::peer(slot, index) {
-        Some(peer) => {
-            // SAFETY: the kernel keeps array elements for ever.
-            unsafe { Peer::touch_at(peer, now) };
-            1
-        }
-        None => 0,
-    }
+    u32::from(maps::touch(slot, index, now))
 }
 
 /// Counts an advert that failed a check, and records its sender. `reject` is a [`vrrp_ebpf::wire::Reject`] as a number.
@@ -85,21 +81,21 @@ pub(super) fn unknown_router(key: &InstanceKey) -> Option<*mut UnknownRouter> {
 /// Wakes the daemon because of an ARP request or neighbour solicitation. If the ring is full, the next one does.
 #[inline(always)]
 pub(super) fn question(slot: u32, now: u64) {
-    let Some(mut entry) = maps::event() else {
+    let Some(mut entry) = maps::event::<0>() else {
         maps::count(Some(slot), Counter::RingFull as u32);
         return;
     };
-    let event = entry.as_mut_ptr();
+    let head = EventHead {
+        stamp: now,
+        source: [0; 16],
+        slot,
+        peer: NO_PEER,
+        length: 0,
+        checksum: 0,
+        reserved: [0; 3],
+    };
     // SAFETY: the entry is ours until it is submitted.
-    unsafe {
-        (*event).stamp = now;
-        (*event).source = [0; 16];
-        (*event).slot = slot;
-        (*event).peer = NO_PEER;
-        (*event).checksum = 0;
-        (*event).reserved = [0; 3];
-        (*event).length = 0;
-    }
+    unsafe { (*entry.as_mut_ptr()).head = head };
     maps::heeded(slot);
     entry.submit(0);
 }
@@ -109,21 +105,32 @@ pub(super) fn question(slot: u32, now: u64) {
 /// has handled it.
 #[inline(always)]
 pub(super) fn event(view: View, slot: u32, message: &Message<'_>, now: u64) -> bool {
-    let Some(mut entry) = maps::event() else {
-        maps::count(Some(slot), Counter::RingFull as u32);
-        return false;
+    let is_written = match message.length <= SHORT_PAYLOAD {
+        true => write::<SHORT_PAYLOAD>(view, slot, message, now),
+        false => write::<PAYLOAD_MAX>(view, slot, message, now),
     };
+    let counter = if is_written { Counter::Event } else { Counter::RingFull };
+    maps::count(Some(slot), counter as u32);
+    is_written
+}
+
+/// [`event`] with an entry that has this room.
+#[inline(always)]
+fn write<const ROOM: usize>(view: View, slot: u32, message: &Message<'_>, now: u64) -> bool {
+    let Some(mut entry) = maps::event::<ROOM>() else { return false };
     let event = entry.as_mut_ptr();
-    // SAFETY: the entry is ours until it is submitted, and has room for the longest message.
+    // SAFETY: the entry is ours until it is submitted, and has room for a message of this length.
     let copied = unsafe {
-        (*event).stamp = now;
-        (*event).source = message.info.source;
-        (*event).slot = slot;
-        (*event).peer = message.peer;
-        (*event).checksum = message.checksum as u8;
-        (*event).reserved = [0; 3];
-        (*event).length = message.length as u32;
-        message::copy(view, message.at, message.length, (&raw mut (*event).payload).cast())
+        (*event).head = EventHead {
+            stamp: now,
+            source: message.info.source,
+            slot,
+            peer: message.peer,
+            length: message.length as u32,
+            checksum: message.checksum as u8,
+            reserved: [0; 3],
+        };
+        message::copy::<ROOM>(view, message.at, message.length, (&raw mut (*event).payload).cast())
     };
     if copied {
         // Before the daemon can handle it.
@@ -131,10 +138,8 @@ pub(super) fn event(view: View, slot: u32, message: &Message<'_>, now: u64) -> b
             maps::challenge(slot, now);
         }
         entry.submit(0);
-        maps::count(Some(slot), Counter::Event as u32);
     } else {
         entry.discard(0);
-        maps::count(Some(slot), Counter::RingFull as u32);
     }
     copied
 }

@@ -1,6 +1,6 @@
 //! The watched master: its unchanged adverts refresh a time stamp and do not wake the daemon.
 
-use vrrp_ebpf::map::{Counter, Peer, Watch};
+use vrrp_ebpf::map::{Counter, Watch};
 use vrrp_ebpf::wire::frame::Frame;
 
 use super::maps;
@@ -10,7 +10,7 @@ use super::packet::View;
 /// Whether this is the watched advert; if so, it is recorded.
 #[inline(always)]
 pub(super) fn is_steady(view: View, slot: u32, frame: &Frame, now: impl FnOnce() -> u64) -> bool {
-    let Some(watch) = maps::watch(slot) else {
+    let (Some(watch), Some(message)) = (maps::watch(slot), maps::watched_message(slot)) else {
         return false;
     };
     // SAFETY: the kernel keeps array elements for ever; the daemon changes them at any time, by whole words.
@@ -18,7 +18,7 @@ pub(super) fn is_steady(view: View, slot: u32, frame: &Frame, now: impl FnOnce()
         let armed = (&raw const (*watch).armed).read_volatile();
         if Watch::length_of(armed) != frame.length as u32
             || (*watch).source != frame.source
-            || !equals(view, frame.at, frame.length, watch)
+            || !equals(view, frame.at, frame.length, message)
             // Written again during the comparison: the bytes compared may be of two messages.
             || (&raw const (*watch).armed).read_volatile() != armed
         {
@@ -27,9 +27,7 @@ pub(super) fn is_steady(view: View, slot: u32, frame: &Frame, now: impl FnOnce()
         let now = now();
         (*watch).last_seen = now;
         (*watch).hits += 1;
-        if let Some(peer) = maps::peer(slot, (*watch).peer) {
-            Peer::touch_at(peer, now);
-        }
+        maps::touch(slot, (*watch).peer, now);
     }
     maps::count(Some(slot), Counter::Steady as u32);
     true

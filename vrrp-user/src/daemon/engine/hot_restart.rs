@@ -44,8 +44,9 @@ impl KernelPorts {
         let Self { ring, maps, .. } = self;
         if let Some(ring) = ring {
             // An unjudged advert must not end a lease for longer than it takes to judge one.
-            let stamp = |event: &vrrp_ebpf::map::Event| Timestamp::from_nanos(event.stamp);
-            ring.drain(DRAIN_MAX, |event| maps.settle_challenge(InstanceId(event.slot), stamp(event)));
+            ring.drain(DRAIN_MAX, |event| {
+                maps.settle_challenge(InstanceId(event.slot), Timestamp::from_nanos(event.stamp));
+            });
         }
         for (_, listener) in &mut self.listeners {
             let _ = listener.drain(DRAIN_MAX, |_, _| {});

@@ -20,6 +20,8 @@ pub(super) struct Needs {
     pub(super) instances: usize,
     /// Room for instances.
     pub(super) slots: u32,
+    /// Instances whose adverts are long.
+    pub(super) long: u32,
     pub(super) interfaces: Vec<Arc<str>>,
 }
 
@@ -105,7 +107,7 @@ fn load(
 }
 
 fn open(loader: Loader, needs: &Needs) -> Result<(Program, Ring), LoadError> {
-    let mut program = Program::open(loader, needs.slots)?;
+    let mut program = Program::open(loader, needs.slots, needs.long)?;
     program.reach(needs.instances)?;
     let ring = program.ring()?;
     Ok((program, ring))

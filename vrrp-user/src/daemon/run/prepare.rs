@@ -11,9 +11,11 @@ use std::time::SystemTime;
 use nix::sys::prctl::{get_name, set_name};
 use nix::sys::stat::{Mode, umask};
 use tracing::{error, info, warn};
+use vrrp_ebpf::map::SHORT_PAYLOAD;
+use vrrp_ebpf::wire::Family;
 
 use super::error::RunError;
-use crate::config::{Config, Loaded, ProcessSettings, Severity};
+use crate::config::{Config, InstanceSettings, Loaded, ProcessSettings, Severity};
 use crate::daemon::control;
 use crate::daemon::last_good::LastGood;
 use crate::daemon::load::{ERRORS, LoadError, Usable, config_exit_code, load, usable};
@@ -105,6 +107,19 @@ pub(super) fn interfaces(config: &Config) -> Vec<Arc<str>> {
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// Number of instances whose adverts need the longest entries of the ring. Most have no message between the limit here
+/// and [`SHORT_PAYLOAD`].
+pub(super) fn long(config: &Config) -> u32 {
+    /// Bytes of a message apart from addresses: its header, and the headers of IP and IPsec, or a signature.
+    const OTHERS: usize = 64;
+    let is_long = |settings: &InstanceSettings| {
+        let each = if settings.family == Family::V4 { 4 } else { 16 };
+        settings.addresses.advertised.len() * each > SHORT_PAYLOAD - OTHERS
+    };
+    let long = config.instances.iter().filter(|it| is_long(&it.settings)).count();
+    u32::try_from(long).unwrap_or(u32::MAX)
 }
 
 /// Checks what the process may do and what scripts it may run; returns those that it may not.

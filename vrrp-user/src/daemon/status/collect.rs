@@ -151,8 +151,7 @@ impl DaemonContext {
         let past = history.instance(id);
         let latest = past.and_then(|past| past.history.back());
         let since = Timestamp::from_nanos(live.since.load(Relaxed));
-        let records: Vec<(u32, PeerEntry)> = self.maps.peers(id).collect();
-        let peers: Vec<PeerEntry> = records.iter().map(|(_, peer)| *peer).collect();
+        let (places, peers): (Vec<u32>, Vec<PeerEntry>) = self.maps.peers(id).unzip();
         let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
         let takes_over = self.takes_over(config, live, master).map(|at| at.since(now));
         let ledger = self.live.ledger(id).map(|it| &**it);
@@ -182,11 +181,12 @@ impl DaemonContext {
             master: master.map(|peer| source(peer, settings.family)),
             takes_over_seconds: takes_over.map(|left| left.as_secs_f64()),
             preempts_seconds: why::preempts_in(live, now).map(|left| left.as_secs_f64()),
-            peers: records
+            peers: places
                 .iter()
-                .map(|(index, peer)| {
-                    let near_misses = self.maps.near_misses(id, *index);
-                    peer::shown(peer, near_misses, settings, skew(settings, ledger, peer), now)
+                .zip(&peers)
+                .map(|(place, peer)| {
+                    let (gaps, near_misses) = (self.maps.gaps(id, *place), self.maps.near_misses(id, *place));
+                    peer::shown(peer, &gaps, near_misses, settings, skew(settings, ledger, peer), now)
                 })
                 .collect(),
             differences: self.differing_from(config, live, now),

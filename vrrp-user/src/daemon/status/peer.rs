@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
+use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Gaps as GapCounts, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
@@ -98,13 +98,14 @@ pub(in crate::daemon) fn lasts(settings: &InstanceSettings) -> Duration {
 /// A sender as the status shows it. Its clock may be ahead of ours by `skew`, in µs.
 pub(super) fn shown(
     peer: &PeerEntry,
+    gaps: &GapCounts,
     near_misses: u64,
     settings: &InstanceSettings,
     skew: Option<i64>,
     now: Timestamp,
 ) -> Peer {
     let seconds = |nanos| Duration::from_nanos(nanos).as_secs_f64();
-    let gaps: u64 = peer.gaps.iter().map(|count| u64::from(*count)).sum();
+    let counted: u64 = gaps.counts.iter().map(|count| u64::from(*count)).sum();
     Peer {
         address: source(peer, settings.family),
         priority: peer.priority,
@@ -124,10 +125,10 @@ pub(super) fn shown(
             Auth::Hmac(hmac) => skew.is_some_and(|skew| hmac.is_near_the_edge(skew)),
             _ => false,
         },
-        gap_mean_seconds: peer.gap_sum.checked_div(gaps).map(seconds),
+        gap_mean_seconds: peer.gap_sum.checked_div(counted).map(seconds),
         near_misses,
-        gaps: peer
-            .gaps
+        gaps: gaps
+            .counts
             .iter()
             .enumerate()
             .filter(|(_, count)| **count > 0)

@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
-use vrrp_ebpf::map::{Budget, Lease, Peer, Rejected, RulesPair, Watch};
+use vrrp_ebpf::map::{Budget, Gaps, Lease, Peer, Rejected, RulesPair, Watch, WatchedMessage};
 
 use crate::driver::memory::page_size;
 
@@ -29,7 +29,11 @@ unsafe impl Record for RulesPair {}
 // SAFETY: as above.
 unsafe impl Record for Watch {}
 // SAFETY: as above.
+unsafe impl Record for WatchedMessage {}
+// SAFETY: as above.
 unsafe impl Record for Peer {}
+// SAFETY: as above.
+unsafe impl Record for Gaps {}
 // SAFETY: as above.
 unsafe impl Record for Rejected {}
 // SAFETY: as above.

@@ -3,7 +3,11 @@
 //! Words are read and written atomically, while program and threads write at the same time; a value of several words
 //! can be torn. Therefore the watch is disarmed while written, and rules are in two copies. A torn record of a peer is
 //! shown once; an advert that is recovered from it may mix two.
+//!
+//! Mapped is what the engine reads and writes as it works. The rest of an instance's maps is larger: its watched message,
+//! gaps and rejected adverts are reached by system calls.
 
+mod gaps;
 mod lease;
 mod mapped;
 mod rejected;
@@ -21,8 +25,8 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use vrrp_ebpf::map::{
-    AllowedPeer, AllowedPeerKey, Budget, COUNTERS, Counter, Counters, InstanceKey, Lease, NO_PEER,
-    PEERS_PER_SLOT, Peer, RulesPair, SLOTS_MAX, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch,
+    AllowedPeer, AllowedPeerKey, Budget, COUNTERS, Counter, Counters, Gaps, InstanceKey, Lease, NO_PEER,
+    PEERS_PER_SLOT, Peer, RulesPair, SLOTS_MAX, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch, WatchedMessage,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
@@ -43,6 +47,18 @@ pub trait ProgramMaps: Send + Sync + std::fmt::Debug {
     fn clear(&self, slot: InstanceId);
 
     fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)>;
+
+    /// The program's gaps of the peer with this place among all of them.
+    fn gaps(&self, place: usize) -> Gaps;
+
+    /// Resets them.
+    fn clear_gaps(&self, place: usize);
+
+    /// The message to compare with; `None` if the kernel refuses.
+    fn message(&self, slot: InstanceId) -> Option<WatchedMessage>;
+
+    /// Writes it. False if the kernel refuses.
+    fn set_message(&self, slot: InstanceId, message: &WatchedMessage) -> bool;
 }
 
 const _: () = assert!(InstanceId::COUNT_MAX == SLOTS_MAX);
@@ -55,6 +71,10 @@ pub struct Maps {
     peers: Mapped<Peer>,
     rejected: Records,
     leases: Mapped<Lease>,
+    /// Without a program.
+    messages: Mapped<WatchedMessage>,
+    /// Of adverts that the daemon has recorded.
+    gaps: Mapped<Gaps>,
     /// For the socket path only; the program has its own.
     budgets: Mapped<Budget>,
     /// For the socket path; the program has a map of allowed peers, and its own map of unknown routers.
@@ -80,6 +100,8 @@ impl Maps {
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             rejected: Records::new(slots, None)?,
             leases: Mapped::anonymous(slots)?,
+            messages: Mapped::anonymous(slots)?,
+            gaps: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
             allowed_peers: RwLock::default(),
             unknown_routers: Mutex::default(),
@@ -106,6 +128,8 @@ impl Maps {
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
             rejected: Records::new(slots, Some(rejected_map))?,
             leases: Mapped::of_map(lease_map, slots)?,
+            messages: Mapped::anonymous(slots)?,
+            gaps: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
             allowed_peers: RwLock::default(),
             unknown_routers: Mutex::default(),
@@ -207,6 +231,7 @@ impl Maps {
         for index in 0..PEERS_PER_SLOT {
             self.peers.write(peer_at(slot, index), &Peer::FREE);
             self.forget_near_misses(slot, index);
+            self.forget_gaps(slot, index);
         }
     }
 
@@ -253,14 +278,19 @@ impl Maps {
         proof: u8,
         stamp: Timestamp,
     ) -> u32 {
-        let before = self.peer(slot, index).filter(|peer| peer.source == info.source);
+        let before = self.peer(slot, index);
+        if before.is_some_and(|peer| peer.source != info.source) {
+            self.forget_gaps(slot, index);
+        }
+        let before = before.filter(|peer| peer.source == info.source);
         if before.is_none() {
             self.forget_near_misses(slot, index);
         }
         let mut peer = before.unwrap_or(Peer::FREE);
-        peer.record(info, checksum, stamp.as_nanos());
+        let gap = peer.record(info, checksum, stamp.as_nanos());
         peer.proof = proof;
         self.peers.write(peer_at(slot, index), &peer);
+        self.count_gap(slot, index, gap);
         index
     }
 

@@ -3,7 +3,7 @@
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use vrrp_ebpf::map::{Counter, NO_PEER, PAYLOAD_MAX, Watch};
+use vrrp_ebpf::map::{Counter, NO_PEER, PAYLOAD_MAX, Watch, WatchedMessage};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::ChecksumForm;
 
@@ -12,7 +12,6 @@ use super::{Maps, peer_at};
 use crate::protocol::InstanceId;
 
 const SOURCE: usize = offset_of!(Watch, source) / size_of::<u64>();
-const PAYLOAD: usize = offset_of!(Watch, payload) / size_of::<u64>();
 
 impl Maps {
     /// When the watched advert was last seen; `None` while nothing is watched.
@@ -33,21 +32,19 @@ impl Maps {
     }
 
     /// Lets the program refresh `last_seen` on its own for exactly this message of this source. A message that does not
-    /// fit is not armed. Only one thread may arm and disarm a slot.
+    /// fit, or that the kernel does not take, is not armed. Makes one system call if a program is loaded. Only one thread
+    /// may arm and disarm a slot.
     ///
     /// An advert that the program was comparing meanwhile may still refresh `last_seen`: it equalled the previous watch
     /// and was seen within the microsecond.
     pub fn arm(&self, slot: InstanceId, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
         self.disarm(slot);
         self.end_masterships(slot, Some(source));
-        let (Some(words), Ok(length)) = (self.watch.words(slot.index()), u32::try_from(message.len())) else {
-            return;
-        };
-        if message.len() > PAYLOAD_MAX || peer == NO_PEER {
+        let Ok(length) = u32::try_from(message.len()) else { return };
+        // While disarmed, the program ignores what is written here.
+        if peer == NO_PEER || !self.set_message(slot, message) {
             return;
         }
-        // While disarmed, the program ignores what is written here.
-        store_bytes(words.get(PAYLOAD..).unwrap_or(&[]), message);
         self.set_watched_source(slot, source);
         let [a, b, c, d] = peer.to_ne_bytes();
         let peer = u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]);
@@ -85,13 +82,38 @@ impl Maps {
     /// Source and message of the watched advert.
     pub fn watched(&self, slot: InstanceId) -> Option<([u8; 16], Vec<u8>)> {
         let armed = self.armed(slot)?.load(Ordering::Acquire);
-        let watch = self.watch.read(slot.index())?;
         let length = Watch::length_of(armed) as usize;
-        let message = watch.payload.get(..length).filter(|message| !message.is_empty())?.to_vec();
+        if length == 0 {
+            return None;
+        }
+        let (source, message) = (self.watched_source(slot)?, self.message(slot)?);
+        let message = message.payload.get(..length)?.to_vec();
         // If it was written meanwhile, the copy mixes two messages.
         fence(Ordering::Acquire);
         let is_same = self.armed(slot)?.load(Ordering::Relaxed) == armed;
-        is_same.then_some((watch.source, message))
+        is_same.then_some((source, message))
+    }
+
+    /// Without a program, the arrays have the message.
+    fn message(&self, slot: InstanceId) -> Option<WatchedMessage> {
+        match &self.program {
+            Some(program) => program.message(slot),
+            None => self.messages.read(slot.index()),
+        }
+    }
+
+    /// False if the message does not fit, or is not taken.
+    fn set_message(&self, slot: InstanceId, message: &[u8]) -> bool {
+        let mut whole = WatchedMessage { payload: [0; PAYLOAD_MAX] };
+        let Some(payload) = whole.payload.get_mut(..message.len()) else { return false };
+        payload.copy_from_slice(message);
+        match &self.program {
+            Some(program) => program.set_message(slot, &whole),
+            None => {
+                self.messages.write(slot.index(), &whole);
+                true
+            }
+        }
     }
 
     /// For the socket path, as the program does in the kernel: whether this is the watched advert; if so, it is
@@ -107,8 +129,10 @@ impl Maps {
         if Watch::length_of(armed) as usize != message.len() || !self.is_watched(slot, source) {
             return false;
         }
-        let Some(watch) = self.watch.read(slot.index()) else { return false };
-        if watch.payload.get(..message.len()) != Some(message) {
+        let (Some(watch), Some(watched)) = (self.watch.read(slot.index()), self.message(slot)) else {
+            return false;
+        };
+        if watched.payload.get(..message.len()) != Some(message) {
             return false;
         }
         let now = stamp.as_nanos();
@@ -119,8 +143,9 @@ impl Maps {
             hits.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(mut peer) = self.peer(slot, watch.peer) {
-            peer.touch(now);
+            let gap = peer.touch(now);
             self.peers.write(peer_at(slot, watch.peer), &peer);
+            self.count_gap(slot, watch.peer, gap);
         }
         self.count(Some(slot), Counter::Steady as usize);
         true

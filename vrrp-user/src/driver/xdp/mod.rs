@@ -8,6 +8,7 @@ pub mod attach;
 mod bridge;
 pub mod capabilities;
 mod card;
+mod element;
 mod entry;
 mod ethtool;
 mod foreign;

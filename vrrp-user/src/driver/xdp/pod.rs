@@ -5,7 +5,8 @@
 
 use aya::Pod;
 use vrrp_ebpf::map::{
-    AllowedPeer, AllowedPeerKey, Counters, InstanceKey, LeaseKey, LocalKey, Shortcut, UnknownRouter,
+    AllowedPeer, AllowedPeerKey, Counters, Gaps, InstanceKey, LeaseKey, LocalKey, Shortcut, UnknownRouter,
+    WatchedMessage,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -35,3 +36,9 @@ unsafe impl Pod for Layout<UnknownRouter> {}
 
 // SAFETY: as above.
 unsafe impl Pod for Layout<Counters> {}
+
+// SAFETY: as above.
+unsafe impl Pod for Layout<Gaps> {}
+
+// SAFETY: as above.
+unsafe impl Pod for Layout<WatchedMessage> {}

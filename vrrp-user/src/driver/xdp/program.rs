@@ -21,6 +21,7 @@ use vrrp_ebpf::map::{
 use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
 use super::capabilities::{self, Capability};
 use super::card::Card;
+use super::element::Elements;
 use super::entry::{Entries, Entry};
 use super::hook::Hook;
 use super::link::Link;
@@ -101,16 +102,17 @@ impl Program {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_only(slots: u32, wanted: &[Entry]) -> Result<Self, LoadError> {
-        let mut program = Self::open(Loader::new(), slots)?;
+        let mut program = Self::open(Loader::new(), slots, 0)?;
         program.entries = Entries::load(&mut program.ebpf, wanted)?;
         Ok(program)
     }
 
-    /// Creates the maps for `slots` instances. No entry is loaded yet; see [`Self::load_for`].
+    /// Creates the maps for `slots` instances, `long` of which have long adverts. No entry is loaded yet; see
+    /// [`Self::load_for`].
     ///
     /// # Errors
     /// See [`LoadError`]; the caller may continue with sockets.
-    pub fn open(loader: Loader, slots: u32) -> Result<Self, LoadError> {
+    pub fn open(loader: Loader, slots: u32, long: u32) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -127,10 +129,12 @@ impl Program {
             .map_max_entries("KEYS", slots.saturating_mul(2))
             .map_max_entries("SLOTS", slots)
             .map_max_entries("WATCH", slots)
+            .map_max_entries("MESSAGES", slots)
             .map_max_entries("PEERS", slots.saturating_mul(PEERS_PER_SLOT))
+            .map_max_entries("GAPS", slots.saturating_mul(PEERS_PER_SLOT))
             .map_max_entries("REJECTED", slots.saturating_mul(REJECTS_PER_SLOT))
             .map_max_entries("BUDGETS", slots)
-            .map_max_entries("EVENTS", ring::bytes(slots))
+            .map_max_entries("EVENTS", ring::bytes(slots, long))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
             .map_max_entries("ALLOWED_PEERS", slots.saturating_mul(ALLOWED_PEERS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
@@ -430,13 +434,14 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<(Maps, [MapData; 5]), LoadError>
     let counters = counters.map_err(|error| LoadError::from_map(&error))?;
     let zeroed = Mutex::new(zeroed.map_err(|error| LoadError::from_map(&error))?);
     let unknown_routers = typed(ebpf, "UNKNOWN_ROUTERS")?;
+    let [gaps, messages] = ["GAPS", "MESSAGES"].map(|name| array(ebpf, name).map(Elements));
     let arrays = ["SLOTS", "WATCH", "PEERS", "REJECTED", "LEASE_STATE"].map(|name| array(ebpf, name));
     let [slot, watch, peers, rejected, leases] = arrays;
     let arrays = [slot?, watch?, peers?, rejected?, leases?];
     let maps = Maps::of_program(
         slots,
         arrays.each_ref().map(|array| array.fd().as_fd()),
-        Box::new(Unmapped { counters, zeroed, unknown_routers }),
+        Box::new(Unmapped { counters, zeroed, unknown_routers, gaps: gaps?, messages: messages? }),
     )
     .map_err(|error| not_mapped(&error))?;
     Ok((maps, arrays))

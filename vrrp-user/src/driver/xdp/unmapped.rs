@@ -1,4 +1,5 @@
-//! Maps of the program that cannot be mapped into memory: per-CPU counters and hash maps.
+//! Maps of the program that are not mapped into memory: per-CPU counters and hash maps, which cannot be, and what would
+//! take too much of it.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -6,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
-use vrrp_ebpf::map::{Counters, InstanceKey, UnknownRouter};
+use vrrp_ebpf::map::{Counters, Gaps, InstanceKey, UnknownRouter, WatchedMessage};
 
+use super::element::Elements;
 use super::load_error::LoadError;
 use super::pod::Layout;
 use crate::driver::maps::ProgramMaps;
@@ -24,6 +26,8 @@ pub(super) struct Unmapped {
     /// A second descriptor of the counters, for writing.
     pub(super) zeroed: Mutex<PerCpuArray<MapData, Layout<Counters>>>,
     pub(super) unknown_routers: HashMap<MapData, Layout<InstanceKey>, Layout<UnknownRouter>>,
+    pub(super) gaps: Elements,
+    pub(super) messages: Elements,
 }
 
 impl fmt::Debug for Unmapped {
@@ -56,5 +60,25 @@ impl ProgramMaps for Unmapped {
 
     fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)> {
         self.unknown_routers.iter().flatten().map(|(key, unknown_router)| (key.0, unknown_router.0)).collect()
+    }
+
+    fn gaps(&self, place: usize) -> Gaps {
+        let gaps = u32::try_from(place).ok().and_then(|place| self.gaps.get::<Layout<Gaps>>(place).ok());
+        gaps.map_or(Gaps::NONE, |gaps| gaps.0)
+    }
+
+    fn clear_gaps(&self, place: usize) {
+        if let Ok(place) = u32::try_from(place) {
+            // Writing an existing element of an array cannot fail for want of memory in the map.
+            let _ = self.gaps.set(place, &Layout(Gaps::NONE));
+        }
+    }
+
+    fn message(&self, slot: InstanceId) -> Option<WatchedMessage> {
+        self.messages.get::<Layout<WatchedMessage>>(slot.0).ok().map(|message| message.0)
+    }
+
+    fn set_message(&self, slot: InstanceId, message: &WatchedMessage) -> bool {
+        self.messages.set(slot.0, &Layout(*message)).is_ok()
     }
 }

@@ -3,16 +3,15 @@
 //! Enters: maps of any content. Leaves: the same maps as after a load. Absent: the ring, which only its reader empties.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 
 use aya::maps::{MapData, MapError, MapType};
 use aya::util::nr_cpus;
 
+use super::element::{Element, update};
 use super::program::Program;
 use super::syscall::bpf;
 
 /// Commands of bpf(2), `linux/bpf.h`.
-const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
 
@@ -27,16 +26,6 @@ impl Program {
     pub fn wipe(&mut self) -> io::Result<()> {
         self.all.iter().try_for_each(|(_, map)| wipe(map))
     }
-}
-
-/// An element of a map, for the commands above. `value` is that of the next key for `BPF_MAP_GET_NEXT_KEY`.
-#[repr(C)]
-struct Element {
-    map: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
 }
 
 fn wipe(map: &MapData) -> io::Result<()> {
@@ -58,38 +47,23 @@ fn wipe(map: &MapData) -> io::Result<()> {
 /// Sets every element of an array to zeros.
 fn zero(map: &MapData, elements: u32, bytes: usize) -> io::Result<()> {
     let value = vec![0_u8; bytes];
-    (0..elements)
-        .try_for_each(|index| command(map, BPF_MAP_UPDATE_ELEM, &index.to_ne_bytes(), &value).map(drop))
+    (0..elements).try_for_each(|index| update(map, &index.to_ne_bytes(), &value))
 }
 
 fn remove_all(map: &MapData, bytes: usize) -> io::Result<()> {
     let mut key = vec![0_u8; bytes];
     while next(map, &mut key)? {
-        command(map, BPF_MAP_DELETE_ELEM, &key, &[])?;
+        bpf(BPF_MAP_DELETE_ELEM, &mut Element::of(map, &key))?;
     }
     Ok(())
 }
 
 /// Reads the first key into `key`; false if the map is empty.
 fn next(map: &MapData, key: &mut [u8]) -> io::Result<bool> {
-    let mut element = Element { value: key.as_mut_ptr().expose_provenance() as u64, ..element(map, &[]) };
+    let mut element = Element { value: key.as_mut_ptr().expose_provenance() as u64, ..Element::of(map, &[]) };
     match bpf(BPF_MAP_GET_NEXT_KEY, &mut element) {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn command(map: &MapData, command: libc::c_int, key: &[u8], value: &[u8]) -> io::Result<i32> {
-    bpf(command, &mut Element { value: address(value), ..element(map, key) })
-}
-
-fn element(map: &MapData, key: &[u8]) -> Element {
-    let map = map.fd().as_fd().as_raw_fd().cast_unsigned();
-    Element { map, padding: 0, key: address(key), value: 0, flags: 0 }
-}
-
-/// The kernel takes 0 for no bytes: as the key before the first one, and for a command without a value.
-fn address(bytes: &[u8]) -> u64 {
-    if bytes.is_empty() { 0 } else { bytes.as_ptr().expose_provenance() as u64 }
 }
