@@ -196,7 +196,12 @@ impl Router {
 
     /// The next action; drain them after each input.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            // Begins at its start again: so much of it is used as there are actions at once, and not all of it in turn.
+            self.actions.clear();
+        }
+        action
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next. Any input may change it.

@@ -11,6 +11,9 @@ use crate::event::Event;
 use crate::instance::Instance;
 use crate::units::{InstanceId, Priority};
 
+/// Adverts of a send: more of them take memory, and save little.
+const SEND: usize = 128;
+
 /// The advert that was handled last, for the program to compare with.
 pub(super) type Cause<'a> = Option<(InstanceId, ReceivedAdvert<'a>)>;
 
@@ -31,7 +34,7 @@ impl Turn {
     fn carry_out<P: Ports>(&mut self, ports: &mut P, cause: Cause<'_>, now: Timestamp) {
         while let Some(action) = self.router.poll_action() {
             match action {
-                Action::Advertise(id, priority) => self.advertise(ports, id, priority),
+                Action::Advertise(id, priority) => self.advertise(ports, id, priority, now),
                 Action::TrySending(id, priority) => self.try_sending(ports, id, priority, now),
                 Action::Watch(id) => watch(ports, id, cause),
                 Action::Unwatch(id) => ports.unwatch(id),
@@ -71,10 +74,14 @@ impl Turn {
         self.flush(ports, now);
     }
 
-    fn advertise<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority) {
+    fn advertise<P: Ports>(&mut self, ports: &mut P, id: InstanceId, priority: Priority, now: Timestamp) {
         let Some(watcher) = self.watchers.get_mut(id.index()) else { return };
         if ports.advertise(id, priority, &[]) {
             watcher.lease.advertise(priority == Priority::RELEASE);
+            self.queued += 1;
+        }
+        if self.queued >= SEND {
+            self.flush(ports, now);
         }
     }
 
@@ -105,6 +112,7 @@ impl Turn {
     }
 
     fn flush<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
+        self.queued = 0;
         let Self { router, watchers, has_lapsed, .. } = self;
         ports.flush(now, |id, to, outcome| {
             let watcher = watchers.get_mut(id.index())?;

@@ -64,6 +64,8 @@ pub struct Turn {
     checks_silence: bool,
     /// The turn goes on after a spin.
     has_spun: bool,
+    /// Instances whose adverts are queued.
+    queued: usize,
     is_paused: bool,
     /// While paused: when a master's next advert is due.
     sustained: Option<Timestamp>,
@@ -92,6 +94,7 @@ impl Turn {
             coalesce: coalesce.unwrap_or(Duration::ZERO),
             checks_silence: false,
             has_spun: false,
+            queued: 0,
             is_paused: false,
             sustained: None,
             is_ending: false,

@@ -69,10 +69,19 @@ pub(super) fn await_lease(maps: &Maps, id: InstanceId, commands: &Queue<Command>
     }
 }
 
-/// Queues an announcement, if the instance has a lease.
-pub(super) fn queue(outlet: &mut Outlet, maps: &Maps, id: InstanceId, target: &Target) {
+/// Queues an announcement, if the instance has a lease; sends them if there are many.
+pub(super) fn queue(
+    outlet: &mut Outlet,
+    maps: &Maps,
+    live: &LiveState,
+    failures: &mut Failures,
+    (id, target): (InstanceId, &Target),
+) {
     if is_entitled(maps, id) {
         outlet.announcer.queue(id, target.station, target.address);
+    }
+    if outlet.announcer.is_full() {
+        send(outlet, live, failures);
     }
 }
 

@@ -258,7 +258,7 @@ impl Effect {
         prepared.perform(&places, netlink, &mut attempt, |present| {
             await_lease(maps, id, commands);
             for target in present.filter_map(|place| place.target(effects.pauses)) {
-                queue(outlet, maps, id, &target);
+                queue(outlet, maps, live, &mut failures, (id, &target));
             }
             if at_once {
                 send(outlet, live, &mut failures);
@@ -348,7 +348,7 @@ impl Effect {
         let set = places.iter().zip(errnos).filter(|(place, errno)| is_new(place, *errno));
         let targets: Vec<Target> = set.filter_map(|(place, _)| place.target(new.pauses)).collect();
         for target in &targets {
-            queue(&mut self.outlet, &self.maps, id, target);
+            queue(&mut self.outlet, &self.maps, &self.live, &mut failures, (id, target));
         }
         send(&mut self.outlet, &self.live, &mut failures);
         self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
@@ -394,7 +394,7 @@ impl Effect {
         let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);
         let targets: Vec<Target> = set.filter_map(|place| place.target(effects.pauses)).collect();
         for target in &targets {
-            queue(&mut self.outlet, &self.maps, id, target);
+            queue(&mut self.outlet, &self.maps, &self.live, &mut failures, (id, target));
         }
         send(&mut self.outlet, &self.live, &mut failures);
         if missing.paths {
@@ -444,12 +444,14 @@ impl Effect {
     /// Sends the repeats that are due and returns when the next one is.
     fn repeat(&mut self) -> Option<Timestamp> {
         let refresh = self.refresh(clock::now());
-        let Self { outlet, maps, repeats, .. } = self;
+        let Self { outlet, maps, live, repeats, .. } = self;
         // The next lease begins with another takeover.
         repeats.retain(|id| is_entitled(maps, id));
-        let next = repeats.step(clock::now(), |id, target| queue(outlet, maps, id, target));
         let mut failures = Failures::default();
-        send(outlet, &self.live, &mut failures);
+        let next = repeats.step(clock::now(), |id, target| {
+            queue(outlet, maps, live, &mut failures, (id, target));
+        });
+        send(outlet, live, &mut failures);
         self.report(&failures);
         next.into_iter().chain(refresh).min()
     }

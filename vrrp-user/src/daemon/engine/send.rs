@@ -1,7 +1,7 @@
 //! Sends of adverts.
 //!
-//! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all adverts
-//! that are due together, with its outcomes, and the leases that they give.
+//! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: sends of adverts that
+//! are due together, many by each, with their outcomes, and the leases that they give.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;

@@ -20,6 +20,9 @@ use crate::protocol::InstanceId;
 /// Room for 2000 frames sent at once.
 const SEND_BUFFER: c_int = 4 << 20;
 
+/// Frames of a send: more of them take memory, and save little.
+const BATCH: usize = 128;
+
 /// The interface and MAC of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Station {
@@ -65,6 +68,11 @@ impl Announcer {
                 let _ = announcement.emit_frame(room);
             }
         }
+    }
+
+    /// Whether the queue is long enough to be sent.
+    pub fn is_full(&self) -> bool {
+        self.batch.len() >= BATCH
     }
 
     /// Sends the queue and reports the outcome of each frame: an interface that is down (ENETDOWN) or gone (ENXIO), a

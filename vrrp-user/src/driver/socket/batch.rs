@@ -67,6 +67,10 @@ impl<T: Copy, N, C> Batch<T, N, C> {
         self.bytes.get_mut(start..).unwrap_or_default()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
