@@ -8,6 +8,8 @@ use vrrp_tests::needs;
 use vrrp_tests::process::Directory;
 use vrrp_user::config::{Config, parse};
 use vrrp_user::daemon::host::vmacs::Vmacs;
+use vrrp_user::driver::netlink::link::Link;
+use vrrp_user::driver::netlink::socket::RouteSocket;
 
 use crate::cable::Cable;
 
@@ -187,3 +189,31 @@ fn settings_reach_the_kernel_without_a_writable_proc() {
 }
 
 const NONE: Option<&str> = None;
+
+/// The effect thread's own parser reads an interface as the library does.
+#[test]
+#[needs("root", "ip")]
+fn an_interface_that_is_read_by_name_is_as_in_the_list() {
+    let cable = Cable::new();
+    let made = "link add one link eth0 type macvlan mode bridge\nlink add two link eth0 type macvlan mode private\n\
+                link set one group 7\nlink set one up\nlink set eth0 arp off\nlink add br0 type bridge\n\
+                link add tun0 type ipip local 192.0.2.1 remote 192.0.2.2";
+    made.lines().for_each(|line| _ = cable.left.ip(line.trim()));
+    let (found, by_name) = cable
+        .left
+        .enter(|| {
+            let mut socket = RouteSocket::open()?;
+            let found = Link::list(&mut socket)?;
+            let by_name = found.iter().map(|link| Link::by_name(&mut socket, &link.name));
+            let by_name = by_name.collect::<Result<Vec<_>, _>>()?;
+            let missing = Link::by_name(&mut socket, "missing").unwrap_err();
+            assert_eq!(missing.raw_os_error(), Some(libc::ENODEV));
+            Ok((found, by_name))
+        })
+        .unwrap();
+    assert_eq!(found, by_name);
+    let one = found.iter().find(|link| link.name == "one").unwrap();
+    assert!(one.macvlan.is_some() && one.group == 7 && one.parent.is_some() && one.set_up, "{one:?}");
+    let eth0 = found.iter().find(|link| link.name == "eth0").unwrap();
+    assert!(eth0.mac.is_none() && eth0.hardware.is_some() && eth0.parent_namespace.is_some(), "{eth0:?}");
+}

@@ -9,8 +9,9 @@ use std::os::unix::fs::FileExt;
 
 use super::{Range, page_size};
 
-/// Sections for dynamic linking, and for unwinding, which panics alone do.
-const COLD: [&[u8]; 5] = [b".rela.dyn", b".rela.plt", b".gcc_except_table", b".eh_frame_hdr", b".eh_frame"];
+/// Sections for dynamic linking, for unwinding, which panics alone do, and what `realtime.ld` places with them.
+const COLD: [&[u8]; 6] =
+    [b".rela.dyn", b".rela.plt", b".gcc_except_table", b".eh_frame_hdr", b".eh_frame", b".rodata.cold"];
 
 /// Where `realtime.ld` places the code of the real-time threads.
 const REAL_TIME: &[u8] = b".text.realtime";

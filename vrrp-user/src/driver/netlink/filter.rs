@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::tc::{
     TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
@@ -208,11 +208,8 @@ pub fn is_removal(message: &[u8]) -> bool {
 pub fn is_there(socket: &mut RouteSocket, it: Filter) -> bool {
     let mut message = filter(it.ifindex, it.info);
     message.header.handle = it.handle.into();
-    match socket.query(RouteNetlinkMessage::GetTrafficFilter(message)) {
-        Ok(RouteNetlinkMessage::NewTrafficFilter(message)) => {
-            options(&message).and_then(program) == Some(it.program)
-        }
-        Ok(_) => true,
+    match socket.query(RouteNetlinkMessage::GetTrafficFilter(message), |bytes| TcMessage::parse(bytes).ok()) {
+        Ok(message) => options(&message).and_then(program) == Some(it.program),
         // EINVAL: its clsact, or its preference, is gone.
         Err(error) => !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EINVAL)),
     }

@@ -1,5 +1,6 @@
 //! Interfaces as reported by rtnetlink.
 
+use std::ffi::CStr;
 use std::io;
 
 use rtnetlink::packet_route::link::{
@@ -9,6 +10,10 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::socket::RouteSocket;
+
+/// Of `linux/if_link.h` and `linux/netlink.h`.
+const IFLA_MACVLAN_MODE: u16 = 1;
+const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// A network interface.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -76,6 +81,45 @@ impl Link {
         (!link.name.is_empty()).then_some(link)
     }
 
+    /// [`Self::parse`] of a message behind its netlink header, for the effect thread: the library's parser of all
+    /// attributes of all kinds of interfaces would be a third of the code that is kept in memory for that thread.
+    fn of_bytes(message: &[u8]) -> Option<Self> {
+        let half = |at: usize| Some(u16::from_ne_bytes(*message.get(at..)?.first_chunk()?));
+        let number = |bytes: &[u8]| Some(u32::from_ne_bytes(*bytes.first_chunk()?));
+        let flags = number(message.get(8..)?)?;
+        let has = |wanted: libc::c_int| flags & wanted.cast_unsigned() == wanted.cast_unsigned();
+        let mut link = Self {
+            ifindex: number(message.get(4..)?)?,
+            up: has(libc::IFF_UP | libc::IFF_RUNNING),
+            set_up: has(libc::IFF_UP),
+            ..Self::default()
+        };
+        let is_ethernet = half(2)? == libc::ARPHRD_ETHER;
+        for (kind, value) in attributes(message.get(16..)?) {
+            match kind {
+                libc::IFLA_IFNAME => link.name = text(value)?,
+                libc::IFLA_ADDRESS if is_ethernet => link.hardware = value.try_into().ok(),
+                libc::IFLA_LINKINFO => {
+                    let find = |wanted| attributes(value).find(|(kind, _)| *kind == wanted).map(|it| it.1);
+                    link.kind = find(libc::IFLA_INFO_KIND).and_then(text);
+                    let is_macvlan = link.kind.as_deref() == Some("macvlan");
+                    let data =
+                        find(libc::IFLA_INFO_DATA).filter(|_| is_macvlan).into_iter().flat_map(attributes);
+                    let mode =
+                        data.filter(|(kind, _)| *kind == IFLA_MACVLAN_MODE).find_map(|it| number(it.1));
+                    link.macvlan = mode.map(MacVlanMode::from);
+                }
+                libc::IFLA_LINK => link.parent = number(value),
+                libc::IFLA_LINK_NETNSID => link.parent_namespace = number(value).map(u32::cast_signed),
+                libc::IFLA_GROUP => link.group = number(value).unwrap_or_default(),
+                libc::IFLA_CARRIER_CHANGES => link.carrier_changes = number(value).unwrap_or_default(),
+                _ => {}
+            }
+        }
+        link.mac = link.hardware.filter(|_| !has(libc::IFF_NOARP));
+        (!link.name.is_empty()).then_some(link)
+    }
+
     /// Reads the interface of this name.
     ///
     /// # Errors
@@ -83,11 +127,7 @@ impl Link {
     pub fn by_name(socket: &mut RouteSocket, name: &str) -> io::Result<Self> {
         let mut request = LinkMessage::default();
         request.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        match socket.query(RouteNetlinkMessage::GetLink(request))? {
-            RouteNetlinkMessage::NewLink(message) => Self::parse(&message),
-            _ => None,
-        }
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+        socket.query(RouteNetlinkMessage::GetLink(request), Self::of_bytes)
     }
 
     /// Reads all interfaces.
@@ -103,6 +143,22 @@ impl Link {
         })?;
         Ok(links)
     }
+}
+
+/// Attributes by their types.
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+        let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?);
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & NLA_TYPE_MASK, value))
+    })
+}
+
+/// A text that ends with a zero byte.
+fn text(value: &[u8]) -> Option<String> {
+    Some(CStr::from_bytes_until_nul(value).ok()?.to_str().ok()?.to_owned())
 }
 
 fn kind(info: &LinkInfo) -> Option<String> {

@@ -21,7 +21,11 @@ const BUFFER: usize = 64 * 1024;
 const RECEIVE_BUFFER: libc::c_int = 8 << 20;
 /// The kernel answers within the sending call; a longer wait means a lost answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Of each message, with the places of its type and its sequence number.
 const HEADER: usize = 16;
+const KIND: usize = 4;
+const SEQUENCE: usize = 8;
+const NLMSG_ERROR: u16 = 2;
 /// Attempts at a dump that the kernel reports as interrupted. It does so for each change meanwhile, so on a host that
 /// changes all the time the last attempt counts as whole.
 const ATTEMPTS: usize = 16;
@@ -155,23 +159,38 @@ impl RouteSocket {
         bytes
     }
 
-    /// The one object that the request asks for.
+    /// The one object that the request asks for: what `parse` makes of the message behind its netlink header.
     ///
     /// # Errors
     /// The kernel's refusal: ENODEV for a missing interface.
-    pub fn query(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+    pub fn query<T>(
+        &mut self,
+        message: RouteNetlinkMessage,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<T> {
         let mut bytes = Vec::new();
         self.encode(Request { message, flags: NLM_F_ACK }, 0, &mut bytes);
         self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
-        let (mut found, mut refused) = (None, None);
-        self.answers(self.sequence, |_, answer| match answer {
-            NetlinkPayload::InnerMessage(object) => found = Some(object),
-            NetlinkPayload::Error(error) => refused = error.code,
-            _ => {}
-        })?;
+        let (sequence, mut found, mut refused) = (self.sequence, None, None);
+        while refused.is_none() {
+            self.datagram(|message| {
+                let number =
+                    |at| message.get(at..).and_then(<[u8]>::first_chunk).map(|it| i32::from_ne_bytes(*it));
+                let kind =
+                    message.get(KIND..).and_then(<[u8]>::first_chunk).map(|it| u16::from_ne_bytes(*it));
+                if number(SEQUENCE) != Some(sequence.cast_signed()) {
+                    return;
+                }
+                match kind {
+                    // An acknowledgement is the error 0.
+                    Some(NLMSG_ERROR) => refused = Some(number(HEADER).unwrap_or_default()),
+                    _ => found = message.get(HEADER..).and_then(&parse),
+                }
+            })?;
+        }
         match refused {
-            Some(code) => Err(io::Error::from_raw_os_error(-code.get())),
-            None => found.ok_or_else(|| io::ErrorKind::InvalidData.into()),
+            Some(code) if code < 0 => Err(io::Error::from_raw_os_error(-code)),
+            _ => found.ok_or_else(|| io::ErrorKind::InvalidData.into()),
         }
     }
 
@@ -202,7 +221,7 @@ impl RouteSocket {
     /// # Errors
     /// ENOBUFS: the buffer overran, and notifications are lost.
     pub fn receive(&mut self, mut f: impl FnMut(RouteNetlinkMessage, u32)) -> io::Result<bool> {
-        match self.datagram(|header, payload| {
+        match self.messages(|header, payload| {
             if let NetlinkPayload::InnerMessage(message) = payload {
                 f(message, header.port_number);
             }
@@ -220,7 +239,7 @@ impl RouteSocket {
     ) -> io::Result<()> {
         let mut ended = false;
         while !ended {
-            self.datagram(|header, payload| {
+            self.messages(|header, payload| {
                 ended |= header.sequence_number == last
                     && matches!(payload, NetlinkPayload::Error(_) | NetlinkPayload::Done(_));
                 f(header, payload);
@@ -229,10 +248,20 @@ impl RouteSocket {
         Ok(())
     }
 
-    fn datagram(
+    /// Reads one datagram, and parses each message in it.
+    fn messages(
         &mut self,
         mut f: impl FnMut(&NetlinkHeader, NetlinkPayload<RouteNetlinkMessage>),
     ) -> io::Result<()> {
+        self.datagram(|message| {
+            // A message unknown to this version of the parser is not among those requested.
+            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+                f(&message.header, message.payload);
+            }
+        })
+    }
+
+    fn datagram(&mut self, mut f: impl FnMut(&[u8])) -> io::Result<()> {
         let length = loop {
             match self.socket.recv(&mut self.buffer.as_mut_slice(), 0) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -243,10 +272,7 @@ impl RouteSocket {
         while let Some(bytes) = rest.first_chunk::<4>() {
             let length = u32::from_ne_bytes(*bytes) as usize;
             let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
-            // A message unknown to this version of the parser is not among those requested.
-            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
-                f(&message.header, message.payload);
-            }
+            f(message);
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
         Ok(())
