@@ -6,6 +6,9 @@
 use std::ffi::CStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serializer};
+
 /// Longest time of an order.
 const SPAN_MAX: Duration = Duration::from_secs(366 * 86_400);
 
@@ -139,6 +142,23 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let since =
         Duration::from_secs(u64::try_from(seconds).ok()?).saturating_add(Duration::from_millis(millis));
     UNIX_EPOCH.checked_add(since)
+}
+
+/// Writes a time as [`rfc3339`] does; with [`deserialize`] for `serde(with)`.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// Reads a time as [`parse_rfc3339`] does.
+///
+/// # Errors
+/// The deserializer's, or the text is no such time.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_rfc3339(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a time by RFC 3339"))
 }
 
 /// The moment of a local time: `2024-02-29 23:59`, with seconds or without, and with the name of its zone or without;

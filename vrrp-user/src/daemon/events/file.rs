@@ -11,7 +11,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The way to the thread that writes.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    queue: SyncSender<Arc<Event>>,
+    queue: Sender<Arc<Event>>,
+    /// Events in the queue. A channel with a bound of its own would take the memory of a full one.
+    queued: Arc<AtomicUsize>,
     /// Closed by the end of the thread.
     ended: Receiver<()>,
 }
@@ -47,19 +50,25 @@ impl Keeper {
     /// # Errors
     /// The thread cannot be started.
     pub(super) fn start(folder: PathBuf, unwritten: Unwritten) -> io::Result<Self> {
-        let (queue, events) = sync_channel(KEPT);
+        let (queue, events) = channel();
         let (ends, ended) = sync_channel(0);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let taken = Arc::clone(&queued);
         thread::Builder::new().name("vrrpx-events".to_owned()).spawn(move || {
-            write_all(&folder, &events, &unwritten);
+            write_all(&folder, &events, &taken, &unwritten);
             drop(ends);
         })?;
-        Ok(Self { queue, ended })
+        Ok(Self { queue, queued, ended })
     }
 
     /// Never waits.
     pub(super) fn give(&self, event: &Arc<Event>) {
         // Full only while the disk does not answer; the event is still in memory.
-        let _ = self.queue.try_send(Arc::clone(event));
+        if self.queued.load(Relaxed) < KEPT {
+            self.queued.fetch_add(1, Relaxed);
+            // Fails only after the thread, and then nothing is counted any more.
+            let _ = self.queue.send(Arc::clone(event));
+        }
     }
 
     /// Waits until everything is written, as far as the disk answers.
@@ -71,7 +80,7 @@ impl Keeper {
 
 /// Writes until the queue is closed. Events that the disk refuses are tried again; says once that it fails, and once
 /// that it works again.
-fn write_all(folder: &Path, events: &Receiver<Arc<Event>>, unwritten: &Unwritten) {
+fn write_all(folder: &Path, events: &Receiver<Arc<Event>>, queued: &AtomicUsize, unwritten: &Unwritten) {
     let path = folder.join(NAME);
     let mut waiting: Vec<Arc<Event>> = Vec::new();
     loop {
@@ -80,7 +89,9 @@ fn write_all(folder: &Path, events: &Receiver<Arc<Event>>, unwritten: &Unwritten
             false => events.recv_timeout(RETRY),
         };
         let is_over = next == Err(RecvTimeoutError::Disconnected);
+        let before = waiting.len();
         waiting.extend(next.ok().into_iter().chain(events.try_iter()));
+        queued.fetch_sub(waiting.len() - before, Relaxed);
         // As many as are in memory.
         waiting.drain(..waiting.len().saturating_sub(KEPT));
         let written = if waiting.is_empty() { Ok(()) } else { append(folder, &waiting) };

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use self::file::Keeper;
 use super::unwritten::Unwritten;
-use super::wall::{parse_rfc3339, rfc3339, shown_millis, shown_of};
+use super::wall::{self, shown_of};
 use crate::config::Change;
 
 /// Events that are kept: a transition of every instance of a large configuration.
@@ -57,8 +57,9 @@ struct Ring {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Event {
     pub seq: u64,
-    /// RFC 3339 in UTC.
-    pub time: String,
+    /// Written as RFC 3339 in UTC.
+    #[serde(with = "wall")]
+    pub time: SystemTime,
     #[serde(flatten)]
     pub what: What,
 }
@@ -295,7 +296,7 @@ impl Events {
         if ring.kept.len() >= KEPT {
             ring.kept.pop_front();
         }
-        let event = Arc::new(Event { seq, time: rfc3339(SystemTime::now()), what });
+        let event = Arc::new(Event { seq, time: SystemTime::now(), what });
         if let Some(keeper) = &*self.keeper() {
             keeper.give(&event);
         }
@@ -341,8 +342,7 @@ impl Events {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let local = parse_rfc3339(&self.time).map(shown_millis);
-        write!(f, "{}  {}", local.as_deref().unwrap_or(&self.time), self.what)
+        write!(f, "{}  {}", wall::shown_millis(self.time), self.what)
     }
 }
 
@@ -481,7 +481,8 @@ mod tests {
     #[test]
     fn the_lines_are_as_documented() {
         let what = What::Check { check: "web".into(), up: false, outcome: "exit 1".into() };
-        let event = Event { seq: 7, time: "2026-11-21T10:00:00.000Z".into(), what };
+        let time = wall::parse_rfc3339("2026-11-21T10:00:00.000Z").unwrap();
+        let event = Event { seq: 7, time, what };
         let line = r#"{"seq":7,"time":"2026-11-21T10:00:00.000Z","event":"check","check":"web","up":false,"outcome":"exit 1"}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
         assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);

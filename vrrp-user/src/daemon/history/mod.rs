@@ -17,7 +17,8 @@ use vrrp_ebpf::time::Timestamp;
 
 pub use delivery::{HookRun, HookRuns, Mails, Posts};
 pub use record::{
-    GroupRecord, InstanceRecord, Loads, NOT_FOUND, PastTransition, Realtime, RxPathNote, StaticRecord,
+    GroupRecord, InstanceRecord, Loads, NOT_FOUND, PastTransition, RareRecord, Realtime, RxPathNote,
+    StaticRecord,
 };
 
 use self::delivery::before_now;
@@ -143,7 +144,11 @@ impl History {
     }
 
     pub fn removed_by(&self, instance: InstanceId, removed_by: Option<RemovedBy>) {
-        self.of(instance, |record| record.removed_by = removed_by);
+        self.of(instance, |record| {
+            if record.removed_by != removed_by {
+                record.removed_by = removed_by;
+            }
+        });
     }
 
     /// Returns what it lacked before.
@@ -181,6 +186,10 @@ impl History {
     ) -> Option<ReceptionFault> {
         let mut before = None;
         self.of(instance, |record| {
+            if record.reception_fault == reception_fault {
+                before = reception_fault;
+                return;
+            }
             before = std::mem::replace(&mut record.reception_fault, reception_fault);
             record.kept_rows.extend(reception_fault.map(|it| format!("reception_fault {}", it.who())));
         });

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use vrrp_ebpf::time::Timestamp;
@@ -24,6 +25,18 @@ pub struct InstanceRecord {
     pub history: VecDeque<PastTransition>,
     /// Wall-clock time of the latest transition, that of an earlier daemon included.
     pub since: Option<SystemTime>,
+    /// Another process keeps removing routes and rules, and they are not set again.
+    pub is_abandoned: bool,
+    /// Times that it became master, and that it ceased to be master.
+    pub became_master: u64,
+    pub released_master: u64,
+    /// Made when it is first changed.
+    rare: Option<Box<RareRecord>>,
+}
+
+/// What most instances never have. Part of an [`InstanceRecord`], apart from its memory.
+#[derive(Clone, Debug, Default)]
+pub struct RareRecord {
     /// The latest run of each hook, by its keyword.
     pub hooks: BTreeMap<&'static str, HookRun>,
     /// Lower master heard last while master.
@@ -38,17 +51,27 @@ pub struct InstanceRecord {
     pub leftovers: Box<[Lack]>,
     /// Its name when it left them.
     pub left_as: Box<str>,
-    /// Another process keeps removing routes and rules, and they are not set again.
-    pub is_abandoned: bool,
     /// Time and errno of the latest failed send.
     pub send_failure: Option<(Timestamp, i32)>,
     /// Its reception fault.
     pub reception_fault: Option<ReceptionFault>,
     /// Rows of metrics that were once served, here or by the daemon before, and stay although they may be 0.
     pub kept_rows: BTreeSet<String>,
-    /// Times that it became master, and that it ceased to be master.
-    pub became_master: u64,
-    pub released_master: u64,
+}
+
+impl Deref for InstanceRecord {
+    type Target = RareRecord;
+
+    fn deref(&self) -> &RareRecord {
+        static NONE: LazyLock<RareRecord> = LazyLock::new(RareRecord::default);
+        self.rare.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for InstanceRecord {
+    fn deref_mut(&mut self) -> &mut RareRecord {
+        self.rare.get_or_insert_default()
+    }
 }
 
 /// A sync group.

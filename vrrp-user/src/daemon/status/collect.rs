@@ -353,7 +353,7 @@ fn transitions(past: &InstanceRecord) -> Vec<PastTransition> {
     let earlier = past.earlier.iter().filter_map(|event| match event.what.clone() {
         What::Transition { from, to, reason, priority, epoch, peer, .. } => {
             let [from, to, reason] = [from, to, reason].map(Word::into_owned);
-            Some(PastTransition { at: event.time.clone(), from, to, reason, priority, epoch, peer })
+            Some(PastTransition { at: rfc3339(event.time), from, to, reason, priority, epoch, peer })
         }
         _ => None,
     });

@@ -13,7 +13,7 @@ use super::FEW;
 use super::html::Escaped;
 use crate::daemon::events::{Event, KEPT, What};
 use crate::daemon::status::{Instance, Status, rough};
-use crate::daemon::wall::{clock_millis, parse_rfc3339, shown};
+use crate::daemon::wall::{clock_millis, shown};
 
 /// The time that is shown.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -73,7 +73,7 @@ pub(super) fn chart(
     }
     let start = now.checked_sub(DAY).unwrap_or(SystemTime::UNIX_EPOCH);
     // Older events may be gone.
-    let oldest = events.first().filter(|_| events.len() >= KEPT).and_then(|it| parse_rfc3339(&it.time));
+    let oldest = events.first().filter(|_| events.len() >= KEPT).map(|it| it.time);
     let known = oldest.map_or(start, |oldest| oldest.max(start));
     let moves = moves(events);
     let none = Vec::new();
@@ -116,7 +116,7 @@ fn moves(events: &[Arc<Event>]) -> HashMap<&str, Vec<Move<'_>>> {
     let mut all: HashMap<&str, Vec<Move<'_>>> = HashMap::new();
     for event in events {
         let What::Transition { instance, from, to, reason, peer, .. } = &event.what else { continue };
-        let Some(at) = parse_rfc3339(&event.time) else { continue };
+        let at = event.time;
         all.entry(instance).or_default().push(Move { at, from, to, reason, peer: peer.as_deref() });
     }
     all
