@@ -20,7 +20,7 @@ const GUARD: u64 = 16 << 10;
 const ROOM: u64 = if cfg!(debug_assertions) { 64 } else { 16 };
 
 /// KiB that an instance may take in the daemon beside its code: with the place in the maps that its slot has.
-const INSTANCE: u64 = 16;
+const INSTANCE: u64 = 12;
 
 /// Threads of a daemon that has started: the main one, the engine, the effect thread, the one that writes events,
 /// those that ask the kernel about hooks, that serve readers and that write the log to a file, and those of tokio that

@@ -130,7 +130,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let store = Arc::new(Store::open(&options.runtime_dir));
     store.prepare(&context.config, &context.live);
-    let queues = Queues::new(context.config.instances.len(), room)?;
+    let queues = Queues::new(context.config.instances.len())?;
     let prepared = Prepared {
         options,
         folder: &folder,

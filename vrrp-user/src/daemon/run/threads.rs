@@ -24,21 +24,26 @@ use crate::daemon::status::DaemonContext;
 use crate::driver::memory;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
-use crate::driver::realtime::{ENGINE_PRIORITY, Standing, lock_memory};
+use crate::driver::realtime::{ENGINE_PRIORITY, Standing, become_realtime, lock_memory};
 use crate::driver::xdp::{Program, Ring};
 use crate::protocol::Event;
 
-/// Entries of the queues to and from the engine, for each slot: all instances may change state at once.
-const QUEUE_PER_SLOT: usize = 2;
+/// Entries of the queues from the engine, for each instance of the start: all may change state at once. Of more than
+/// there is room for, the engine keeps what is still of use.
+const OUTPUTS_PER_INSTANCE: usize = 2;
+const OUTPUTS_MIN: usize = 128;
 
 /// Entries of the queue to the engine, for each instance of the start.
 const INPUTS_PER_INSTANCE: usize = 5;
 
-/// Least entries of a queue: few instances may have many inputs.
-const QUEUE_MIN: usize = 512;
+/// Few instances may have many inputs.
+const INPUTS_MIN: usize = 512;
 
 /// Time after which a start is over: interfaces are attached to, and the first elections have been held.
 const START: Duration = Duration::from_secs(10);
+
+/// Below every other real-time thread.
+const TRIM_PRIORITY: i32 = 1;
 
 /// The queues between the threads.
 pub(super) struct Queues {
@@ -48,15 +53,15 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Queues for this many instances and slots.
+    /// Queues for this many instances.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub(super) fn new(instances: usize, slots: usize) -> io::Result<Self> {
-        let entries = slots.saturating_mul(QUEUE_PER_SLOT).max(QUEUE_MIN);
+    pub(super) fn new(instances: usize) -> io::Result<Self> {
+        let entries = instances.saturating_mul(OUTPUTS_PER_INSTANCE).max(OUTPUTS_MIN);
         // At the start, an interface and a virtual MAC interface of each instance may each be reported twice before the
         // engine takes an input. Later ones can wait: a report of an interface is tried again.
-        let inputs = queue(instances.saturating_mul(INPUTS_PER_INSTANCE).max(QUEUE_MIN))?;
+        let inputs = queue(instances.saturating_mul(INPUTS_PER_INSTANCE).max(INPUTS_MIN))?;
         Ok(Self { inputs, commands: queue(entries)?, reports: queue(entries)? })
     }
 }
@@ -159,7 +164,7 @@ pub(super) fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-/// Gives back the code and the stack that the rest of the start has used. Real-time threads go on meanwhile: their code
+/// Gives back the code, the stack and the heap that the rest of the start has used. Real-time threads go on meanwhile: their code
 /// stays where it is, and so do constants and libraries, so that they wait for no page.
 async fn release_start() {
     sleep(START).await;
@@ -168,6 +173,15 @@ async fn release_start() {
     }
     if let Err(error) = memory::release_stack() {
         warn!(%error, "the main thread's stack is not locked again");
+    }
+    // In the real-time class, as the allocator is locked meanwhile: a real-time thread must not wait for an ordinary one.
+    let trimmed = thread::spawn(|| {
+        // Refused as it was to the others.
+        let _ = become_realtime(TRIM_PRIORITY);
+        memory::trim_locked()
+    });
+    if let Ok(Err(error)) = trimmed.join() {
+        warn!(%error, "memory is not locked again: parts of the daemon may have to be read from the disk");
     }
 }
 
