@@ -11,6 +11,7 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::SETTLE;
+use vrrp_user::daemon::host_faults::RETRY;
 use vrrp_user::driver::netlink::origin;
 
 use crate::fence::is_there;
@@ -67,7 +68,6 @@ fn until_answered(lab: &Lab) -> Result<()> {
     until("answers of node 0", SETTLE, || prober.answers(0, 0) > 10)
 }
 
-fn another_daemon_serves_the_address_of_a_dead_one(mode: Mode) -> Result<()> {
 /// No later run has their name.
 #[test]
 #[needs("ours")]
@@ -80,6 +80,7 @@ fn a_lab_takes_the_pins_of_its_dead_daemons_along() -> Result<()> {
     Ok(())
 }
 
+fn another_daemon_serves_the_address_of_a_dead_one(mode: Mode) -> Result<()> {
     let lab = Lab::new(1)?;
     let _dead = killed(&lab, mode)?;
     let heir = start(&lab, 0, mode)?;
@@ -158,6 +159,7 @@ fn a_fence_without_a_plan_takes_its_addresses_along() -> Result<()> {
         let node = lab.nodes.first().context("no node")?;
         let dead = killed(&lab, mode)?;
         std::fs::remove_file(dead.directory().join("guard"))?;
+        node.namespace.ip("route add 198.51.100.0/24 via 10.77.0.99 proto 18")?;
         let other = Instance::v3(100).vrid(7).addresses(&["10.77.0.201/24"]);
         let lives = Daemon::Vrrpx(Mode::Tcx).start(node, &Config::of(other))?;
         until("another master", SETTLE, || lab.has_address(0, "10.77.0.201").is_ok_and(|it| it))?;
@@ -167,6 +169,8 @@ fn a_fence_without_a_plan_takes_its_addresses_along() -> Result<()> {
             continue;
         }
         ensure!(!lab.has_address(0, VIRTUAL_V4)?, "{mode:?}: the address stays: {}", lives.log());
+        let named = lives.log().contains("of the 1 routes and 0 rules that VRRP has set");
+        ensure!(named, "{mode:?}: its route is not named: {}", lives.log());
         ensure!(dead.pins().is_empty(), "{mode:?}: {:?}", dead.pins());
         node.namespace.ip(&format!("addr add {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
         until_answered(&lab).with_context(|| format!("{mode:?}: {}", lives.log()))?;
@@ -191,6 +195,29 @@ fn a_fence_of_an_address_that_another_has_set_stays_until_it_is_forced() -> Resu
     node.namespace.run(&vrrpx().to_string_lossy(), &words)?;
     ensure!(lab.has_address(0, VIRTUAL_V4)? && dead.pins().is_empty(), "{:?}", dead.pins());
     until_answered(&lab)
+}
+
+/// Another daemon names the fence, with what to do, and removes it once that is done.
+#[test]
+#[needs("ours")]
+fn a_fence_that_stays_is_a_problem_until_its_address_is_gone() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let dead = killed(&lab, Mode::Tcx)?;
+    std::fs::remove_file(dead.directory().join("guard"))?;
+    let address = format!("{VIRTUAL_V4}/24 dev {INTERFACE}");
+    node.namespace.ip(&format!("addr del {address}\naddr add {address}"))?;
+    let other = Instance::v3(100).vrid(7).addresses(&["10.77.0.201/24"]);
+    let lives = Daemon::Vrrpx(Mode::Tcx).start(node, &Config::of(other))?;
+    let problem = format!("killed daemon of {}", dead.directory().display());
+    let faults = || lives.status().map(|status| status["host_faults"].to_string()).unwrap_or_default();
+    let is_shown = |found: &str| found.contains(&problem) && found.contains("vrrpx cleanup --force");
+    until("the problem", SETTLE, || is_shown(&faults())).with_context(|| lives.log())?;
+    node.namespace.ip(&format!("addr del {address}"))?;
+    until("the end of the problem", 2 * RETRY, || faults() == "[]").with_context(faults)?;
+    ensure!(dead.pins().is_empty(), "{:?}: {}", dead.pins(), lives.log());
+    ensure!(lives.log().matches(&problem).count() == 1, "it is logged again: {}", lives.log());
+    Ok(())
 }
 
 /// As after an `ExecStart=` with nsenter(1), which `ExecStopPost=` lacks.

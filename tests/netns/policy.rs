@@ -1,11 +1,15 @@
 //! Accepted senders of an instance, and accepted clients of its addresses.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_user::daemon::host_faults::RETRY;
 
 use crate::subject;
 
@@ -66,6 +70,34 @@ fn the_table_goes_with_the_daemon() -> Result<()> {
         ensure!(has_table(pair, "vrrpx")?, "there is no table");
         pair.stop(0)?;
         ensure!(!has_table(pair, "vrrpx")?, "the table is still there");
+        Ok(())
+    })
+}
+
+/// A table with an owner, which the kernel lets no other process change, and drops with its owner (Linux 5.12).
+#[test]
+#[needs("ours", "nft")]
+fn a_table_that_cannot_be_set_is_a_problem_until_it_is_set() -> Result<()> {
+    let [master, _] = roles("no_accept");
+    Pair::idle([master])?.check(|pair| {
+        let mut owner = pair.node(0)?.namespace.command("nft")?;
+        let mut owner = owner.arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let mut rules = owner.stdin.take().context("no input")?;
+        rules.write_all(b"add table inet vrrpx { flags owner; }\n")?;
+        until("a table of another process", SETTLE, || has_table(pair, "vrrpx").is_ok_and(|it| it))?;
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        let faults = |pair: &mut Pair| {
+            let status = pair.running(0).and_then(|daemon| daemon.status());
+            status.map_or_else(|_| "?".to_owned(), |status| status["host_faults"].to_string())
+        };
+        let found = faults(pair);
+        let is_named = found.contains("nftables") && found.contains("accepted despite strict mode");
+        ensure!(is_named, "{found}");
+        drop(rules);
+        owner.wait()?;
+        until("the end of the problem", 2 * RETRY, || faults(pair) == "[]")?;
+        ensure!(has_table(pair, "vrrpx")?, "there is no table");
         Ok(())
     })
 }

@@ -322,7 +322,11 @@ impl Running {
 
     /// Starts a command whose output and errors the caller reads.
     pub fn follow(&self, arguments: &[&str]) -> Result<Child> {
-        self.client(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run vrrpx")
+        self.client(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run vrrpx")
     }
 
     fn client(&self, arguments: &[&str]) -> Command {

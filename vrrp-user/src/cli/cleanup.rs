@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{RUNTIME_DIR, complain, print};
-use crate::daemon::host::dead;
+use crate::daemon::host::dead::{self, Removed};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -25,7 +25,12 @@ pub(super) fn cleanup(arguments: &Arguments) -> ExitCode {
     for (runtime_dir, outcome) in dead::bury_with(named.as_deref(), arguments.force, &|_| false) {
         let runtime_dir = runtime_dir.display();
         match outcome {
-            Ok(()) => drop(print(&format!("removed what the killed daemon of {runtime_dir} has left\n"))),
+            Ok(removed) => {
+                let _ = print(&format!("removed what the killed daemon of {runtime_dir} has left\n"));
+                if removed != Removed::ALL {
+                    complain(&format!("{runtime_dir}: {removed}"));
+                }
+            }
             Err(error) => {
                 complain(&format!("{runtime_dir}: {error}"));
                 code = ExitCode::FAILURE;

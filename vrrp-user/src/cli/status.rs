@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, json, print, print_next, screen_columns, unknown};
+use super::{
+    RUNTIME_DIR, UNKNOWN_NAME, Unprinted, complain, json, print, print_next, screen_columns, unknown,
+};
 use crate::daemon::control::{self, ControlError};
 use crate::daemon::status::{Status, StatusVerdict, View, WIDTH, detailed, overview, table_at};
 use crate::driver::clock;

@@ -24,6 +24,7 @@ pub use record::{
 use self::delivery::before_now;
 use super::events::{Event, Events, What};
 use super::host::reception::ReceptionFault;
+use super::host_faults::HostFaults;
 use super::process::preflight::Disabled;
 use super::queue::Lack;
 use super::reload::{Cause, Stale};
@@ -46,6 +47,7 @@ pub struct History {
     room: usize,
     pub events: Events,
     pub unwritten: Unwritten,
+    pub host_faults: HostFaults,
     /// A master lacks an object that it did not lack before.
     pub lacking: Notify,
 }

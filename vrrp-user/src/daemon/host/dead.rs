@@ -9,6 +9,7 @@
 //! addresses that cannot be removed, as another router may serve them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,12 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::daemon::guard;
+use crate::daemon::host_faults::{Finder, HostFault, HostFaults};
 use crate::daemon::neighbours;
 use crate::daemon::process::runtime_dir;
-use crate::driver::netlink::address;
+use crate::driver::netlink::address::{self, PROTOCOL};
 use crate::driver::netlink::filter::{self, Filter, Name};
+use crate::driver::netlink::leftovers;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Address;
 use crate::driver::xdp::{PinError, Pins, fenced_by};
@@ -44,6 +47,30 @@ pub enum BuryError {
     Fenced(IpAddr),
 }
 
+/// What was removed of a daemon: all, or all but its routes and rules, which are among those that VRRP has set here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Removed {
+    routes: usize,
+    rules: usize,
+}
+
+impl Removed {
+    /// All of it.
+    pub const ALL: Self = Self { routes: 0, rules: 0 };
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { routes, rules } = self;
+        write!(
+            f,
+            "its routes and rules are unknown, as the file that names them is gone: of the {routes} routes and {rules} \
+             rules that VRRP has set on this host, remove those that no running daemon has (ip route show table all \
+             proto {PROTOCOL}; ip rule show)"
+        )
+    }
+}
+
 /// What a daemon, dead or alive, has on the host.
 #[derive(Debug)]
 struct Estate<'a> {
@@ -52,15 +79,27 @@ struct Estate<'a> {
     pins: Vec<&'a Pins>,
 }
 
-/// Removes what dead daemons have left, and logs it.
-/// Addresses that are `in_use` here stay.
-pub(in crate::daemon) fn bury(in_use: &dyn Fn(IpAddr) -> bool) {
+/// Removes what dead daemons have left, and logs it. Addresses that are `in_use` here stay. What stays otherwise is
+/// tried again while it is among the `faults`.
+pub(in crate::daemon) fn bury(in_use: &dyn Fn(IpAddr) -> bool, faults: &HostFaults) {
+    let mut found = Vec::new();
     for (runtime_dir, outcome) in bury_with(None, false, in_use) {
         let runtime_dir = runtime_dir.display();
         match outcome {
-            Ok(()) => info!(%runtime_dir, "removed what another killed daemon has left"),
-            Err(error) => warn!(%runtime_dir, %error, "cannot remove what another killed daemon has left"),
+            Ok(removed) => {
+                info!(%runtime_dir, "removed what another killed daemon has left");
+                if removed != Removed::ALL {
+                    warn!(%runtime_dir, "{removed}");
+                }
+            }
+            Err(error) => {
+                let about = format!("killed daemon of {runtime_dir}");
+                found.push(HostFault { about, text: format!("cannot remove what it has left: {error}") });
+            }
         }
+    }
+    for HostFault { about, text } in faults.set(Finder::DeadDaemons, found) {
+        warn!("{about}: {text}");
     }
 }
 
@@ -70,7 +109,7 @@ pub fn bury_with(
     named: Option<&Path>,
     is_forced: bool,
     in_use: &dyn Fn(IpAddr) -> bool,
-) -> Vec<(PathBuf, Result<(), BuryError>)> {
+) -> Vec<(PathBuf, Result<Removed, BuryError>)> {
     let found = RouteSocket::open().and_then(|mut socket| filter::find_of_every_daemon(&mut socket));
     // Without tc in this kernel there are none.
     let filters: Vec<(Name, Filter)> = found.unwrap_or_default();
@@ -102,8 +141,8 @@ pub fn bury_with(
             pins: pins.iter().filter(|(folder, _)| folder == runtime_dir).map(|(_, pins)| pins).collect(),
         };
         match estate.remove(is_forced, in_use) {
-            Ok(false) => {}
-            Ok(true) => outcomes.push((runtime_dir.to_owned(), Ok(()))),
+            Ok(None) => {}
+            Ok(Some(removed)) => outcomes.push((runtime_dir.to_owned(), Ok(removed))),
             Err(error) => outcomes.push((runtime_dir.to_owned(), Err(error))),
         }
         drop(lock);
@@ -112,15 +151,15 @@ pub fn bury_with(
 }
 
 impl Estate<'_> {
-    /// False if there was nothing, or it is left to a guard or a living daemon.
-    fn remove(&self, is_forced: bool, in_use: &dyn Fn(IpAddr) -> bool) -> Result<bool, BuryError> {
+    /// `None` if there was nothing, or it is left to a guard or a living daemon.
+    fn remove(&self, is_forced: bool, in_use: &dyn Fn(IpAddr) -> bool) -> Result<Option<Removed>, BuryError> {
         // One of another mount namespace, with a directory of the same name.
         if self.pins.iter().any(|pins| pins.is_claimed()) {
-            return Ok(false);
+            return Ok(None);
         }
         // Addresses first: this host must not answer for them without a fence.
         let has_plan = match guard::stand_in(self.runtime_dir) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             outcome => outcome?,
         };
         let mut socket = RouteSocket::open()?;
@@ -138,7 +177,13 @@ impl Estate<'_> {
         for pins in &self.pins {
             has_pins |= pins.clear_dead()?;
         }
-        Ok(has_plan || has_pins || !self.filters.is_empty())
+        if has_plan {
+            return Ok(Some(Removed::ALL));
+        }
+        let has_fence = has_pins || !self.filters.is_empty();
+        // Its plan would name them.
+        let (routes, rules) = leftovers::paths(&mut socket).unwrap_or_default();
+        Ok(has_fence.then_some(Removed { routes, rules }))
     }
 
     /// Removes the addresses that the programs fence and VRRP has set, on the same interface. None may stay.

@@ -5,6 +5,7 @@
 //! the table, and its name in a file of the runtime directory, for the next one. A table of another daemon in this
 //! network namespace stays as it is: this one gets another name. Runs on the main thread.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::config::{Config, FirewallSettings};
+use crate::daemon::host_faults::{Finder, HostFault, HostFaults};
 use crate::daemon::neighbours::{self, Neighbour};
 use crate::driver::firewall::{self, Denied};
 use crate::driver::ownership;
@@ -27,6 +29,11 @@ pub struct Firewall {
     table: Option<Arc<str>>,
     /// Why it could not be set again.
     fault: Option<String>,
+    /// Why the rules for the present configuration could not be set, and the name of their table.
+    refused: Option<(Arc<str>, String)>,
+    /// Tables that could not be removed, by name, each with the reason.
+    left: BTreeMap<Arc<str>, String>,
+    faults: HostFaults,
 }
 
 /// The runtime directory of another living daemon that has this table. One in another mount namespace may have the
@@ -48,8 +55,10 @@ fn own_number() -> String {
 
 impl Firewall {
     /// Sets the rules for `config`; `folder` is the runtime directory.
-    pub fn new(folder: &Path, config: &Config) -> Self {
-        let mut this = Self { file: file(folder), set: None, table: None, fault: None };
+    pub fn new(folder: &Path, config: &Config, faults: &HostFaults) -> Self {
+        let (file, faults) = (file(folder), faults.clone());
+        let (set, table, fault, refused, left) = (None, None, None, None, BTreeMap::new());
+        let mut this = Self { file, set, table, fault, refused, left, faults };
         // The table of a daemon that still runs is replaced as a whole, or is the same.
         if ownership::is_ours()
             && let Ok(table) = fs::read_to_string(&this.file)
@@ -57,7 +66,7 @@ impl Firewall {
             match holder(folder, table.trim()) {
                 // It has taken the name since the run that was killed.
                 Some(_) => drop(fs::remove_file(&this.file)),
-                None => this.remove(table.trim()),
+                None => this.remove(&table.trim().into()),
             }
         }
         this.adopt(config);
@@ -66,6 +75,39 @@ impl Firewall {
 
     /// Sets the rules for another configuration, if they differ.
     pub fn adopt(&mut self, config: &Config) {
+        self.refused = None;
+        self.change_over(config);
+        self.report();
+    }
+
+    /// Tries again to set and to remove what was refused.
+    pub fn retry(&mut self, config: &Config) {
+        let left: Vec<Arc<str>> = self.left.keys().cloned().collect();
+        left.iter().for_each(|table| self.remove(table));
+        self.adopt(config);
+    }
+
+    /// Reports what was refused, until it is done.
+    fn report(&self) {
+        let refused = self.refused.iter().map(|(table, error)| {
+            format!(
+                "cannot set the table {table}: {error}; traffic to addresses is accepted despite strict mode or \
+                 `no_accept`"
+            )
+        });
+        let left = self.left.iter().map(|(table, error)| {
+            format!(
+                "cannot remove the table {table} of an earlier configuration: {error}; it drops traffic to that one's \
+                 addresses (nft delete table inet {table})"
+            )
+        });
+        let faults = refused.chain(left).map(|text| HostFault { about: "nftables".to_owned(), text });
+        for HostFault { about, text } in self.faults.set(Finder::Firewall, faults.collect()) {
+            warn!("{about}: {text}");
+        }
+    }
+
+    fn change_over(&mut self, config: &Config) {
         let denied = denied(config);
         let wanted = (!denied.is_empty()).then(|| (config.globals.firewall.clone(), denied));
         if wanted == self.set {
@@ -80,13 +122,11 @@ impl Firewall {
                 Ok(()) => {
                     info!(table = &*table, addresses = denied.len(), "traffic to addresses is dropped");
                     let _ = fs::write(&self.file, &*table);
+                    self.left.remove(&table);
                     (self.set, self.table) = (Some((settings, denied)), Some(table));
                 }
                 Err(error) => {
-                    warn!(
-                        %error,
-                        "cannot set the firewall: traffic to addresses is accepted despite strict mode or `no_accept`"
-                    );
+                    self.refused = Some((table, error.to_string()));
                     // The earlier rules are still set, and better than none.
                     (self.set, self.table) = (before, earlier);
                     return;
@@ -153,11 +193,15 @@ impl Firewall {
         }
     }
 
-    fn remove(&self, table: &str) {
+    fn remove(&mut self, table: &Arc<str>) {
         match firewall::remove(table) {
-            Ok(()) if self.set.is_none() => drop(fs::remove_file(&self.file)),
-            Ok(()) => {}
-            Err(error) => warn!(table, %error, "cannot remove the nftables table"),
+            Ok(()) => {
+                self.left.remove(table);
+                if self.set.is_none() {
+                    let _ = fs::remove_file(&self.file);
+                }
+            }
+            Err(error) => drop(self.left.insert(Arc::clone(table), error.to_string())),
         }
     }
 }
@@ -169,6 +213,7 @@ impl Drop for Firewall {
         {
             self.set = None;
             self.remove(&table);
+            self.report();
         }
     }
 }

@@ -20,10 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
 
 use super::attach::Attachments;
 use super::firewall::Firewall;
-use super::leftovers;
 use super::mending::Mending;
 use super::reception;
 use super::secondaries::Secondaries;
@@ -109,6 +109,8 @@ pub struct Interfaces<'a> {
     pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
+    /// When it was last tried to mend the host's faults.
+    pub retried: Timestamp,
     /// Empty while no guard could be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
@@ -206,7 +208,9 @@ impl Interfaces<'_> {
             let look_in = look.map(|look| look.since(clock::now()));
             self.update_plan(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
-            let again = again.into_iter().chain(settled).chain(look_in).chain(mend_in).min();
+            let again = again.into_iter().chain((!self.attachments.flush()).then_some(RETRY));
+            let again =
+                again.chain(self.retry_host_faults()).chain(settled).chain(look_in).chain(mend_in).min();
             // New instances take part once their links are reported. Otherwise an instance that joins a sync group
             // would fail it by an interface that was just made for it and comes up a moment later.
             let made_in = new_since
@@ -317,7 +321,7 @@ impl Interfaces<'_> {
     }
 
     /// Whether addresses of the instance could not be removed.
-    fn has_left(&self, id: InstanceId) -> bool {
+    pub(super) fn has_left(&self, id: InstanceId) -> bool {
         let live = self.context.live.instances.get(id.index());
         live.is_some_and(|live| live.leftovers.load(Relaxed) > 0)
     }
@@ -384,14 +388,6 @@ impl Interfaces<'_> {
         self.former = former;
         self.config = Arc::new(config);
         Ok(Arc::clone(&self.config))
-    }
-
-    /// Gives the instances their numbers, and clears what an earlier run has left in the way of new ones.
-    fn make_room(&self, config: &mut Config) -> Result<(), AdoptError> {
-        succeed(&self.config, config, self.context.live.instances.len(), |id| !self.has_left(id))?;
-        let slots = config.instances.iter().map(|instance| instance.id.index() + 1).max();
-        self.context.maps.reach(slots.unwrap_or(0)).map_err(AdoptError::Maps)?;
-        leftovers::remove_residue(config, Some(&self.config), &self.runtime_dir).map_err(AdoptError::Residue)
     }
 
     /// Latest results of everything that is tracked.

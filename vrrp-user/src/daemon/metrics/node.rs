@@ -22,6 +22,7 @@ impl Scrape {
         process::encode(out)?;
         self.standing(out)?;
         self.unwritten(out)?;
+        self.host_faults(out)?;
         self.statics(out)?;
         self.loads(out)?;
         self.hooks(out)?;
@@ -93,6 +94,12 @@ impl Scrape {
         gauge(out, "vrrpx_file_unwritten", "1 while a file of the daemon cannot be written", |row| {
             files.iter().try_for_each(|(file, _)| row(&vec![("file", file)], 1.0))
         })
+    }
+
+    fn host_faults(&self, out: &mut Exposition) -> fmt::Result {
+        let faults = self.context.history.host_faults.all().len();
+        let help = "Things on this host that the daemon cannot set or remove, and tries again";
+        gauge(out, "vrrpx_host_faults", help, |row| row(&vec![], faults as f64))
     }
 
     fn statics(&self, out: &mut Exposition) -> fmt::Result {

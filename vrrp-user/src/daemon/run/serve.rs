@@ -42,6 +42,7 @@ use crate::daemon::queue::Input;
 use crate::daemon::service::Service;
 use crate::daemon::status::DaemonContext;
 use crate::daemon::steering;
+use crate::driver::clock;
 use crate::driver::ownership;
 use crate::driver::xdp::{Program, Ring};
 
@@ -52,11 +53,11 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Time limit for reading the events of earlier runs.
 const EVENTS_LIMIT: Duration = Duration::from_secs(3);
 
-/// Everything that outlives the work.
 /// From the start of a daemon without the baton to its second look at the others: one that has started at the same time
 /// answers by then.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
+/// Everything that outlives the work.
 pub(super) struct Prepared<'a> {
     pub(super) options: &'a RunOptions,
     pub(super) folder: &'a RuntimeDir,
@@ -90,7 +91,8 @@ impl Prepared<'_> {
         let (orders, ordered) = mpsc::channel(1);
         let mut service = self.service(&orders).await?;
         if predecessor.is_none() {
-            remove_residue(&self.context.config, None, self.folder.path())?;
+            let faults = &self.context.history.host_faults;
+            remove_residue(&self.context.config, None, self.folder.path(), faults)?;
         }
         let mut program = loading.end()?;
         #[cfg(feature = "bpf-log")]
@@ -151,8 +153,6 @@ impl Prepared<'_> {
         outcome
     }
 
-    /// After a predecessor has gone, which writes to the same file.
-    async fn keep_events(&self) {
     /// What another daemon has as well that has started at the same time, if this one is to end for it.
     async fn look_again(&self) -> Vec<String> {
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -164,6 +164,8 @@ impl Prepared<'_> {
         }
     }
 
+    /// After a predecessor has gone, which writes to the same file.
+    async fn keep_events(&self) {
         let (context, folder) = (Arc::clone(self.context), runtime_dir::state(&self.options.runtime_dir));
         let opened = task::spawn_blocking(move || context.history.keep_events(&folder, &context.config));
         match timeout(EVENTS_LIMIT, opened).await {
@@ -188,7 +190,7 @@ impl Prepared<'_> {
     /// Replaces what an earlier daemon has pinned. After the leftovers: addresses that an earlier program has fenced
     /// are gone.
     fn outlive(&self, program: &mut Result<Program, String>) {
-        if let Err(error) = outlive(program, self.folder.path()) {
+        if let Err(error) = outlive(program, self.folder.path(), &self.context.history.host_faults) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
             self.context.history.unpinned(words(error));
         }
@@ -224,7 +226,8 @@ impl Prepared<'_> {
             statics: Statics::new(&config.statics)?,
             secondaries: Secondaries::new(config, &options.runtime_dir)?,
             store: Arc::clone(self.store),
-            firewall: Firewall::new(&options.runtime_dir, config),
+            firewall: Firewall::new(&options.runtime_dir, config, &context.history.host_faults),
+            retried: clock::now(),
             guard: self.guard,
             config: Arc::clone(config),
             former: Vec::new(),

@@ -17,9 +17,9 @@ use super::unyielding::unyielding;
 use super::why::{self, Facts};
 use super::{
     Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence, Group, Held,
-    Hook, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition, PriorityPair,
-    ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile, Vmac, Webhook,
-    XdpProgram,
+    Hook, HostFault, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition,
+    PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile, Vmac,
+    Webhook, XdpProgram,
 };
 use crate::config;
 use crate::daemon::events::{What, Word};
@@ -67,6 +67,7 @@ impl DaemonContext {
             checks: self.config.checks.iter().map(|script| check(script, &history, now)).collect(),
             disabled_scripts: history.disabled.iter().map(disabled).collect(),
             unwritten: self.unwritten(),
+            host_faults: self.host_faults(),
             unknown_routers: named(&refusals.unknown_routers, now),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
             webhooks: history
@@ -91,6 +92,11 @@ impl DaemonContext {
     fn unwritten(&self) -> Vec<UnwrittenFile> {
         let all = self.history.unwritten.all().into_iter();
         all.map(|(file, error)| UnwrittenFile { file: file.to_owned(), error }).collect()
+    }
+
+    fn host_faults(&self) -> Vec<HostFault> {
+        let all = self.history.host_faults.all().into_iter();
+        all.map(|it| HostFault { about: it.about, detail: it.text }).collect()
     }
 
     fn configuration(&self, history: &Inner, now: Timestamp) -> Configuration {

@@ -33,6 +33,10 @@ pub struct Status {
     /// Files that cannot be written; older daemons do not send them.
     #[serde(default)]
     pub unwritten: Vec<UnwrittenFile>,
+    /// What the daemon cannot mend on this host: things of killed daemons that stay, and a firewall that refuses. They
+    /// are tried again; older daemons do not send them.
+    #[serde(default)]
+    pub host_faults: Vec<HostFault>,
     pub unknown_routers: Vec<UnknownRouter>,
     /// `None` if no mail is sent about changes.
     pub mail: Option<Mail>,
@@ -182,6 +186,15 @@ pub struct XdpProgram {
     pub id: u32,
     /// As the kernel keeps it: 15 bytes; empty if it has none.
     pub name: String,
+}
+
+/// Something that the daemon cannot mend on this host.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct HostFault {
+    /// `nftables`, `tc`, or a killed daemon with its runtime directory.
+    pub about: String,
+    /// Text for the operator: the fault, and what to do.
+    pub detail: String,
 }
 
 /// A file whose latest write failed.

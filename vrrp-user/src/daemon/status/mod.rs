@@ -28,9 +28,10 @@ mod why;
 pub use context::DaemonContext;
 pub use detail::detailed;
 pub use document::{
-    Address, Configuration, Count, Counts, Differing, Engine, Fence, Gaps, Group, Hook, Instance, Interface,
-    Lacking, Lateness, Leftover, Node, PastTransition, Peer, PriorityPair, ReceptionFault, Rejected, SCHEMA,
-    StaticSettings, Status, Steering, Tracked, UnknownRouter, UnwrittenFile, Unyielding, Vmac, XdpProgram,
+    Address, Configuration, Count, Counts, Differing, Engine, Fence, Gaps, Group, Hook, HostFault, Instance,
+    Interface, Lacking, Lateness, Leftover, Node, PastTransition, Peer, PriorityPair, ReceptionFault,
+    Rejected, SCHEMA, StaticSettings, Status, Steering, Tracked, UnknownRouter, UnwrittenFile, Unyielding,
+    Vmac, XdpProgram,
 };
 pub use overview::{View, WIDTH, overview, served};
 pub(in crate::daemon) use peer::lasts;

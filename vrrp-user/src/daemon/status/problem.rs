@@ -4,11 +4,12 @@ use nix::errno::Errno;
 
 use super::peer::PATIENCE;
 use super::{
-    Address, Check, Configuration, Differing, DisabledScript, Failure, Held, Hook, Instance, Interface,
-    Lacking, Leftover, Mail, Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile, Webhook,
-    XdpProgram, span,
+    Address, Check, Configuration, Differing, DisabledScript, Failure, Held, Hook, HostFault, Instance,
+    Interface, Lacking, Leftover, Mail, Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile,
+    Webhook, XdpProgram, span,
 };
 use crate::daemon::history::NOT_FOUND;
+use crate::daemon::host_faults::RETRY;
 use crate::daemon::wall::shown_of;
 use crate::daemon::{events, last_good};
 use crate::driver::RxPath;
@@ -66,7 +67,7 @@ impl Status {
         self.problems().map(|it| (it.about.to_owned(), it.text)).collect()
     }
 
-    /// Those of the configuration, of interfaces and files, of each instance, of hooks and of checks that are down.
+    /// Those of the configuration, of the host, of interfaces and files, of each instance, of hooks and of checks that are down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
         let configuration = self.configuration.stale().into_iter().chain(self.configuration.awaiting());
         let configuration = configuration.chain(self.configuration.left_out()).chain(self.idle());
@@ -81,7 +82,8 @@ impl Status {
         let webhooks = self.webhooks.iter().filter_map(Webhook::problem);
         let interfaces = self.interfaces.iter().filter_map(Interface::problem);
         let files = self.unwritten.iter().map(UnwrittenFile::problem);
-        let of_host = configuration.chain(self.unguarded()).chain(interfaces).chain(files);
+        let host = self.host_faults.iter().map(HostFault::problem);
+        let of_host = configuration.chain(self.unguarded()).chain(host).chain(interfaces).chain(files);
         of_host
             .chain(instances)
             .chain(leftovers)
@@ -129,6 +131,13 @@ impl Leftover {
         let text =
             format!("removed by a reload; {object} cannot be removed: {error}; retried until it is gone");
         Problem { about: instance, text }
+    }
+}
+
+impl HostFault {
+    fn problem(&self) -> Problem<'_> {
+        let text = format!("{}; tried again every {} s", self.detail, RETRY.as_secs());
+        Problem { about: &self.about, text }
     }
 }
 

@@ -21,7 +21,11 @@ pub fn table(status: &Status) -> String {
 
 /// The same for a terminal of this width.
 pub fn table_at(status: &Status, width: usize) -> String {
-    if width < overview::WIDTH { folded(width, &text(status, true, width)) } else { text(status, true, WIDTH) }
+    if width < overview::WIDTH {
+        folded(width, &text(status, true, width))
+    } else {
+        text(status, true, WIDTH)
+    }
 }
 
 /// All of it but instances and peers, for lines of this width.

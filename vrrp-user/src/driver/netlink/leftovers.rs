@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol};
+use rtnetlink::packet_route::rule::{RuleAttribute, RuleMessage};
+
 use super::address;
 use super::link::Link;
 use super::origin;
@@ -21,6 +25,29 @@ pub struct Residue {
     pub refusal: Option<NetlinkError>,
     /// Left in place: the interface has no other address to send from, and VRRP probably did not set it.
     pub is_kept: bool,
+}
+
+/// Number of routes and rules on this host that VRRP has set, of whatever daemon. Before Linux 4.17, rules do not say.
+///
+/// # Errors
+/// The kernel could not be queried.
+pub fn paths(socket: &mut RouteSocket) -> io::Result<(usize, usize)> {
+    let (mut routes, mut rules) = (0, 0);
+    let of_vrrp = |protocol: RouteProtocol| usize::from(u8::from(protocol) == address::PROTOCOL);
+    socket.dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewRoute(message) = message {
+            routes += of_vrrp(message.header.protocol);
+        }
+    })?;
+    socket.dump(RouteNetlinkMessage::GetRule(RuleMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewRule(message) = message {
+            rules += message.attributes.iter().fold(0, |count, attribute| match attribute {
+                RuleAttribute::Protocol(protocol) => count + of_vrrp(*protocol),
+                _ => count,
+            });
+        }
+    })?;
+    Ok((routes, rules))
 }
 
 /// Removes every address that the configuration names and VRRP has set, on any interface. If the kernel does not report

@@ -24,13 +24,14 @@ use vrrp_ebpf::time::Timestamp;
 
 use self::rules::{allowed_peers, expected};
 use super::fence::Fence;
+use super::leftovers::detach_filters;
 use super::reception::ReceptionMonitor;
 use super::vmacs::Carrier;
 use crate::config::{InstanceSettings, words};
 use crate::daemon::history::{History, RxPathNote};
 use crate::daemon::live::LiveState;
-use crate::daemon::process::options::XdpMode;
 use crate::daemon::outbox::Outbox;
+use crate::daemon::process::options::XdpMode;
 use crate::daemon::queue::{Changes, Input, Queue};
 use crate::driver::RxPath;
 use crate::driver::locals::locals;
@@ -38,7 +39,7 @@ use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership, Memberships};
-use crate::driver::xdp::{Attached, Hook, HookWatch, Mode, PinError, Pins, Program, remove_filters};
+use crate::driver::xdp::{Attached, Hook, HookWatch, Mode, PinError, Pins, Program};
 use crate::protocol::{Configured, InstanceId};
 
 #[derive(Debug)]
@@ -195,12 +196,12 @@ impl Attachments {
         }
     }
 
-    /// Names of all pins, folders after what is in them.
     /// Passes on what the engine had no room for. False if some of it still waits, and other inputs must too.
     pub fn flush(&mut self) -> bool {
         self.inputs.flush()
     }
 
+    /// Names of all pins, folders after what is in them.
     pub fn pins(&self) -> Vec<PathBuf> {
         self.program.as_ref().map_or_else(Vec::new, Program::pinned)
     }
@@ -394,9 +395,7 @@ impl Attachments {
     /// Its attachments or pins cannot be removed, or ours cannot be pinned.
     pub fn follow(&mut self, runtime_dir: &Path) -> Result<(), PinError> {
         let own = self.filters();
-        if let Err(error) = remove_filters(runtime_dir, |filter| !own.contains(filter)) {
-            warn!(%error, "cannot remove the tc filter of the previous daemon: adverts are judged twice");
-        }
+        detach_filters(runtime_dir, &own, &self.history.host_faults);
         let pins = match Pins::open(runtime_dir) {
             Err(PinError::Private) => return Ok(()),
             opened => opened?,
