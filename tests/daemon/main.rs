@@ -11,6 +11,7 @@ mod http;
 mod metrics;
 mod narrow;
 mod notify;
+mod one_instance;
 mod preflight;
 mod probe;
 mod scrape_size;

@@ -32,7 +32,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("operations.md: Logs 1", "two lines of two days; the fields are those of tests/netns/systemd.rs"),
     ("operations.md: Logs 2", SYSTEMD),
-    ("operations.md: One instance 1", "tests/daemon/status.rs compares this very text"),
+    ("operations.md: One instance 1", "tests/daemon/one_instance.rs compares this very text"),
     ("operations.md: To a router by name 1", "it needs three routers; tests/netns/successor.rs has them"),
     (
         "operations.md: On a terminal 1",

@@ -466,7 +466,7 @@ fn events(pen: &mut Pen<'_>, board: &Board) {
     for event in board.events.iter().rev() {
         let mut out = String::new();
         let text = event.what.to_string().replace('\n', "; ");
-        let time = wall::local_millis(event.time);
+        let time = wall::shown_millis(event.time);
         let head = format!(" {}  ", time.get(11..19).unwrap_or("-"));
         wrapped_at(width.saturating_sub(1), &mut out, &head, &text, 11);
         let mut texts: Vec<String> = out.lines().map(str::to_owned).collect();

@@ -29,7 +29,7 @@ use super::reception;
 use super::secondaries::Secondaries;
 use super::statics::Statics;
 use super::vmacs::Vmacs;
-use crate::config::{Config, Instance, InstanceSettings, NoRoom, succeed, words};
+use crate::config::{Config, Instance, InstanceSettings, NoRoom, words};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::history::{NOT_FOUND, RxPathNote};

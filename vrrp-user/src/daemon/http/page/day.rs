@@ -415,7 +415,7 @@ mod tests {
         row(&mut out, "web <1>", "node", &all).unwrap();
         assert!(out.contains("web &lt;1&gt;") && out.contains("and 15 more"), "{out}");
         assert!(
-            out.contains("aria-label=\"MASTER for 11m, BACKUP for 23h 39m, not running for 10m\""),
+            out.contains("aria-label=\"MASTER for 11m 0s, BACKUP for 23h 39m, not running for 10m 0s\""),
             "{out}"
         );
     }
