@@ -12,9 +12,7 @@ use vrrp_ebpf::wire::address::widen;
 use vrrp_tests::FIRST;
 use vrrp_user::daemon::history::{HookRun, Posts};
 use vrrp_user::daemon::process::preflight::Disabled;
-use vrrp_user::daemon::status::{
-    DaemonContext, Instance, Status, StatusVerdict, View, overview, table,
-};
+use vrrp_user::daemon::status::{DaemonContext, Instance, Status, StatusVerdict, View, overview, table};
 use vrrp_user::daemon::wall::shown_of;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::process::{End, Run};

@@ -157,7 +157,7 @@ fn a_split_by_passwords_begins_and_ends() -> Result<()> {
 
 /// The lower master that node 0 names as not yielding, and what to look at there.
 fn unyielding(pair: &mut Pair) -> Option<(String, String)> {
-    let shown = instance(pair, 0).ok()?["unyielding"].take();
+    let shown = pair.running(0).ok()?.instance().ok()?["unyielding"].take();
     Some((shown["peer"].as_str()?.to_owned(), shown["detail"].as_str()?.to_owned()))
 }
 
@@ -179,7 +179,9 @@ fn does_not_yield(mut pair: Pair, why: &str, mend: impl FnOnce(&mut Pair) -> Res
         let log = |pair: &mut Pair| pair.running(0).map(|it| it.log()).unwrap_or_default();
         ensure!(log(pair).matches(WARNING).count() == 1, "once");
         mend(pair)?;
-        until("node 1 to yield", SETTLE, || instance(pair, 1).is_ok_and(|it| it["state"] == "BACKUP"))?;
+        until("node 1 to yield", SETTLE, || {
+            pair.running(1).and_then(|it| it.instance()).is_ok_and(|it| it["state"] == "BACKUP")
+        })?;
         until("no name", OVER, || unyielding(pair).is_none())?;
         until("its end in the log", SETTLE, || log(pair).contains("the other master has yielded"))?;
         ensure!(log(pair).matches(WARNING).count() == 1, "no second time");

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn each_line_is_read_as_what_it_is() {
-        let event = r#"{"seq":7,"time":"","event":"abandoned","instance":"a"}"#;
+        let event = r#"{"seq":7,"time":"2026-11-21T10:00:00.000Z","event":"abandoned","instance":"a"}"#;
         let gap = r#"{"gap":{"from":1,"until":3,"lost":null}}"#;
         for text in
             [event, gap, r#"{"events":{"latest":5}}"#, r#"{"end":{"latest":5}}"#, r#"{"dropped":"x"}"#]

@@ -486,6 +486,7 @@ mod tests {
         let line = r#"{"seq":7,"time":"2026-11-21T10:00:00.000Z","event":"check","check":"web","up":false,"outcome":"exit 1"}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
         assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
-        assert!(event.to_string().ends_with(":00.000  check web is down: exit 1"), "{event}");
+        let text = event.to_string();
+        assert!(text.contains(":00.000 ") && text.ends_with("  check web is down: exit 1"), "{text}");
     }
 }

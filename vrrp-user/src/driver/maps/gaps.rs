@@ -69,9 +69,11 @@ mod tests {
         assert_eq!((maps.gaps(SECOND, 2).counts[19], counted(SECOND, 2)), (3, 3));
         assert_eq!((counted(SECOND, 1), counted(FIRST, 2)), (0, 0));
         assert_eq!(hear(9, 200), 0, "in place of the first one");
-        assert_eq!((hear(10, 300), hear(11, 300), hear(12, 300)), (1, 2, 3));
+        // Those that were silent for longer go first.
+        assert_eq!([10, 11, 12, 13, 14, 15, 16].map(|source| hear(source, 300)), [1, 3, 4, 5, 6, 7, 2]);
         assert_eq!(counted(SECOND, 2), 0);
-        hear(12, 301);
+        hear(16, 301);
+        assert_eq!(counted(SECOND, 2), 1);
         maps.forget(SECOND);
         assert!((0..PEERS_PER_SLOT).all(|index| counted(SECOND, index) == 0));
     }

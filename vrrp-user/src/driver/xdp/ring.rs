@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn an_entry_is_as_long_as_its_message_needs() {
         let mut entry = [0_u64; 8];
-        entry[4] = u64::from_ne_bytes([0, 0, 0, 0, 16, 0, 0, 0]);
+        entry[4] = u64::from_ne_bytes([16, 0, 0, 0, 0, 0, 0, 0]);
         // SAFETY: numbers as bytes.
         let entry = unsafe { std::slice::from_raw_parts(entry.as_ptr().cast::<u8>(), 64) };
         assert!(Queued::of(&entry[..32]).is_none());
