@@ -19,21 +19,10 @@ use vrrp_user::protocol::{
 };
 
 pub(crate) use super::input::Input;
-pub(crate) use super::outcome::{Move, Outcome};
+pub(crate) use super::outcome::{Frame, Move, Outcome};
 
 /// Stands for all nodes on the LAN.
 const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
-
-/// An advert on the LAN of an instance.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Frame {
-    pub(crate) id: InstanceId,
-    source: IpAddr,
-    priority: Priority,
-    message: Vec<u8>,
-    /// The peers that it is sent to, if not to all on the LAN.
-    pub(super) to: Option<Vec<IpAddr>>,
-}
 
 /// Entries of the ring.
 #[derive(Debug)]

@@ -1,9 +1,20 @@
-//! Results of a node's turn.
+//! Results of a node's turn, and the adverts among them.
+
+use std::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::protocol::{Reason, State};
+use vrrp_user::protocol::{InstanceId, Priority, Reason, State};
 
-use super::kernel::Frame;
+/// An advert on the LAN of an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) id: InstanceId,
+    pub(super) source: IpAddr,
+    pub(super) priority: Priority,
+    pub(super) message: Vec<u8>,
+    /// The peers that it is sent to, if not to all on the LAN.
+    pub(super) to: Option<Vec<IpAddr>>,
+}
 
 /// A transition of a node: that of its group, or of its only instance.
 #[derive(Clone, Copy, Debug, PartialEq)]

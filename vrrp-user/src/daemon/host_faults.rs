@@ -1,7 +1,7 @@
 //! Faults of this host that the daemon cannot mend: things of killed daemons that stay, and a firewall that refuses.
 //!
-//! Enters: the outcome of each attempt, by the part of the daemon that makes it. Leaves: the faults that last, each with
-//! what to do, for status and log. Absent: the next attempt.
+//! Enters: the outcome of each attempt, by the part of the daemon that makes it. Leaves: the faults that last, each
+//! with what to do, for status and log. Absent: the next attempt.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
 //! Entries for another thread that its queue has no room for.
 //!
-//! Enters: entries, such as commands and reports of the engine. Leaves: each of them, in order, as soon as the queue has
-//! room, unless a later one says all that is still of use. Absent: growth with time, as few entries for each instance
-//! can wait; work that grows with the number of those that wait, as an entry is compared with those of its subject
-//! alone.
+//! Enters: entries, such as commands and reports of the engine. Leaves: each of them, in order, as soon as the queue
+//! has room, unless a later one says all that is still of use. Absent: growth with time, as few entries for each
+//! instance can wait; work that grows with the number of those that wait, as an entry is compared with those of its
+//! subject alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;

@@ -1,8 +1,8 @@
 //! A machine that was asleep: suspended to memory or disk, with the clock that all timers count by.
 //!
 //! Enters: how long the machine has been asleep in all, by a clock that goes on meanwhile. Leaves: after each sleep, no
-//! lease, masters that listen before they send, and backups that listen before they take over. Absent: a virtual machine
-//! that its hypervisor pauses, where no clock goes on.
+//! lease, masters that listen before they send, and backups that listen before they take over. Absent: a virtual
+//! machine that its hypervisor pauses, where no clock goes on.
 
 use core::time::Duration;
 

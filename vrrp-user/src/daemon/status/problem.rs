@@ -67,7 +67,8 @@ impl Status {
         self.problems().map(|it| (it.about.to_owned(), it.text)).collect()
     }
 
-    /// Those of the configuration, of the host, of interfaces and files, of each instance, of hooks and of checks that are down.
+    /// Those of the configuration, the host, interfaces and files, of each instance, of hooks and of checks that are
+    /// down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
         let configuration = self.configuration.stale().into_iter().chain(self.configuration.awaiting());
         let configuration = configuration.chain(self.configuration.left_out()).chain(self.idle());
