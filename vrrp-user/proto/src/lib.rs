@@ -95,6 +95,7 @@ mod regroup;
 mod removals;
 mod router;
 mod settings;
+mod sleep;
 mod snapshot;
 mod state;
 mod steering;

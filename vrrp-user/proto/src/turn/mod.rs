@@ -28,13 +28,13 @@ use vrrp_ebpf::time::Timestamp;
 
 pub use self::configuration::{Changes, Configured};
 pub use self::ports::{Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally};
-use self::sleep::Sleep;
 use super::event::Event;
 use super::instance::Instance;
 use super::lease::Lease;
 use super::reception::{Flooded, SilenceCheck};
 use super::router::Router;
 use super::settings::{ElectionSettings, GroupSettings};
+use super::sleep::Sleep;
 use super::units::InstanceId;
 
 /// How long before a takeover a turn is due, to spin until the instant itself. A timer alone is 50–100 µs late.
