@@ -9,8 +9,8 @@ pub const SHORT_PAYLOAD: usize = 152;
 /// A valid advert that is not the watched one: a new sender, changed content, priority 0. Or an ARP request or
 /// neighbour solicitation that the daemon has asked for ([`super::Lease::heed`]), without source and message.
 ///
-/// An entry has room for no message, for [`SHORT_PAYLOAD`] bytes or for [`PAYLOAD_MAX`]: the verifier must know its size,
-/// and most messages are short.
+/// An entry has room for no message, for [`SHORT_PAYLOAD`] bytes or for [`PAYLOAD_MAX`]: the verifier must know its
+/// size, and most messages are short.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Event<const ROOM: usize = PAYLOAD_MAX> {

@@ -164,8 +164,8 @@ pub(super) fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-/// Gives back the code, the stack and the heap that the rest of the start has used. Real-time threads go on meanwhile: their code
-/// stays where it is, and so do constants and libraries, so that they wait for no page.
+/// Gives back the code, the stack and the heap that the rest of the start has used. Real-time threads go on meanwhile:
+/// their code stays where it is, and so do constants and libraries, so that they wait for no page.
 async fn release_start() {
     sleep(START).await;
     if let Err(error) = memory::release_code() {
@@ -174,7 +174,8 @@ async fn release_start() {
     if let Err(error) = memory::release_stack() {
         warn!(%error, "the main thread's stack is not locked again");
     }
-    // In the real-time class, as the allocator is locked meanwhile: a real-time thread must not wait for an ordinary one.
+    // In the real-time class, as the allocator is locked meanwhile: a real-time thread must not wait for an ordinary
+    // one.
     let trimmed = thread::spawn(|| {
         // Refused as it was to the others.
         let _ = become_realtime(TRIM_PRIORITY);

@@ -4,8 +4,8 @@
 //! can be torn. Therefore the watch is disarmed while written, and rules are in two copies. A torn record of a peer is
 //! shown once; an advert that is recovered from it may mix two.
 //!
-//! Mapped is what the engine reads and writes as it works. The rest of an instance's maps is larger: its watched message,
-//! gaps and rejected adverts are reached by system calls.
+//! Mapped is what the engine reads and writes as it works. The rest of an instance's maps is larger: its watched
+//! message, gaps and rejected adverts are reached by system calls.
 
 mod gaps;
 mod lease;

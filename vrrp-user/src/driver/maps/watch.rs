@@ -32,8 +32,8 @@ impl Maps {
     }
 
     /// Lets the program refresh `last_seen` on its own for exactly this message of this source. A message that does not
-    /// fit, or that the kernel does not take, is not armed. Makes one system call if a program is loaded. Only one thread
-    /// may arm and disarm a slot.
+    /// fit, or that the kernel does not take, is not armed. Makes one system call if a program is loaded. Only one
+    /// thread may arm and disarm a slot.
     ///
     /// An advert that the program was comparing meanwhile may still refresh `last_seen`: it equalled the previous watch
     /// and was seen within the microsecond.

@@ -48,7 +48,8 @@ pub fn trim() {
     }
 }
 
-/// [`trim`] for locked memory, which the kernel does not take back: nothing is locked meanwhile, for about a millisecond.
+/// [`trim`] for locked memory, which the kernel does not take back: nothing is locked meanwhile, for about a
+/// millisecond.
 ///
 /// # Errors
 /// As [`lock`]: memory is not locked any more.

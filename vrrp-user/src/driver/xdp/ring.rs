@@ -86,9 +86,9 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Size of the ring: room for an event per instance of the start, within 64 KiB and 8 MiB; the kernel requires a power of
-/// two. All of it is memory of the daemon, twice mapped. There are half as many instances as slots, unless there are all
-/// the slots that there can be. `long` of them have adverts that need the longest entries.
+/// Size of the ring: room for an event per instance of the start, within 64 KiB and 8 MiB; the kernel requires a power
+/// of two. All of it is memory of the daemon, twice mapped. There are half as many instances as slots, unless there are
+/// all the slots that there can be. `long` of them have adverts that need the longest entries.
 pub(super) fn bytes(slots: u32, long: u32) -> u32 {
     /// Bytes of an entry's own header.
     const HEADER: u32 = 8;
