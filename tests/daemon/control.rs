@@ -309,7 +309,7 @@ fn the_status_socket_shows_and_takes_no_orders() {
             r#"{"command":"log","level":"off"}"#,
         ] {
             let answer = ask(&mut client, format!("{order}\n").as_bytes());
-            assert!(answer.contains("this socket answers only status and events"), "{order}: {answer}");
+            assert!(answer.contains("this socket answers only what changes nothing"), "{order}: {answer}");
         }
         assert_eq!(reported(inputs), None);
         if !Uid::effective().is_root() {

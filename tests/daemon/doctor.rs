@@ -184,15 +184,18 @@ fn a_source_address_that_is_missing_is_a_failure() {
 fn a_bridge_that_snoops_without_a_querier_is_named() {
     let host = Host::new();
     let snoops = "lan0: its bridge br1 snoops multicast, and no querier is known";
+    // The usual group of IPv4, 224.0.0.18, is never snooped.
+    let group = ("mcast_dst_ip 239.1.1.1", VIRTUAL);
     host.springs(
-        PLAIN,
+        group,
         ("snooping", "warn", snoops),
         |it| it.ip("link add br1 type bridge\nlink set br1 up\nlink set lan0 master br1"),
         |it| it.ip("link set br1 type bridge mcast_querier 1"),
     );
-    assert!(host.ask("", VIRTUAL).has("snooping", "ok", "sends queries itself"));
-    host.ip("link set br1 type bridge mcast_snooping 0");
+    assert!(host.ask(group.0, VIRTUAL).has("snooping", "ok", "sends queries itself"));
     assert!(host.ask("", VIRTUAL).of("snooping").is_empty());
+    host.ip("link set br1 type bridge mcast_snooping 0");
+    assert!(host.ask(group.0, VIRTUAL).of("snooping").is_empty());
 }
 
 /// Echo requests to a peer and to the group, adverts, and a querier; no advert leaves.

@@ -352,7 +352,7 @@ async fn followers_are_limited() {
         followers.push(follower);
     }
     let refused = server.get("/api/v1/events").await;
-    assert_eq!((refused.code, refused.text()), (503, "16 clients follow already\n"));
+    assert_eq!((refused.code, refused.text()), (503, "{\"error\":\"16 clients follow already\"}\n"));
     assert_eq!(server.get("/metrics").await.code, 200);
     followers.pop();
     // The server finds out when it writes, at the latest.
@@ -425,7 +425,7 @@ async fn the_page_shows_the_status() {
         "MASTER to <span class=\"BACKUP\">BACKUP</span>, higher_priority, 10.0.0.2",
         "<h2>Last 24 hours</h2>",
         "<b>VI &quot;2&quot;</b><div class=\"bar\" role=\"img\" aria-label=\"not known for ",
-        ": BACKUP of 10.0.0.2 (higher_priority)\">10.0.0.2</i>",
+        ": BACKUP (higher_priority), master now 10.0.0.2\">BACKUP</i>",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -68,7 +68,7 @@ fn the_named_router_becomes_master_or_mastership_returns() -> Result<()> {
         let known = format!("known: {better} (priority 150 ");
         stays(pair, &lower, &[], REFUSED, &[&format!("no router {lower} of"), &known])?;
         let other = format!("VI_1: {better} became master, not {lower}");
-        let again = "this node competes with its own priority again: it is master again";
+        let again = "this node competes as before the order: it is master again";
         stays(pair, &lower, &["--force"], OTHER_MASTER, &[&other, again])?;
 
         // The lower one was master while the better one was away.

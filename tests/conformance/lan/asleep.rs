@@ -40,6 +40,23 @@ fn a_master_listens_before_it_answers() {
     }
 }
 
+/// The time to listen stands still with the machine.
+#[test]
+fn a_master_that_sleeps_again_listens_anew() {
+    for seed in 0..50 {
+        for (mut world, span) in scenes(seed) {
+            world.sleep(MASTER, span);
+            world.run(span);
+            let interval = world.nodes[MASTER].settings().advert_interval.duration();
+            world.run(interval - ms(20));
+            world.sleep(MASTER, span);
+            let sent = world.sent[MASTER];
+            world.run(span + interval - ms(20));
+            assert_eq!(world.sent[MASTER], sent, "seed {seed}: it sends before it has listened");
+        }
+    }
+}
+
 #[test]
 fn a_backup_does_not_take_over_by_what_it_knew() {
     for seed in 0..50 {

@@ -28,6 +28,8 @@ pub enum Event {
     NotReceiving(InstanceId),
     /// An advert was sent, after none could be sent for so long that the lease has expired.
     Lapsed(InstanceId),
+    /// The machine was asleep: what was heard before says nothing about now.
+    Slept(InstanceId),
     /// An advert follows, and this host has refused to send ours for as long as a lease.
     Refused(InstanceId),
     /// The trial that `Action::TrySending` asked for was not refused.

@@ -106,6 +106,14 @@ impl Instance {
         }
     }
 
+    pub(super) fn slept(&mut self, cx: &mut Cx<'_>) {
+        match self.state {
+            State::Backup => backup::not_receiving(self, cx),
+            State::Master => suspended::slept(self, cx),
+            State::Init | State::Fault => {}
+        }
+    }
+
     pub(super) fn lapsed(&mut self, cx: &mut Cx<'_>) {
         if self.state == State::Master {
             suspended::lapsed(self, cx);

@@ -168,6 +168,7 @@ impl Router {
             Event::NotReceiving(id) => self.on(id, now, Instance::not_receiving),
             Event::Refused(id) => self.on(id, now, |instance, _| instance.refused()),
             Event::Lapsed(id) => self.on(id, now, Instance::lapsed),
+            Event::Slept(id) => self.on(id, now, Instance::slept),
             Event::SendsAgain(id) => self.on(id, now, Instance::sends_again),
             Event::Asked(id) => self.on(id, now, Instance::asked),
             Event::Link(id, up) => self.on(id, now, |instance, cx| instance.link(up, cx)),

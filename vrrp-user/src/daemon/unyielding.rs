@@ -46,7 +46,11 @@ impl Contests {
             if !is_master || contest.latest.is_none() {
                 if let Some(peer) = contest.named {
                     context.history.unyielding(id, None);
-                    info!(instance = %settings.name, %peer, "the other master has yielded, or is no longer heard");
+                    let text = match is_master {
+                        true => "the other master has yielded, or is no longer heard",
+                        false => "this node is no longer master beside the other one",
+                    };
+                    info!(instance = %settings.name, %peer, "{text}");
                 }
                 *contest = fresh;
                 continue;

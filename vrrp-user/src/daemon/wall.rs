@@ -162,15 +162,30 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemT
 }
 
 /// The moment of a local time: `2024-02-29 23:59`, with seconds or without, and with the name of its zone or without;
-/// without a date, the latest one that has passed, today or yesterday. Also that of [`rfc3339`].
+/// without a date, the latest one that has passed, today or yesterday. Also those of [`rfc3339`] and [`rfc3339_local`].
 pub fn parse_local(text: &str, now: SystemTime) -> Option<SystemTime> {
-    if let Some((time, name)) = text.rsplit_once(' ').filter(|(time, _)| time.contains(':')) {
-        // As it was shown here; that of another zone is another moment.
-        let moment = parse_local(time, now)?;
-        return (zone(&local_parts(since_epoch(moment).as_secs())) == name).then_some(moment);
+    let Some((time, name)) = text.rsplit_once(' ').filter(|(time, _)| time.contains(':')) else {
+        return moment(text, now, ANY);
+    };
+    let whole = time.split_once('.').map_or(time, |(whole, _)| whole).replacen(' ', "T", 1);
+    if let Some(moment) = parse_rfc3339(&format!("{whole}Z")).filter(|_| name == "UTC") {
+        return Some(moment);
     }
+    // As it was shown here; that of another zone is another moment. The end of summer time repeats an hour.
+    let is_named = |at: &SystemTime| zone(&local_parts(since_epoch(*at).as_secs())) == name;
+    [ANY, 1, 0].into_iter().filter_map(|summer| moment(time, now, summer)).find(is_named)
+}
+
+/// For the C library to find out whether it is summer time.
+const ANY: libc::c_int = -1;
+
+fn moment(text: &str, now: SystemTime, summer: libc::c_int) -> Option<SystemTime> {
+    let local_moment = |parts| local_moment(parts, summer);
     match text.split_once([' ', 'T']) {
-        Some((date, time)) => parse_rfc3339(text).or_else(|| local_moment(local_numbers(date, time)?)),
+        Some((date, time)) => match time.find(['+', '-']) {
+            Some(at) => with_offset(date, time.split_at(at)),
+            None => parse_rfc3339(text).or_else(|| local_moment(local_numbers(date, time)?)),
+        },
         None if text.contains(':') => {
             let today = date(&local_parts(since_epoch(now).as_secs()));
             let parts = local_numbers(&today, text)?;
@@ -183,9 +198,17 @@ pub fn parse_local(text: &str, now: SystemTime) -> Option<SystemTime> {
     }
 }
 
-fn local_moment(mut parts: libc::tm) -> Option<SystemTime> {
-    // The C library finds out whether it is summer time.
-    parts.tm_isdst = -1;
+/// A time of RFC 3339 with its distance from UTC, such as `+05:45`.
+fn with_offset(date: &str, (time, offset): (&str, &str)) -> Option<SystemTime> {
+    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+    let (hours, minutes) = (hours.parse::<u64>().ok()?, minutes.parse::<u64>().ok()?);
+    let utc = parse_rfc3339(&format!("{date}T{time}Z"))?;
+    let offset_span = Duration::from_secs(hours.checked_mul(60)?.checked_add(minutes)?.checked_mul(60)?);
+    if offset.starts_with('+') { utc.checked_sub(offset_span) } else { utc.checked_add(offset_span) }
+}
+
+fn local_moment(mut parts: libc::tm, summer: libc::c_int) -> Option<SystemTime> {
+    parts.tm_isdst = summer;
     // SAFETY: the pointer is to a value of this function.
     let seconds = unsafe { libc::mktime(&raw mut parts) };
     UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
@@ -195,7 +218,10 @@ fn local_moment(mut parts: libc::tm) -> Option<SystemTime> {
 fn local_numbers(date: &str, time: &str) -> Option<libc::tm> {
     let mut numbers = date.split('-').map(|part| part.parse::<i32>().ok());
     let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
-    let time = time.split_once('.').map_or(time, |(whole, _)| whole);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let mut clock = time.split(':').map(|part| part.parse::<i32>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().unwrap_or(Some(0))?);
     let is_valid = (1970..=9999).contains(&year)
@@ -253,6 +279,10 @@ mod tests {
         assert_eq!(parse_local(&local, at), Some(whole));
         assert_eq!(parse_local(&shown(at), at), Some(whole));
         assert_eq!(parse_local(&rfc3339(at), at), Some(at));
+        assert_eq!(parse_local("2024-02-29 23:59:59.999 UTC", at), Some(whole));
+        for elsewhere in ["2024-03-01T05:44:59.999+05:45", "2024-02-29T20:29:59.999-03:30"] {
+            assert_eq!(parse_local(elsewhere, at), Some(at), "{elsewhere}");
+        }
         let time = &clock_millis(at);
         assert_eq!(parse_local(&format!("{time} NOWHERE"), at), None);
         assert_eq!(parse_local(time, at), Some(whole));
@@ -268,6 +298,7 @@ mod tests {
         for wrong in ["", "yesterday", "2024-13-01", "2024-02-29 24:00", "12:60", "1:2:3:4", "2024-02-29-1"] {
             assert_eq!(parse_local(wrong, at), None, "{wrong}");
         }
+        assert_eq!(parse_local("2024-02-29 12:00:00.junk", at), None);
         assert_eq!(parse_rfc3339("2024-02-29 12:00"), None);
     }
 
@@ -289,9 +320,16 @@ mod tests {
         let expected = match std::env::var("VRRPX_TEST_ZONE").as_deref() {
             Ok("east") => ("2024-03-01 05:44:59", "NPT", "2024-03-01T05:44:59.999+05:45"),
             Ok("west") => ("2024-02-29 20:29:59", "NST", "2024-02-29T20:29:59.999-03:30"),
+            Ok("twice") => {
+                let [summer, winter] = ["CEST", "CET"]
+                    .map(|zone| parse_local(&format!("2026-10-25 02:30:00 {zone}"), at).unwrap());
+                assert_eq!(winter.duration_since(summer).unwrap(), Duration::from_secs(3600));
+                return;
+            }
             Ok(_) => ("2024-02-29 23:59:59", "UTC", "2024-02-29T23:59:59.999Z"),
             Err(_) => {
-                for (case, zone) in [("east", "NPT-5:45"), ("west", "NST3:30"), ("none", "UTC0")] {
+                let twice = ("twice", "CET-1CEST,M3.5.0,M10.5.0/3");
+                for (case, zone) in [("east", "NPT-5:45"), ("west", "NST3:30"), ("none", "UTC0"), twice] {
                     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
                     again.args([NAME, "--exact"]).env("VRRPX_TEST_ZONE", case).env("TZ", zone);
                     let output = again.output().unwrap();

@@ -31,6 +31,11 @@ pub(crate) fn lapsed(instance: &mut Instance, cx: &Cx<'_>) {
     }
 }
 
+/// The machine was asleep. Also if it listens: its time to listen has stood still.
+pub(crate) fn slept(instance: &mut Instance, cx: &Cx<'_>) {
+    listen(instance, cx);
+}
+
 pub(crate) fn heard(instance: &Instance, heard: &PeerAdvert) -> Option<Move> {
     if heard.priority == Priority::RELEASE {
         return None;

@@ -113,6 +113,10 @@ impl Turn {
         if self.sleep.note(ports.asleep()) {
             self.expire_leases(ports, now);
         }
+        // Before any input, which may make a master send.
+        if !self.is_paused && self.sleep.take() {
+            self.doubt_all(ports, now);
+        }
         let has_spun = core::mem::take(&mut self.has_spun);
         if !has_spun {
             ports.take_inputs(self, now);

@@ -19,8 +19,7 @@ impl Turn {
     /// What was heard before says nothing about now.
     pub(super) fn doubt_all<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
         for id in InstanceId::all().take(self.watchers.len()) {
-            self.router.handle(&Event::NotReceiving(id), now);
-            self.router.handle(&Event::Lapsed(id), now);
+            self.router.handle(&Event::Slept(id), now);
         }
         self.act(ports, None, now);
     }

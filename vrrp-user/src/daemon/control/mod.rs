@@ -3,7 +3,7 @@
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
 //! {"command":"ping"}          ─►  "pong"
-//! {"command":"in_maintenance"} ─► {"in_maintenance":["…"]} or {"unknown":"…"}
+//! {"command":"in_maintenance"} ─► {"in_maintenance":[{…}]} or {"unknown":"…"}
 //! {"command":"reload"}        ─►  {"reloaded":{"changes":[…],…}} or {"refused":["…"]}
 //! {"command":"hot_restart"}   ─►  see the module hot_restart
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
@@ -345,7 +345,7 @@ async fn answer(
             orders.map_or_else(Response::Unknown, Response::InMaintenance)
         }
         Ok(_) if !matches!(rights, Rights::All(_)) => Response::Error(
-            "this socket answers only status and events; the other one is control.sock".to_owned(),
+            "this socket answers only what changes nothing; the other one is control.sock".to_owned(),
         ),
         Ok(Request::Reload { dry_run, confirm, keep }) => {
             let ask = match (keep, dry_run) {

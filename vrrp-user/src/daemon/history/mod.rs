@@ -4,6 +4,7 @@
 
 mod delivery;
 mod record;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,8 @@ pub use record::{
     GroupRecord, InstanceRecord, Loads, NOT_FOUND, PastTransition, RareRecord, Realtime, RxPathNote,
     StaticRecord,
 };
+
+pub use sums::Sums;
 
 use self::delivery::before_now;
 use super::events::{Event, Events, What};
@@ -50,6 +53,7 @@ pub struct History {
     pub events: Events,
     pub unwritten: Unwritten,
     pub host_faults: HostFaults,
+    pub sums: Sums,
     /// A master lacks an object that it did not lack before.
     pub lacking: Notify,
 }

@@ -101,7 +101,14 @@ impl Firewall {
                  addresses (nft delete table inet {table})"
             )
         });
-        let faults = refused.chain(left).map(|text| HostFault { about: "nftables".to_owned(), text });
+        let lost = self.table.iter().zip(&self.fault).map(|(table, error)| {
+            format!(
+                "cannot set the table {table} again, which another process has removed: {error}; traffic to addresses is \
+                 accepted despite strict mode or `no_accept`"
+            )
+        });
+        let faults =
+            refused.chain(lost).chain(left).map(|text| HostFault { about: "nftables".to_owned(), text });
         for HostFault { about, text } in self.faults.set(Finder::Firewall, faults.collect()) {
             warn!("{about}: {text}");
         }
@@ -144,6 +151,9 @@ impl Firewall {
         let (Some(table), Some((settings, denied))) = (&self.table, &self.set) else { return false };
         // Where the kernel cannot be asked, nothing is known.
         if firewall::is_there(table).unwrap_or(true) {
+            if self.fault.take().is_some() {
+                self.report();
+            }
             return true;
         }
         let named = FirewallSettings { table: Arc::clone(table), ..settings.clone() };
@@ -164,6 +174,7 @@ impl Firewall {
             }
         }
         self.fault = fault;
+        self.report();
         true
     }
 

@@ -48,7 +48,6 @@ pub(super) fn document(content_type: &'static str, is_compressed: bool, body: Ar
         fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     answer
 }
@@ -72,5 +71,7 @@ pub(super) fn all(headers: &HeaderMap, name: header::HeaderName) -> String {
 fn whole(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body).boxed_unsync());
     *answer.status_mut() = status;
+    // Of this moment, errors too: a cache would keep a name as unknown that a reload has added.
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

@@ -15,7 +15,7 @@ use hyper::header::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 
-use super::answer::{Answer, messages, plain};
+use super::answer::{Answer, json_error, messages};
 use super::{FOLLOWERS_MAX, Served};
 use crate::daemon::events::{Event, Gap};
 use crate::daemon::history::History;
@@ -35,13 +35,12 @@ pub(super) fn follow(served: &Served, headers: &HeaderMap) -> Answer {
         Some(Some(seen)) => Some(seen),
         None => None,
         Some(None) => {
-            let what = "Last-Event-ID is not the number of an event\n";
-            return plain(StatusCode::BAD_REQUEST, what);
+            return json_error(StatusCode::BAD_REQUEST, "Last-Event-ID is not the number of an event");
         }
     };
     let Ok(place) = Arc::clone(&served.followers).try_acquire_owned() else {
-        let what = format!("{FOLLOWERS_MAX} clients follow already\n");
-        return plain(StatusCode::SERVICE_UNAVAILABLE, what);
+        let what = format!("{FOLLOWERS_MAX} clients follow already");
+        return json_error(StatusCode::SERVICE_UNAVAILABLE, &what);
     };
     served.follows.store(true, Relaxed);
     let news = history.events.watch();

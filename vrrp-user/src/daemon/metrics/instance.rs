@@ -8,6 +8,7 @@ use vrrp_ebpf::map::Counter;
 use super::exposition::{Exposition, Kind};
 use super::family::{counter, gauge, nanos, unix};
 use super::{Reading, Scrape};
+use crate::daemon::history::Sums;
 use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::status::{family, received};
 use crate::protocol::State;
@@ -101,7 +102,7 @@ impl Scrape {
     }
 }
 
-pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
+pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>], kept: &Sums) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
     let totals: [(&str, &str, Total); 4] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.live.adverts_sent.load(Relaxed)),
@@ -133,8 +134,9 @@ pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::R
             |reading| reading.live.announcements_sent.load(Relaxed),
         ),
     ];
-    for (name, help, value) in sums {
-        counter(out, name, help, |row| row(&vec![], readings.iter().map(value).sum::<u64>()))?;
+    for (place, (name, help, value)) in sums.into_iter().enumerate() {
+        let sum = kept.of(place, readings.iter().map(value).sum());
+        counter(out, name, help, |row| row(&vec![], sum))?;
     }
     let help = "1 while the program, or the host, misses adverts that the other one receives";
     gauge(out, "vrrpx_reception_fault", help, |row| {

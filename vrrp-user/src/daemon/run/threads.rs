@@ -179,7 +179,10 @@ async fn release_start() {
     let trimmed = thread::spawn(|| {
         // Refused as it was to the others.
         let _ = become_realtime(TRIM_PRIORITY);
-        memory::trim_locked()
+        memory::trim_locked()?;
+        // What was taken away meanwhile.
+        memory::bring_in(Program::object());
+        Ok::<(), std::io::Error>(())
     });
     if let Ok(Err(error)) = trimmed.join() {
         warn!(%error, "memory is not locked again: parts of the daemon may have to be read from the disk");

@@ -142,10 +142,11 @@ impl Host {
         }
         match self.arp_ignore.get(name).copied().unwrap_or_default() {
             _ if entry.address.is_ipv6() => Ok(()),
-            2 if entry.prefix < 32 => {
-                unknown(format!("arp_ignore 2 of {name}: only hosts of its subnet are answered"))
-            }
-            mode @ (2 | 8) => no(format!("arp_ignore {mode} of {name}: no request is answered")),
+            // Of any address of the interface: that of the host covers a single one.
+            2 => unknown(format!(
+                "arp_ignore 2 of {name}: only hosts that share a subnet with it are answered"
+            )),
+            8 => no(format!("arp_ignore 8 of {name}: no request is answered")),
             3 if entry.scope >= SCOPE_HOST => {
                 no(format!("arp_ignore 3 of {name}: not answered for an address of scope host"))
             }
@@ -189,8 +190,9 @@ mod tests {
         for mode in [0, 1, 3, 4] {
             assert_eq!(answer(&subnet, READY, mode), Ok(()), "{mode}");
         }
-        assert!(is_unknown(&answer(&subnet, READY, 2), "only hosts of its subnet"));
-        assert!(is_no(&answer(&single, READY, 2), "arp_ignore 2 of eth0"));
+        for entry in [&subnet, &single] {
+            assert!(is_unknown(&answer(entry, READY, 2), "only hosts that share a subnet"));
+        }
         assert!(is_no(&answer(&subnet, READY, 8), "arp_ignore 8 of eth0"));
         let of_host = VirtualAddress { scope: SCOPE_HOST, ..subnet };
         assert!(is_no(&answer(&of_host, READY, 3), "scope host"));

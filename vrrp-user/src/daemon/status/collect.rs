@@ -332,6 +332,7 @@ fn counts(live: &LiveInstance, counters: &Counters) -> Counts {
     Counts {
         adverts_sent: live.adverts_sent.load(Relaxed),
         releases_sent: live.release_sent.load(Relaxed),
+        releases_received: live.release_heard.load(Relaxed),
         send_errors: live.send_errors.load(Relaxed),
         announcements_sent: live.announcements_sent.load(Relaxed),
         adverts_received: received(counters),

@@ -445,6 +445,8 @@ pub struct Counts {
     pub adverts_sent: u64,
     /// Those with priority 0.
     pub releases_sent: u64,
+    #[serde(default)]
+    pub releases_received: u64,
     pub send_errors: u64,
     pub announcements_sent: u64,
     /// Valid adverts of others.

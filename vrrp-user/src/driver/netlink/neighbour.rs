@@ -10,7 +10,8 @@ use rtnetlink::packet_route::neighbour::{
 
 use super::socket::RouteSocket;
 
-/// Neighbours, each with its interface, and whether its MAC address is known.
+/// Neighbours that the kernel has asked lately, each with its interface, and whether it has answered. One that was
+/// known before, and is asked again only later, is in neither state.
 ///
 /// # Errors
 /// The kernel could not be asked.
@@ -24,11 +25,12 @@ pub fn neighbours() -> io::Result<Vec<(IpAddr, u32, bool)>> {
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(IpAddr::from(*address)),
             _ => None,
         });
-        let is_known = !matches!(
-            message.header.state,
-            NeighbourState::Failed | NeighbourState::Incomplete | NeighbourState::None
-        );
-        found.extend(address.map(|address| (address, message.header.ifindex, is_known)));
+        let has_answered = match message.header.state {
+            NeighbourState::Reachable | NeighbourState::Permanent => true,
+            NeighbourState::Failed | NeighbourState::Incomplete | NeighbourState::None => false,
+            _ => return,
+        };
+        found.extend(address.map(|address| (address, message.header.ifindex, has_answered)));
     })?;
     Ok(found)
 }

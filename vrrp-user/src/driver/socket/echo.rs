@@ -18,6 +18,9 @@ const LENGTH: usize = 8;
 /// Room for a reply and the longest IP header.
 const REPLY: usize = LENGTH + 60;
 
+/// Messages that are read in search of a reply: a flood must not hold up the trial.
+const MESSAGES: usize = 256;
+
 /// A raw socket, which needs CAP_NET_RAW.
 #[derive(Debug)]
 pub struct EchoSocket {
@@ -61,12 +64,18 @@ impl EchoSocket {
     /// # Errors
     /// There is no route, or this host refuses it.
     pub fn ask(&self, address: IpAddr) -> io::Result<()> {
-        let message = request(self.family, self.identifier);
+        let message = request(self.family, self.identifier, self.sequence());
         let length = match address {
             IpAddr::V4(address) => self.send(&message, &inet(address)),
             IpAddr::V6(address) => self.send(&message, &inet6(address, self.ifindex)),
         };
         if length < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// A reply echoes it: which interface was asked on. Each raw socket receives the replies to all.
+    fn sequence(&self) -> u16 {
+        let [.., low, high] = self.ifindex.to_be_bytes();
+        u16::from_be_bytes([low, high])
     }
 
     fn send<N>(&self, message: &[u8], name: &N) -> isize {
@@ -77,22 +86,24 @@ impl EchoSocket {
         unsafe { libc::sendto(fd, bytes, message.len(), libc::MSG_DONTWAIT, name, length) }
     }
 
-    /// The sender of the next reply; `None`: there is none now.
+    /// The sender of the next reply; `None`: there is none now, or only others among the next of many messages.
     ///
     /// # Errors
     /// The interface is gone.
     pub fn answer(&self) -> io::Result<Option<IpAddr>> {
-        loop {
+        for _ in 0..MESSAGES {
             let mut packet = [0; REPLY];
             // SAFETY: an address of zeros is valid.
             let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
             // SAFETY: it is numbers only.
             let received = unsafe { receive(&self.socket, &mut packet, &mut name, &mut []) };
             let Some((length, _)) = received? else { return Ok(None) };
-            if is_reply(self.family, self.identifier, packet.get(..length).unwrap_or_default()) {
+            let packet = packet.get(..length).unwrap_or_default();
+            if is_reply(self.family, self.identifier, self.sequence(), packet) {
                 return Ok(Some(sender(self.family, &name)));
             }
         }
+        Ok(None)
     }
 }
 
@@ -125,10 +136,10 @@ fn inet6(address: Ipv6Addr, ifindex: u32) -> libc::sockaddr_in6 {
 }
 
 /// The kernel writes the checksum of ICMPv6.
-fn request(family: Family, identifier: u16) -> [u8; LENGTH] {
-    let [id0, id1] = identifier.to_be_bytes();
+fn request(family: Family, identifier: u16, sequence: u16) -> [u8; LENGTH] {
+    let ([id0, id1], [seq0, seq1]) = (identifier.to_be_bytes(), sequence.to_be_bytes());
     let kind = if family == Family::V4 { 8 } else { 128 };
-    let mut message = [kind, 0, 0, 0, id0, id1, 0, 1];
+    let mut message = [kind, 0, 0, 0, id0, id1, seq0, seq1];
     if family == Family::V4 {
         // Cannot fail: the field fits.
         let _ = checksum::fill(&mut message, 2, 0);
@@ -136,15 +147,17 @@ fn request(family: Family, identifier: u16) -> [u8; LENGTH] {
     message
 }
 
-fn is_reply(family: Family, identifier: u16, packet: &[u8]) -> bool {
+fn is_reply(family: Family, identifier: u16, sequence: u16, packet: &[u8]) -> bool {
     let header = match family {
         Family::V4 => packet.first().map_or(0, |byte| usize::from(byte & 0xf) * 4),
         Family::V6 => 0,
     };
     let kind = if family == Family::V4 { 0 } else { 129 };
     let message = packet.get(header..).and_then(|rest| rest.first_chunk::<LENGTH>());
-    message.is_some_and(|[first, code, _, _, id @ .., _, _]| {
-        (*first, *code) == (kind, 0) && *id == identifier.to_be_bytes()
+    message.is_some_and(|&[first, code, _, _, id0, id1, seq0, seq1]| {
+        (first, code) == (kind, 0)
+            && [id0, id1] == identifier.to_be_bytes()
+            && [seq0, seq1] == sequence.to_be_bytes()
     })
 }
 
@@ -155,12 +168,14 @@ mod tests {
     #[test]
     fn only_a_reply_with_its_identifier_counts() {
         let behind = |body: [u8; 8]| [&[0x45][..], &[0; 19], &body].concat();
-        assert!(is_reply(Family::V4, 0x0102, &behind([0, 0, 9, 9, 1, 2, 0, 1])));
-        assert!(!is_reply(Family::V4, 0x0102, &behind([8, 0, 9, 9, 1, 2, 0, 1])), "a request");
-        assert!(!is_reply(Family::V4, 0x0103, &behind([0, 0, 9, 9, 1, 2, 0, 1])));
-        assert!(is_reply(Family::V6, 7, &[129, 0, 9, 9, 0, 7, 0, 1]));
-        assert!(!is_reply(Family::V6, 7, &[129, 0, 9]) && !is_reply(Family::V4, 7, &[]));
-        assert!(checksum::is_right(checksum::sum(&request(Family::V4, 0x0102))));
+        let is_v4 = |identifier, sequence, body| is_reply(Family::V4, identifier, sequence, &behind(body));
+        assert!(is_v4(0x0102, 1, [0, 0, 9, 9, 1, 2, 0, 1]));
+        assert!(!is_v4(0x0102, 1, [8, 0, 9, 9, 1, 2, 0, 1]), "a request");
+        assert!(!is_v4(0x0103, 1, [0, 0, 9, 9, 1, 2, 0, 1]));
+        assert!(!is_v4(0x0102, 2, [0, 0, 9, 9, 1, 2, 0, 1]), "asked on another interface");
+        assert!(is_reply(Family::V6, 7, 1, &[129, 0, 9, 9, 0, 7, 0, 1]));
+        assert!(!is_reply(Family::V6, 7, 1, &[129, 0, 9]) && !is_reply(Family::V4, 7, 1, &[]));
+        assert!(checksum::is_right(checksum::sum(&request(Family::V4, 0x0102, 7))));
     }
 
     #[test]

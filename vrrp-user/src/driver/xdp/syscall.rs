@@ -10,6 +10,7 @@ use nix::errno::Errno;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 
 /// A command with the leading ones of its attributes, to which the kernel may write; it takes the others as 0.
+#[inline(never)]
 pub(super) fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<RawFd> {
     // SAFETY: the attributes, and what they point to, live through the call, and the kernel receives their size.
     let result =

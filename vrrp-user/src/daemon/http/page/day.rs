@@ -49,8 +49,10 @@ struct Stretch<'a> {
     end: SystemTime,
     /// Empty: not known.
     state: &'a str,
-    /// The master, if it is another router.
+    /// The master at its begin, if it is another router and the transition names it.
     master: Option<&'a str>,
+    /// The master of this moment, in the present stretch of a backup.
+    now: Option<&'a str>,
     reason: &'a str,
     /// The daemon ended within it, at a time that is not known.
     is_doubtful: bool,
@@ -140,7 +142,6 @@ fn stretches<'a>(
     now: SystemTime,
 ) -> Vec<Stretch<'a>> {
     let mut all: Vec<Stretch<'a>> = Vec::new();
-    // The clock may have been set back in between.
     let mut push = |stretch: Stretch<'a>| {
         let begin = all.last().map_or(stretch.begin, |last| last.end.max(stretch.begin));
         let end = stretch.end.clamp(begin.min(now), now);
@@ -148,18 +149,28 @@ fn stretches<'a>(
             all.push(Stretch { begin, end, ..stretch });
         }
     };
+    // The clock may have been set back in between: no transition is later than the one after it.
+    let mut times: Vec<SystemTime> = moves.iter().map(|it| it.at).collect();
+    let mut next = now;
+    for at in times.iter_mut().rev() {
+        next = next.min(*at);
+        *at = next;
+    }
+    // A daemon that began without any may have run before.
+    let first = moves.first().map_or("", |first| first.from);
     let mut latest = Stretch {
         begin: known,
         end: now,
-        state: moves.first().map_or("", |first| first.from),
+        state: if first == "INIT" { "" } else { first },
         master: None,
+        now: None,
         reason: "",
         is_doubtful: false,
     };
-    for it in moves {
-        push(Stretch { end: it.at, is_doubtful: it.from != latest.state, ..latest });
+    for (it, at) in moves.iter().zip(times) {
+        push(Stretch { end: at, is_doubtful: !latest.state.is_empty() && it.from != latest.state, ..latest });
         let master = it.peer.filter(|_| it.to == "BACKUP");
-        latest = Stretch { begin: it.at, state: it.to, master, reason: it.reason, ..latest };
+        latest = Stretch { begin: at, state: it.to, master, reason: it.reason, ..latest };
     }
     if latest.state != present.state {
         // Of its last transition no event is kept.
@@ -167,7 +178,10 @@ fn stretches<'a>(
         push(Stretch { end: begin, is_doubtful: !latest.state.is_empty(), ..latest });
         latest = Stretch { begin, state: present.state, master: None, reason: present.reason, ..latest };
     }
-    push(Stretch { master: present.master.or(latest.master), ..latest });
+    let begin = all.last().map_or(latest.begin, |last| last.end.max(latest.begin)).min(now);
+    if begin < now || present.state != "INIT" {
+        all.push(Stretch { begin, end: now, now: present.master, ..latest });
+    }
     all
 }
 
@@ -181,6 +195,7 @@ fn clipped(stretches: Vec<Stretch<'_>>, start: SystemTime) -> Vec<Stretch<'_>> {
             end: first.begin,
             state: "",
             master: None,
+            now: None,
             reason: "",
             is_doubtful: false,
         };
@@ -209,9 +224,11 @@ impl Stretch<'_> {
     fn detail(&self) -> String {
         let master = self.master.filter(|_| self.state == "BACKUP");
         let master = master.map(|master| format!(" of {master}")).unwrap_or_default();
+        let now = self.now.filter(|now| self.state == "BACKUP" && self.master != Some(now));
+        let now = now.map(|now| format!(", master now {now}")).unwrap_or_default();
         let reason = if self.reason.is_empty() { String::new() } else { format!(" ({})", self.reason) };
         let doubt = if self.is_doubtful { "; the daemon ended in between" } else { "" };
-        format!("{}{master}{reason}{doubt}", self.word())
+        format!("{}{master}{reason}{now}{doubt}", self.word())
     }
 }
 
@@ -350,12 +367,17 @@ mod tests {
         assert_eq!(
             rows(&all),
             [
-                (0, 10, "INIT", None, false),
+                (0, 10, "", None, false),
                 (10, 20, "BACKUP", None, false),
                 (20, 500, "MASTER", None, false),
                 (500, 1440, "BACKUP", Some("192.0.2.2"), false),
             ]
         );
+        // Another router is master since: no transition of this node says when.
+        let other = Present { master: Some("192.0.2.3"), ..now("BACKUP") };
+        let present = stretches(&other, &moves, at(0), at(1440)).pop().unwrap();
+        assert_eq!((present.master, present.now), (Some("192.0.2.2"), Some("192.0.2.3")));
+        assert_eq!(present.detail(), "BACKUP of 192.0.2.2 (higher_priority), master now 192.0.2.3");
         let later = clipped(all, at(100));
         assert_eq!(rows(&later)[0], (100, 500, "MASTER", None, false));
     }
@@ -395,7 +417,9 @@ mod tests {
             step(2000, "MASTER", "FAULT", "link_down", None),
         ];
         let all = stretches(&now("FAULT"), &moves, at(0), at(60));
-        assert_eq!(rows(&all), [(0, 50, "INIT", None, false), (50, 60, "MASTER", None, false)]);
+        let expected =
+            [(0, 20, "", None, false), (20, 60, "MASTER", None, false), (60, 60, "FAULT", None, false)];
+        assert_eq!(rows(&all), expected);
     }
 
     #[test]
@@ -415,7 +439,7 @@ mod tests {
         row(&mut out, "web <1>", "node", &all).unwrap();
         assert!(out.contains("web &lt;1&gt;") && out.contains("and 15 more"), "{out}");
         assert!(
-            out.contains("aria-label=\"MASTER for 11m 0s, BACKUP for 23h 39m, not running for 10m 0s\""),
+            out.contains("aria-label=\"MASTER for 11m 0s, BACKUP for 23h 39m, not known for 10m 0s\""),
             "{out}"
         );
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::wire::Family;
 
+use super::probe::group;
 use super::{Facts, Findings};
 use crate::config::{Config, InstanceSettings};
 use crate::driver::RxPath;
@@ -146,21 +147,30 @@ pub(super) fn multicast(config: &Config, facts: &Facts, findings: &mut Findings)
     }
 }
 
+/// Groups of one link of IPv4, as 224.0.0.18, are forwarded to all ports (RFC 4541 §2.1.2).
+fn is_snooped(group: IpAddr) -> bool {
+    !matches!(group, IpAddr::V4(group) if group.octets().starts_with(&[224, 0, 0]))
+}
+
 /// A switch that snoops forwards a group to ports that have joined it, and forgets them without a querier that asks.
 pub(super) fn snooping(config: &Config, facts: &Facts, findings: &mut Findings) {
     for (name, _) in here(config, facts) {
         let bridge = facts.interfaces.get(name).and_then(|it| it.bridge.as_ref());
-        let is_needed = on(config, name).any(|it| it.unicast.is_none());
+        let is_needed = on(config, name).any(|it| it.unicast.is_none() && is_snooped(group(it)));
         let Some(bridge) = bridge.filter(|bridge| is_needed && bridge.snoops) else { continue };
         let of =
             if bridge.name == name { name.to_owned() } else { format!("{name}: its bridge {}", bridge.name) };
-        let queriers: Vec<String> = bridge.queriers.iter().map(ToString::to_string).collect();
-        match (bridge.queries, queriers.as_slice()) {
+        let queriers = bridge.queriers.as_ref();
+        let queriers: Option<Vec<String>> = queriers.map(|all| all.iter().map(ToString::to_string).collect());
+        match (bridge.queries, queriers.as_deref()) {
             (true, _) => findings.ok(format!("{of} snoops multicast, and sends queries itself")),
-            (false, [_, ..]) => {
+            (false, None) => {
+                findings.skip(format!("{of} snoops multicast; this kernel does not tell which queriers it hears"));
+            }
+            (false, Some(queriers @ [_, ..])) => {
                 findings.ok(format!("{of} snoops multicast, and hears the querier {}", queriers.join(" and ")));
             }
-            (false, []) => findings.warn(
+            (false, Some([])) => findings.warn(
                 format!("{of} snoops multicast, and no querier is known: memberships expire, also in switches behind it"),
                 format!("ip link set {0} type bridge mcast_querier 1, or mcast_snooping 0", bridge.name),
             ),
@@ -358,20 +368,26 @@ mod tests {
             let interface = InterfaceFacts { bridge: Some(bridge), ..link(true, true) };
             judged(snooping, &instance(lines, "192.0.2.1/24"), &facts(&[], interface)).concat()
         };
-        let bridge = Bridge { name: "br0".to_owned(), snoops: true, ..Bridge::default() };
+        let queriers = Some(Vec::new());
+        let bridge = Bridge { name: "br0".to_owned(), snoops: true, queriers, ..Bridge::default() };
+        let group = "mcast_dst_ip 239.1.1.1";
         let expected = "warn eth0: its bridge br0 snoops multicast, and no querier is known";
-        assert!(of("", bridge.clone()).starts_with(expected), "{}", of("", bridge.clone()));
+        let text = of(group, bridge.clone());
+        assert!(text.starts_with(expected), "{text}");
         assert!(
-            of("", bridge.clone())
-                .ends_with("| ip link set br0 type bridge mcast_querier 1, or mcast_snooping 0")
+            text.ends_with("| ip link set br0 type bridge mcast_querier 1, or mcast_snooping 0"),
+            "{text}"
         );
+        assert_eq!(of("", bridge.clone()), "", "224.0.0.18 is never snooped");
         assert_eq!(of("unicast_peer {\n192.0.2.2\n}", bridge.clone()), "", "adverts are no multicast");
-        assert_eq!(of("", Bridge { snoops: false, ..bridge.clone() }), "");
+        assert_eq!(of(group, Bridge { snoops: false, ..bridge.clone() }), "");
         let own = Bridge { name: "eth0".to_owned(), queries: true, ..bridge.clone() };
-        assert_eq!(of("", own), "ok eth0 snoops multicast, and sends queries itself");
-        let heard = Bridge { queriers: vec![[192, 0, 2, 1].into()], ..bridge };
+        assert_eq!(of(group, own), "ok eth0 snoops multicast, and sends queries itself");
+        let unknown = of(group, Bridge { queriers: None, ..bridge.clone() });
+        assert!(unknown.starts_with("skip eth0: its bridge br0 snoops multicast; this kernel"), "{unknown}");
+        let heard = Bridge { queriers: Some(vec![[192, 0, 2, 1].into()]), ..bridge };
         assert_eq!(
-            of("", heard),
+            of(group, heard),
             "ok eth0: its bridge br0 snoops multicast, and hears the querier 192.0.2.1"
         );
     }

@@ -64,7 +64,9 @@ struct Seen {
 struct Tried {
     /// Time to the answer of each peer; `None` without one.
     peers: BTreeMap<IpAddr, Option<Duration>>,
-    /// Peers whose MAC address is known, and those that the kernel has looked for in vain.
+    /// Peers beyond the number that is tried.
+    left_out: BTreeSet<IpAddr>,
+    /// Peers that have answered the kernel lately, and those that it has looked for in vain.
     resolved: BTreeSet<IpAddr>,
     unresolved: BTreeSet<IpAddr>,
     /// Who has answered a request to a group.
@@ -118,7 +120,8 @@ struct Trial<'a> {
     tried: Tried,
 }
 
-fn group(settings: &InstanceSettings) -> IpAddr {
+/// The group that adverts of an instance are sent to.
+pub(super) fn group(settings: &InstanceSettings) -> IpAddr {
     settings.group.unwrap_or_else(|| match settings.family {
         Family::V4 => ipv4::GROUP.into(),
         Family::V6 => ipv6::GROUP.into(),
@@ -132,7 +135,13 @@ impl<'a> Trial<'a> {
         for it in &settings {
             let of_file = it.unicast.iter().flat_map(|unicast| unicast.peers.iter().map(|peer| peer.address));
             let heard = known.peers.get(&*it.name).into_iter().flatten().copied();
-            tried.peers.extend(of_file.chain(heard).take(PEERS).map(|peer| (peer, None)));
+            for peer in of_file.chain(heard) {
+                if tried.peers.len() < PEERS {
+                    tried.peers.insert(peer, None);
+                } else if !tried.peers.contains_key(&peer) {
+                    tried.left_out.insert(peer);
+                }
+            }
         }
         let multicast = settings.iter().filter(|it| it.unicast.is_none());
         let of_group: BTreeSet<IpAddr> = multicast.map(|it| group(it)).collect();
@@ -177,9 +186,9 @@ impl<'a> Trial<'a> {
             }
             self.listen(began)?;
         }
-        for (address, ifindex, is_resolved) in neighbours().unwrap_or_default() {
+        for (address, ifindex, has_answered) in neighbours().unwrap_or_default() {
             if ifindex == self.ifindex && self.tried.peers.contains_key(&address) {
-                let set = if is_resolved { &mut self.tried.resolved } else { &mut self.tried.unresolved };
+                let set = if has_answered { &mut self.tried.resolved } else { &mut self.tried.unresolved };
                 set.insert(address);
             }
         }
@@ -206,8 +215,8 @@ impl<'a> Trial<'a> {
         let mut seen = None;
         self.tap.next(LOOK, |caught| seen = Sighting::read(&caught))?;
         let is_advert = |it: &Sighting| it.vlan == 0 && matches!(it.content, Content::Advert(_));
-        if let Some(it) = seen.filter(is_advert)
-            && self.tried.adverts.len() < PEERS * PEERS
+        if let Some(it) = seen.filter(is_advert).filter(|it| self.is_ours(it))
+            && self.tried.adverts.len() < PEERS * self.settings.len()
         {
             let (vrid, is_v6) = (it.vrid, it.family == Family::V6);
             self.tried.adverts.insert(Seen { vrid, is_v6, source: it.source, is_own: it.is_own });
@@ -231,11 +240,14 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
+    fn is_ours(&self, it: &Sighting) -> bool {
+        self.settings.iter().any(|own| own.vrid.number() == it.vrid && own.family == it.family)
+    }
+
     /// Asks a sender of adverts of ours that was not known before.
     fn meet(&mut self, it: &Sighting) {
-        let is_ours = self.settings.iter().any(|own| own.vrid.number() == it.vrid && own.family == it.family);
         let has_room = self.tried.peers.len() < PEERS && !self.tried.peers.contains_key(&it.source);
-        if is_ours && !it.is_own && has_room {
+        if !it.is_own && has_room {
             self.tried.peers.insert(it.source, None);
             self.ask_peer(it.source);
         }
@@ -245,6 +257,9 @@ impl<'a> Trial<'a> {
 fn judge(config: &Config, name: &str, tried: &Tried, known: &Known, findings: &mut Findings) {
     for (peer, answer) in &tried.peers {
         peer_answers(name, *peer, *answer, tried, findings);
+    }
+    if !tried.left_out.is_empty() {
+        findings.skip(format!("{name}: {} more peers are not tried", tried.left_out.len()));
     }
     let settings: Vec<&InstanceSettings> = on(config, name).collect();
     settings.iter().for_each(|it| adverts_arrive(name, it, tried, findings));
@@ -272,7 +287,7 @@ fn peer_answers(name: &str, peer: IpAddr, answer: Option<Duration>, tried: &Trie
     match answer {
         Some(_) => findings.ok(format!("{name}: {peer} answers an echo request: packets pass both ways")),
         None if tried.resolved.contains(&peer) => findings.warn(
-            format!("{name}: {peer} is there, and answers no echo request: a firewall, there or between"),
+            format!("{name}: {peer} was there in the last minute, and answers no echo request: a firewall, there or between"),
             "adverts may pass all the same, or not: allow ICMP echo and protocol 112 there",
         ),
         None if tried.unresolved.contains(&peer) => findings.fail(
@@ -414,7 +429,7 @@ mod tests {
         has(&of(answered), "ok eth0: 192.0.2.12 answers an echo request: packets pass both ways");
         has(&of(Tried::default()), "FAIL eth0: 192.0.2.12 answers no echo request");
         let resolved = Tried { resolved: [peer].into(), ..Tried::default() };
-        has(&of(resolved), "warn eth0: 192.0.2.12 is there, and answers no echo request");
+        has(&of(resolved), "warn eth0: 192.0.2.12 was there in the last minute, and answers no echo request");
         let unresolved = Tried { unresolved: [peer].into(), ..Tried::default() };
         has(&of(unresolved), "FAIL eth0: 192.0.2.12 answers no ARP request");
     }

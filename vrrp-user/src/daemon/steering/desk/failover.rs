@@ -107,19 +107,22 @@ impl Desk {
             // The answer has the state in any case.
             let _ = timeout(WAIT_MAX, returned).await;
         }
-        let fate = match (is_master(), settings.preempt) {
-            (true, _) => "it is master again".to_owned(),
-            (false, false) => format!("it is a backup, and nopreempt leaves {heir} alone"),
-            (false, true) if !returns => {
+        let fate = match (state(context, instance), settings.preempt) {
+            (Some(State::Master), _) => "it is master again".to_owned(),
+            (Some(State::Backup), false) => format!("it is a backup, and nopreempt leaves {heir} alone"),
+            (Some(State::Backup), true) if !returns => {
                 let delay = rough(settings.preempt_delay.as_secs_f64());
                 format!("it is a backup, and takes over from {heir} after preempt_delay, {delay}")
             }
-            (false, true) => format!("it is a backup, and takes over from {heir} if its priority is higher"),
+            (Some(State::Backup), true) => {
+                format!("it is a backup, and takes over from {heir} if its priority is higher")
+            }
+            (other, _) => format!("it is {}", other.map_or("gone", State::as_str)),
         };
         let to = to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
         No::OtherMaster(vec![
             format!("{name}: {heir} became master, not {to}"),
-            format!("{name}: this node competes with its own priority again: {fate}"),
+            format!("{name}: this node competes as before the order: {fate}"),
         ])
     }
 }
