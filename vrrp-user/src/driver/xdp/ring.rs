@@ -86,7 +86,7 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Size of the ring: room for an event per instance of the start, within 128 KiB and 8 MiB; the kernel requires a power
+/// Size of the ring: room for an event per instance of the start, within 64 KiB and 8 MiB; the kernel requires a power
 /// of two. All of it is memory of the daemon, twice mapped. There are half as many instances as slots, unless there are
 /// all the slots that there can be. `long` of them have adverts that need the longest entries.
 pub(super) fn bytes(slots: u32, long: u32) -> u32 {
@@ -98,7 +98,7 @@ pub(super) fn bytes(slots: u32, long: u32) -> u32 {
     const _: () = assert!(LONG as usize == size_of::<Event>() + HEADER as usize);
     let instances = if slots < SLOTS_MAX { slots.div_ceil(2) } else { slots };
     let all = instances.saturating_sub(long).saturating_mul(SHORT).saturating_add(long.saturating_mul(LONG));
-    all.next_power_of_two().clamp(128 << 10, 8 << 20)
+    all.next_power_of_two().clamp(64 << 10, 8 << 20)
 }
 
 #[cfg(test)]
