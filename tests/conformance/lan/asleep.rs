@@ -1,4 +1,4 @@
-//! A machine that was suspended to memory or disk: its clock stops, and another one tells how long.
+//! A machine that was suspended to memory or disk: its clock stops, and CLOCK_BOOTTIME goes on.
 
 use std::time::Duration;
 

@@ -205,7 +205,7 @@ impl Running {
         Ok(ended)
     }
 
-    /// A text of ours tells an error of the system in words.
+    /// Our texts have errors of the system in words, without numbers.
     fn has_no_numbers(&self, text: &str) -> Result<()> {
         let numbered = text.lines().find(|line| line.contains("(os error "));
         let is_ours = matches!(self.daemon, Daemon::Vrrpx(_));

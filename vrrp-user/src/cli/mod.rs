@@ -172,8 +172,8 @@ fn print(text: &str) -> bool {
 /// Columns of the terminal that stdout is, or that a program shows it on which says so, such as `watch`. Without
 /// either, lines have the width that a screen is made for.
 fn screen_columns() -> usize {
-    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let columns = terminal::columns(&io::stdout()).or_else(told);
+    let set = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let columns = terminal::columns(&io::stdout()).or_else(set);
     columns.map_or(usize::MAX, |columns: usize| columns.max(COLUMNS_MIN))
 }
 

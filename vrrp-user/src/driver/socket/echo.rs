@@ -27,7 +27,7 @@ pub struct EchoSocket {
     socket: OwnedFd,
     family: Family,
     ifindex: u32,
-    /// Tells its replies from those of other programs.
+    /// Replies with another one are those of other programs.
     identifier: u16,
 }
 

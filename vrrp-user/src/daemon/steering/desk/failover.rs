@@ -84,7 +84,7 @@ impl Desk {
         Ok(lines)
     }
 
-    /// Ends the order, as another router than the named one is master, and tells what this node does then.
+    /// Ends the order, as another router than the named one is master. The answer says what this node does then.
     async fn take_back(
         &self,
         context: &DaemonContext,
