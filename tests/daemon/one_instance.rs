@@ -42,7 +42,8 @@ fn a_backup_says_when_it_would_become_master() {
 
     context.maps.forget(FIRST);
     assert!(shown().why.starts_with("no master is heard; takes over in "), "{}", shown().why);
-    live.set_master_down(None);
+    // The timer fired, and the group waits.
+    live.set_master_down(Some(now));
     assert_eq!(shown().why, "no master is heard; waits for the others of its sync group both");
     assert_eq!(shown().takes_over_seconds, None);
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::config::words;
+
 /// Between two attempts to mend them.
 pub const RETRY: Duration = Duration::from_secs(10);
 
@@ -35,6 +37,8 @@ pub struct HostFaults(Arc<Mutex<BTreeMap<Finder, Vec<HostFault>>>>);
 impl HostFaults {
     /// Replaces the faults of one part. Returns those that are new.
     pub fn set(&self, finder: Finder, faults: Vec<HostFault>) -> Vec<HostFault> {
+        let in_words = |it: HostFault| HostFault { text: words(it.text), ..it };
+        let faults: Vec<HostFault> = faults.into_iter().map(in_words).collect();
         let mut all = self.lock();
         let before = all.insert(finder, faults.clone()).unwrap_or_default();
         faults.into_iter().filter(|it| !before.contains(it)).collect()
@@ -69,6 +73,10 @@ mod tests {
         assert!(faults.is_empty() && !faults.has(Finder::Firewall));
         assert_eq!(faults.set(Finder::Firewall, vec![fault("a")]), [fault("a")]);
         assert_eq!(faults.set(Finder::Firewall, vec![fault("a"), fault("b")]), [fault("b")]);
+        let missing = format!("cannot run nft: {}", std::io::Error::from_raw_os_error(2));
+        let shown = faults.set(Finder::DeadDaemons, vec![fault(&missing)]);
+        assert_eq!(shown, [fault("cannot run nft: No such file or directory")]);
+        faults.set(Finder::DeadDaemons, Vec::new());
         assert_eq!(faults.set(Finder::Filters, vec![fault("c")]), [fault("c")]);
         assert_eq!(faults.set(Finder::DeadDaemons, Vec::new()), []);
         assert_eq!(faults.all(), [fault("c"), fault("a"), fault("b")]);

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use vrrp_ebpf::map::{Counter, Counters};
 use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Reject;
 
 use super::announcements::Announcements;
 use super::auth::Ledger;
+use super::history::SUMS;
 use crate::protocol::{
     Faults, Group, GroupTransition, InstanceId, InstanceSnapshot, Priority, Reason, State, Transition,
 };
@@ -60,6 +63,7 @@ pub struct LiveInstance {
     /// Adverts of its master that came in the last interval of master_down_interval.
     pub near_misses: AtomicU64,
     pub send_errors: AtomicU64,
+    most_received: AtomicU64,
     pub announcements_sent: AtomicU64,
     /// Addresses, routes and rules that were lost, and were set again.
     pub put_back: AtomicU64,
@@ -215,6 +219,7 @@ impl LiveInstance {
             &self.release_heard,
             &self.near_misses,
             &self.send_errors,
+            &self.most_received,
             &self.announcements_sent,
             &self.put_back,
             &self.lacking,
@@ -226,6 +231,23 @@ impl LiveInstance {
         numbers.into_iter().for_each(|number| number.store(0, Relaxed));
         self.ifindex.store(0, Relaxed);
         self.fenced.store(false, Relaxed);
+    }
+
+    /// Valid adverts of others, including those that were lost afterwards. The program counts a signed one before the
+    /// daemon may refuse it: a count that was shown does not fall.
+    pub fn adverts_received(&self, counters: &Counters) -> u64 {
+        let heard = [Counter::Steady, Counter::Event, Counter::RingFull].map(|word| counters.counter(word));
+        // The daemon refuses these after the program has let them through.
+        let refused =
+            [Reject::AuthMalformed, Reject::AuthKey, Reject::AuthHmac, Reject::AuthStale, Reject::AuthReplay];
+        let refused = refused.map(|word| counters.reject(word));
+        let received = heard.iter().sum::<u64>().saturating_sub(refused.iter().sum());
+        self.most_received.fetch_max(received, Relaxed).max(received)
+    }
+
+    /// What it adds to the sums of all instances, in their order.
+    pub fn summed(&self, counters: &Counters) -> [u64; SUMS] {
+        [counters.counter(Counter::Steady), self.announcements_sent.load(Relaxed)]
     }
 
     /// For how long other masters were heard while master, ns: those that yield, and those whose adverts are refused.

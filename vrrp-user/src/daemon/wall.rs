@@ -138,7 +138,8 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let mut parts = local_numbers(date, time)?;
     // SAFETY: the pointer is to a value of this function.
     let seconds = unsafe { libc::timegm(&raw mut parts) };
-    let millis = time.split_once('.').and_then(|(_, millis)| millis.parse().ok()).unwrap_or(0);
+    let fraction = time.split_once('.').map_or("", |(_, fraction)| fraction);
+    let millis = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let since =
         Duration::from_secs(u64::try_from(seconds).ok()?).saturating_add(Duration::from_millis(millis));
     UNIX_EPOCH.checked_add(since)
@@ -283,6 +284,15 @@ mod tests {
         for elsewhere in ["2024-03-01T05:44:59.999+05:45", "2024-02-29T20:29:59.999-03:30"] {
             assert_eq!(parse_local(elsewhere, at), Some(at), "{elsewhere}");
         }
+        for fraction in ["9", "90", "900123456"] {
+            let expected = UNIX_EPOCH + Duration::from_millis(1_709_251_199_900);
+            assert_eq!(
+                parse_rfc3339(&format!("2024-02-29T23:59:59.{fraction}Z")),
+                Some(expected),
+                "{fraction}"
+            );
+        }
+        assert_eq!(parse_rfc3339("2024-02-29T23:59:59.Z"), Some(whole));
         let time = &clock_millis(at);
         assert_eq!(parse_local(&format!("{time} NOWHERE"), at), None);
         assert_eq!(parse_local(time, at), Some(whole));

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 use vrrp_ebpf::wire::Reject;
 
-use crate::daemon::status::{DaemonContext, received};
+use crate::daemon::status::DaemonContext;
 use crate::protocol::{Auth, InstanceId};
 
 /// Counters of one instance; the names are those of keepalived.json.
@@ -53,7 +53,7 @@ pub(in crate::daemon) fn all(context: &DaemonContext) -> Vec<InstanceTally> {
             // keepalived has one counter for all errors of an AH header.
             let is_ah = matches!(instance.settings.auth, Auth::Ah(_));
             let tally = Tally {
-                advert_rcvd: received(&counters),
+                advert_rcvd: live.adverts_received(&counters),
                 advert_sent: live.adverts_sent.load(Relaxed),
                 become_master,
                 release_master,

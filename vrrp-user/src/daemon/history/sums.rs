@@ -1,12 +1,12 @@
 //! Sums of the counters of all instances.
 //!
-//! Enters: a sum over the instances of this moment. Leaves: a counter that does not fall: a reload that removes an
-//! instance takes nothing away.
+//! Enters: sums over the instances of this moment, and what an instance had counted that a reload has removed. Leaves:
+//! counters that do not fall.
 
 use std::sync::{Mutex, PoisonError};
 
 /// Number of sums.
-const SUMS: usize = 2;
+pub const SUMS: usize = 2;
 
 #[derive(Debug, Default)]
 pub struct Sums(Mutex<[Kept; SUMS]>);
@@ -15,17 +15,27 @@ pub struct Sums(Mutex<[Kept; SUMS]>);
 struct Kept {
     /// What removed instances have counted.
     gone: u64,
+    /// The counter as it was last read.
     latest: u64,
 }
 
 impl Sums {
-    /// The counter at this place, of which `sum` is what the present instances have counted.
-    pub fn of(&self, place: usize, sum: u64) -> u64 {
+    /// Keeps what an instance had counted that is no longer among the present ones.
+    pub fn retire(&self, counts: [u64; SUMS]) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(kept) = all.get_mut(place) else { return sum };
-        kept.gone += kept.latest.saturating_sub(sum);
-        kept.latest = sum;
-        kept.gone.saturating_add(sum)
+        for (kept, count) in all.iter_mut().zip(counts) {
+            kept.gone = kept.gone.saturating_add(count);
+        }
+    }
+
+    /// The counters, of which `sums` are what the present instances have counted.
+    pub fn of(&self, sums: [u64; SUMS]) -> [u64; SUMS] {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kept, sum) in all.iter_mut().zip(sums) {
+            // Between the removal of an instance and this one's notice of it, its counts are nowhere.
+            kept.latest = kept.latest.max(kept.gone.saturating_add(sum));
+        }
+        all.map(|kept| kept.latest)
     }
 }
 
@@ -34,9 +44,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sum_does_not_fall_with_its_instances() {
+    fn a_removed_instance_takes_nothing_of_a_sum_along() {
         let sums = Sums::default();
-        assert_eq!([100, 150, 90, 95].map(|sum| sums.of(0, sum)), [100, 150, 150, 155]);
-        assert_eq!(sums.of(1, 7), 7);
+        assert_eq!(sums.of([10_000, 7]), [10_000, 7]);
+        assert_eq!(sums.of([9_500, 0]), [10_000, 7], "it has just gone");
+        sums.retire([500, 7]);
+        assert_eq!(sums.of([10_100, 1]), [10_600, 8], "the others have counted more than it had");
     }
 }

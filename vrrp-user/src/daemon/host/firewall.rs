@@ -120,7 +120,7 @@ impl Firewall {
         if wanted == self.set {
             return;
         }
-        let (before, earlier) = (self.set.take(), self.table.take());
+        let (before, earlier, fault) = (self.set.take(), self.table.take(), self.fault.take());
         if let Some((settings, denied)) = wanted {
             let is_same = before.as_ref().is_some_and(|(before, _)| before.table == settings.table);
             let table = earlier.clone().filter(|_| is_same).unwrap_or_else(|| self.free(&settings.table));
@@ -135,7 +135,7 @@ impl Firewall {
                 Err(error) => {
                     self.refused = Some((table, error.to_string()));
                     // The earlier rules are still set, and better than none.
-                    (self.set, self.table) = (before, earlier);
+                    (self.set, self.table, self.fault) = (before, earlier, fault);
                     return;
                 }
             }

@@ -3,14 +3,12 @@
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
-use vrrp_ebpf::map::Counter;
-
 use super::exposition::{Exposition, Kind};
 use super::family::{counter, gauge, nanos, unix};
 use super::{Reading, Scrape};
-use crate::daemon::history::Sums;
+use crate::daemon::history::{SUMS, Sums};
 use crate::daemon::host::reception::ReceptionFault;
-use crate::daemon::status::{family, received};
+use crate::daemon::status::family;
 use crate::protocol::State;
 
 pub(super) fn states(out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
@@ -106,7 +104,9 @@ pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>], kept: &Su
     type Total = fn(&Reading<'_>) -> u64;
     let totals: [(&str, &str, Total); 4] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.live.adverts_sent.load(Relaxed)),
-        ("vrrpx_adverts_received", "Valid adverts received", |reading| received(&reading.counters)),
+        ("vrrpx_adverts_received", "Valid adverts received", |reading| {
+            reading.live.adverts_received(&reading.counters)
+        }),
         (
             "vrrpx_near_misses",
             "Adverts of the master that came in the last interval of master_down_interval",
@@ -122,20 +122,13 @@ pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>], kept: &Su
         })?;
     }
     // Of the node: one row for all instances, as no alert asks which of them it was.
-    let sums: [(&str, &str, Total); 2] = [
-        (
-            "vrrpx_steady_adverts",
-            "Adverts equal to the watched one, which did not wake the engine",
-            |reading| reading.counters.counter(Counter::Steady),
-        ),
-        (
-            "vrrpx_announcements_sent",
-            "Gratuitous ARPs and unsolicited neighbour advertisements sent",
-            |reading| reading.live.announcements_sent.load(Relaxed),
-        ),
+    let sums = [
+        ("vrrpx_steady_adverts", "Adverts equal to the watched one, which did not wake the engine"),
+        ("vrrpx_announcements_sent", "Gratuitous ARPs and unsolicited neighbour advertisements sent"),
     ];
-    for (place, (name, help, value)) in sums.into_iter().enumerate() {
-        let sum = kept.of(place, readings.iter().map(value).sum());
+    let counts = readings.iter().map(|reading| reading.live.summed(&reading.counters));
+    let present = counts.fold([0; SUMS], |[steady, sent], [more, others]| [steady + more, sent + others]);
+    for ((name, help), sum) in sums.into_iter().zip(kept.of(present)) {
         counter(out, name, help, |row| row(&vec![], sum))?;
     }
     let help = "1 while the program, or the host, misses adverts that the other one receives";

@@ -319,6 +319,9 @@ impl Reloader {
             warn!("settings of the process have changed; they take effect after a restart");
         }
         self.shared.replace(DaemonContext { config: Arc::clone(&config), ..(*now).clone() });
+        for (removed, live) in now.instances().filter(|(it, _)| config.instance(it.id).is_none()) {
+            now.history.sums.retire(live.summed(&now.maps.counters(Some(removed.id))));
+        }
         steering::follow_names(&now, &now.config, &config, &self.options.runtime_dir);
         now.history.disabled(preflight::disabled(&notices));
         reporter.settle(Arc::clone(&config));

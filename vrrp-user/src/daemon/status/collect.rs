@@ -11,7 +11,7 @@ use vrrp_ebpf::wire::Reject;
 
 use super::address::Host;
 use super::oddity::named;
-use super::peer::{self, down_interval, family, lasts, master, received, skew, source};
+use super::peer::{self, down_interval, family, lasts, master, skew, source};
 use super::rejected::Refusals;
 use super::unyielding::unyielding;
 use super::why::{self, Facts};
@@ -159,7 +159,7 @@ impl DaemonContext {
         let since = Timestamp::from_nanos(live.since.load(Relaxed));
         let (places, peers): (Vec<u32>, Vec<PeerEntry>) = self.maps.peers(id).unzip();
         let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
-        let takes_over = self.takes_over(config, live, master).map(|at| at.since(now));
+        let takes_over = self.takes_over(config, live, master, now).map(|at| at.since(now));
         let ledger = self.live.ledger(id).map(|it| &**it);
         Instance {
             name: settings.name.to_string(),
@@ -223,16 +223,20 @@ impl DaemonContext {
     }
 
     /// When a backup becomes master if no advert comes: the adverts that the program compares move the timer later.
+    /// `None` once a member of a group waits for the others.
     fn takes_over(
         &self,
         config: &config::Instance,
         live: &LiveInstance,
         master: Option<&PeerEntry>,
+        now: Timestamp,
     ) -> Option<Timestamp> {
         let timer = live.master_down_at().filter(|_| live.state() == State::Backup)?;
         let patience = down_interval(&config.settings, live.priority(), master);
         let seen = self.maps.last_seen(config.id).map(|seen| seen + patience);
-        Some(seen.map_or(timer, |seen| timer.max(seen)))
+        let at = seen.map_or(timer, |seen| timer.max(seen));
+        let is_member = || self.group_of(config.id).is_some();
+        (at > now || !is_member()).then_some(at)
     }
 
     fn groups(&self, history: &Inner, now: Timestamp) -> Vec<Group> {
@@ -335,7 +339,7 @@ fn counts(live: &LiveInstance, counters: &Counters) -> Counts {
         releases_received: live.release_heard.load(Relaxed),
         send_errors: live.send_errors.load(Relaxed),
         announcements_sent: live.announcements_sent.load(Relaxed),
-        adverts_received: received(counters),
+        adverts_received: live.adverts_received(counters),
         contests: live.contests.load(Relaxed),
         dual_master_seconds: Duration::from_nanos(live.dual_master_nanos()).as_secs_f64(),
         takeover_seconds: (takeover > 0).then(|| Duration::from_nanos(takeover).as_secs_f64()),

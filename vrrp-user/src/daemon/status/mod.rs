@@ -35,9 +35,7 @@ pub use document::{
 };
 pub use overview::{View, WIDTH, overview, served};
 pub(in crate::daemon) use peer::lasts;
-pub(crate) use peer::{
-    down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
-};
+pub(crate) use peer::{down_interval, family, interval, master, master_interval, skew, skew_seconds, source};
 pub use problem::StatusVerdict;
 pub(in crate::daemon) use rejected::detail;
 pub use services::{Check, DisabledScript, Failure, Held, Mail, Webhook};

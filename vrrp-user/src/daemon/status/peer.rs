@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Gaps as GapCounts, Peer as PeerEntry};
+use vrrp_ebpf::map::{GAP_BUCKETS, Gaps as GapCounts, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
-use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
+use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::{Gaps, Peer};
 use crate::config::InstanceSettings;
@@ -33,16 +33,6 @@ pub(crate) fn source(peer: &PeerEntry, family: Family) -> String {
         Family::V4 => std::net::Ipv4Addr::new(a, b, c, d).to_string(),
         Family::V6 => std::net::Ipv6Addr::from(peer.source).to_string(),
     }
-}
-
-/// Valid adverts of others, including those that were lost afterwards.
-pub(crate) fn received(counters: &Counters) -> u64 {
-    let heard = [Counter::Steady, Counter::Event, Counter::RingFull].map(|word| counters.counter(word));
-    // The daemon refuses these after the program has let them through.
-    let refused =
-        [Reject::AuthMalformed, Reject::AuthKey, Reject::AuthHmac, Reject::AuthStale, Reject::AuthReplay];
-    let refused = refused.map(|word| counters.reject(word));
-    heard.iter().sum::<u64>().saturating_sub(refused.iter().sum())
 }
 
 pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {

@@ -17,7 +17,7 @@ use crate::config;
 use crate::config::InstanceSettings;
 use crate::daemon::history::{Inner, InstanceRecord};
 use crate::daemon::live::LiveInstance;
-use crate::protocol::{Faults, Reason, State, TrackSettings, TrackedObject};
+use crate::protocol::{Faults, InstanceId, Reason, State, TrackSettings, TrackedObject};
 
 /// What is known of one instance.
 pub(super) struct Facts<'a> {
@@ -35,7 +35,7 @@ impl DaemonContext {
     pub(super) fn why(&self, facts: &Facts<'_>) -> String {
         match facts.live.state() {
             State::Init => facts.waits_for(),
-            State::Backup => facts.obeys(self.group_of(facts)),
+            State::Backup => facts.obeys(self.group_of(facts.config.id)),
             State::Master => facts.has_become_master(),
             State::Fault => match facts.causes() {
                 Some(cause) => cause + &self.continues_without(facts),
@@ -45,8 +45,8 @@ impl DaemonContext {
     }
 
     /// Name of its sync group.
-    fn group_of(&self, facts: &Facts<'_>) -> Option<&str> {
-        let group = self.config.groups.iter().find(|it| it.settings.members.contains(&facts.config.id))?;
+    pub(super) fn group_of(&self, id: InstanceId) -> Option<&str> {
+        let group = self.config.groups.iter().find(|it| it.settings.members.contains(&id))?;
         Some(&group.settings.name)
     }
 

@@ -1,8 +1,10 @@
 //! Echo requests to hosts and groups, for a person who inspects the link.
 //!
-//! Enters: addresses. Leaves: the addresses that answer. A request to a group is answered by members of the group, each
-//! from its own address; it reaches the link only, and does not come back.
+//! Enters: addresses. Leaves: the addresses that answer. Requests leave by one interface, as adverts do, and replies
+//! count that arrive there. A request to a group is answered by its members, each from its own address; it reaches the
+//! link only, and does not come back.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,7 +21,7 @@ const LENGTH: usize = 8;
 const REPLY: usize = LENGTH + 60;
 
 /// Messages that are read in search of a reply: a flood must not hold up the trial.
-const MESSAGES: usize = 256;
+pub(super) const MESSAGES: usize = 256;
 
 /// A raw socket, which needs CAP_NET_RAW.
 #[derive(Debug)]
@@ -40,9 +42,6 @@ impl EchoSocket {
             Family::V4 => {
                 let socket = socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
                 let fd = socket.as_fd();
-                let any = libc::in_addr { s_addr: libc::INADDR_ANY };
-                let by = libc::ip_mreqn { imr_multiaddr: any, imr_address: any, imr_ifindex: index };
-                set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, by)?;
                 set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL, 1 as c_int)?;
                 set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, 0 as c_int)?;
                 socket
@@ -50,12 +49,12 @@ impl EchoSocket {
             Family::V6 => {
                 let socket = socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
                 let fd = socket.as_fd();
-                set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, index)?;
                 set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, 1 as c_int)?;
                 set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, 0 as c_int)?;
                 socket
             }
         };
+        set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
         Ok(Self { socket, family, ifindex, identifier })
     }
 
@@ -86,24 +85,25 @@ impl EchoSocket {
         unsafe { libc::sendto(fd, bytes, message.len(), libc::MSG_DONTWAIT, name, length) }
     }
 
-    /// The sender of the next reply; `None`: there is none now, or only others among the next of many messages.
+    /// The senders of the replies that have arrived; of many messages those of the first ones.
     ///
     /// # Errors
     /// The interface is gone.
-    pub fn answer(&self) -> io::Result<Option<IpAddr>> {
+    pub fn answers(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let mut answers = BTreeSet::new();
         for _ in 0..MESSAGES {
             let mut packet = [0; REPLY];
             // SAFETY: an address of zeros is valid.
             let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
             // SAFETY: it is numbers only.
             let received = unsafe { receive(&self.socket, &mut packet, &mut name, &mut []) };
-            let Some((length, _)) = received? else { return Ok(None) };
+            let Some((length, _)) = received? else { break };
             let packet = packet.get(..length).unwrap_or_default();
             if is_reply(self.family, self.identifier, self.sequence(), packet) {
-                return Ok(Some(sender(self.family, &name)));
+                answers.insert(sender(self.family, &name));
             }
         }
-        Ok(None)
+        Ok(answers)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Enters: an interface. Leaves: the senders of queries, which make hosts and switches keep memberships alive.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::mem::zeroed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use vrrp_ebpf::wire::ethernet;
 
+use super::echo::MESSAGES;
 use super::listen::bind;
 use super::option::{instruction, receive, set, set_filter, socket};
 
@@ -50,23 +52,25 @@ impl QueryTap {
         Ok(Self(socket))
     }
 
-    /// The sender of the next query that another host has sent; `None`: there is none now.
+    /// The other hosts whose queries have arrived; of many messages those of the first ones.
     ///
     /// # Errors
     /// The interface is gone.
-    pub fn next(&self) -> io::Result<Option<IpAddr>> {
-        loop {
+    pub fn queriers(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let mut queriers = BTreeSet::new();
+        for _ in 0..MESSAGES {
             let mut frame = [0; FRAME];
             // SAFETY: an address of zeros is valid.
             let mut name: libc::sockaddr_ll = unsafe { zeroed() };
             // SAFETY: it is numbers only.
             let received = unsafe { receive(&self.0, &mut frame, &mut name, &mut []) };
-            let Some((length, _)) = received? else { return Ok(None) };
+            let Some((length, _)) = received? else { break };
             let sender = querier(frame.get(..length.min(FRAME)).unwrap_or_default());
             if let (Some(sender), true) = (sender, name.sll_pkttype != libc::PACKET_OUTGOING) {
-                return Ok(Some(sender));
+                queriers.insert(sender);
             }
         }
+        Ok(queriers)
     }
 }
 

@@ -69,8 +69,8 @@ struct Tried {
     /// Peers that have answered the kernel lately, and those that it has looked for in vain.
     resolved: BTreeSet<IpAddr>,
     unresolved: BTreeSet<IpAddr>,
-    /// Who has answered a request to a group.
-    members: BTreeSet<IpAddr>,
+    /// The hosts that have answered a request to a group, by group.
+    members: BTreeMap<IpAddr, BTreeSet<IpAddr>>,
     adverts: BTreeSet<Seen>,
     queriers: BTreeSet<IpAddr>,
     /// Groups of which this host was a member before.
@@ -155,8 +155,9 @@ impl<'a> Trial<'a> {
             }
         }
         let mut groups = Vec::new();
-        for group in &of_group {
-            groups.push((*group, open(Family::of(*group), identifier.wrapping_add(1))?));
+        // Each raw socket receives the replies to all.
+        for (group, number) in of_group.iter().zip(1..) {
+            groups.push((*group, open(Family::of(*group), identifier.wrapping_add(number))?));
         }
         let joined: Vec<IpAddr> = of_group.into_iter().collect();
         let (tap, queries) = (Tap::open(ifindex, &joined)?, QueryTap::open(ifindex)?);
@@ -197,7 +198,8 @@ impl<'a> Trial<'a> {
 
     /// Asks the groups, and the peers that have not answered. One that this host cannot send to does not answer.
     fn ask(&self) {
-        for (group, socket) in self.groups.iter().filter(|_| self.tried.members.is_empty()) {
+        let is_silent = |group: &IpAddr| !self.tried.members.contains_key(group);
+        for (group, socket) in self.groups.iter().filter(|(group, _)| is_silent(group)) {
             let _ = socket.ask(*group);
         }
         for (peer, _) in self.tried.peers.iter().filter(|(_, answer)| answer.is_none()) {
@@ -223,20 +225,19 @@ impl<'a> Trial<'a> {
             self.meet(&it);
         }
         for (_, socket) in &self.echoes {
-            while let Some(source) = socket.answer()? {
+            for source in socket.answers()? {
                 if let Some(answer) = self.tried.peers.get_mut(&source) {
                     answer.get_or_insert(clock::now().since(began));
                 }
             }
         }
-        for (_, socket) in &self.groups {
-            while let Some(source) = socket.answer()? {
-                self.tried.members.insert(source);
+        for (group, socket) in &self.groups {
+            let answers = socket.answers()?;
+            if !answers.is_empty() {
+                self.tried.members.entry(*group).or_default().extend(answers);
             }
         }
-        while let Some(querier) = self.queries.next()? {
-            self.tried.queriers.insert(querier);
-        }
+        self.tried.queriers.extend(self.queries.queriers()?);
         Ok(())
     }
 
@@ -263,10 +264,11 @@ fn judge(config: &Config, name: &str, tried: &Tried, known: &Known, findings: &m
     }
     let settings: Vec<&InstanceSettings> = on(config, name).collect();
     settings.iter().for_each(|it| adverts_arrive(name, it, tried, findings));
-    let multicast: Vec<&&InstanceSettings> = settings.iter().filter(|it| it.unicast.is_none()).collect();
+    let groups: BTreeSet<IpAddr> =
+        settings.iter().filter(|it| it.unicast.is_none()).map(|it| group(it)).collect();
+    groups.iter().for_each(|group| group_answers(name, *group, tried, known, findings));
     for family in [Family::V4, Family::V6] {
-        if let Some(it) = multicast.iter().find(|it| it.family == family) {
-            group_answers(name, family, group(it), tried, known, findings);
+        if groups.iter().any(|group| Family::of(*group) == family) {
             querier_asks(name, family, tried, findings);
         }
     }
@@ -331,14 +333,8 @@ fn adverts_arrive(name: &str, settings: &InstanceSettings, tried: &Tried, findin
 }
 
 /// A group that answers has the same way through switches as adverts have.
-fn group_answers(
-    name: &str,
-    family: Family,
-    group: IpAddr,
-    tried: &Tried,
-    known: &Known,
-    findings: &mut Findings,
-) {
+fn group_answers(name: &str, group: IpAddr, tried: &Tried, known: &Known, findings: &mut Findings) {
+    let family = Family::of(group);
     if known.is_running && !tried.joined.contains(&group) {
         findings.fail(
             format!("{name}: a daemon runs, and this host is no member of {group}: switches may keep adverts from it"),
@@ -348,7 +344,7 @@ fn group_answers(
     let of_peers = tried.peers.iter().filter(|(_, answer)| answer.is_some()).map(|(peer, _)| *peer);
     let has_peers = of_peers.clone().any(|peer| Family::of(peer) == family);
     let members: Vec<String> =
-        tried.members.iter().filter(|it| Family::of(**it) == family).map(ToString::to_string).collect();
+        tried.members.get(&group).into_iter().flatten().map(ToString::to_string).collect();
     match (members.join(", "), family) {
         (none, Family::V4) if none.is_empty() => findings.add(
             Level::Skip,
@@ -463,12 +459,15 @@ mod tests {
         has(&silent, "skip eth0: no router answers an echo request to 224.0.0.18, which proves nothing");
         has(&silent, "skip eth0: no IGMP querier asks about 239.255.112.18");
         let (peer, group) = (IpAddr::from(PEER), IpAddr::from(ipv4::GROUP));
-        let (members, queriers) = (BTreeSet::from([peer]), BTreeSet::from([peer]));
+        let (members, queriers) = ([(group, BTreeSet::from([peer]))].into(), BTreeSet::from([peer]));
         let tried = Tried { members, queriers, joined: [group].into(), ..Tried::default() };
         let lines = judged("", &tried, true);
         has(&lines, "ok eth0: 192.0.2.12 answers an echo request to 224.0.0.18: multicast passes to it");
         has(&lines, "ok eth0: 192.0.2.12 sends IGMP queries");
         assert!(!lines.iter().any(|line| line.contains("no member")), "{lines:#?}");
+        let other = judged("mcast_dst_ip 239.1.1.1", &tried, true);
+        has(&other, "FAIL eth0: a daemon runs, and this host is no member of 239.1.1.1");
+        has(&other, "skip eth0: no router answers an echo request to 239.1.1.1");
         let unicast = judged("unicast_peer {\n192.0.2.12\n}", &Tried::default(), true);
         assert!(
             !unicast.iter().any(|line| line.contains("224.0.0.18") || line.contains("IGMP")),
