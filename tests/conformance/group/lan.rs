@@ -98,6 +98,25 @@ fn late_adverts_of_one_member_cause_no_takeover() {
     }
 }
 
+/// One member was ready before the sleep, and the reload that was kept meanwhile leaves it alone. Its master has been
+/// there all the time.
+#[test]
+fn a_reload_kept_over_a_sleep_makes_no_takeover() {
+    for seed in 0..50 {
+        let mut world = pair(seed);
+        world.loss[0] = 1000;
+        world.run(secs(10));
+        world.begin_restart(BACKUP);
+        world.reload(BACKUP, &[true, false]);
+        world.sleep(BACKUP, secs(20));
+        world.loss[0] = 0;
+        world.run(secs(20));
+        world.end_restart(BACKUP, false);
+        world.run(secs(20));
+        assert_eq!(moves(&world), [], "seed {seed}");
+    }
+}
+
 #[test]
 fn total_loss_on_one_lan_causes_no_takeover_until_the_master_leaves() {
     for seed in 0..50 {
@@ -252,5 +271,30 @@ fn a_tie_is_settled_by_the_first_member() {
         let count = world.log.iter().filter(|(_, moved)| moved.to == State::Master).count();
         assert!(count <= 3, "seed {seed}: {:?}", moves(&world));
         assert!(world.shared <= 2 * HEARING, "seed {seed}: both for {:?}", world.shared);
+    }
+}
+
+/// Members whose intervals differ by a factor of 100, each node better for another one, started together: whichever
+/// member ends the tie, one node is master of both for good.
+#[test]
+fn members_of_different_intervals_end_a_tie() {
+    for seed in 0..24 {
+        let intervals = if seed % 2 == 0 { [1, 100] } else { [100, 1] };
+        let of = |address, priorities: [u8; 2]| {
+            let members = priorities.into_iter().zip(intervals);
+            Node::grouped(members.map(|(priority, interval)| member(address, priority, interval)).collect())
+        };
+        let pairs = [([200, 100], [100, 200]), ([150, 100], [101, 200]), ([250, 1], [1, 250])];
+        let (one, other) = pairs[usize::try_from(seed).unwrap() / 2 % pairs.len()];
+        let mut world = World::new(seed, vec![of(10, one), of(20, other)]);
+        world.start(0);
+        let apart = Duration::from_nanos(world.random.below(2_000_000_000));
+        world.run(apart);
+        world.start(1);
+        world.run(secs(30));
+        world.forget();
+        world.run(secs(60));
+        assert_eq!(world.masters().len(), 1, "seed {seed}: {:?}", moves(&world));
+        assert_eq!(moves(&world), [], "seed {seed}");
     }
 }

@@ -3,6 +3,7 @@
 
 mod asleep;
 mod faults;
+mod owners;
 mod paused;
 mod priorities;
 mod refused;

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::protocol::{State, TrackId};
+use vrrp_user::protocol::{Reason, State, Steering, TrackId};
 
-use super::{MASTER, WAKE, ms};
+use super::{MASTER, WAKE, moves, ms};
 use crate::setup::tracked;
 use crate::world::World;
 use crate::world::node::{Node, node};
@@ -101,5 +101,37 @@ fn a_release_after_steady_adverts_is_followed_within_the_skew() {
         let waited = at.since(released);
         assert!(waited <= skew + WAKE, "seed {seed}: {waited:?} of {skew:?}");
         assert!(takeover(&world, 2).is_none(), "seed {seed}: the lower backup was master");
+    }
+}
+
+/// Maintenance in the midst of a `preempt_delay`, or after it, before the takeover: the delay begins again with the
+/// first advert of the lower master that is heard after its end.
+#[test]
+fn maintenance_starts_preempt_delay_again() {
+    const DELAY: Duration = Duration::from_secs(2);
+    for seed in 0..100 {
+        let mut better = node(20, 200, INTERVAL);
+        better.settings().preempt_delay = DELAY;
+        let mut world = World::new(seed, vec![node(10, 150, INTERVAL), better]);
+        world.start(MASTER);
+        world.run(Duration::from_secs(2));
+        world.start(1);
+        let moment = Duration::from_nanos(world.random.below(2_200_000_000));
+        world.run(moment);
+        world.steer(1, Steering { maintenance: true, ..Steering::default() });
+        let away = Duration::from_nanos(world.random.below(3_000_000_000));
+        world.run(away);
+        world.forget();
+        world.steer(1, Steering::default());
+        let back = world.now;
+        world.run(Duration::from_secs(5));
+        let expected = [
+            (1, State::Backup, Reason::Recovered),
+            (1, State::Master, Reason::Preempted),
+            (MASTER, State::Backup, Reason::HigherPriority),
+        ];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        let waited = world.log[1].1.at.since(back);
+        assert!(waited >= DELAY, "seed {seed}: {waited:?}");
     }
 }

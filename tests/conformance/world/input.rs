@@ -1,5 +1,6 @@
 //! Inputs of a node's turn.
 
+use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{Changes, Event, InstanceId, InstanceSnapshot};
 
 /// Inputs of other threads.
@@ -10,5 +11,6 @@ pub(crate) enum Input {
     /// Another process is about to replace this one.
     Pause,
     GoOn,
-    Restore(Vec<(InstanceId, InstanceSnapshot)>),
+    /// From a state that was taken at that time.
+    Restore(Vec<(InstanceId, InstanceSnapshot)>, Timestamp),
 }

@@ -88,8 +88,10 @@ pub(crate) struct Kernel {
     pub(crate) near_misses: u64,
     /// How long the host has been asleep.
     pub(crate) asleep: Duration,
-    /// The state of a process that has paused.
+    /// The state of a process that has paused, when it was taken, and the inputs kept since.
     pub(super) paused: Vec<(InstanceId, InstanceSnapshot)>,
+    pub(super) taken: Timestamp,
+    pub(super) kept: Vec<Input>,
 }
 
 impl Member {
@@ -154,6 +156,7 @@ impl Kernel {
     pub(crate) fn reset(&mut self) {
         self.ring.clear();
         self.inputs.clear();
+        self.kept.clear();
         self.queued.clear();
         for member in &mut self.members {
             let arrivals = std::mem::take(&mut member.side.arrivals);
@@ -266,6 +269,14 @@ impl Ports for Kernel {
     fn take_inputs(&mut self, turn: &mut Turn, now: Timestamp) {
         while let Some(input) = self.inputs.pop_front() {
             match input {
+                Input::GoOn => {
+                    turn.go_on(self, now);
+                    std::mem::take(&mut self.kept)
+                        .into_iter()
+                        .rev()
+                        .for_each(|it| self.inputs.push_front(it));
+                }
+                kept if turn.is_paused() => self.kept.push(kept),
                 Input::Event(event) => turn.take_event(self, &event, now),
                 Input::Reconfigure(changes) => {
                     self.is_reloading = true;
@@ -273,10 +284,9 @@ impl Ports for Kernel {
                     self.is_reloading = false;
                     self.check(turn.router());
                 }
-                Input::Pause => self.paused = turn.pause(self, now).unwrap(),
-                Input::GoOn => turn.go_on(),
-                Input::Restore(snapshots) => {
-                    turn.restore(self, &snapshots, &[], now);
+                Input::Pause => (self.paused, self.taken) = (turn.pause(self, now).unwrap(), now),
+                Input::Restore(snapshots, taken) => {
+                    turn.restore(self, &snapshots, &[], taken, now);
                     turn.settle_restored(self, now);
                 }
             }

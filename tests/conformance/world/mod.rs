@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::protocol::{InstanceId, Next, State, TrackId};
+use vrrp_user::protocol::{InstanceId, Next, State, Steering, TrackId};
 
 use self::kernel::{Frame, Move, Outcome};
 use self::node::Node;
@@ -181,6 +181,13 @@ impl World {
     pub(crate) fn track(&mut self, node: usize, track: TrackId, up: bool) {
         let local = self.local(node);
         let outcome = self.nodes[node].track(track, up, local);
+        self.follow(node, outcome);
+    }
+
+    /// Gives the only instance of a node its orders.
+    pub(crate) fn steer(&mut self, node: usize, steering: Steering) {
+        let local = self.local(node);
+        let outcome = self.nodes[node].steer(steering, local);
         self.follow(node, outcome);
     }
 

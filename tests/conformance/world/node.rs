@@ -6,7 +6,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
     Changes, Configured, ElectionSettings, Event, GroupId, GroupSettings, Instance, InstanceId, Next, Order,
-    Priority, SendError, State, TrackId, Turn,
+    Priority, SendError, State, Steering, SteeringOrder, TrackId, Turn,
 };
 
 use super::kernel::{Input, Kernel, Member, Outcome};
@@ -16,6 +16,8 @@ pub(crate) struct Node {
     pub(crate) kernel: Kernel,
     /// `None` while the daemon does not run.
     turn: Option<Turn>,
+    /// The turn of the process that is about to replace it.
+    successor: Option<Turn>,
     pub(super) next: Next,
     /// Until then nothing on the host runs.
     pub(crate) frozen_until: Timestamp,
@@ -44,6 +46,7 @@ impl Node {
         Self {
             kernel: Kernel { members, is_grouped, ..Kernel::default() },
             turn: None,
+            successor: None,
             next: Next::Sleep(None),
             frozen_until: Timestamp::ZERO,
             starved_until: Timestamp::ZERO,
@@ -106,6 +109,10 @@ impl Node {
 
     /// Another process is about to replace this one, which only sends from now on.
     pub(crate) fn pause(&mut self, now: Timestamp) -> Outcome {
+        let mut successor =
+            Turn::new(self.ids().map(|id| self.member(id).settings.clone()).collect(), vec![]);
+        successor.begin(&mut self.kernel);
+        self.successor = Some(successor);
         self.kernel.inputs.push_back(Input::Pause);
         self.turn(now)
     }
@@ -118,14 +125,14 @@ impl Node {
 
     /// The other process resumes.
     pub(crate) fn resume(&mut self, now: Timestamp) -> Outcome {
-        let mut snapshots = std::mem::take(&mut self.kernel.paused);
+        let (mut snapshots, taken) = (std::mem::take(&mut self.kernel.paused), self.kernel.taken);
         let old = self.turn.take().unwrap();
         snapshots.iter_mut().for_each(|(id, snapshot)| snapshot.entitled_until = old.leased_until(*id));
         self.kernel.reset();
-        self.turn = Some(Turn::new(self.ids().map(|id| self.member(id).settings.clone()).collect(), vec![]));
+        self.turn = self.successor.take();
         self.next = Next::Sleep(None);
         self.connect(self.ids().collect());
-        self.kernel.inputs.push_back(Input::Restore(snapshots));
+        self.kernel.inputs.push_back(Input::Restore(snapshots, taken));
         self.input(Event::Startup);
         self.turn(now)
     }
@@ -173,6 +180,13 @@ impl Node {
     /// Sets the state of a track.
     pub(crate) fn track(&mut self, track: TrackId, up: bool, now: Timestamp) -> Outcome {
         self.input(Event::Track(track, up));
+        self.turn(now)
+    }
+
+    /// Orders of an operator.
+    pub(crate) fn steer(&mut self, steering: Steering, now: Timestamp) -> Outcome {
+        let order = SteeringOrder { instance: ID, steering, hands_over: false };
+        self.input(Event::Steer(Box::new([order])));
         self.turn(now)
     }
 

@@ -6,6 +6,8 @@
 
 use core::time::Duration;
 
+use vrrp_ebpf::time::Timestamp;
+
 /// Sleep of the machine.
 #[derive(Debug, Default)]
 pub(crate) struct Sleep {
@@ -13,13 +15,16 @@ pub(crate) struct Sleep {
     at_most: Option<Duration>,
     /// Instances are to listen for it.
     is_due: bool,
+    /// When the latest sleep was noticed.
+    noticed: Option<Timestamp>,
 }
 
 impl Sleep {
     /// Notes the bounds of the whole time. Whether the machine was asleep since the last call: a reading that is slow
     /// makes them wider, and is none.
-    pub(crate) fn note(&mut self, (least, most): (Duration, Duration)) -> bool {
+    pub(crate) fn note(&mut self, (least, most): (Duration, Duration), now: Timestamp) -> bool {
         let has_slept = self.at_most.is_some_and(|before| before < least);
+        self.noticed = has_slept.then_some(now).or(self.noticed);
         self.at_most = self.at_most.filter(|before| !has_slept && *before < most).or(Some(most));
         self.is_due |= has_slept;
         has_slept
@@ -28,6 +33,11 @@ impl Sleep {
     /// Whether instances are to listen; once.
     pub(crate) fn take(&mut self) -> bool {
         core::mem::take(&mut self.is_due)
+    }
+
+    /// Whether a sleep was noticed at this time or later.
+    pub(crate) fn is_since(&self, time: Timestamp) -> bool {
+        self.noticed.is_some_and(|noticed| noticed >= time)
     }
 }
 
@@ -39,7 +49,11 @@ mod tests {
     fn only_time_that_is_certain_is_a_sleep() {
         let micros = Duration::from_micros;
         let mut sleep = Sleep::default();
-        let mut note = |least, most| sleep.note((micros(least), micros(most)));
+        let mut at = Timestamp::ZERO;
+        let mut note = |least, most| {
+            at = at + micros(1);
+            sleep.note((micros(least), micros(most)), at)
+        };
         // Read slowly at first, by a thread that had to wait between two clocks.
         assert!(!note(1000, 90_000));
         assert!(!note(50_000, 50_001), "within the bounds");
@@ -49,5 +63,6 @@ mod tests {
         assert!(!note(50_002, 50_003), "reported once");
         assert!(note(9_000_000, 9_000_001));
         assert!(sleep.take() && !sleep.take());
+        assert!(sleep.is_since(at) && !sleep.is_since(at + micros(1)));
     }
 }

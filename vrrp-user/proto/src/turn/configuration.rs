@@ -127,9 +127,10 @@ impl Turn {
         self.watchers.get(id.index())?.lease.until()
     }
 
-    /// No other process has replaced this one.
-    pub fn go_on(&mut self) {
+    /// No other process has replaced this one. Inputs of the time meanwhile come after it.
+    pub fn go_on<P: Ports>(&mut self, ports: &mut P, now: Timestamp) {
         self.is_paused = false;
+        self.doubt(ports, now);
     }
 
     /// Ends without sending anything: the addresses and the mastership are now another process's.
@@ -144,12 +145,13 @@ impl Turn {
         }
     }
 
-    /// Resumes from the state of the process that has paused. [`Self::settle_restored`] must follow.
+    /// Resumes from the state of the process that has paused at the time `taken`. [`Self::settle_restored`] must follow.
     pub fn restore<P: Ports>(
         &mut self,
         ports: &mut P,
         instances: &[(InstanceId, InstanceSnapshot)],
         groups: &[(GroupId, Epoch)],
+        taken: Timestamp,
         now: Timestamp,
     ) {
         for (id, snapshot) in instances {
@@ -161,6 +163,9 @@ impl Turn {
         self.router.restore(instances, groups, now);
         for id in InstanceId::all().take(self.watchers.len()) {
             self.serve(ports, id, false, now);
+        }
+        if self.sleep.is_since(taken) {
+            self.doubt_all(now);
         }
     }
 

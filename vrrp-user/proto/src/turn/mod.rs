@@ -110,13 +110,10 @@ impl Turn {
     #[inline(never)]
     pub fn run<P: Ports>(&mut self, ports: &mut P) -> Next {
         let now = ports.now();
-        if self.sleep.note(ports.asleep()) {
+        if self.sleep.note(ports.asleep(), now) {
             self.expire_leases(ports, now);
         }
-        // Before any input, which may make a master send.
-        if !self.is_paused && self.sleep.take() {
-            self.doubt_all(ports, now);
-        }
+        self.doubt(ports, now);
         let has_spun = core::mem::take(&mut self.has_spun);
         if !has_spun {
             ports.take_inputs(self, now);
@@ -126,9 +123,6 @@ impl Turn {
             self.sustain(ports, now);
             ports.settle(now);
             return self.next();
-        }
-        if self.sleep.take() {
-            self.doubt_all(ports, now);
         }
         ports.take_adverts(self, now);
         self.hear_silent(ports, now);

@@ -29,7 +29,7 @@ impl KernelPorts {
         self.write_leases(turn);
         let router = turn.router();
         let groups = (0..).map(GroupId).map_while(|id| Some((id, router.group(id)?.epoch()))).collect();
-        Some(RouterSnapshot { instances, groups, ..RouterSnapshot::default() })
+        Some(RouterSnapshot { taken: now, instances, groups, ..RouterSnapshot::default() })
     }
 
     /// While this engine is paused, writes the ends of its masters' leases, which the other daemon reads.
@@ -59,7 +59,7 @@ impl KernelPorts {
         if !turn.is_paused() {
             return;
         }
-        turn.go_on();
+        turn.go_on(self, now);
         self.leases = None;
         self.links.iter_mut().filter_map(|link| link.gate.as_mut()).for_each(Gate::go_on);
         for input in std::mem::take(&mut self.kept) {
@@ -87,7 +87,7 @@ impl KernelPorts {
                 link.gate = gate(&self.live, *id, settings);
             }
         }
-        turn.restore(self, &snapshot.instances, &snapshot.groups, now);
+        turn.restore(self, &snapshot.instances, &snapshot.groups, snapshot.taken, now);
         let router = turn.router();
         for (id, instance_snapshot) in &snapshot.instances {
             let priority = router.instance(*id).map(Instance::priority);

@@ -66,7 +66,7 @@ impl Engine {
     /// # Errors
     /// No raw socket (CAP_NET_RAW), or no descriptor for the timer.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let ports = KernelPorts::new(
+        let mut ports = KernelPorts::new(
             &parts.instances,
             parts.maps,
             parts.live,
@@ -75,10 +75,11 @@ impl Engine {
             parts.commands,
             parts.reports,
         )?;
-        let turn = Turn::new(
+        let mut turn = Turn::new(
             parts.instances.iter().map(|settings| ElectionSettings::from(&**settings)).collect(),
             parts.groups,
         );
+        turn.begin(&mut ports);
         Ok(Self { next: turn.next(), turn, ports, stand_by: StandBy::default() })
     }
 

@@ -54,6 +54,9 @@ pub struct InstanceIdentity {
 pub struct SnapshotMessage {
     /// When this was written.
     now: u64,
+    /// When the state was taken; older versions do not send it.
+    #[serde(default)]
+    taken: Option<u64>,
     instances: Vec<InstanceMessage>,
     /// Epochs by name.
     groups: Vec<(String, u64)>,
@@ -225,6 +228,7 @@ impl SnapshotMessage {
         };
         Self {
             now: now.as_nanos(),
+            taken: Some(snapshot.taken.as_nanos()),
             instances: config.instances.iter().map(message).collect(),
             groups: snapshot.groups.iter().filter_map(group).collect(),
             hooks: snapshot.hooks.iter().filter_map(|left| HooksMessage::of(left, config)).collect(),
@@ -251,22 +255,16 @@ impl SnapshotMessage {
             let index = config.groups.iter().position(|group| *group.settings.name == **name)?;
             Some((GroupId(u32::try_from(index).ok()?), Epoch(*epoch)))
         };
+        let name = |(instance, message): (&&Instance, &InstanceMessage)| {
+            Some((instance.id, message.name.as_deref()?.into()))
+        };
         Ok(RouterSnapshot {
-            instances: instances
-                .map(|(instance, message)| (instance.id, message.snapshot(instance)))
-                .collect(),
-            names: matching_instances
-                .iter()
-                .zip(&self.instances)
-                .filter_map(|(instance, message)| Some((instance.id, message.name.as_deref()?.into())))
-                .collect(),
+            taken: self.taken.map_or(written, Timestamp::from_nanos),
+            names: instances.clone().filter_map(name).collect(),
+            rows: instances.clone().map(|(instance, it)| (instance.id, it.rows.clone())).collect(),
+            instances: instances.map(|(instance, it)| (instance.id, it.snapshot(instance))).collect(),
             groups: self.groups.iter().filter_map(group).collect(),
             hooks: self.hooks.iter().filter_map(|it| it.left(matching_instances, config)).collect(),
-            rows: matching_instances
-                .iter()
-                .zip(&self.instances)
-                .map(|(instance, message)| (instance.id, message.rows.clone()))
-                .collect(),
         })
     }
 }
@@ -417,7 +415,8 @@ mod tests {
             ..of_group.clone()
         };
         let hooks = config.instances.iter().map(of_instance).chain([of_group.clone()]).collect();
-        RouterSnapshot { instances, groups, rows: rows.collect(), hooks, ..RouterSnapshot::default() }
+        let (taken, names) = (Timestamp::from_nanos(7), Vec::new());
+        RouterSnapshot { taken, instances, names, groups, rows: rows.collect(), hooks }
     }
 
     #[test]

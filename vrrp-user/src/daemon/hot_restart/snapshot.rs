@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use vrrp_ebpf::time::Timestamp;
+
 use crate::config::Config;
 use crate::daemon::notify::hooks::notification::LeftHooks;
 use crate::protocol::{Epoch, GroupId, InstanceId, InstanceSnapshot};
@@ -9,6 +11,8 @@ use crate::protocol::{Epoch, GroupId, InstanceId, InstanceSnapshot};
 /// State of all instances and groups, by the numbers of one daemon.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RouterSnapshot {
+    /// When the other daemon's engine has paused.
+    pub taken: Timestamp,
     pub instances: Vec<(InstanceId, InstanceSnapshot)>,
     /// Names of instances in the other daemon, as far as it sends them.
     pub names: Vec<(InstanceId, Arc<str>)>,
