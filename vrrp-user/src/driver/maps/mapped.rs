@@ -193,13 +193,18 @@ pub(super) fn store(to: &[AtomicU64], words: &[u64]) {
     }
 }
 
-/// Writes bytes word by word; those that fill the last word are 0.
+/// Writes bytes word by word.
 pub(super) fn store_bytes(to: &[AtomicU64], bytes: &[u8]) {
-    for (to, bytes) in to.iter().zip(bytes.chunks(WORD)) {
+    to.iter().zip(words(bytes)).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
+}
+
+/// Bytes as words; those that fill the last one are 0.
+pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.chunks(WORD).map(|bytes| {
         let mut word = [0; WORD];
         word.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
-        to.store(u64::from_ne_bytes(word), Ordering::Relaxed);
-    }
+        u64::from_ne_bytes(word)
+    })
 }
 
 impl<T> Drop for Mapped<T> {

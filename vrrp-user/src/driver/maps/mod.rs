@@ -5,7 +5,7 @@
 //! shown once; an advert that is recovered from it may mix two.
 //!
 //! Mapped is what the engine reads and writes as it works. The rest of an instance's maps is larger: its watched
-//! message, gaps and rejected adverts are reached by system calls.
+//! message, gaps and rejected adverts are reached by system calls. The socket path copies a watched message once.
 
 mod gaps;
 mod lease;
@@ -71,8 +71,10 @@ pub struct Maps {
     peers: Mapped<Peer>,
     rejected: Records,
     leases: Mapped<Lease>,
-    /// Without a program.
+    /// Watched messages; with a program, copies for the socket path.
     messages: Mapped<WatchedMessage>,
+    /// The `armed` word of the watch that each copy is of.
+    copied: Box<[AtomicU64]>,
     /// Of adverts that the daemon has recorded.
     gaps: Mapped<Gaps>,
     /// For the socket path only; the program has its own.
@@ -101,13 +103,14 @@ impl Maps {
             rejected: Records::new(slots, None)?,
             leases: Mapped::anonymous(slots)?,
             messages: Mapped::anonymous(slots)?,
+            copied: zeros(slots as usize),
             gaps: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
             allowed_peers: RwLock::default(),
             unknown_routers: Mutex::default(),
             locals: Locals::default(),
-            counted: counted(slots),
-            near_misses: near_misses(slots),
+            counted: zeros(slots as usize + 1),
+            near_misses: zeros((slots * PEERS_PER_SLOT) as usize),
             program: None,
         })
     }
@@ -129,13 +132,14 @@ impl Maps {
             rejected: Records::new(slots, Some(rejected_map))?,
             leases: Mapped::of_map(lease_map, slots)?,
             messages: Mapped::anonymous(slots)?,
+            copied: zeros(slots as usize),
             gaps: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
             allowed_peers: RwLock::default(),
             unknown_routers: Mutex::default(),
             locals: Locals::default(),
-            counted: counted(slots),
-            near_misses: near_misses(slots),
+            counted: zeros(slots as usize + 1),
+            near_misses: zeros((slots * PEERS_PER_SLOT) as usize),
             program: Some(program),
         })
     }
@@ -365,19 +369,22 @@ fn row(slot: Option<InstanceId>) -> usize {
     slot.map_or(0, |slot| slot.index() + 1)
 }
 
-/// Zeros that are no memory until they are counted up.
-fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
-    let rows = Box::<[[AtomicU64; COUNTERS]]>::new_zeroed_slice(slots as usize + 1);
+/// Zeros that are no memory until they are written.
+fn zeros<T: Number>(len: usize) -> Box<[T]> {
     // SAFETY: zero is a valid number.
-    unsafe { rows.assume_init() }
+    unsafe { Box::new_zeroed_slice(len).assume_init() }
 }
 
-/// The same.
-fn near_misses(slots: u32) -> Box<[AtomicU32]> {
-    let all = Box::<[AtomicU32]>::new_zeroed_slice(slots as usize * PEERS_PER_SLOT as usize);
-    // SAFETY: as above.
-    unsafe { all.assume_init() }
-}
+/// # Safety
+/// All zeros are a valid value.
+unsafe trait Number {}
+
+// SAFETY: numbers.
+unsafe impl Number for AtomicU64 {}
+// SAFETY: as above.
+unsafe impl Number for AtomicU32 {}
+// SAFETY: as above.
+unsafe impl Number for [AtomicU64; COUNTERS] {}
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use vrrp_ebpf::map::{Counter, NO_PEER, PAYLOAD_MAX, Watch, WatchedMessage};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::ChecksumForm;
 
-use super::mapped::store_bytes;
+use super::mapped::{store_bytes, words};
 use super::{Maps, peer_at};
 use crate::protocol::InstanceId;
 
@@ -117,7 +117,7 @@ impl Maps {
     }
 
     /// For the socket path, as the program does in the kernel: whether this is the watched advert; if so, it is
-    /// recorded.
+    /// recorded. Only the thread that arms a slot may call it.
     pub(in crate::driver) fn is_steady(
         &self,
         slot: InstanceId,
@@ -129,12 +129,10 @@ impl Maps {
         if Watch::length_of(armed) as usize != message.len() || !self.is_watched(slot, source) {
             return false;
         }
-        let (Some(watch), Some(watched)) = (self.watch.read(slot.index()), self.message(slot)) else {
-            return false;
-        };
-        if watched.payload.get(..message.len()) != Some(message) {
+        if !self.is_message(slot, armed, message) {
             return false;
         }
+        let Some(peer_index) = self.watched_peer(slot) else { return false };
         let now = stamp.as_nanos();
         if let Some(last_seen) = self.watch.word(slot.index(), offset_of!(Watch, last_seen)) {
             last_seen.store(now, Ordering::Relaxed);
@@ -142,13 +140,32 @@ impl Maps {
         if let Some(hits) = self.hits(slot) {
             hits.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(mut peer) = self.peer(slot, watch.peer) {
+        if let Some(mut peer) = self.peer(slot, peer_index) {
             let gap = peer.touch(now);
-            self.peers.write(peer_at(slot, watch.peer), &peer);
-            self.count_gap(slot, watch.peer, gap);
+            self.peers.write(peer_at(slot, peer_index), &peer);
+            self.count_gap(slot, peer_index, gap);
         }
         self.count(Some(slot), Counter::Steady as usize);
         true
+    }
+
+    /// Whether this is the message of the watch that is `armed`. The program's one is copied at the first question about
+    /// a watch, so that a steady master costs no system call.
+    fn is_message(&self, slot: InstanceId, armed: u64, message: &[u8]) -> bool {
+        if let Some(program) = &self.program {
+            let Some(copied) = self.copied.get(slot.index()) else { return false };
+            if copied.load(Ordering::Relaxed) != armed {
+                let Some(whole) = program.message(slot) else { return false };
+                self.messages.write(slot.index(), &whole);
+                copied.store(armed, Ordering::Relaxed);
+            }
+        }
+        let Some(watched) = self.messages.words(slot.index()) else { return false };
+        message.len() <= PAYLOAD_MAX
+            && watched
+                .iter()
+                .zip(words(message))
+                .all(|(watched, word)| watched.load(Ordering::Relaxed) == word)
     }
 
     /// Whether this is the source of the watched advert.
@@ -190,13 +207,18 @@ impl Maps {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::sync::{Arc, Mutex};
     use std::thread;
 
-    use vrrp_ebpf::map::Peer;
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use vrrp_ebpf::map::{Counters, Gaps, InstanceKey, Peer, UnknownRouter};
     use vrrp_ebpf::wire::AdvertInfo;
 
     use super::*;
+    use crate::driver::maps::ProgramMaps;
     use crate::driver::maps::tests::{FIRST, SECOND};
 
     fn source(byte: u8) -> [u8; 16] {
@@ -236,6 +258,61 @@ mod tests {
         maps.disarm(SECOND);
         assert_eq!((maps.last_seen(SECOND), maps.watched(SECOND)), (None, None));
         assert_eq!((maps.counters(Some(SECOND)).counter(Counter::Steady), maps.watch_hits(SECOND)), (1, 1));
+    }
+
+    /// A program with the message of one slot, which counts how often it is read.
+    #[derive(Debug)]
+    struct OneMessage(Mutex<WatchedMessage>, Arc<AtomicUsize>);
+
+    impl ProgramMaps for OneMessage {
+        fn message(&self, _: InstanceId) -> Option<WatchedMessage> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Some(*self.0.lock().unwrap())
+        }
+
+        fn set_message(&self, _: InstanceId, message: &WatchedMessage) -> bool {
+            *self.0.lock().unwrap() = *message;
+            true
+        }
+
+        fn counters(&self, _: Option<InstanceId>) -> Counters {
+            Counters::ZERO
+        }
+
+        fn clear(&self, _: InstanceId) {}
+
+        fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)> {
+            Vec::new()
+        }
+
+        fn gaps(&self, _: usize) -> Gaps {
+            Gaps::NONE
+        }
+
+        fn clear_gaps(&self, _: usize) {}
+    }
+
+    /// An interface on the socket path beside others with a program.
+    #[test]
+    fn the_message_of_a_program_is_read_once_for_each_watch() {
+        let arrays = [(); 5].map(|()| {
+            let array = File::from(memfd_create("vrrpx-test", MFdFlags::MFD_CLOEXEC).unwrap());
+            array.set_len(1 << 20).unwrap();
+            array
+        });
+        let reads = Arc::new(AtomicUsize::new(0));
+        let empty = Mutex::new(WatchedMessage { payload: [0; PAYLOAD_MAX] });
+        let program = Box::new(OneMessage(empty, Arc::clone(&reads)));
+        let maps = Maps::of_program(2, arrays.each_ref().map(File::as_fd), program).unwrap();
+        maps.reach(2).unwrap();
+        let at = Timestamp::from_nanos;
+        let is_steady = |message: &[u8], ns| maps.is_steady(SECOND, &source(7), message, at(ns));
+        for (watch, message) in [[0x31, 51, 100, 1, 5], [0x31, 51, 90, 1, 5]].iter().enumerate() {
+            maps.arm(SECOND, source(7), 0, message, at(10));
+            assert!((20..50).all(|ns| is_steady(message, ns)));
+            assert!(!is_steady(&[0x31, 51, 80, 1, 5], 50) && !is_steady(&message[..4], 50));
+            assert_eq!((reads.load(Ordering::Relaxed), maps.last_seen(SECOND)), (watch + 1, Some(at(49))));
+        }
     }
 
     /// Status reads the watched message while the engine arms another one: it finds one of them, or none.
