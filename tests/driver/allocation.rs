@@ -90,6 +90,17 @@ impl Node {
         sources: [IpAddr; 2],
         hears: bool,
     ) -> Self {
+        Self::with_room(4096, namespace, instances, sources, hears)
+    }
+
+    /// The threads that read its commands and reports have queues with this room.
+    fn with_room(
+        room: usize,
+        namespace: &Namespace,
+        instances: Vec<Arc<InstanceSettings>>,
+        sources: [IpAddr; 2],
+        hears: bool,
+    ) -> Self {
         let (maps, live) = (Arc::new(Maps::anonymous(2).unwrap()), Arc::new(LiveState::new(2)));
         for ledger in &live.ledgers {
             ledger.set(Arc::new(Ledger::new(GROUP_SENDERS))).unwrap();
@@ -103,8 +114,8 @@ impl Node {
                 live: Arc::clone(&live),
                 ring: None,
                 inputs: inputs.clone(),
-                commands: Queue::new(4096)?,
-                reports: Queue::new(4096)?,
+                commands: Queue::new(room)?,
+                reports: Queue::new(room)?,
             };
             let (ifindex, engine) = (ifindex()?, Engine::new(parts)?);
             if hears {
@@ -154,6 +165,28 @@ fn a_turn_allocates_nothing_once_it_is_warm() {
         [FIRST, SECOND].iter().all(|id| backup.maps.watch_hits(*id) >= 50),
         "the backup has watched its masters"
     );
+}
+
+/// While the effect thread and the main thread do not run.
+#[test]
+#[needs("root", "ip")]
+fn a_turn_with_full_queues_allocates_nothing() {
+    let cable = Cable::new();
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    let sources = [[192, 0, 2, 1].into(), "fe80::ff:fe00:1".parse().unwrap()];
+    let mut master = Node::with_room(1, &cable.left, pair(255), sources, false);
+    (0..20).for_each(|_| master.engine.step().unwrap());
+    assert_eq!(master.states(), [State::Master; 2]);
+    let epoch = |node: &Node| node.live.instances[0].epoch.load(Relaxed);
+    let (before, mut counted) = (epoch(&master), 0);
+    for round in 0..500 {
+        for id in [FIRST, SECOND] {
+            assert!(master.inputs.push(Input::Event(Event::Link(id, round % 2 == 1))));
+        }
+        counted += allocations(|| master.engine.step().unwrap());
+    }
+    assert!(epoch(&master) >= before + 500, "{} transitions", epoch(&master) - before);
+    assert_eq!(counted, 0);
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub enum Loss {
 }
 
 impl Loss {
+    pub const ALL: [Self; 5] = [Self::Address, Self::Path, Self::Flushed, Self::Shared, Self::Order];
+
     /// Whether another process has removed something.
     pub fn is_of_other(self) -> bool {
         matches!(self, Self::Address | Self::Path)

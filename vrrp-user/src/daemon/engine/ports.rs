@@ -96,7 +96,7 @@ impl KernelPorts {
             settings: Some(Arc::clone(settings)),
             ..Link::default()
         });
-        Ok(Self {
+        let mut this = Self {
             links: links.collect(),
             maps,
             live,
@@ -114,7 +114,17 @@ impl KernelPorts {
             last_words: Vec::new(),
             kept: Vec::new(),
             leases: None,
-        })
+        };
+        this.reserve();
+        Ok(this)
+    }
+
+    /// Makes room for what waits while other threads do not run.
+    fn reserve(&mut self) {
+        let instances = self.links.len();
+        self.commands.reserve(instances, instances.saturating_mul(Command::WAITING_MAX));
+        let reports = instances.saturating_mul(Report::WAITING_MAX);
+        self.reports.reserve(reports, reports);
     }
 
     /// Sleeps until `due`, an input or an advert.
@@ -398,5 +408,6 @@ impl Ports for KernelPorts {
 
     fn reconfigured(&mut self) {
         self.reports.push(Report::Reconfigured);
+        self.reserve();
     }
 }
