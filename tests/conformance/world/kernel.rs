@@ -155,8 +155,7 @@ impl Kernel {
     /// The daemon starts, with maps of its own.
     pub(crate) fn reset(&mut self) {
         self.ring.clear();
-        self.inputs.clear();
-        self.kept.clear();
+        (self.inputs, self.kept) = Default::default();
         self.queued.clear();
         for member in &mut self.members {
             let arrivals = std::mem::take(&mut member.side.arrivals);
@@ -271,10 +270,8 @@ impl Ports for Kernel {
             match input {
                 Input::GoOn => {
                     turn.go_on(self, now);
-                    std::mem::take(&mut self.kept)
-                        .into_iter()
-                        .rev()
-                        .for_each(|it| self.inputs.push_front(it));
+                    let kept = std::mem::take(&mut self.kept);
+                    self.inputs = kept.into_iter().chain(self.inputs.drain(..)).collect();
                 }
                 kept if turn.is_paused() => self.kept.push(kept),
                 Input::Event(event) => turn.take_event(self, &event, now),

@@ -73,8 +73,8 @@ impl<T: Entry> Outbox<T> {
         &self.queue
     }
 
-    /// Makes room for so many subjects and entries that are not void: until more wait, a push allocates nothing. Room is
-    /// no memory until it is used. Call it again after an entry that divides.
+    /// Makes room for so many subjects and entries that are not void: until more wait, a push allocates nothing. Room
+    /// is no memory until it is used. Call it again after an entry that divides.
     pub(super) fn reserve(&mut self, subjects: usize, entries: usize) {
         self.latest.reserve(subjects.saturating_sub(self.latest.len()));
         self.waiting.reserve(entries.saturating_mul(2).saturating_add(VOID_MAX + 2));

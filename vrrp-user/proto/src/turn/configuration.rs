@@ -145,7 +145,8 @@ impl Turn {
         }
     }
 
-    /// Resumes from the state of the process that has paused at the time `taken`. [`Self::settle_restored`] must follow.
+    /// Resumes from the state of the process that has paused, at the time `taken`. [`Self::settle_restored`] must
+    /// follow.
     pub fn restore<P: Ports>(
         &mut self,
         ports: &mut P,

@@ -149,8 +149,8 @@ impl Maps {
         true
     }
 
-    /// Whether this is the message of the watch that is `armed`. The program's one is copied at the first question about
-    /// a watch, so that a steady master costs no system call.
+    /// Whether this is the message of the watch that is `armed`. The program's one is copied at the first question
+    /// about a watch, so that a steady master costs no system call.
     fn is_message(&self, slot: InstanceId, armed: u64, message: &[u8]) -> bool {
         if let Some(program) = &self.program {
             let Some(copied) = self.copied.get(slot.index()) else { return false };
