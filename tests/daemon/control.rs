@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -149,7 +150,8 @@ fn with_desk<T: Send + 'static>(
         let shared = SharedContext::from(filled());
         let inputs = Queue::new(64).unwrap();
         let (runtime_dir, path) = (folder.path().to_owned(), folder.path().to_owned());
-        let desk = Desk { shared: shared.clone(), inputs: inputs.clone(), runtime_dir, calls };
+        let desk =
+            Desk { shared: shared.clone(), inputs: inputs.clone(), runtime_dir, calls, gate: Arc::default() };
         let control = Control::bind(&claimed, SocketGroups::default()).unwrap().with_desk(call);
         let server = tokio::spawn(control.serve(shared));
         let desk = tokio::spawn(desk.run());

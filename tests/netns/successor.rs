@@ -1,8 +1,10 @@
 //! `vrrpx failover --to`: the router that an operator names becomes master, or the order is taken back.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::process::Output;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
@@ -100,5 +102,76 @@ fn the_answer_says_that_nopreempt_keeps_mastership_away() -> Result<()> {
         let expected = format!("it is a backup, and nopreempt leaves {better} alone");
         ensure!(text.contains(&expected), "{text}");
         pair.wait_for_master(1)
+    })
+}
+
+/// The state of node 0, and how many orders are in force.
+fn standing(pair: &mut Pair) -> Result<(String, usize)> {
+    let instance = pair.running(0)?.status()?["instances"][0].clone();
+    let orders = instance["steering"].as_array().context("no orders")?.len();
+    Ok((instance["state"].as_str().unwrap_or_default().to_owned(), orders))
+}
+
+/// The order waits for a router that does not become master, and a new daemon takes the place of this one: the order is
+/// for that router alone, and ends.
+#[test]
+#[needs("ours")]
+fn a_hot_restart_ends_an_order_that_waits_for_the_named_router() -> Result<()> {
+    for (line, state) in [("", "MASTER"), ("nopreempt", "BACKUP")] {
+        let first = Instance::v3(200).interval(2000).line(line);
+        let others = [150, 100].map(|priority| Instance::v3(priority).interval(2000));
+        let [better, lower] = others;
+        let roles = [first, better, lower].map(|it| Role::new(OURS, Config::of(it)));
+        Pair::settled_in_turn(roles)?.check(|pair| {
+            let (better, lower) = (pair.node(1)?.v4(), pair.node(2)?.v4());
+            let order = ["failover", "VI_1", "--to", &lower, "--force"];
+            let order = pair.running(0)?.follow(&order)?;
+            // It waits for four intervals.
+            until("the heir", SETTLE, || {
+                pair.running(1).and_then(|it| it.instance()).is_ok_and(|it| it["state"] == "MASTER")
+            })?;
+            ensure!(standing(pair)? == ("BACKUP".to_owned(), 1), "{:?}", standing(pair)?);
+            ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
+            let output = order.wait_with_output()?;
+            let text = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.code() == Some(OTHER_MASTER), "{:?}: {text}", output.status);
+            let expected = [
+                format!("VI_1: {better} became master, not {lower}"),
+                "this node competes as before the order".to_owned(),
+                "a hot restart ended the order early".to_owned(),
+            ];
+            ensure!(expected.iter().all(|it| text.contains(it)), "{text}");
+            until(state, SETTLE, || standing(pair).is_ok_and(|it| it == (state.to_owned(), 0)))?;
+            pair.wait_for_master(usize::from(state == "BACKUP"))
+        })?;
+    }
+    Ok(())
+}
+
+/// No new daemon can know how far it has come.
+#[test]
+#[needs("ours")]
+fn an_order_that_hands_over_refuses_a_hot_restart_and_is_carried_out() -> Result<()> {
+    let roles = [200, 150].map(|it| Role::new(OURS, Config::of(Instance::v3(it).interval(1000))));
+    Pair::settled_in_turn(roles)?.check(|pair| {
+        pair.stop(1)?;
+        let order = pair.running(0)?.follow(&["failover", "VI_1", "--force"])?;
+        until("the handover", SETTLE, || standing(pair).is_ok_and(|it| it == ("BACKUP".to_owned(), 1)))?;
+        let mut client = UnixStream::connect(pair.running(0)?.directory().join("control.sock"))?;
+        client.set_read_timeout(Some(SETTLE))?;
+        let mut lines = BufReader::new(client.try_clone()?).lines();
+        let mut answer = || lines.next().context("the connection is closed")?.context("no answer");
+        client.write_all(b"{\"command\":\"hot_restart\"}\n")?;
+        ensure!(answer()?.contains("offer"), "no offer");
+        client.write_all(b"\"go\"\n")?;
+        let refusal = answer()?;
+        ensure!(refusal.contains("an order of an operator is being carried out; try again"), "{refusal}");
+        let output = order.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(REFUSED), "{:?}: {text}", output.status);
+        ensure!(text.contains("no other router took over in time, and it is master again"), "{text}");
+        ensure!(standing(pair)? == ("MASTER".to_owned(), 0), "{:?}", standing(pair)?);
+        ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
+        pair.wait_for_master(0)
     })
 }

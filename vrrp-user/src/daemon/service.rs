@@ -43,7 +43,7 @@ use super::readers::Readers;
 use super::reload::{Ask, Ended, Purpose, Readings, Reloader, Request};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
-use super::steering::Desk;
+use super::steering::{Desk, Gate};
 use super::wire_warnings;
 use crate::config::Loaded;
 use crate::driver::accounts;
@@ -68,6 +68,7 @@ pub struct Service {
     prepared: PreparedChecks,
     control: Control,
     desk: Desk,
+    gate: Arc<Gate>,
     http: Option<Http>,
     terminate: Signal,
     interrupt: Signal,
@@ -130,7 +131,14 @@ impl Service {
         let (call, calls) = mpsc::channel(1);
         let shared = SharedContext::from(Arc::clone(&context));
         let runtime_dir = options.runtime_dir.clone();
-        let desk = Desk { shared: shared.clone(), inputs: inputs.clone(), runtime_dir, calls };
+        let gate = Arc::<Gate>::default();
+        let desk = Desk {
+            shared: shared.clone(),
+            inputs: inputs.clone(),
+            runtime_dir,
+            calls,
+            gate: Arc::clone(&gate),
+        };
         let groups = SocketGroups {
             control: group(options.control_group.as_deref())?,
             status: group(options.status_group.as_deref())?,
@@ -143,6 +151,7 @@ impl Service {
             prepared,
             control: control.with_successors(successor).with_desk(call),
             desk,
+            gate,
             http,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -214,6 +223,7 @@ impl Service {
             prepared,
             control,
             desk,
+            gate,
             http,
             mut terminate,
             mut interrupt,
@@ -298,7 +308,8 @@ impl Service {
                         reporter.drain(&mut notifier);
                         notifier.hold()
                     };
-                    match give_way(client, shared, &inputs, folder, prepare, bridge.is_some()).await {
+                    let is_restarting = bridge.is_some();
+                    match give_way(client, shared, &inputs, folder, &gate, prepare, is_restarting).await {
                         Ok(true) => break End::Followed,
                         Ok(false) => {}
                         Err(error) => {
@@ -412,12 +423,14 @@ async fn give_way(
     shared: &SharedContext,
     inputs: &Queue<Input>,
     folder: &RuntimeDir,
+    gate: &Gate,
     prepare: impl FnOnce(&DaemonContext) -> Vec<LeftHooks>,
     restarting: bool,
 ) -> io::Result<bool> {
     let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
     let (context, lock) = (shared.now(), folder.lock()?);
-    if !hot_restart::serve_successor(client, &context, inputs, lock.as_fd(), || prepare(&context)).await? {
+    let (settle, prepare) = (gate.close(), || prepare(&context));
+    if !hot_restart::serve_successor(client, &context, inputs, lock.as_fd(), settle, prepare).await? {
         return Ok(false);
     }
     ownership::set_ours(false);

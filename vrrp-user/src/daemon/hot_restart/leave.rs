@@ -33,17 +33,19 @@ enum Line<'a> {
     Error(&'a str),
 }
 
-/// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called
+/// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `settle` ends what is
+/// half done, and what it returns keeps anything new from beginning; `None` if that takes longer. `prepare` is called
 /// while nothing is decided any more, and returns the hooks that are left to that daemon. After true, the caller must
 /// have the engine leave; false is a client that only asked for the offer, as each does before it prepares.
 ///
 /// # Errors
 /// The new daemon did not complete the exchange; this one goes on.
-pub(in crate::daemon) async fn serve_successor(
+pub(in crate::daemon) async fn serve_successor<G>(
     client: UnixStream,
     context: &DaemonContext,
     inputs: &Queue<Input>,
     lock: BorrowedFd<'_>,
+    settle: impl Future<Output = Option<G>>,
     prepare: impl FnOnce() -> Vec<LeftHooks>,
 ) -> io::Result<bool> {
     let mut client = BufReader::new(client);
@@ -52,6 +54,10 @@ pub(in crate::daemon) async fn serve_successor(
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
         heard => heard?,
     }
+    let Some(_settled) = settle.await else {
+        say(&mut client, &Line::Error("an order of an operator is being carried out; try again")).await?;
+        return Err(io::Error::other("it asked while an order of an operator is being carried out"));
+    };
     let (answer, reported) = oneshot::channel();
     let leases = Leases::new(context.config.instances.iter().map(|it| it.id).collect())?;
     let memory = leases.descriptor()?;

@@ -10,6 +10,7 @@
 mod audit;
 mod desk;
 mod file;
+mod gate;
 mod order;
 mod text;
 pub(super) mod who;
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 pub(crate) use audit::LOG;
 pub use desk::{Call, Desk};
 pub(crate) use desk::{unknown_name, unknown_of};
+pub use gate::Gate;
 pub use order::{Kind, Order, Steered, Steerings};
 
 use self::order::{now, renamed};

@@ -67,7 +67,7 @@ impl Desk {
             let Some(heir) = heirs.iter_mut().find(|heir| heir.name == *instance.settings.name) else {
                 continue;
             };
-            if await_named(&context, instance, to, began, heir).await {
+            if self.await_named(&context, instance, to, began, heir).await {
                 continue;
             }
             let what = format!("handed over to {}, which was not asked for", heir.address);
@@ -99,7 +99,7 @@ impl Desk {
         let returns = settings.preempt && settings.preempt_delay.is_zero();
         let is_master = || state(context, instance) == Some(State::Master);
         let returned = async {
-            while !is_master() {
+            while !is_master() && !self.gate.is_awaited() {
                 sleep(LOOK).await;
             }
         };
@@ -120,29 +120,39 @@ impl Desk {
             (other, _) => format!("it is {}", other.map_or("gone", State::as_str)),
         };
         let to = to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-        No::OtherMaster(vec![
+        let mut lines = vec![
             format!("{name}: {heir} became master, not {to}"),
             format!("{name}: this node competes as before the order: {fate}"),
-        ])
-    }
-}
-
-/// Waits until a named router is heard as master: one that is better than the first heir preempts it.
-async fn await_named(
-    context: &DaemonContext,
-    instance: &Instance,
-    to: &[IpAddr],
-    began: Timestamp,
-    heir: &mut Heir,
-) -> bool {
-    let patience = (instance.settings.advert_interval.duration() * OVERTAKES).min(WAIT_MAX);
-    let named = async {
-        while !to.contains(&heir.address) {
-            sleep(LOOK).await;
-            if let Some(next) = self::heir(context, instance, began) {
-                *heir = next;
-            }
+        ];
+        if self.gate.is_awaited() {
+            lines.push(format!("{name}: a hot restart ended the order early; vrrpx status shows the master"));
         }
-    };
-    timeout(patience, named).await.is_ok()
+        No::OtherMaster(lines)
+    }
+
+    /// Waits until a named router is heard as master: one that is better than the first heir preempts it. A hot restart
+    /// ends the wait: the new daemon would not know that the order is for that router alone.
+    async fn await_named(
+        &self,
+        context: &DaemonContext,
+        instance: &Instance,
+        to: &[IpAddr],
+        began: Timestamp,
+        heir: &mut Heir,
+    ) -> bool {
+        let patience = (instance.settings.advert_interval.duration() * OVERTAKES).min(WAIT_MAX);
+        let named = async {
+            while !to.contains(&heir.address) {
+                if self.gate.is_awaited() {
+                    return false;
+                }
+                sleep(LOOK).await;
+                if let Some(next) = self::heir(context, instance, began) {
+                    *heir = next;
+                }
+            }
+            true
+        };
+        timeout(patience, named).await.unwrap_or(false)
+    }
 }

@@ -12,6 +12,7 @@ mod scope;
 pub(crate) use scope::{unknown_name, unknown_of};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use self::scope::{named, scope, single};
 use super::audit::{LOG, audit};
 use super::order::now;
 use super::text::check_reason;
-use super::{Kind, Order, Steerings, file};
+use super::{Gate, Kind, Order, Steerings, file};
 use crate::config::Instance;
 use crate::daemon::control::{Request, Response};
 use crate::daemon::live::LiveInstance;
@@ -61,7 +62,11 @@ pub struct Desk {
     pub inputs: Queue<Input>,
     pub runtime_dir: PathBuf,
     pub calls: mpsc::Receiver<Call>,
+    pub gate: Arc<Gate>,
 }
+
+/// What an operator hears in a hot restart.
+const REPLACED: &str = "another daemon takes the place of this one; try again";
 
 /// Why a request is not carried out.
 enum No {
@@ -102,6 +107,11 @@ impl Desk {
                     if answer.is_closed() {
                         continue;
                     }
+                    // Until the answer is on its way.
+                    let Some(_entered) = self.gate.enter() else {
+                        let _ = answer.send(Response::Error(REPLACED.to_owned()));
+                        continue;
+                    };
                     let response = match self.carry_out(request, &by).await {
                         Ok(lines) => Response::Steered(lines),
                         Err(No::Unknown(text)) => Response::Unknown(text),
@@ -267,7 +277,7 @@ impl Desk {
     fn commit(&self, change: impl FnOnce(&mut Steerings)) -> Result<Steerings, No> {
         // A new daemon reads the file, or has read it already.
         if ownership::is_leaving() || !ownership::is_ours() {
-            return Err(No::Failed("another daemon takes the place of this one; try again".to_owned()));
+            return Err(No::Failed(REPLACED.to_owned()));
         }
         let context = self.shared.now();
         let mut inner = context.history.write();
