@@ -79,6 +79,27 @@ fn unicast_without_a_peer_is_multicast_or_a_fault() {
     assert_eq!(peers("unicast_fault_no_peer"), None);
 }
 
+/// keepalived reads past a prefix or a range behind the address of a host, and logs nothing.
+#[test]
+fn what_follows_the_address_of_a_host_is_ignored_with_a_warning() {
+    let lines = "unicast_src_ip 192.0.2.7/24\nunicast_peer {\n192.0.2.8/24 min_ttl 250\n192.0.2.9-12\n}";
+    let loaded = parse("t", &file("", lines)).unwrap();
+    let settings = &loaded.config.instances[0].settings;
+    assert_eq!(settings.source, Some("192.0.2.7".parse().unwrap()));
+    let peers = settings.unicast.iter().flat_map(|unicast| &unicast.peers);
+    let peers: Vec<_> = peers.map(|peer| (peer.address.to_string(), peer.min_ttl)).collect();
+    assert_eq!(peers, [("192.0.2.8".to_owned(), 250), ("192.0.2.9".to_owned(), 0)]);
+    let ignored = |text: &str| loaded.diagnostics.iter().filter(|it| it.message.contains(text)).count();
+    assert_eq!((ignored("`/24` behind it is ignored"), ignored("`-12` behind it is ignored")), (2, 1));
+    let loaded = parse("t", &file("", "mcast_src_ip 192.0.2.7/24\nmcast_dst_ip 224.0.0.77/32"));
+    let settings = &loaded.unwrap().config.instances[0].settings;
+    assert_eq!(
+        (settings.source, settings.group),
+        (Some("192.0.2.7".parse().unwrap()), Some("224.0.0.77".parse().unwrap()))
+    );
+    assert!(parse("t", &file("", "unicast_src_ip node1/24")).is_err());
+}
+
 #[test]
 fn unicast_may_go_without_an_interface() {
     let without = |lines: &str| file("", lines).replace("interface eth0\n", "");

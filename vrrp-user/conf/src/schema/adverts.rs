@@ -1,7 +1,5 @@
 //! Keywords for adverts: source, destination and form.
 
-use std::net::IpAddr;
-
 use vrrp_ebpf::wire::ChecksumForm;
 
 use super::super::diagnostic::Report;
@@ -86,7 +84,7 @@ fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report:
 
 fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     it.unicast.get_or_insert(statement.keyword.at);
-    for line in value::lines(inner, report, &|word| word.text.parse::<IpAddr>().is_ok()) {
+    for line in value::lines(inner, report, &|word| value::host_address(&word.text).0.is_some()) {
         let word = std::slice::from_ref(&line.keyword);
         let Some(address) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
             continue;

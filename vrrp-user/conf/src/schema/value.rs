@@ -251,7 +251,19 @@ pub(super) fn read_address(
     report: &mut Report,
 ) -> Option<At<IpAddr>> {
     let word = read_only_word(keyword, at, args, report)?;
-    checked(word.text.parse().ok(), keyword, format_args!("needs an IP address"), word, report)
+    let (address, rest) = host_address(&word.text);
+    if address.is_some() && !rest.is_empty() {
+        let message =
+            format!("`{keyword}` takes one address; `{rest}` behind it is ignored, as with keepalived");
+        report.warning(word.at, message);
+    }
+    checked(address, keyword, format_args!("needs an IP address"), word, report)
+}
+
+/// An address, and the prefix or range behind it, which keepalived reads past where it wants the address of a host.
+pub(super) fn host_address(text: &str) -> (Option<IpAddr>, &str) {
+    let (address, rest) = text.split_at(text.find(['-', '/']).unwrap_or(text.len()));
+    (address.parse().ok(), rest)
 }
 
 pub(super) fn read_group(
