@@ -23,6 +23,25 @@ pub(super) fn parse(text: &str) -> Result<Option<ScriptCommand>, UnclosedQuote> 
     }))
 }
 
+/// The command in a word that the file has between two `outer` quotes. Backslashes before such a quote are the file's,
+/// all other ones the command's. So keepalived reads it up to version 2.3.1.
+pub(super) fn unquoted(text: &str, outer: char) -> String {
+    let mut command = String::with_capacity(text.len());
+    let mut escapes = 0;
+    for letter in text.chars() {
+        if letter == '\\' {
+            escapes += 1;
+            continue;
+        }
+        let kept = if letter == outer { escapes / 2 } else { escapes };
+        command.extend(std::iter::repeat_n('\\', kept));
+        command.push(letter);
+        escapes = 0;
+    }
+    command.extend(std::iter::repeat_n('\\', escapes));
+    command
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct UnclosedQuote(pub(super) char);
 
@@ -133,6 +152,19 @@ mod tests {
         {
             assert_eq!(parse(text), Ok(Some(ScriptCommand::Shell(text.into()))), "{text}");
         }
+    }
+
+    /// What keepalived 2.2.7 runs.
+    #[test]
+    fn escaped_quotes_of_the_file_are_quotes_of_the_command() {
+        let words = |text| direct(&unquoted(text, '"'));
+        assert_eq!(words(r#"/bin/x \"a  b\" 'c  d' \"p'q\" e"#), ["/bin/x", "a  b", "c  d", "p'q", "e"]);
+        assert_eq!(words(r#"/bin/x \"curl -H \\\"A: b\\\" c\" d"#), ["/bin/x", r#"curl -H "A: b" c"#, "d"]);
+        assert_eq!(direct(&unquoted(r#"/bin/x "a  b" \'c  d\' \n"#, '\'')), ["/bin/x", "a  b", "c  d", "\n"]);
+        let line = r#"curl -s x | grep -q \"all right\" && echo \n '\$'"#;
+        let expected = r#"curl -s x | grep -q "all right" && echo \n '\$'"#;
+        assert_eq!(parse(&unquoted(line, '"')), Ok(Some(ScriptCommand::Shell(expected.into()))));
+        assert_eq!(unquoted(r"a\\", '"'), r"a\\");
     }
 
     #[test]

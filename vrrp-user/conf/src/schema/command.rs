@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::command::{UnclosedQuote, parse};
+use super::super::command::{UnclosedQuote, parse, unquoted};
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{NotifyCommand, ScriptCommand, ScriptUser};
@@ -32,12 +32,19 @@ pub(super) fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Wor
         return;
     }
     let user = if args.is_empty() { None } else { user(keyword, args, report) };
-    *slot = read(first.inner(), first.at, report).map(|command| NotifyCommand { command, user });
+    *slot =
+        read(first.inner(), first.quote(), first.at, report).map(|command| NotifyCommand { command, user });
 }
 
-/// Parses the command in a word; quotes inside it belong to the command.
-pub(super) fn read(text: &str, at: Position, report: &mut Report) -> Option<ScriptCommand> {
-    match parse(text) {
+/// Parses the command in a word; quotes inside it belong to the command. `outer`: the quote around it.
+pub(super) fn read(
+    text: &str,
+    outer: Option<char>,
+    at: Position,
+    report: &mut Report,
+) -> Option<ScriptCommand> {
+    let inner = outer.map(|quote| unquoted(text, quote));
+    match parse(inner.as_deref().unwrap_or(text)) {
         Ok(Some(command)) => Some(command),
         Ok(None) => {
             report.left_out(at, "the command is empty");

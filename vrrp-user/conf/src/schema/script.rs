@@ -128,16 +128,16 @@ fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
         report.left_out(keyword.at, "`script` needs a command");
         return;
     };
-    let text = if let Some(second) = more.first() {
+    let (text, outer) = if let Some(second) = more.first() {
         report
             .warning(second.at, format!("keepalived would run `{}` without the words after it", first.text))
             .help("put the command and its arguments in quotes; here all words are used");
         let words: Vec<&str> = args.iter().map(|word| word.raw.as_str()).collect();
-        words.join(" ")
+        (words.join(" "), None)
     } else {
-        first.inner().to_owned()
+        (first.inner().to_owned(), first.quote())
     };
-    script.target = command::read(&text, first.at, report)
+    script.target = command::read(&text, outer, first.at, report)
         .map(|command| At { value: CheckTarget::Command(command), at: keyword.at });
 }
 
