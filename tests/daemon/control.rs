@@ -356,6 +356,39 @@ async fn groups_may_open_the_sockets() {
     }
 }
 
+/// A container engine makes an empty folder of a socket that is not there; one with files is somebody's.
+#[tokio::test]
+async fn an_empty_folder_in_the_place_of_a_socket_gives_way() {
+    let folder = Folder::new();
+    let claimed = RuntimeDir::claim(folder.path()).unwrap();
+    fs::create_dir(folder.file("control.sock")).unwrap();
+    fs::create_dir_all(folder.file("status.sock").join("x")).unwrap();
+    let error = Control::bind(&claimed, SocketGroups::default()).unwrap_err().to_string();
+    assert!(error.contains("status.sock: a folder is in the place of the socket"), "{error}");
+    assert!(error.ends_with("; remove it, or name another --runtime-dir"), "{error}");
+    fs::remove_dir(folder.file("status.sock").join("x")).unwrap();
+    drop(Control::bind(&claimed, SocketGroups::default()).unwrap());
+}
+
+#[test]
+fn sockets_that_are_removed_are_made_again() {
+    let folder = Folder::new();
+    with_daemon(&folder, |path| {
+        assert!(control::status(path).is_ok());
+        fs::remove_dir_all(path).unwrap();
+        assert!(control::status(path).is_err());
+        let begun = clock::now();
+        let is_back = |name: &str| UnixStream::connect(path.join(name)).is_ok();
+        while !(is_back("control.sock") && is_back("status.sock")) {
+            assert!(clock::now().since(begun) < Duration::from_secs(5), "they stay away");
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert!(control::status(path).is_ok());
+        let mode = |name: &str| fs::metadata(path.join(name)).unwrap().mode() & 0o777;
+        assert_eq!((mode("control.sock"), mode("status.sock"), mode("")), (0o600, 0o666, 0o755));
+    });
+}
+
 /// What is in maintenance is answered although no document can be made: the part that makes them does not run.
 #[test]
 fn maintenance_is_shown_without_a_document() {

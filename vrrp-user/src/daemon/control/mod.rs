@@ -18,6 +18,7 @@
 //! without it.
 
 pub(super) mod client;
+mod door;
 mod maintenance;
 mod message;
 
@@ -25,16 +26,13 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
@@ -48,10 +46,11 @@ pub use client::{
 };
 pub use message::{Request, Response};
 
+use self::door::Door;
 use self::message::PATIENCE;
 use super::clients::{self, Activity};
 use super::events::follow;
-use super::process::runtime_dir::RuntimeDir;
+use super::process::runtime_dir::{self, RuntimeDir};
 use super::reload::{self, Ask};
 use super::shelf::Shelf;
 use super::status::SharedContext;
@@ -73,8 +72,8 @@ const FOLLOWERS_MAX: usize = 16;
 /// The daemon's end.
 #[derive(Debug)]
 pub struct Control {
-    listener: UnixListener,
-    readers: UnixListener,
+    listener: Door,
+    readers: Door,
     /// For other daemons of the network namespace.
     neighbours: Option<UnixListener>,
     receivers: Receivers,
@@ -122,9 +121,15 @@ impl Control {
     pub fn bind(folder: &RuntimeDir, groups: SocketGroups) -> Result<Self, ControlError> {
         let control = if groups.control.is_some() { 0o660 } else { 0o600 };
         let status = if groups.status.is_some() { 0o660 } else { 0o666 };
+        let path = folder.path();
         Ok(Self {
-            listener: listen(&folder.socket(), groups.control, control)?,
-            readers: listen(&folder.status_socket(), groups.status, status)?,
+            listener: Door::open(&folder.socket(), runtime_dir::socket(path), groups.control, control)?,
+            readers: Door::open(
+                &folder.status_socket(),
+                runtime_dir::status_socket(path),
+                groups.status,
+                status,
+            )?,
             neighbours: None,
             receivers: Receivers::default(),
         })
@@ -175,20 +180,25 @@ impl Control {
         self,
         context: SharedContext,
     ) -> (impl Future<Output = Infallible> + Send, impl Future<Output = Infallible> + Send) {
-        let Self { listener, readers, neighbours, receivers } = self;
+        let Self { mut listener, mut readers, neighbours, receivers } = self;
         let (of_readers, shelf) = (context.clone(), Shelf::default());
         let rights = Rights::All(shelf.clone());
-        let steering = async move { serve("control socket", &listener, &context, receivers, rights).await };
+        let steering = async move {
+            let accept = |cx: &mut Context<'_>| listener.poll_accept(cx);
+            serve("control socket", accept, &context, receivers, rights).await
+        };
         let reading = async move {
             let make = |(): &()| encoded(&Response::Status(Box::new(of_readers.now().status()))).ok();
             let rights = Rights::Read(shelf.clone());
             let answering = async {
                 let Some(listener) = &neighbours else { return std::future::pending().await };
                 let rights = Rights::Neighbour(shelf.clone());
-                serve("neighbours' socket", listener, &of_readers, Receivers::default(), rights).await
+                let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
+                serve("neighbours' socket", accept, &of_readers, Receivers::default(), rights).await
             };
+            let accept = |cx: &mut Context<'_>| readers.poll_accept(cx);
             tokio::select! {
-                never = serve("status socket", &readers, &of_readers, Receivers::default(), rights) => never,
+                never = serve("status socket", accept, &of_readers, Receivers::default(), rights) => never,
                 never = answering => never,
                 never = shelf.serve(make) => never,
             }
@@ -197,33 +207,14 @@ impl Control {
     }
 }
 
-fn listen(path: &Path, group: Option<Gid>, mode: u32) -> Result<UnixListener, ControlError> {
-    let failed = |error| ControlError::Io { path: path.to_owned(), error };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    // Until it has its group and mode, the socket is of this user alone.
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let listener = UnixListener::bind(path);
-    umask(before);
-    let listener = listener.map_err(failed)?;
-    if let Some(group) = group {
-        std::os::unix::fs::chown(path, None, Some(group.as_raw())).map_err(failed)?;
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
-    Ok(listener)
-}
-
 async fn serve(
     name: &'static str,
-    listener: &UnixListener,
+    accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<UnixStream>>,
     context: &SharedContext,
     receivers: Receivers,
     rights: Rights,
 ) -> Infallible {
     let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
-    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
     let converse = |client, activity| {
         let (context, receivers, followers) = (context.clone(), receivers.clone(), Arc::clone(&followers));
         let rights = rights.clone();
