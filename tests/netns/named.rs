@@ -251,6 +251,26 @@ fn a_foreign_xdp_program() -> Result<()> {
     })
 }
 
+/// The one for all interfaces, which `arp_ignore` of the interface does not undo.
+#[test]
+#[needs("ours")]
+fn a_setting_that_silences_a_master() -> Result<()> {
+    Pair::settled(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let witness = Witness::of(pair, 0)?;
+        let words = Words {
+            screen: "10.77.0.200/24 is not answered, although this node is MASTER: arp_ignore 8 of all",
+            log: "this master does not answer for an address of its own",
+            metric: "vrrpx_unanswered{vrrp_instance=\"VI_1\",address=\"10.77.0.200\"}",
+        };
+        let mode = |pair: &Pair, mode| pair.node(0)?.namespace.sysctl("ipv4/conf/all/arp_ignore", mode);
+        ensure!(!witness.screen(pair)?.contains("is not answered"), "before there is a fault");
+        mode(pair, "8")?;
+        witness.names(pair, &words)?;
+        mode(pair, "0")?;
+        witness.forgets(pair, &words)
+    })
+}
+
 #[test]
 #[needs("ours")]
 fn a_missing_interface() -> Result<()> {

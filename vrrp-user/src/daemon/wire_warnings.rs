@@ -1,10 +1,11 @@
 //! Warnings about the wire, each logged once: peers that differ, refused routers that should be peers, masters that do
-//! not yield, CARP, and unknown routers.
+//! not yield, addresses that are not answered, CARP, and unknown routers.
 //!
 //! Enters: the maps. Leaves: lines of the log, events, and the time for which a refused router was a second master. It
 //! looks each second and wakes no other thread.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -79,6 +80,8 @@ struct Notices {
     unknown_routers: BTreeSet<(String, u8, String)>,
     rejections: Rejections,
     contests: Contests,
+    /// Reason by instance and address of a master that this host does not answer for.
+    unanswered: BTreeMap<(String, IpAddr), String>,
     /// Looks since the latest one at the settings of peers.
     looks: u8,
 }
@@ -105,6 +108,10 @@ impl Notices {
         }
         self.looks = (self.looks + 1) % LOOKS;
         self.contests.look(&context, clock::now());
+        let unanswered = context.unanswered().into_iter();
+        self.silent(
+            unanswered.map(|(instance, address, why)| ((instance.to_owned(), address), why)).collect(),
+        );
         let news = self.rejections.look(&context, clock::now());
         for UnknownRouter { interface, vrid, source, kind, .. } in context.unknown_routers() {
             let is_carp = kind == "carp";
@@ -128,6 +135,17 @@ impl Notices {
             }
         }
         news
+    }
+
+    fn silent(&mut self, found: BTreeMap<(String, IpAddr), String>) {
+        for ((instance, address), why) in &found {
+            if self.unanswered.insert((instance.clone(), *address), why.clone()).as_ref() != Some(why) {
+                warn!(instance, %address, why, "this master does not answer for an address of its own");
+            }
+        }
+        for ((instance, address), _) in self.unanswered.extract_if(.., |key, _| !found.contains_key(key)) {
+            info!(instance, %address, "the address is answered again, or has been left");
+        }
     }
 
     fn compare(&mut self, found: impl Iterator<Item = ([String; 3], String)>) {

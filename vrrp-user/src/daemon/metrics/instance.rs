@@ -96,6 +96,14 @@ impl Scrape {
                 }
             }
             Ok(())
+        })?;
+        let help = "1 while a master has an address set and this host does not answer for it";
+        gauge(out, "vrrpx_unanswered", help, |row| {
+            for (instance, address, _) in self.context.unanswered() {
+                let address = address.to_string();
+                row(&vec![("vrrp_instance", instance), ("address", &address)], 1.0)?;
+            }
+            Ok(())
         })
     }
 }

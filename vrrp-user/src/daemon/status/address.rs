@@ -17,7 +17,9 @@ use super::{Address, DaemonContext};
 use crate::config::{self, VirtualAddress};
 use crate::daemon::live::LiveInstance;
 use crate::driver::addresses::{self, Present};
+use crate::driver::clock;
 use crate::driver::sysctl;
+use crate::protocol::{InstanceId, State};
 
 /// Scope of addresses that are valid on this host only (RT_SCOPE_HOST).
 const SCOPE_HOST: u8 = 254;
@@ -29,8 +31,8 @@ pub(super) struct Host {
     present: Option<Present>,
     /// Those that duplicate address detection has not passed.
     unusable: HashSet<(IpAddr, String)>,
-    /// By interface with an IPv4 address of an instance.
-    arp_ignore: HashMap<String, u32>,
+    /// By interface with an IPv4 address of an instance: the mode, and whose setting it is.
+    arp_ignore: HashMap<String, (u32, String)>,
 }
 
 impl Host {
@@ -46,8 +48,7 @@ impl Host {
             }
             has_v6 |= entry.address.is_ipv6();
             if entry.address.is_ipv4() && !arp_ignore.contains_key(&place.1) {
-                let mode = [&*place.1, "all"].map(mode).into_iter().max().unwrap_or_default();
-                arp_ignore.insert(place.1, mode);
+                arp_ignore.insert(place.1.clone(), effective(mode(&place.1), mode("all"), place.1));
             }
         }
         let unusable = if has_v6 { addresses::unusable_v6().unwrap_or_default() } else { HashSet::new() };
@@ -60,7 +61,38 @@ fn mode(interface: &str) -> u32 {
     sysctl::read(Family::V4, interface, "arp_ignore").ok().and_then(|it| it.parse().ok()).unwrap_or_default()
 }
 
+/// The larger one counts.
+fn effective(own: u32, all: u32, interface: String) -> (u32, String) {
+    if all > own { (all, "all".to_owned()) } else { (own, interface) }
+}
+
 impl DaemonContext {
+    /// Addresses that a master has set and that this host does not answer for, although there is a lease: the
+    /// instance, the address and the reason.
+    pub(in crate::daemon) fn unanswered(&self) -> Vec<(&str, IpAddr, String)> {
+        let now = clock::now();
+        let speaks = |id: InstanceId, live: &LiveInstance| {
+            live.state() == State::Master && (!live.fenced.load(Relaxed) || self.maps.holds_lease(id, now))
+        };
+        let masters: Vec<_> = self.instances().filter(|(config, live)| speaks(config.id, live)).collect();
+        if masters.is_empty() {
+            return Vec::new();
+        }
+        let host = Host::read(self);
+        let mut found = Vec::new();
+        for (config, _) in masters {
+            for entry in config.settings.addresses.all() {
+                let place = (entry.address, config.settings.device_of(entry).to_string());
+                let set = host.present.as_ref().map(|present| present.addresses.contains(&place));
+                if let (Some(true), Err(Unanswered::No(why))) = (set, host.answers(entry, &place, set, false))
+                {
+                    found.push((&*config.settings.name, entry.address, why));
+                }
+            }
+        }
+        found
+    }
+
     /// The addresses of an instance, the advertised ones first.
     pub(super) fn addresses(
         &self,
@@ -140,15 +172,16 @@ impl Host {
         if self.unusable.contains(place) {
             return no(format!("duplicate address detection on {name} is not over, or found a duplicate"));
         }
-        match self.arp_ignore.get(name).copied().unwrap_or_default() {
+        let (mode, of) = self.arp_ignore.get(name).map_or((0, name), |(mode, of)| (*mode, of));
+        match mode {
             _ if entry.address.is_ipv6() => Ok(()),
             // Of any address of the interface: that of the host covers a single one.
-            2 => unknown(format!(
-                "arp_ignore 2 of {name}: only hosts that share a subnet with it are answered"
-            )),
-            8 => no(format!("arp_ignore 8 of {name}: no request is answered")),
+            2 => {
+                unknown(format!("arp_ignore 2 of {of}: only hosts that share a subnet with it are answered"))
+            }
+            8 => no(format!("arp_ignore 8 of {of}: no request is answered")),
             3 if entry.scope >= SCOPE_HOST => {
-                no(format!("arp_ignore 3 of {name}: not answered for an address of scope host"))
+                no(format!("arp_ignore 3 of {of}: not answered for an address of scope host"))
             }
             _ => Ok(()),
         }
@@ -170,7 +203,7 @@ mod tests {
         let name = "eth0".to_owned();
         let host = Host {
             present: Some(Present { interfaces: [(name.clone(), flags)].into(), ..Present::default() }),
-            arp_ignore: [(name.clone(), mode)].into(),
+            arp_ignore: [(name.clone(), effective(mode, 0, name.clone()))].into(),
             ..Host::default()
         };
         host.answers(entry, &(entry.address, name), Some(true), false)
@@ -194,6 +227,7 @@ mod tests {
             assert!(is_unknown(&answer(entry, READY, 2), "only hosts that share a subnet"));
         }
         assert!(is_no(&answer(&subnet, READY, 8), "arp_ignore 8 of eth0"));
+        assert_eq!(effective(1, 8, "eth0".to_owned()), (8, "all".to_owned()), "the setting to change");
         let of_host = VirtualAddress { scope: SCOPE_HOST, ..subnet };
         assert!(is_no(&answer(&of_host, READY, 3), "scope host"));
         assert_eq!(answer(&of_host, READY, 1), Ok(()));
