@@ -254,8 +254,8 @@ impl Reporter {
 
     fn removed_by(&self, instance: InstanceId) -> String {
         let history = self.history.read();
-        let removed_by = history.instance(instance).and_then(|history| history.removed_by.as_ref());
-        removed_by.map_or_else(|| "a process that has ended".to_owned(), ToString::to_string)
+        let removed_by = history.instance(instance).and_then(|history| history.removed.as_ref());
+        removed_by.map_or_else(|| "a process that has ended".to_owned(), |(_, by)| by.to_string())
     }
 
     fn report_group(&self, group: GroupId, transition: &GroupTransition) {

@@ -152,9 +152,10 @@ impl History {
     }
 
     pub fn removed_by(&self, instance: InstanceId, removed_by: Option<RemovedBy>) {
+        let removed = removed_by.map(|removed_by| (clock::now(), removed_by));
         self.of(instance, |record| {
-            if record.removed_by != removed_by {
-                record.removed_by = removed_by;
+            if record.removed != removed {
+                record.removed = removed;
             }
         });
     }

@@ -43,8 +43,8 @@ pub struct RareRecord {
     pub contest: Option<IpAddr>,
     /// Lower master that has had the time to yield, and is heard.
     pub unyielding: Option<IpAddr>,
-    /// The process that last removed something of it, if known.
-    pub removed_by: Option<RemovedBy>,
+    /// When something of it was removed last, and the process that did, if known.
+    pub removed: Option<(Timestamp, RemovedBy)>,
     /// Objects that it could not set, as master, and retries.
     pub lacks: Box<[Lack]>,
     /// Addresses that it has left and that could not be removed.

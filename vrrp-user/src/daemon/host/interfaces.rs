@@ -45,7 +45,7 @@ use crate::driver::netlink::removed_by::RemovedBy;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::driver::ownership;
-use crate::protocol::{Event, InstanceId, Loss, TrackId};
+use crate::protocol::{Event, InstanceId, Loss, State, TrackId};
 
 /// Between two looks for a guard while there is none.
 const GUARD_LOOK: Duration = Duration::from_secs(1);
@@ -439,7 +439,9 @@ impl Interfaces<'_> {
                 let name = self.config.instance(instance).map_or("?", |it| &it.settings.name);
                 info!(instance = name, %by, "another vrrpx has removed what both have; it is set again");
             }
-            if loss.is_of_other() {
+            // What a backup should not have is nobody's contest.
+            let live = self.context.live.instances.get(instance.index());
+            if loss.is_of_other() && live.is_some_and(|live| live.state() == State::Master) {
                 self.context.history.removed_by(instance, removed_by.clone());
             }
             let addresses = Box::<[IpAddr]>::from(addresses);

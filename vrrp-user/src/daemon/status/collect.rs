@@ -31,6 +31,9 @@ use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
 use crate::protocol::{GroupId, InstanceId, State, TrackSettings, TrackedObject};
 
+/// For how long a process that has removed something counts as a problem: what it removed is set again at once.
+const REMOVAL_LASTS: Duration = Duration::from_secs(10);
+
 impl DaemonContext {
     /// Takes a system call per instance if a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
@@ -202,7 +205,10 @@ impl DaemonContext {
                 ReceptionFault { who: reception_fault.who().to_owned(), detail: reception_fault.to_string() }
             }),
             addresses: self.addresses(config, live, host, now),
-            removed_by: past.and_then(|past| past.removed_by.as_ref()).map(ToString::to_string),
+            removed_by: past
+                .and_then(|past| past.removed.as_ref())
+                .filter(|(at, _)| now.since(*at) <= REMOVAL_LASTS)
+                .map(|(_, removed_by)| removed_by.to_string()),
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
             leftovers: past.map(|past| past.leftovers.iter().map(lacking).collect()).unwrap_or_default(),
             paths_left_alone: past.is_some_and(|past| past.is_abandoned),

@@ -258,7 +258,7 @@ pub struct Instance {
     /// The receiver on this host that misses adverts; `None` if program and sockets receive the same.
     pub reception_fault: Option<ReceptionFault>,
     pub addresses: Vec<Address>,
-    /// The process that last removed an address, route or rule of it, if the kernel named it.
+    /// The process that removed an address, route or rule of it in the last ten seconds, if the kernel named it.
     pub removed_by: Option<String>,
     /// Objects that it could not set, as master, and retries.
     pub lacks: Vec<Lacking>,

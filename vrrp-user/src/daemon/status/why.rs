@@ -199,8 +199,8 @@ impl Facts<'_> {
             }
             Reason::NoPeer => "it has no unicast_peer".to_owned(),
             Reason::TrackDown => self.failing(),
-            Reason::TakenAway => match self.past().and_then(|past| past.removed_by.as_ref()) {
-                Some(removed_by) => {
+            Reason::TakenAway => match self.past().and_then(|past| past.removed.as_ref()) {
+                Some((_, removed_by)) => {
                     format!("{removed_by} keeps removing its addresses; tried again within a minute")
                 }
                 None => {
