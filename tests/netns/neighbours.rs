@@ -17,6 +17,8 @@ use vrrp_user::driver::abstract_socket;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
+const WITHOUT: &str = "cannot look for other daemons in order; going on without it";
+
 const OTHER: &str = "10.77.0.201";
 
 const ROUTES: &str = "virtual_routes {\n        198.51.100.0/24 via 10.77.0.254 dev lan0\n    }";
@@ -258,18 +260,65 @@ fn one_of_two_that_start_without_the_baton_ends() -> Result<()> {
         let start = || DAEMON.start_with(node, &Config::of(first()).to_string());
         let mut both = [start()?, start()?];
         let has_ended = |it: &Running| !it.is_alive();
-        until("the end of one", 3 * SETTLE, || both.iter().any(has_ended))
+        until("the end of one", 4 * SETTLE, || both.iter().any(has_ended))
             .with_context(|| format!("{}\n---\n{}", both[0].log(), both[1].log()))?;
         sleep(Duration::from_millis(500));
         let (ended, lives): (Vec<_>, Vec<_>) = both.iter().partition(|it| has_ended(it));
         ensure!(lives.len() == 1, "{} of two live", lives.len());
         let log = ended.first().context("none has ended")?.log();
-        ensure!(log.contains("going on without it"), "it had the baton: {log}");
+        ensure!(log.contains(WITHOUT), "it had the baton: {log}");
         ensure!(log.contains("VRID 51 (ipv4) is that of vrrp_instance VI_1 of another vrrpx"), "{log}");
         until("the other one as master", SETTLE, || {
             both.iter().any(|it| state(it).is_ok_and(|state| state == "MASTER"))
         })?;
         both.iter_mut().filter(|it| it.is_alive()).try_for_each(|it| it.stop().map(drop))
+    })
+}
+
+/// The slow one has the baton until its script has ended, and answers no earlier. The other one waits for the baton in
+/// vain, asks the slow one in vain, and starts; the slow one has looked by then. Either may have the lower process id.
+#[test]
+#[needs("ours")]
+fn one_that_starts_without_the_baton_finds_a_slow_one() -> Result<()> {
+    let configs = [first(), second()].map(Config::of);
+    Pair::idle(configs.clone().map(|config| Role::new(DAEMON, config)))?.check(|pair| {
+        let directory = Directory::new()?;
+        let place = |name: &str, node: usize| directory.path().join(format!("{name}{node}"));
+        let go = directory.path().join("go");
+        let quick = |node: usize| {
+            let file = place("conf", node);
+            std::fs::write(&file, configs[node].to_string())?;
+            let waits = "while [ ! -e \"$1\" ]; do sleep 0.1; done";
+            let script = format!("{waits}; exec \"$2\" run --config \"$3\" --runtime-dir \"$4\"");
+            let mut command = pair.node(node)?.namespace.command("sh")?;
+            command.args(["-c", &script, "sh"]).arg(&go).arg(vrrpx()).arg(&file).arg(place("run", node));
+            command.env_remove("NOTIFY_SOCKET");
+            Process::start(command, place("log", node))
+        };
+        let slow = |node: usize| {
+            let globals =
+                ["script_user root", "startup_script \"/bin/sleep 20\"", "startup_script_timeout 30"];
+            let config = Config { globals: globals.map(str::to_owned).into(), ..configs[node].clone() };
+            DAEMON.start_with(pair.node(node)?, &config.to_string())
+        };
+        let before = quick(0)?;
+        let mut slow = [slow(0)?, slow(1)?];
+        let mut quick = [before, quick(1)?];
+        for node in 0..2 {
+            let namespace = &pair.node(node)?.namespace;
+            until("the slow one with the baton", SETTLE, || {
+                namespace.enter(|| Ok(abstract_socket::join(b"vrrpx.baton:0")?)).is_ok()
+            })?;
+        }
+        std::fs::write(&go, "")?;
+        for (slow, quick) in slow.iter_mut().zip(&mut quick) {
+            let status = quick.wait(4 * SETTLE).with_context(|| quick.log())?;
+            let (log, other) = (quick.log(), format!(" of another vrrpx (pid {},", slow.process().pid()));
+            ensure!(!status.success() && log.contains(WITHOUT), "it has ended with {status}: {log}");
+            ensure!(log.contains("started") && log.contains(&other), "{log}");
+            until("the slow one as master", SETTLE, || state(slow).is_ok_and(|it| it == "MASTER"))?;
+        }
+        Ok(())
     })
 }
 

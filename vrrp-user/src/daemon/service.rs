@@ -190,6 +190,11 @@ impl Service {
         Ok(self)
     }
 
+    /// The context, of which a reload makes another.
+    pub fn shared(&self) -> SharedContext {
+        self.reloader.shared.clone()
+    }
+
     /// Restores the previous daemon's state: its notifications are not repeated, and its checks keep their results.
     pub fn restore(&mut self, snapshot: &RouterSnapshot) {
         self.checks.restore(snapshot, &self.reloader.shared.now().config);

@@ -108,9 +108,9 @@ pub fn clashes(config: &Config, own: &Path) -> Vec<String> {
     clashes_by(config, own, |_, _| true)
 }
 
-/// The same for a daemon that has started without the baton, and looks again once it answers: of two that have started
-/// at one time, neither has found the other. Both look, and one of them ends.
-pub fn clashes_that_stay(config: &Config, own: &Path) -> Vec<String> {
+/// The same for a daemon that has started without the baton and looks again without it. Others may do so at the same
+/// time, and one of them is to stay: the one with the lowest process id.
+pub fn clashes_out_of_order(config: &Config, own: &Path) -> Vec<String> {
     let this = (std::process::id(), own);
     clashes_by(config, own, |pid, folder| this >= (pid, folder))
 }

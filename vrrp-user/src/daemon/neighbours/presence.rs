@@ -109,27 +109,41 @@ pub struct Baton {
 
 impl Baton {
     /// Waits for the baton, as long as another daemon has it and at most this long. `None` if it did not come, as from
-    /// a daemon that hangs.
+    /// a daemon that hangs; the log then says so.
     pub fn wait(within: Duration) -> Option<Self> {
+        let mut is_reported = false;
+        let waits = |pid: u32| {
+            if !std::mem::replace(&mut is_reported, true) {
+                info!(pid, "waiting for another vrrpx that starts or reloads");
+            }
+        };
+        let baton = Self::take(within, waits);
+        baton
+            .inspect_err(|error| warn!(%error, "cannot look for other daemons in order; going on without it"))
+            .ok()
+    }
+
+    /// The same, without a line in the log. `waits` hears of each daemon that has the baton.
+    ///
+    /// # Errors
+    /// It did not come.
+    pub fn take(within: Duration, mut waits: impl FnMut(u32)) -> io::Result<Self> {
         let begun = clock::now();
         let left = || within.checked_sub(clock::now().since(begun)).filter(|left| !left.is_zero());
-        let (mut number, mut silent_since, mut is_reported) = (0, None, false);
+        let (mut number, mut silent_since) = (0, None);
         while let Some(left) = left() {
             let name = format!("{BATON}{number}").into_bytes();
             let taken = match abstract_socket::listen(&name) {
-                Ok(name) => return Some(Self { _name: name }),
+                Ok(name) => return Ok(Self { _name: name }),
                 Err(error) => error,
             };
             if taken.kind() != io::ErrorKind::AddrInUse {
-                warn!(error = %taken, "cannot look for other daemons in order");
-                return None;
+                return Err(taken);
             }
             let holder = abstract_socket::join(&name).and_then(|stream| Ok((Peer::of(&stream)?, stream)));
             match holder {
                 Ok((peer, stream)) if peer.is_trusted() => {
-                    if !std::mem::replace(&mut is_reported, true) {
-                        info!(pid = peer.pid, "waiting for another vrrpx that starts or reloads");
-                    }
+                    waits(peer.pid);
                     let _ = abstract_socket::wait_for_end(&stream, left);
                     silent_since = None;
                 }
@@ -148,10 +162,10 @@ impl Baton {
                 break;
             }
         }
-        warn!(
-            "another vrrpx is starting or reloading for long, or another user keeps the order; going on without it"
-        );
-        None
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "another vrrpx is starting or reloading for long, or another user keeps the order",
+        ))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::pin::pin;
@@ -20,6 +21,7 @@ use tokio::task;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::BATON_WAIT;
 use super::error::RunError;
 use super::loading::Loading;
 use super::threads::{Queues, start_threads};
@@ -40,7 +42,7 @@ use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::runtime_dir::{self, RuntimeDir};
 use crate::daemon::queue::Input;
 use crate::daemon::service::Service;
-use crate::daemon::status::DaemonContext;
+use crate::daemon::status::{DaemonContext, SharedContext};
 use crate::daemon::steering;
 use crate::driver::clock;
 use crate::driver::ownership;
@@ -53,8 +55,8 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Time limit for reading the events of earlier runs.
 const EVENTS_LIMIT: Duration = Duration::from_secs(3);
 
-/// From the start of a daemon without the baton to its second look at the others: one that has started at the same time
-/// answers by then.
+/// From the start of a daemon without the baton to its second look at the others, and from each look without it to the
+/// next one.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Everything that outlives the work.
@@ -69,7 +71,7 @@ pub(super) struct Prepared<'a> {
     pub(super) vmacs: &'a RefCell<Vmacs>,
     /// Empty while no guard could be started.
     pub(super) guard: &'a OnceCell<Guard>,
-    /// Until others are answered.
+    /// Until others are answered; to the end if this daemon ends for another one.
     pub(super) baton: Cell<Option<Baton>>,
     /// Where they are answered, if they cannot reach the runtime folder.
     pub(super) present: Cell<Option<UnixListener>>,
@@ -130,10 +132,10 @@ impl Prepared<'_> {
             }
             self.keep_events().await;
             ready()?;
-            let has_baton = self.baton.take().is_some();
+            let (has_baton, shared) = (self.baton.take().is_some(), service.shared());
             tokio::select! {
                 outcome = service.run(self.folder) => outcome.map_err(RunError::from),
-                clashes = self.look_again(), if !has_baton => Err(RunError::Neighbours(clashes)),
+                clashes = self.look_again(shared), if !has_baton => Err(RunError::Neighbours(clashes)),
             }
         };
         // Destructors of the rest could wait, while adverts go on.
@@ -153,14 +155,29 @@ impl Prepared<'_> {
         outcome
     }
 
-    /// What another daemon has as well that has started at the same time, if this one is to end for it.
-    async fn look_again(&self) -> Vec<String> {
-        tokio::time::sleep(LOOK_AGAIN).await;
-        let (context, runtime_dir) = (Arc::clone(self.context), self.options.runtime_dir.clone());
-        let look = move || neighbours::clashes_that_stay(&context.config, &runtime_dir);
-        match task::spawn_blocking(look).await {
-            Ok(clashes) if !clashes.is_empty() => clashes,
-            _ => std::future::pending().await,
+    /// What another daemon has as well that has started meanwhile, if this one is to end for it. That is certain once
+    /// the look has been made with the baton: a daemon that looks later finds this one, or that it has ended.
+    async fn look_again(&self, shared: SharedContext) -> Vec<String> {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let (shared, runtime_dir) = (shared.clone(), self.options.runtime_dir.clone());
+            let look = move || {
+                let baton = Baton::take(BATON_WAIT, |_| ()).ok();
+                let by = if baton.is_some() { neighbours::clashes } else { neighbours::clashes_out_of_order };
+                (by(&shared.now().config, &runtime_dir), baton)
+            };
+            // Fails with a panic, and the process with it.
+            let Ok((clashes, baton)) = task::spawn_blocking(look).await else { continue };
+            let is_certain = baton.is_some();
+            if !clashes.is_empty() {
+                // Another one that looks waits until this one has ended, and so stays.
+                self.baton.set(baton);
+                return clashes;
+            }
+            if is_certain {
+                info!("no other vrrpx of this network namespace has a virtual router or address of this one");
+                return pending().await;
+            }
         }
     }
 
