@@ -72,14 +72,15 @@ async fn arguments_are_keepalived_s_and_the_specific_hook_is_first() {
 
 /// The pipe is read on, so that a process that it has left behind does not block.
 #[tokio::test(flavor = "current_thread")]
-async fn the_end_of_what_a_failed_hook_printed_is_kept() {
+async fn the_end_of_what_a_hook_printed_is_kept() {
     let folder = Folder::new();
     let rest = folder.file("log").display().to_string();
     let notify = NotifySettings {
         master: hook(format!(
             "echo out; printf 'err\\033[2J\\n' >&2; (yes | head -c 300000; echo left > {rest}) & exit 3"
         )),
-        backup: hook("echo well"),
+        backup: hook("yes | head -c 300000; echo well"),
+        fault: hook("true"),
         ..NotifySettings::default()
     };
     let (mut notifier, history) = notifier(&one(notify));
@@ -97,7 +98,20 @@ async fn the_end_of_what_a_failed_hook_printed_is_kept() {
     assert_eq!(serde_json::to_value(&failed.what).unwrap()["output"], text);
     notifier.transition(FIRST, &Transition { from: State::Master, ..to(State::Backup, 2) });
     eventually("it succeeded", || printed("notify_backup").is_some()).await;
-    assert_eq!(printed("notify_backup"), Some(None), "only failures are kept");
+    let text = printed("notify_backup").unwrap().unwrap();
+    assert!(text.len() <= 512 && text.ends_with("y\nwell"), "{text}");
+    let page = history.events.after(None, 9);
+    let [event] =
+        page.events.iter().filter(|event| event.what.kind() == "hook_printed").collect::<Vec<_>>()[..]
+    else {
+        panic!("{page:?}");
+    };
+    assert_eq!(serde_json::to_value(&event.what).unwrap()["output"], text);
+    assert!(event.what.to_string().ends_with(": notify_backup for BACKUP printed: well"), "{event}");
+    notifier.transition(FIRST, &Transition { from: State::Backup, ..to(State::Fault, 3) });
+    eventually("the silent one", || printed("notify_fault").is_some()).await;
+    assert_eq!(printed("notify_fault"), Some(None));
+    assert_eq!(history.events.after(None, 9).events.len(), page.events.len(), "no event without output");
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -185,6 +185,14 @@ fn does_not_yield(mut pair: Pair, why: &str, mend: impl FnOnce(&mut Pair) -> Res
         until("no name", OVER, || unyielding(pair).is_none())?;
         until("its end in the log", SETTLE, || log(pair).contains("the other master has yielded"))?;
         ensure!(log(pair).matches(WARNING).count() == 1, "no second time");
+        let output = pair.running(0)?.ask(&["events", "--json", "--kind", "unyielding,unyielding_over"])?;
+        let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let mut events: Vec<Value> = lines.map(serde_json::from_slice).collect::<Result<_, _>>()?;
+        events.retain(|it| it["event"].is_string());
+        let [begun, over] = &events[..] else { bail!("{events:?}") };
+        ensure!(begun["event"] == "unyielding" && begun["peer"] == PEER, "{begun}");
+        ensure!(begun["detail"].as_str().is_some_and(|it| it.contains(why)), "{begun}");
+        ensure!(over["event"] == "unyielding_over" && over["peer"] == PEER, "{over}");
         Ok(())
     })
 }

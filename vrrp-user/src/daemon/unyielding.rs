@@ -1,8 +1,8 @@
 //! Lower masters that do not yield to ours: our adverts do not reach them, or they refuse them.
 //!
 //! Enters: for how long lower masters were heard while an instance is master, look after look. Leaves: the one that has
-//! had the time to yield, in the history and in the log. Absent: masters whose adverts are refused here, which have a
-//! reason of their own.
+//! had the time to yield, in the history, the log and the events. Absent: masters whose adverts are refused here, which
+//! have a reason of their own.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
+use super::events::What;
 use super::status::{DaemonContext, lasts, why_unyielding};
 use crate::protocol::{InstanceId, State};
 
@@ -51,6 +52,8 @@ impl Contests {
                         false => "this node is no longer master beside the other one",
                     };
                     info!(instance = %settings.name, %peer, "{text}");
+                    let (instance, peer) = (settings.name.to_string(), peer.to_string());
+                    context.history.events.push(What::UnyieldingOver { instance, peer });
                 }
                 *contest = fresh;
                 continue;
@@ -63,6 +66,8 @@ impl Contests {
                 context.history.unyielding(id, Some(peer));
                 let why = why_unyielding(settings, peer);
                 warn!(instance = %settings.name, %peer, "another router is master too, and does not yield: {why}");
+                let (instance, peer) = (settings.name.to_string(), peer.to_string());
+                context.history.events.push(What::Unyielding { instance, peer, detail: why.to_owned() });
             }
         }
     }

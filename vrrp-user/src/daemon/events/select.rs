@@ -78,11 +78,13 @@ impl Selection {
 
 impl What {
     /// All kinds, by the word in `event`.
-    pub const KINDS: [&str; 23] = [
+    pub const KINDS: [&str; 26] = [
         "transition",
         "group_transition",
         "priority",
         "contest",
+        "unyielding",
+        "unyielding_over",
         "peer_rejected",
         "peer_rejection_over",
         "check",
@@ -95,6 +97,7 @@ impl What {
         "static_restored",
         "static_abandoned",
         "hook_failed",
+        "hook_printed",
         "webhook_failed",
         "mail_failed",
         "steered",
@@ -111,6 +114,8 @@ impl What {
             Self::GroupTransition { .. } => "group_transition",
             Self::Priority { .. } => "priority",
             Self::Contest { .. } => "contest",
+            Self::Unyielding { .. } => "unyielding",
+            Self::UnyieldingOver { .. } => "unyielding_over",
             Self::PeerRejected { .. } => "peer_rejected",
             Self::PeerRejectionOver { .. } => "peer_rejection_over",
             Self::Check { .. } => "check",
@@ -123,6 +128,7 @@ impl What {
             Self::StaticRestored { .. } => "static_restored",
             Self::StaticAbandoned => "static_abandoned",
             Self::HookFailed { .. } => "hook_failed",
+            Self::HookPrinted { .. } => "hook_printed",
             Self::WebhookFailed { .. } => "webhook_failed",
             Self::MailFailed { .. } => "mail_failed",
             Self::Steered { .. } => "steered",
@@ -139,6 +145,8 @@ impl What {
             Self::Transition { instance, .. }
             | Self::Priority { instance, .. }
             | Self::Contest { instance, .. }
+            | Self::Unyielding { instance, .. }
+            | Self::UnyieldingOver { instance, .. }
             | Self::PeerRejected { instance, .. }
             | Self::PeerRejectionOver { instance, .. }
             | Self::SendFailed { instance, .. }
@@ -148,9 +156,10 @@ impl What {
             | Self::Abandoned { instance } => Some(instance),
             Self::GroupTransition { group, .. } => Some(group),
             Self::Check { check, .. } => Some(check),
-            Self::HookFailed { name, .. } | Self::WebhookFailed { name, .. } | Self::Steered { name, .. } => {
-                Some(name)
-            }
+            Self::HookFailed { name, .. }
+            | Self::HookPrinted { name, .. }
+            | Self::WebhookFailed { name, .. }
+            | Self::Steered { name, .. } => Some(name),
             Self::StaticFailed { .. }
             | Self::StaticRestored { .. }
             | Self::StaticAbandoned

@@ -9,7 +9,7 @@ pub struct HookRun {
     /// The state that the hook was run for, as keepalived writes it.
     pub state: &'static str,
     pub run: Run,
-    /// The end of its output, if it failed.
+    /// The end of its output, if any.
     pub printed: Option<String>,
     pub at: SystemTime,
 }

@@ -33,8 +33,8 @@ pub struct Status {
     /// Files that cannot be written; older daemons do not send them.
     #[serde(default)]
     pub unwritten: Vec<UnwrittenFile>,
-    /// What the daemon cannot mend on this host: things of killed daemons that stay, and a firewall that refuses. They
-    /// are tried again; older daemons do not send them.
+    /// What the daemon cannot mend on this host: things of killed daemons that stay, a firewall that refuses, and
+    /// memory that is not locked again after the start. It tries again; older daemons do not send them.
     #[serde(default)]
     pub host_faults: Vec<HostFault>,
     pub unknown_routers: Vec<UnknownRouter>,
@@ -432,7 +432,7 @@ pub struct Hook {
     pub success: bool,
     pub lasted_seconds: f64,
     pub started: String,
-    /// The last 512 bytes that it printed, if it failed, control characters escaped.
+    /// The last 512 bytes that it printed, if any, control characters escaped.
     #[serde(default)]
     pub output: Option<String>,
     /// The state that it was run for is over, or the configuration was loaded again since.

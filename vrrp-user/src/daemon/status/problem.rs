@@ -411,11 +411,25 @@ impl Webhook {
 pub(super) fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
     hooks.iter().filter(|hook| !hook.success && !hook.is_past).map(move |hook| {
         let mut text = format!("{} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
-        if let Some(last) = hook.output.as_deref().and_then(|output| output.lines().last()) {
+        if let Some(last) = hook.last_line() {
             text.push_str(&format!("; it printed: {last}"));
         }
         Problem { about, text }
     })
+}
+
+/// What the others of them printed last; no problem, and shown beside those.
+pub(super) fn printing_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
+    hooks.iter().filter(|hook| hook.success && !hook.is_past).filter_map(move |hook| {
+        let text = format!("{} for {} printed: {}", hook.keyword, hook.state, hook.last_line()?);
+        Some(Problem { about, text })
+    })
+}
+
+impl Hook {
+    fn last_line(&self) -> Option<&str> {
+        self.output.as_deref().and_then(|output| output.lines().last())
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::overview;
-use super::problem::{Problem, failed_hooks};
+use super::problem::{Problem, failed_hooks, printing_hooks};
 use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
 use crate::config::{folded, padded, width, wrapped_at};
 use crate::daemon::wall::shown_of;
@@ -55,7 +55,7 @@ fn text(status: &Status, has_instances: bool, width: usize) -> String {
     let statics: Vec<_> = status.statics.problems().collect();
     if !statics.is_empty() {
         out.push_str("\nSTATIC SETTINGS\n");
-        remarks(&mut out, &statics);
+        remarks(&mut out, statics);
     }
     if !status.groups.is_empty() {
         out.push('\n');
@@ -100,14 +100,14 @@ fn text(status: &Status, has_instances: bool, width: usize) -> String {
         }));
         columns(width, &mut out, &rows);
         for check in &status.checks {
-            remarks(&mut out, &check.problems());
+            remarks(&mut out, check.problems());
         }
     }
     if !status.disabled_scripts.is_empty() {
         out.push('\n');
         out.push_str("DISABLED SCRIPT\n");
         let disabled: Vec<_> = status.disabled_scripts.iter().map(DisabledScript::problem).collect();
-        remarks(&mut out, &disabled);
+        remarks(&mut out, disabled);
     }
     if let Some(mail) = &status.mail {
         out.push('\n');
@@ -213,12 +213,13 @@ fn instances(out: &mut String, instances: &[Instance], width: usize) {
     }));
     columns(width, out, &rows);
     for instance in instances {
-        remarks(out, &instance.problems());
+        remarks(out, instance.problems());
+        remarks(out, printing_hooks(&instance.name, &instance.hooks));
     }
 }
 
 /// Indented lines, one for each problem.
-fn remarks(out: &mut String, problems: &[Problem<'_>]) {
+fn remarks<'a>(out: &mut String, problems: impl IntoIterator<Item = Problem<'a>>) {
     for Problem { about, text } in problems {
         let _ = writeln!(out, "  {about}: {text}");
     }
@@ -256,7 +257,8 @@ fn groups(out: &mut String, groups: &[Group], width: usize) {
     }));
     columns(width, out, &rows);
     for group in groups {
-        remarks(out, &failed_hooks(&group.name, &group.hooks).collect::<Vec<_>>());
+        remarks(out, failed_hooks(&group.name, &group.hooks));
+        remarks(out, printing_hooks(&group.name, &group.hooks));
     }
 }
 
@@ -307,7 +309,8 @@ pub(in crate::daemon) fn columns<const N: usize>(screen: usize, out: &mut String
     }
 }
 
-fn stacked<const N: usize>(screen: usize, out: &mut String, rows: &[[String; N]]) {
+/// The rows below the head as lines of one cell each.
+pub(in crate::daemon) fn stacked<const N: usize>(screen: usize, out: &mut String, rows: &[[String; N]]) {
     let Some((head, rows)) = rows.split_first() else { return };
     for row in rows {
         for (place, (name, cell)) in

@@ -308,27 +308,24 @@ impl Hooks {
     ) {
         let state = notification.word.as_str();
         let run = job.run_printing(more, environment, output.as_deref_mut(), running).await;
-        let printed = output.filter(|_| !run.end.is_success()).map(Output::tail);
-        let printed = printed.filter(|printed| !printed.is_empty());
+        let printed = output.map(Output::tail).filter(|printed| !printed.is_empty());
         let ended = HookRun::ended(state, run, printed.clone());
         match self.subject {
             Subject::Instance(instance) => self.history.hook(instance, keyword, ended),
             Subject::Group(group) => self.history.group_hook(group, keyword, ended),
         }
         let (instance, group) = self.labels();
-        if run.end.is_success() {
-            info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
+        let output = printed.as_deref();
+        let (name, end) = (self.name.to_string(), run.end.to_string());
+        let (keyword, state) = (keyword.to_owned(), state.to_owned());
+        let what = if run.end.is_success() {
+            info!(instance, group, keyword, state, lasted = ?run.lasted, output, "hook done");
+            printed.map(|output| What::HookPrinted { name, keyword, state, output })
         } else {
-            let output = printed.as_deref();
-            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, output, "hook failed");
-            self.history.events.push(What::HookFailed {
-                name: self.name.to_string(),
-                keyword: keyword.to_owned(),
-                state: state.to_owned(),
-                end: run.end.to_string(),
-                output: printed,
-            });
-        }
+            warn!(instance, group, keyword, state, lasted = ?run.lasted, end, output, "hook failed");
+            Some(What::HookFailed { name, keyword, state, end, output: printed })
+        };
+        what.into_iter().for_each(|what| self.history.events.push(what));
     }
 
     /// Name of the instance, or of the group, for the log.
