@@ -1,6 +1,7 @@
 //! Memory of the daemon and of its guard.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -12,6 +13,7 @@ use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
+use vrrp_user::daemon::host_faults::RETRY;
 
 /// KiB that the guard may keep; a debug build has code of little density. The whole program has more than 50 MiB.
 const GUARD: u64 = 16 << 10;
@@ -117,4 +119,34 @@ fn an_instance_takes_little_memory() -> Result<()> {
     ensure!(each <= INSTANCE, "{each} KiB for each instance: {few} KiB with 10, {many} KiB with 210");
     ensure!(threads.max(also) <= THREADS, "{threads} threads with 10 instances, {also} with 210");
     Ok(())
+}
+
+/// The kernel refuses it for as long as strace follows the daemon.
+#[test]
+#[needs("ours", "strace")]
+fn memory_that_is_not_locked_again_is_a_fault_of_the_host_until_it_is() -> Result<()> {
+    Pair::settled([Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(200)))])?.check(|pair| {
+        let is_locked = |pair: &mut Pair, expected: bool| {
+            until(&format!("memory locked {expected}"), 2 * RETRY, || {
+                pair.running(0).and_then(|it| it.status()).is_ok_and(|status| {
+                    let fault = status["host_faults"][0]["about"] == "lock";
+                    status["node"]["memory_locked"] == expected && fault != expected
+                })
+            })
+        };
+        is_locked(pair, true)?;
+        let directory = Directory::new()?;
+        let mut strace = Command::new("strace");
+        let pid = pair.running(0)?.process().pid().to_string();
+        strace.args(["-f", "-e", "trace=mlockall", "-e", "inject=mlockall:error=ENOMEM", "-p", &pid]);
+        let strace = Process::start(strace, directory.path().join("log"))?;
+        is_locked(pair, false).with_context(|| strace.log())?;
+        let screen = String::from_utf8(pair.running(0)?.ask(&["status"])?.stdout)?;
+        ensure!(screen.contains("! lock: memory is not locked: Cannot allocate memory"), "{screen}");
+        // It detaches.
+        strace.signal(Signal::SIGINT)?;
+        is_locked(pair, true)?;
+        ensure!(pair.running(0)?.log().contains("memory is locked again"), "no line in the log");
+        Ok(())
+    })
 }

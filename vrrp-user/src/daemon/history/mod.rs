@@ -417,6 +417,12 @@ impl History {
         self.write().realtime = Some(realtime);
     }
 
+    pub fn memory_locked(&self, is_locked: bool) {
+        if let Some(realtime) = &mut self.write().realtime {
+            realtime.memory_locked = is_locked;
+        }
+    }
+
     fn of(&self, instance: InstanceId, change: impl FnOnce(&mut InstanceRecord)) {
         let mut inner = self.write();
         let records = &mut inner.instances;

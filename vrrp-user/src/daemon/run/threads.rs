@@ -9,14 +9,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::error::RunError;
 use crate::config::words;
 use crate::daemon::effect::{Effect, InstanceEffects};
 use crate::daemon::engine::{Engine, Parts, Spawned};
 use crate::daemon::essential::unpanicked;
-use crate::daemon::history::Realtime;
+use crate::daemon::history::{History, Realtime};
+use crate::daemon::host_faults::{Finder, HostFault, RETRY};
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::overrun;
 use crate::daemon::queue::{Command, Input, Queue, Report};
@@ -24,7 +25,7 @@ use crate::daemon::status::DaemonContext;
 use crate::driver::memory;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
-use crate::driver::realtime::{ENGINE_PRIORITY, Standing, become_realtime, lock_memory};
+use crate::driver::realtime::{ENGINE_PRIORITY, LockError, Standing, become_realtime, lock_memory};
 use crate::driver::xdp::{Program, Ring};
 use crate::protocol::Event;
 
@@ -125,7 +126,7 @@ pub(super) fn start_threads(
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
     if options.realtime && locked.is_ok() {
         memory::bring_in(Program::object());
-        tokio::spawn(release_start());
+        tokio::spawn(release_start(Arc::clone(&context.history)));
     }
     let process = &config.globals.process;
     let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
@@ -165,28 +166,54 @@ pub(super) fn start_threads(
 }
 
 /// Gives back the code, the stack and the heap that the rest of the start has used. Real-time threads go on meanwhile:
-/// their code stays where it is, and so do constants and libraries, so that they wait for no page.
-async fn release_start() {
+/// their code stays where it is, and so do constants and libraries, so that they wait for no page. Ends when all memory
+/// is locked again.
+async fn release_start(history: Arc<History>) {
     sleep(START).await;
-    if let Err(error) = memory::release_code() {
-        warn!(%error, "code is not locked again: parts of the program may have to be read from the disk");
+    // What is refused here is locked again below.
+    let _ = memory::release_code();
+    let _ = memory::release_stack();
+    let mut outcome = lock_by(|| memory::trim_locked().or_else(|_| lock_memory()));
+    while !is_locked(&history, &outcome) {
+        sleep(RETRY).await;
+        outcome = lock_by(lock_memory);
     }
-    if let Err(error) = memory::release_stack() {
-        warn!(%error, "the main thread's stack is not locked again");
+}
+
+/// Notes the outcome.
+fn is_locked(history: &History, outcome: &Result<(), LockError>) -> bool {
+    history.memory_locked(outcome.is_ok());
+    let fault = outcome.as_ref().err().map(|error| HostFault {
+        about: "lock".to_owned(),
+        text: format!(
+            "{}; prlimit --pid {} --memlock=unlimited, and LimitMEMLOCK=infinity in the unit",
+            words(error),
+            std::process::id()
+        ),
+    });
+    let was_locked = !history.host_faults.has(Finder::Memory);
+    for HostFault { about, text } in history.host_faults.set(Finder::Memory, fault.into_iter().collect()) {
+        warn!("{about}: {text}");
     }
-    // In the real-time class, as the allocator is locked meanwhile: a real-time thread must not wait for an ordinary
-    // one.
-    let trimmed = thread::spawn(|| {
+    if outcome.is_ok() && !was_locked {
+        info!("memory is locked again");
+    }
+    outcome.is_ok()
+}
+
+/// In the real-time class: the allocator is locked meanwhile, or the list of mappings, and a real-time thread must not
+/// wait for an ordinary one.
+fn lock_by(lock: fn() -> Result<(), LockError>) -> Result<(), LockError> {
+    let locked = thread::spawn(move || {
         // Refused as it was to the others.
         let _ = become_realtime(TRIM_PRIORITY);
-        memory::trim_locked()?;
+        lock()?;
         // What was taken away meanwhile.
         memory::bring_in(Program::object());
-        Ok::<(), std::io::Error>(())
+        Ok(())
     });
-    if let Ok(Err(error)) = trimmed.join() {
-        warn!(%error, "memory is not locked again: parts of the daemon may have to be read from the disk");
-    }
+    // A panic has been reported.
+    locked.join().unwrap_or(Ok(()))
 }
 
 fn queue<T>(entries: usize) -> io::Result<Queue<T>> {
