@@ -175,3 +175,31 @@ fn an_order_that_hands_over_refuses_a_hot_restart_and_is_carried_out() -> Result
         pair.wait_for_master(0)
     })
 }
+
+/// It has several addresses, and our `unicast_peer` lists another one than that which it sends from.
+#[test]
+#[needs("ours")]
+fn an_unlisted_address_of_a_unicast_peer_is_named_with_what_to_write() -> Result<()> {
+    const OTHER: &str = "10.77.0.22";
+    let unicast =
+        |priority, own, peer| Role::new(OURS, Config::of(Instance::v3(priority).unicast(own, peer)));
+    let mut pair = Pair::idle([unicast(200, "10.77.0.1", "10.77.0.2"), unicast(100, OTHER, "10.77.0.1")])?;
+    pair.node(1)?.namespace.ip(&format!("address add {OTHER}/24 dev lan0"))?;
+    pair.start(0)?;
+    pair.wait_for_master(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        until("a backup", SETTLE, || {
+            pair.running(1).and_then(|it| it.status()).is_ok_and(|it| it["instances"][0]["state"] == "BACKUP")
+        })?;
+        let listed = pair.node(1)?.v4();
+        let other = format!("VI_1: {OTHER} became master, not {listed}");
+        let advice = format!("{OTHER} is no unicast_peer here; if it is another address of {listed}, write");
+        let order = format!("vrrpx failover VI_1 --to {OTHER}");
+        stays(pair, &listed, &[], OTHER_MASTER, &[&other, "it is master again", &advice, &order])?;
+        // By that name it is known now.
+        let output = fail_over(pair, OTHER, &[])?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.wait_for_master(1)
+    })
+}

@@ -10,7 +10,7 @@ use super::candidates::wanted;
 use super::heir::{Heir, heir, not_taken, refuse_in_maintenance, refuse_without_heir};
 use super::scope::scope;
 use super::{Answer, Begin, Desk, LOOK, No, is_apart, refuse_owners, state, until};
-use crate::config::Instance;
+use crate::config::{Instance, InstanceSettings};
 use crate::daemon::status::{DaemonContext, rough};
 use crate::daemon::steering::Steerings;
 use crate::daemon::steering::audit::audit;
@@ -119,11 +119,12 @@ impl Desk {
             }
             (other, _) => format!("it is {}", other.map_or("gone", State::as_str)),
         };
-        let to = to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        let named = to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
         let mut lines = vec![
-            format!("{name}: {heir} became master, not {to}"),
+            format!("{name}: {heir} became master, not {named}"),
             format!("{name}: this node competes as before the order: {fate}"),
         ];
+        lines.extend(unlisted(settings, to, heir));
         if self.gate.is_awaited() {
             lines.push(format!("{name}: a hot restart ended the order early; vrrpx status shows the master"));
         }
@@ -155,4 +156,17 @@ impl Desk {
         };
         timeout(patience, named).await.unwrap_or(false)
     }
+}
+
+/// What to do if the named router has sent from an address that no `unicast_peer` has. Whether it was that router is
+/// not known: anyone may send from it.
+fn unlisted(settings: &InstanceSettings, to: &[IpAddr], heir: IpAddr) -> Option<String> {
+    let peers = &settings.unicast.as_ref()?.peers;
+    let is_peer = |address: IpAddr| peers.iter().any(|peer| peer.address == address);
+    let named = to.iter().find(|address| is_peer(**address)).filter(|_| !is_peer(heir))?;
+    let name = &settings.name;
+    Some(format!(
+        "{name}: {heir} is no unicast_peer here; if it is another address of {named}, write unicast_src_ip {named} \
+         there, or {heir} in the place of {named} in unicast_peer here; until then: vrrpx failover {name} --to {heir}"
+    ))
 }
