@@ -65,7 +65,7 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
         let of_master = [
             "no problem",
             "no master was heard when it took over",
-            "10.77.0.200/24 on lan0, answered; priority",
+            "10.77.0.200/24 on lan0, would answer; priority",
         ];
         shows(pair, 0, &of_master, &["!"], WELL)?;
         let of_backup =

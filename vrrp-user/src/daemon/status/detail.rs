@@ -78,11 +78,12 @@ fn address(address: &Address) -> String {
     };
     let why = address.answered_why.as_deref().unwrap_or_default();
     let answered = match address.answered {
-        Some(true) => "answered".to_owned(),
+        // Computed, not probed.
+        Some(true) => "a request would be answered".to_owned(),
         // It goes without saying.
         Some(false) if address.set == Some(false) => "not answered".to_owned(),
         Some(false) => format!("not answered: {why}"),
-        None => format!("not known whether it is answered: {why}"),
+        None => format!("not known whether a request would be answered: {why}"),
     };
     format!("{set}; {announced}; {answered}")
 }

@@ -193,8 +193,8 @@ pub fn served(instance: &Instance) -> String {
             let on = instance.addresses.iter().find_map(interface);
             let on = on.filter(|_| is_set).map(|on| format!(" on {on}")).unwrap_or_default();
             let is_answered = is_set && instance.addresses.iter().all(|it| it.answered == Some(true));
-            let answered = if is_answered && !on.is_empty() { ", answered" } else { "" };
-            format!("{addresses}{on}{answered}; {priority}")
+            let answers = if is_answered && !on.is_empty() { ", would answer" } else { "" };
+            format!("{addresses}{on}{answers}; {priority}")
         }
         _ => {
             let at = instance.heard_master().map(|peer| {

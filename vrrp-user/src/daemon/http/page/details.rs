@@ -47,6 +47,9 @@ pub(super) fn details(out: &mut String, instance: &Instance) -> fmt::Result {
             rough(hook.lasted_seconds),
             time(&hook.started)
         )?;
+        if let Some(output) = &hook.output {
+            writeln!(out, "<p class=\"soft\">{}</p>", Escaped(output))?;
+        }
     }
     if !instance.history.is_empty() {
         writeln!(out, "<h3>Last transitions</h3>")?;
@@ -61,9 +64,9 @@ pub(super) fn details(out: &mut String, instance: &Instance) -> fmt::Result {
 
 fn address(out: &mut String, address: &Address) -> fmt::Result {
     let answered = match address.answered {
-        Some(true) => "answered",
+        Some(true) => "a request would be answered",
         Some(false) => "not answered",
-        None => "not known whether it is answered",
+        None => "not known whether a request would be answered",
     };
     let why = address.answered_why.as_deref().map(|why| format!(" ({})", Escaped(why))).unwrap_or_default();
     let latest = address.announced_seconds.map(|ago| format!(", the latest {} ago", rough(ago)));
