@@ -34,6 +34,7 @@ mod lifecycle;
 mod mail;
 mod memory;
 mod named;
+mod narrow;
 mod neighbours;
 mod oddities;
 mod orphans;

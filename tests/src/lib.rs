@@ -34,6 +34,7 @@ pub mod service;
 pub mod smtp;
 pub mod starvation;
 pub mod tap;
+pub mod terminal;
 pub mod tun;
 pub mod vm;
 pub mod webhook;

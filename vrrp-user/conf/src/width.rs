@@ -36,6 +36,10 @@ pub fn wrapped_at(columns: usize, out: &mut String, head: &str, text: &str, inde
     let mut is_empty = true;
     for word in text.split(' ') {
         if !is_empty && width(&line) + 1 + width(word) > columns {
+            // The blanks before a word that is broken off.
+            if word.is_empty() {
+                continue;
+            }
             let _ = writeln!(out, "{}", line.trim_end());
             line = " ".repeat(indent);
         } else if !is_empty {
@@ -96,6 +100,7 @@ mod tests {
         assert_eq!(of(10, "数据库故障数据库"), "- 数据库故\n  障数据库\n");
         assert_eq!(of(10, "a /a/path/that/is/long b"), "- a\n  /a/path/that/is/long\n  b\n");
         assert_eq!(of(1, "数"), "-\n  数\n");
+        assert_eq!(of(10, "ab            cd"), "- ab\n  cd\n");
         assert_eq!(folded(9, "ab\n\n  cd ef gh\n"), "ab\n\n  cd ef\n    gh\n");
     }
 }

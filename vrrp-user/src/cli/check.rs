@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::run::{UNREADABLE, file_or_default};
-use super::{complain, json, print, report};
+use super::{complain, folded_to_screen, json, print, report};
 use crate::config::{Config, Diagnostic, Loaded, Reader, Severity, Tolerance};
 use crate::daemon::load::config_exit_code;
 use crate::daemon::process::{features, fit, preflight};
@@ -83,7 +83,7 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
         (Some(findings), _) => json(&Report { file: &name, ok: code == 0, instances, findings }),
         (None, 0) => {
             let s = if instances == 1 { "" } else { "s" };
-            Some(format!("{name}: ok, {instances} instance{s}\n"))
+            Some(folded_to_screen(&format!("{name}: ok, {instances} instance{s}\n")))
         }
         (None, _) => return ExitCode::from(code),
     };

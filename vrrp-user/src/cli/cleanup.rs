@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, print};
+use super::{RUNTIME_DIR, complain, folded_to_screen, print};
 use crate::daemon::host::dead::{self, Removed};
 
 #[derive(Args, Debug)]
@@ -26,7 +26,8 @@ pub(super) fn cleanup(arguments: &Arguments) -> ExitCode {
         let runtime_dir = runtime_dir.display();
         match outcome {
             Ok(removed) => {
-                let _ = print(&format!("removed what the killed daemon of {runtime_dir} has left\n"));
+                let text = format!("removed what the killed daemon of {runtime_dir} has left\n");
+                let _ = print(&folded_to_screen(&text));
                 if removed != Removed::ALL {
                     complain(&format!("{runtime_dir}: {removed}"));
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::steer::{DaemonPlace, steer};
-use super::{UNKNOWN_NAME, complain, print};
+use super::{UNKNOWN_NAME, complain, folded_to_screen, print};
 use crate::daemon::control::{self, ControlError, Request};
 use crate::daemon::wall;
 
@@ -74,5 +74,5 @@ fn show(name: Option<&str>, place: &DaemonPlace) -> ExitCode {
         [] => "no instance is in maintenance\n".to_owned(),
         orders => orders.iter().map(|order| format!("{order}\n")).collect(),
     };
-    if print(&text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if print(&folded_to_screen(&text)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -41,7 +41,7 @@ use crate::config::{folded, words};
 use crate::daemon::log::{self, Sink};
 use crate::daemon::process::runtime_dir;
 use crate::daemon::run::RunError;
-use crate::daemon::status::{Status, WIDTH};
+use crate::daemon::status::Status;
 use crate::daemon::steering::unknown_name;
 use crate::driver::terminal;
 
@@ -157,8 +157,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Cleanup(arguments) }) => cleanup::cleanup(&arguments),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {
-            // Help and version are errors to clap too; they go to stdout with code 0.
-            let _ = error.print();
+            let text = error.render().to_string();
+            let text = text.trim_end();
+            // Help and version are errors to clap too; they go to stdout with code 0. What fits has colours.
+            match error.use_stderr() {
+                true if folded_to_stderr(text) != text => report(text),
+                false if folded_to_screen(text).trim_end() != text => drop(print(&folded_to_screen(text))),
+                _ => drop(error.print()),
+            }
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
     }
@@ -177,10 +183,16 @@ fn screen_columns() -> usize {
     columns.map_or(usize::MAX, |columns: usize| columns.max(COLUMNS_MIN))
 }
 
-/// A text that is made for no width, for a terminal that is narrower than usual.
+/// A text that is made for no width.
 fn folded_to_screen(text: &str) -> String {
-    let columns = screen_columns();
-    if columns < WIDTH { folded(columns, text) } else { text.to_owned() }
+    folded(screen_columns(), text)
+}
+
+/// The same for stderr, without a line feed at the end.
+fn folded_to_stderr(text: &str) -> String {
+    let columns = terminal::columns(&io::stderr()).map_or(usize::MAX, |columns| columns.max(COLUMNS_MIN));
+    let folded = folded(columns, text);
+    folded.strip_suffix('\n').unwrap_or(&folded).to_owned()
 }
 
 /// A line of JSON; `None` after an error, which is reported.
@@ -242,7 +254,7 @@ fn unheard(interface: &str, error: &io::Error) -> String {
 }
 
 fn complain(text: &str) {
-    write_stderr(&log::plain(Level::ERROR, &format!("vrrpx: {text}")));
+    write_stderr(&log::plain(Level::ERROR, &folded_to_stderr(&words(format!("vrrpx: {text}")))));
 }
 
 /// Reports why the daemon ends: in its log, one line for each finding, and on stderr if that is not the log.
@@ -259,7 +271,7 @@ fn give_up(error: &RunError, sink: Sink) -> ExitCode {
 /// Writes a line to stderr and ignores errors, as its reader may be gone. The line is formatted first: stderr is
 /// unbuffered and would get one write for each piece.
 fn report(line: impl Display) {
-    write_stderr(&format!("{}\n", words(line)));
+    write_stderr(&format!("{}\n", folded_to_stderr(&words(line))));
 }
 
 fn write_stderr(text: &str) {

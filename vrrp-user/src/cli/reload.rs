@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{RUNTIME_DIR, complain, print, report, screen_columns};
-use crate::config::wrapped_at;
+use crate::config::{folded, wrapped_at};
 use crate::daemon::control::{self, ControlError};
 use crate::daemon::log;
 use crate::daemon::reload::{Applied, Ask};
@@ -97,5 +97,5 @@ fn text(Applied { changes, warnings, handovers }: &Applied, ask: Ask) -> String 
         }
         Ask::Apply { confirm: None } | Ask::Keep => {}
     }
-    out
+    folded(columns, &out)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, report};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, folded_to_screen, print, report};
 use crate::daemon::control::{self, ControlError, Request};
 
 /// Exit code for a refused order, as for a refused configuration.
@@ -26,7 +26,7 @@ pub(super) fn steer(runtime_dir: &Path, request: &Request) -> ExitCode {
     match control::steer(runtime_dir, request) {
         Ok(lines) => {
             let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-            if print(&text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if print(&folded_to_screen(&text)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(ControlError::Findings(reasons)) => complain_all(&reasons, REFUSED),
         Err(ControlError::OtherMaster(lines)) => complain_all(&lines, OTHER_MASTER),

@@ -9,7 +9,7 @@ mod table;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ use tracing::warn;
 
 use self::options::{Options, Task, read};
 use self::table::{Meaning, ROWS, Takes};
-use super::{RUNTIME_DIR, complain, give_up, print};
+use super::{RUNTIME_DIR, complain, folded_to_screen, give_up, print, report};
 use crate::config::{KEEPALIVED_CONF, Reader, Severity, Tolerance};
 use crate::daemon::dump::Dump;
 use crate::daemon::log::syslog::Syslog;
@@ -60,7 +60,7 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Task::Help => {
-            print(&help());
+            print(&folded_to_screen(&help()));
             ExitCode::SUCCESS
         }
     }
@@ -148,7 +148,11 @@ fn test(options: &Options, file: Option<&Path>) -> ExitCode {
     let (lines, code) = findings(&reader, &config);
     let written = match file {
         Some(file) => File::create(file).and_then(|mut file| file.write_all(lines.as_bytes())),
-        None => io::stderr().lock().write_all(lines.as_bytes()),
+        None if lines.is_empty() => Ok(()),
+        None => {
+            report(lines.trim_end());
+            Ok(())
+        }
     };
     if let (Err(error), Some(file)) = (written, file) {
         complain(&format!("{}: {error}", file.display()));

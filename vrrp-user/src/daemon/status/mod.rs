@@ -43,6 +43,6 @@ pub use shared::SharedContext;
 pub(crate) use span::rough;
 pub(crate) use span::span;
 pub use steering::NamedOrder;
-pub(in crate::daemon) use table::columns;
+pub(in crate::daemon) use table::{columns, stacked};
 pub use table::{table, table_at};
 pub(in crate::daemon) use unyielding::why_unyielding;

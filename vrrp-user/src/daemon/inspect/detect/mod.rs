@@ -16,8 +16,8 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 pub use join::join;
 
 use super::sighting::{AuthSeen, Content, Seen, Sighting};
-use crate::config::{Config, wrapped_at};
-use crate::daemon::status::{columns, detail, family};
+use crate::config::{self, Config, wrapped_at};
+use crate::daemon::status::{columns, detail, family, stacked};
 
 /// Senders that are kept; a flood of made-up ones must not fill the memory.
 const ROUTERS: usize = 4096;
@@ -289,8 +289,16 @@ pub fn screen(detected: &Detected, width: usize) -> String {
     }));
     let mut table = String::new();
     columns(usize::MAX, &mut table, &rows);
+    let is_narrow = table.lines().any(|line| config::width(line) > width);
     for (index, line) in table.lines().enumerate() {
-        let _ = writeln!(out, "{line}");
+        match (index.checked_sub(1), &rows[..]) {
+            (Some(index), [head, rows @ ..]) if is_narrow => {
+                let row = rows.get(index).map(|row| [head.clone(), row.clone()]);
+                stacked(width, &mut out, row.as_ref().map_or(&[], |rows| &rows[..]));
+            }
+            (None, _) if is_narrow => {}
+            _ => drop(writeln!(out, "{line}")),
+        }
         let Some(router) = index.checked_sub(1).and_then(|index| routers.get(index)) else { continue };
         let indent = " ".repeat(INDENT);
         if !router.addresses.is_empty() {
