@@ -11,6 +11,7 @@ mod bounds;
 mod causes;
 mod clocks;
 mod containers;
+mod crowd;
 mod election;
 mod events;
 mod faults;
