@@ -12,6 +12,7 @@ mod metrics;
 mod narrow;
 mod notify;
 mod one_instance;
+mod page;
 mod preflight;
 mod probe;
 mod scrape_size;
