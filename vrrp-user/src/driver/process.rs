@@ -12,7 +12,8 @@ use std::fmt;
 use std::future::pending;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub enum End {
     Crowded,
     /// Not started, with this errno.
     NotStarted(i32),
+    /// Not started: it is there, and what its first line names is not.
+    NoInterpreter,
 }
 
 impl End {
@@ -75,8 +78,16 @@ impl End {
         self == Self::Exited(0)
     }
 
-    fn of_start(errno: Errno) -> Self {
-        if errno == Errno::ETIMEDOUT { Self::TimedOut } else { Self::NotStarted(errno as i32) }
+    fn of_start(errno: Errno, command: &ScriptCommand) -> Self {
+        // The kernel has just looked for it, so its file system answers.
+        let is_there = |program: &Arc<str>| Path::new(&**program).exists();
+        match (errno, command) {
+            (Errno::ETIMEDOUT, _) => Self::TimedOut,
+            (Errno::ENOENT, ScriptCommand::Direct(words)) if words.first().is_some_and(is_there) => {
+                Self::NoInterpreter
+            }
+            _ => Self::NotStarted(errno as i32),
+        }
     }
 
     /// It could not be started for lack of descriptors, memory or processes.
@@ -96,6 +107,9 @@ impl fmt::Display for End {
             Self::TimedOut => f.write_str("timed out"),
             Self::Crowded => write!(f, "more than {CROWD} processes"),
             Self::NotStarted(errno) => write!(f, "not started: {}", Errno::from_raw(errno).desc()),
+            Self::NoInterpreter => f.write_str(
+                "not started: the interpreter that its first line names does not exist (Windows line ends?)",
+            ),
         }
     }
 }
@@ -107,7 +121,7 @@ impl Job {
         let started = clock::now();
         let (end, lingering) = match self.begin(more, environment, None).await {
             Ok(child) => self.wait(child, pending()).await,
-            Err(errno) => (End::of_start(errno), None),
+            Err(errno) => (End::of_start(errno, &self.command), None),
         };
         Self::ended(end, lingering, started).await
     }
@@ -135,7 +149,7 @@ impl Job {
                 };
                 self.wait(child, drained).await
             }
-            Err(errno) => (End::of_start(errno), None),
+            Err(errno) => (End::of_start(errno, &self.command), None),
         };
         running.store(0, Relaxed);
         Self::ended(end, lingering, started).await
@@ -192,7 +206,7 @@ impl Job {
                     ended => ended,
                 }
             }
-            Err(errno) => (End::of_start(errno), None),
+            Err(errno) => (End::of_start(errno, &self.command), None),
         };
         (Run { end, lasted: clock::now().since(started) }, lingering)
     }
@@ -392,6 +406,13 @@ mod tests {
         let missing = Job { command: ScriptCommand::Direct(vec!["/nonexistent".into()]), ..shell("", limit) };
         assert_eq!(missing.run(&[], &[]).await.end, End::NotStarted(libc::ENOENT));
         assert_eq!(missing.run(&[], &[]).await.end.to_string(), "not started: No such file or directory");
+        let script = std::env::temp_dir().join(format!("vrrpx-interpreter-{}", std::process::id()));
+        std::fs::write(&script, "#!/bin/sh\r\nexit 0\r\n").unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let of_windows = ScriptCommand::Direct(vec![script.to_str().unwrap().into()]);
+        let of_windows = Job { command: of_windows, ..shell("", limit) };
+        assert_eq!(of_windows.run(&[], &[]).await.end, End::NoInterpreter);
+        std::fs::remove_file(script).unwrap();
         let empty = Job { command: ScriptCommand::Direct(vec![]), ..shell("", limit) };
         assert!(!empty.run(&[], &[]).await.end.is_success());
     }
