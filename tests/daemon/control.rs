@@ -356,7 +356,7 @@ async fn groups_may_open_the_sockets() {
     }
 }
 
-/// A container engine makes an empty folder of a socket that is not there; one with files is somebody's.
+/// A container engine makes an empty folder of a socket that is not there; the daemon leaves one that has files alone.
 #[tokio::test]
 async fn an_empty_folder_in_the_place_of_a_socket_gives_way() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! A socket of the daemon at its path, which is made again when somebody has removed it.
+//! A socket of the daemon at its path, which is made again when another process has removed it.
 
 use std::fs;
 use std::io;

@@ -439,7 +439,7 @@ impl Interfaces<'_> {
                 let name = self.config.instance(instance).map_or("?", |it| &it.settings.name);
                 info!(instance = name, %by, "another vrrpx has removed what both have; it is set again");
             }
-            // What a backup should not have is nobody's contest.
+            // The removal of what a backup should not have is no contest.
             let live = self.context.live.instances.get(instance.index());
             if loss.is_of_other() && live.is_some_and(|live| live.state() == State::Master) {
                 self.context.history.removed_by(instance, removed_by.clone());
