@@ -25,9 +25,9 @@ pub struct Fifo {
 
 #[derive(Debug, Error)]
 pub enum FifoError {
-    #[error("{} exists and is not a FIFO", .0.display())]
+    #[error("{} exists and is not a FIFO: remove it, and reload", .0.display())]
     Other(PathBuf),
-    #[error("{} belongs to user {found}, not to {expected}", .path.display())]
+    #[error("{} belongs to user {found}, not to {expected}: remove it, and reload", .path.display())]
     Owner { path: PathBuf, found: u32, expected: u32 },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },

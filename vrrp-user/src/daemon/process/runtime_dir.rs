@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread;
@@ -38,7 +38,7 @@ pub const DEFAULT: &str = "/run/vrrpx";
 /// # Errors
 /// A daemon has the folder, or another user may change the files in it.
 pub fn lock_unused(path: &Path) -> io::Result<Option<Flock<File>>> {
-    trust(path).map_err(io::Error::other)?;
+    trust(path).and_then(|()| keeps_files_only(path)).map_err(io::Error::other)?;
     match File::open(lock(path)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         file => {
@@ -47,6 +47,21 @@ pub fn lock_unused(path: &Path) -> io::Result<Option<Flock<File>>> {
         }
     }
 }
+
+/// Files that daemons keep in the runtime folder, and in the one for what outlives them.
+const FILES: [&str; 11] = [
+    "vrrpx.lock",
+    "vrrpx.pid",
+    "guard",
+    "firewall",
+    "sysctl",
+    "sysctl-secondaries",
+    "sysctl-igmp",
+    "steering.json",
+    "marks",
+    "events.jsonl",
+    "last-good.json",
+];
 
 /// Part of file names of a daemon that does not own the folder yet; its pid follows.
 const NEXT: &str = ".next.";
@@ -75,6 +90,8 @@ pub enum ClaimError {
     #[error("the runtime directory {} {weakness}: another user could impersonate this daemon there; {}, or name \
         another --runtime-dir", .path.display(), .weakness.remedy(&.path.display().to_string()))]
     Untrusted { path: PathBuf, weakness: Weakness },
+    #[error("{} is {kind}, where the daemon keeps a file: remove it", .path.display())]
+    NoFile { path: PathBuf, kind: &'static str },
 }
 
 /// Checks that no other user may change the files in a runtime folder, if it exists.
@@ -96,6 +113,22 @@ pub fn trust(path: &Path) -> Result<(), ClaimError> {
         return Ok(());
     };
     Err(ClaimError::Untrusted { path: path.to_owned(), weakness })
+}
+
+/// Checks that nothing else is where the daemon keeps files: to open a FIFO waits, to write to a device has effects.
+fn keeps_files_only(folder: &Path) -> Result<(), ClaimError> {
+    for path in FILES.map(|name| folder.join(name)) {
+        let Ok(kind) = fs::metadata(&path).map(|it| it.file_type()) else { continue };
+        let kind = match kind {
+            it if it.is_file() => continue,
+            it if it.is_dir() => "a folder",
+            it if it.is_fifo() => "a FIFO",
+            it if it.is_socket() => "a socket",
+            _ => "a device",
+        };
+        return Err(ClaimError::NoFile { path, kind });
+    }
+    Ok(())
 }
 
 impl RuntimeDir {
@@ -148,6 +181,8 @@ impl RuntimeDir {
         trust(path)?;
         // Other daemons of this namespace find the sockets by this path, whatever folder they run in.
         let path = &fs::canonicalize(path).map_err(failed(path))?;
+        keeps_files_only(path)?;
+        keeps_files_only(&state(path))?;
         let lock_path = lock(path);
         let mut file = OpenOptions::new()
             .write(true)
@@ -282,6 +317,9 @@ pub fn read_pid(path: &Path) -> Option<u32> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
     use super::*;
 
     #[test]
@@ -352,6 +390,26 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             drop(RuntimeDir::claim(&path).unwrap());
         }
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_before_it_is_opened() {
+        let path = std::env::temp_dir().join(format!("vrrpx-files-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        for file in FILES.map(|name| path.join(name)) {
+            let refusal = |kind: &str| {
+                format!("{} is {kind}, where the daemon keeps a file: remove it", file.display())
+            };
+            mkfifo(&file, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+            assert_eq!(RuntimeDir::claim(&path).unwrap_err().to_string(), refusal("a FIFO"));
+            assert_eq!(lock_unused(&path).unwrap_err().to_string(), refusal("a FIFO"));
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+            assert_eq!(RuntimeDir::claim(&path).unwrap_err().to_string(), refusal("a folder"));
+            fs::remove_dir(&file).unwrap();
+        }
+        drop(RuntimeDir::claim(&path).unwrap());
         fs::remove_dir_all(&path).unwrap();
     }
 
