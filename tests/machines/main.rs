@@ -4,6 +4,7 @@
 //! --test machines -- --test-threads=1`. Both print the measured times. They boot two machines each by QEMU's emulator.
 //! It makes a machine some ten times slower, so the times are bounds of the field.
 
+mod asleep;
 mod killed;
 mod paused;
 mod scene;

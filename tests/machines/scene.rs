@@ -127,6 +127,35 @@ impl Scene {
         Ok(())
     }
 
+    /// Suspends a machine to memory. Returns when it sleeps.
+    pub(crate) fn sleep(&mut self, index: usize) -> Result<u64> {
+        let guest = self.guests.get_mut(index).context("no such machine")?;
+        let states = guest.run("cat", &["/sys/power/state"])?;
+        ensure!(states.contains("mem"), "the kernel cannot suspend to memory: {states}");
+        // After the answer to this command: it would not be sent any more.
+        guest.run("sh", &["-c", "(sleep 1; echo mem > /sys/power/state) > /dev/null 2>&1 &"])?;
+        poll("sleep", SETTLE, || {
+            let status = guest.monitor().command("query-status", &serde_json::json!({}))?;
+            Ok((status["status"] == "suspended").then(realtime))
+        })
+    }
+
+    /// Wakes it. Returns when it does.
+    pub(crate) fn wake(&mut self, index: usize) -> Result<u64> {
+        let at = realtime();
+        let guest = self.guests.get_mut(index).context("no such machine")?;
+        guest.monitor().command("system_wakeup", &serde_json::json!({}))?;
+        Ok(at)
+    }
+
+    /// How often its daemon has found that it did not run.
+    pub(crate) fn suspensions(&self, index: usize) -> Result<u64> {
+        let guest = self.guests.get(index).context("no such machine")?;
+        let text = guest.run("vrrpx", &["status", "--runtime-dir", "/run/vrrpx", "--json"])?;
+        let status: serde_json::Value = serde_json::from_str(&text)?;
+        status["engine"]["suspensions"].as_u64().context("no suspensions in the status")
+    }
+
     pub(crate) fn stop(&mut self) -> Result<()> {
         for guest in &self.guests {
             guest.run(
