@@ -13,7 +13,7 @@ use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::starvation::Starvation;
 
-use crate::{pair, roles};
+use crate::roles;
 
 const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -34,7 +34,8 @@ fn answers(pair: &Pair, prober: &ArpProber) -> Result<usize> {
 #[test]
 #[needs("ours")]
 fn an_address_is_answered_or_not_as_a_client_finds_it() -> Result<()> {
-    pair(OURS)?.check(|pair| {
+    // One that was master before has announced.
+    Pair::settled_in_turn(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
         let prober = ArpProber::new(&pair.lab, VIRTUAL_V4.parse()?, Duration::from_millis(5))?;
         let shows = |pair: &mut Pair, answered: bool| {
             until(&format!("answered: {answered}"), SETTLE, || {
