@@ -120,7 +120,7 @@ fn a_full_ring_is_counted() {
         }
         let (mut events, mut full) = (0, 0);
         for (id, vrid) in slots() {
-            let frame = advert(V3_IPV4, 1).byte(1, vrid);
+            let frame = advert(V3_IPV4, 20).byte(1, vrid);
             let counters = [Counter::Event, Counter::RingFull];
             let [queued, lost] = stand.flood(id, &frame, BUDGET_OTHERS, counters);
             events += queued;

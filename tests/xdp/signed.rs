@@ -100,7 +100,7 @@ fn the_master_has_a_budget_of_its_own() {
 }
 
 /// Number of adverts: more than half of the ring, and few enough to fit into a window.
-const FLOOD: u32 = 200;
+const FLOOD: u32 = 500;
 
 /// Sends a flood while the ring is not read; returns the number of events, and of adverts over the budget.
 fn flood(stand: &Stand, host: u8) -> (u32, u32) {

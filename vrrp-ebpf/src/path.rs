@@ -240,6 +240,7 @@ pub fn note<M: Maps>(
     let peer = if is_signed { NO_PEER } else { maps.note_peer(slot, info, checksum, now) };
     let class = SenderClass::of(info.priority, own, maps.is_watched(slot, &info.source));
     let class = maps.launder(class as usize);
+    let is_signed = maps.launder(usize::from(is_signed)) != 0;
     if !maps.spend(slot, class, is_signed, now) {
         maps.count(Some(slot), Counter::OverBudget);
         if is_signed {

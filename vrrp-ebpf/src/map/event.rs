@@ -3,21 +3,17 @@
 use super::PAYLOAD_MAX;
 use crate::wire::ChecksumForm;
 
-/// Bytes of the longest message in an entry of the short size: 36 IPv4 addresses, or 9 of IPv6.
-pub const SHORT_PAYLOAD: usize = 152;
-
 /// A valid advert that is not the watched one: a new sender, changed content, priority 0. Or an ARP request or
 /// neighbour solicitation that the daemon has asked for ([`super::Lease::heed`]), without source and message.
 ///
-/// An entry has room for no message, for [`SHORT_PAYLOAD`] bytes or for [`PAYLOAD_MAX`]: the verifier must know its
-/// size, and most messages are short.
+/// An entry ends where its message does.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Event<const ROOM: usize = PAYLOAD_MAX> {
+pub struct Event {
     /// What is known of the message.
     pub head: EventHead,
     /// The VRRP message; with an authentication header of IPsec, the packet from its IP header on.
-    pub payload: [u8; ROOM],
+    pub payload: [u8; PAYLOAD_MAX],
 }
 
 /// An event apart from its message.
@@ -41,7 +37,6 @@ pub struct EventHead {
 }
 
 const _: () = assert!(size_of::<EventHead>() == 40 && size_of::<Event>() == 40 + PAYLOAD_MAX);
-const _: () = assert!(size_of::<Event<SHORT_PAYLOAD>>() == 40 + SHORT_PAYLOAD);
 
 impl EventHead {
     /// The bytes of the payload in use; empty if `length` is more than it holds.

@@ -21,8 +21,8 @@ const _: () = assert!(size_of::<LeaseKey>() == 24);
 pub struct Lease {
     /// End of the lease that our latest advert gives; 0: no lease. Written by the daemon.
     pub until: u64,
-    /// When the program saw the latest advert of a router that may be a better master. Written by the program, before
-    /// the advert wakes the daemon.
+    /// When the program saw the latest advert of a router that may be a better master. Written by the program
+    /// as the advert wakes the daemon.
     pub challenged: u64,
     /// Stamp of the latest advert that the daemon has handled. Written by the daemon.
     pub judged: u64,

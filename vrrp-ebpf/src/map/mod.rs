@@ -15,6 +15,7 @@
 //! | `GAPS` | array | as `PEERS` → [`Gaps`] | program; the daemon with a record that it frees |
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
 //! | `EVENTS` | ring | → [`Event`], as long as its message needs | program |
+//! | `DRAFT` | per-CPU array | 0 → [`Event`] that is put together | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
 //! | `ALLOWED_PEERS` | hash | [`AllowedPeerKey`] → [`AllowedPeer`] | user |
 //! | `REJECTED` | array, mapped while it is read | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program |
@@ -43,7 +44,7 @@ pub use crate::wire::{InstanceRules, PAYLOAD_MAX};
 pub use allowed_peer::{AllowedPeer, AllowedPeerKey};
 pub use budget::{BUDGET_OTHERS, BUDGET_SIGNED, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, SenderClass};
 pub use counter::{COUNTERS, Counter, Counters};
-pub use event::{Event, EventHead, SHORT_PAYLOAD};
+pub use event::{Event, EventHead};
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
 pub use lease::{Lease, LeaseKey};
 pub use local::LocalKey;

@@ -10,18 +10,18 @@ use core::ops::Deref;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::bpf_ringbuf_query;
+use aya_ebpf::helpers::{bpf_ringbuf_output, bpf_ringbuf_query};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    AllowedPeer, AllowedPeerKey, Budget, COUNTERS as COUNTER_COUNT, Counters, Event, GAP_BUCKETS, Gaps,
-    InstanceKey, InstanceRules, Lease, LeaseKey, LocalKey, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected,
-    RulesPair, SHORTCUTS as SHORTCUT_COUNT, Shortcut, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch,
-    WatchedMessage,
+    AllowedPeer, AllowedPeerKey, Budget, COUNTERS as COUNTER_COUNT, Counters, Event, EventHead, GAP_BUCKETS,
+    Gaps, InstanceKey, InstanceRules, Lease, LeaseKey, LocalKey, PAYLOAD_MAX, PEERS_PER_SLOT, Peer,
+    REJECTS_PER_SLOT, Rejected, RulesPair, SHORTCUTS as SHORTCUT_COUNT, Shortcut, UNKNOWN_ROUTERS_MAX,
+    UnknownRouter, Watch, WatchedMessage,
 };
 use vrrp_ebpf::path::Rules;
 
-use super::opaque::{self, masked};
+use super::opaque::{self, at_most, masked};
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
 const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
@@ -52,6 +52,11 @@ static BUDGETS: Array<Budget, 1> = Array::new();
 
 #[btf_map]
 static EVENTS: RingBuf<Event, 65_536> = RingBuf::new();
+
+/// An event of this CPU as it is put together. A place in the ring is a reference, whose size the verifier must know,
+/// and which makes two paths differ for old kernels.
+#[btf_map]
+static DRAFT: PerCpuArray<Event, 1> = PerCpuArray::new();
 
 #[btf_map]
 static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
@@ -243,10 +248,28 @@ pub(super) fn budget(slot: u32) -> Option<*mut Budget> {
     BUDGETS.get_ptr_mut(slot)
 }
 
-/// Room for an event; `None` while the ring is full.
+/// Room for an event without a message; `None` while the ring is full.
 #[inline(always)]
-pub(super) fn event<const ROOM: usize>() -> Option<RingBufEntry<Event<ROOM>>> {
-    EVENTS.reserve_untyped::<Event<ROOM>>(0)
+pub(super) fn bare_event() -> Option<RingBufEntry<EventHead>> {
+    EVENTS.reserve_untyped::<EventHead>(0)
+}
+
+/// Memory of this CPU for one event.
+#[inline(always)]
+pub(super) fn draft() -> Option<*mut Event> {
+    DRAFT.get_ptr_mut(0)
+}
+
+/// Puts an event into the ring, with so many bytes of its payload. False while the ring is full.
+///
+/// # Safety
+/// `draft` must be that of [`draft`].
+#[inline(always)]
+pub(super) unsafe fn submit(draft: *mut Event, length: usize) -> bool {
+    let ring = (&raw const EVENTS).cast_mut().cast();
+    let size = size_of::<EventHead>() + at_most::<PAYLOAD_MAX, 0>(length);
+    // SAFETY: the helper reads as many bytes of the draft, which has them.
+    unsafe { bpf_ringbuf_output(ring, draft.cast(), size as u64, 0) == 0 }
 }
 
 /// Whether less than half of the ring is unread.

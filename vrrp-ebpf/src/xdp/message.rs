@@ -28,7 +28,7 @@ pub(super) unsafe fn equals(view: View, at: usize, length: usize, watched: *cons
     let mut difference = Difference { theirs: watched.cast() };
     // Made unknown to the verifier again: each comparison before has narrowed the values.
     let (at, length) = (launder(at, view.unknown), launder(length, view.unknown));
-    visit::<PAYLOAD_MAX>(view, at, length, &mut difference)
+    visit(view, at, length, &mut difference)
 }
 
 /// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] if the
@@ -36,39 +36,40 @@ pub(super) unsafe fn equals(view: View, at: usize, length: usize, watched: *cons
 #[inline(always)]
 pub(super) fn sum(view: View, at: u32, length: u32) -> u64 {
     let mut sum = Sum(0);
-    match visit::<PAYLOAD_MAX>(view, barrier(at as usize), barrier(length as usize), &mut sum) {
+    match visit(view, barrier(at as usize), barrier(length as usize), &mut sum) {
         true => sum.0,
         false => NO_SUM,
     }
 }
 
-/// Copies the message of `length` bytes at `at` to `to`. False if it is longer than `ROOM`, or is not completely in the
-/// first buffer.
+/// Copies the message of `length` bytes at `at` to `to`. False if it is longer than the maps hold, or is not completely
+/// in the first buffer.
 ///
 /// # Safety
-/// `to` must be writable for `ROOM` bytes.
+/// `to` must be writable for [`PAYLOAD_MAX`] bytes.
 #[inline(always)]
-pub(super) unsafe fn copy<const ROOM: usize>(view: View, at: usize, length: usize, to: *mut u8) -> bool {
-    visit::<ROOM>(view, at, length, &mut Copy { to })
+pub(super) unsafe fn copy(view: View, at: usize, length: usize, to: *mut u8) -> bool {
+    visit(view, at, length, &mut Copy { to })
 }
 
-/// Passes a message of up to `MOST` bytes to `visitor` in pieces of 64, then 32, 16, 8 and 4 bytes. False as soon as a
-/// piece is refused or lies beyond the buffer. The length is assumed to be a multiple of 4, as for every valid message.
+/// Passes a message of up to [`PAYLOAD_MAX`] bytes to `visitor` in pieces of 64, then 32, 16, 8 and 4 bytes. False as
+/// soon as a piece is refused or lies beyond the buffer. The length is assumed to be a multiple of 4, as for each valid
+/// message.
 #[inline(always)]
-fn visit<const MOST: usize>(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> bool {
-    if from > HEADERS_MAX || length > MOST {
+fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> bool {
+    if from > HEADERS_MAX || length > PAYLOAD_MAX {
         return false;
     }
     let mut place = place::<HEADERS_MAX>(view.start, from);
     let mut at = 0;
     // The loop counts the remaining bytes down: kernels before 6.8 see the end of a loop only if a range is compared
     // with a constant.
-    let mut left = at_most::<MOST, 0>(length);
+    let mut left = at_most::<PAYLOAD_MAX, 0>(length);
     while left >= BLOCK {
         if past_end::<BLOCK>(place, view.end) {
             return false;
         }
-        // SAFETY: BLOCK bytes from `place` on lie within the buffer; `at` + BLOCK is at most MOST.
+        // SAFETY: BLOCK bytes from `place` on lie within the buffer; `at` + BLOCK is at most PAYLOAD_MAX.
         if !unsafe { visitor.visit::<BLOCK>(place, at) } {
             return false;
         }
@@ -79,10 +80,10 @@ fn visit<const MOST: usize>(view: View, from: usize, length: usize, visitor: &mu
     // Otherwise the rest would be verified again for each number of blocks before it.
     let mut rest = Rest { view, from, at: launder(at, view.unknown), length: launder(left, view.unknown) };
     visitor.launder(view.unknown);
-    rest.visit::<MOST, 32>(visitor)
-        && rest.visit::<MOST, 16>(visitor)
-        && rest.visit::<MOST, 8>(visitor)
-        && rest.visit::<MOST, 4>(visitor)
+    rest.visit::<32>(visitor)
+        && rest.visit::<16>(visitor)
+        && rest.visit::<8>(visitor)
+        && rest.visit::<4>(visitor)
 }
 
 struct Rest {
@@ -94,11 +95,11 @@ struct Rest {
 
 impl Rest {
     #[inline(always)]
-    fn visit<const MOST: usize, const SIZE: usize>(&mut self, visitor: &mut impl Visitor) -> bool {
+    fn visit<const SIZE: usize>(&mut self, visitor: &mut impl Visitor) -> bool {
         if self.length & SIZE == 0 {
             return true;
         }
-        if self.at > MOST - SIZE {
+        if self.at > PAYLOAD_MAX - SIZE {
             return false;
         }
         // Not relative to `place` of the blocks, which by now differs with their number.
@@ -106,8 +107,8 @@ impl Rest {
         if past_end::<SIZE>(place, self.view.end) {
             return false;
         }
-        // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most MOST.
-        let taken = unsafe { visitor.visit::<SIZE>(place, at_most::<MOST, SIZE>(self.at)) };
+        // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most PAYLOAD_MAX.
+        let taken = unsafe { visitor.visit::<SIZE>(place, at_most::<PAYLOAD_MAX, SIZE>(self.at)) };
         self.at = barrier(self.at + SIZE);
         taken
     }

@@ -126,7 +126,12 @@ impl<P: Packet> Maps for Reach<'_, P> {
 
     #[inline(always)]
     fn wake(&self, slot: u32, message: &Message<'_>, now: u64) -> bool {
+        let message = Message {
+            peer: self.launder(message.peer as usize) as u32,
+            challenges: self.launder(usize::from(message.challenges)) != 0,
+            ..*message
+        };
         // Not the view of the checks: the verifier knows too much of it.
-        record::event(self.packet.headers(), slot, message, now)
+        record::event(self.packet.headers(), slot, &message, now)
     }
 }

@@ -1,8 +1,7 @@
 //! Records in the maps and the ring: peers, rejected adverts, unknown routers, events.
 
 use vrrp_ebpf::map::{
-    Counter, EventHead, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Rejected, SHORT_PAYLOAD,
-    UnknownRouter,
+    Counter, EventHead, InstanceKey, NO_PEER, PEERS_PER_SLOT, Peer, Rejected, UnknownRouter,
 };
 use vrrp_ebpf::path::Message;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm};
@@ -81,7 +80,7 @@ pub(super) fn unknown_router(key: &InstanceKey) -> Option<*mut UnknownRouter> {
 /// Wakes the daemon because of an ARP request or neighbour solicitation. If the ring is full, the next one does.
 #[inline(always)]
 pub(super) fn question(slot: u32, now: u64) {
-    let Some(mut entry) = maps::event::<0>() else {
+    let Some(mut entry) = maps::bare_event() else {
         maps::count(Some(slot), Counter::RingFull as u32);
         return;
     };
@@ -95,33 +94,31 @@ pub(super) fn question(slot: u32, now: u64) {
         reserved: [0; 3],
     };
     // SAFETY: the entry is ours until it is submitted.
-    unsafe { (*entry.as_mut_ptr()).head = head };
+    unsafe { entry.as_mut_ptr().write(head) };
     maps::heeded(slot);
     entry.submit(0);
 }
 
 /// Wakes the daemon with an advert. False if it cannot: a full ring is counted, and the record of the peer holds the
 /// advert nevertheless. An advert that wakes the daemon and may be a better master's ends the lease until the daemon
-/// has handled it.
+/// has handled it, which it may have done before the lease is marked.
 #[inline(always)]
 pub(super) fn event(view: View, slot: u32, message: &Message<'_>, now: u64) -> bool {
-    let is_written = match message.length <= SHORT_PAYLOAD {
-        true => write::<SHORT_PAYLOAD>(view, slot, message, now),
-        false => write::<PAYLOAD_MAX>(view, slot, message, now),
-    };
+    let is_written = write(view, slot, message, now);
+    if is_written && message.challenges {
+        maps::challenge(slot, now);
+    }
     let counter = if is_written { Counter::Event } else { Counter::RingFull };
     maps::count(Some(slot), counter as u32);
     is_written
 }
 
-/// [`event`] with an entry that has this room.
 #[inline(always)]
-fn write<const ROOM: usize>(view: View, slot: u32, message: &Message<'_>, now: u64) -> bool {
-    let Some(mut entry) = maps::event::<ROOM>() else { return false };
-    let event = entry.as_mut_ptr();
-    // SAFETY: the entry is ours until it is submitted, and has room for a message of this length.
-    let copied = unsafe {
-        (*event).head = EventHead {
+fn write(view: View, slot: u32, message: &Message<'_>, now: u64) -> bool {
+    let Some(draft) = maps::draft() else { return false };
+    // SAFETY: the draft is this CPU's own, and has room for the longest message.
+    unsafe {
+        (*draft).head = EventHead {
             stamp: now,
             source: message.info.source,
             slot,
@@ -130,16 +127,7 @@ fn write<const ROOM: usize>(view: View, slot: u32, message: &Message<'_>, now: u
             checksum: message.checksum as u8,
             reserved: [0; 3],
         };
-        message::copy::<ROOM>(view, message.at, message.length, (&raw mut (*event).payload).cast())
-    };
-    if copied {
-        // Before the daemon can handle it.
-        if message.challenges {
-            maps::challenge(slot, now);
-        }
-        entry.submit(0);
-    } else {
-        entry.discard(0);
+        message::copy(view, message.at, message.length, (&raw mut (*draft).payload).cast())
+            && maps::submit(draft, message.length)
     }
-    copied
 }

@@ -20,8 +20,8 @@ pub(super) struct Needs {
     pub(super) instances: usize,
     /// Room for instances.
     pub(super) slots: u32,
-    /// Instances whose adverts are long.
-    pub(super) long: u32,
+    /// Bytes of the ring that an event of each takes.
+    pub(super) events: u32,
     pub(super) interfaces: Vec<Arc<str>>,
 }
 
@@ -107,7 +107,7 @@ fn load(
 }
 
 fn open(loader: Loader, needs: &Needs) -> Result<(Program, Ring), LoadError> {
-    let mut program = Program::open(loader, needs.slots, needs.long)?;
+    let mut program = Program::open(loader, needs.slots, needs.events)?;
     program.reach(needs.instances)?;
     let ring = program.ring()?;
     Ok((program, ring))

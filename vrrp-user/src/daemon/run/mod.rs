@@ -69,8 +69,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let First { usable: Usable { mut config, loaded }, stale } = prepare::load_first(options)?;
     let instances = config.instances.len();
     let slots = slots(instances);
-    let (long, interfaces) = (prepare::long(&config), prepare::interfaces(&config));
-    loading.go_on(Needs { instances, slots, long, interfaces });
+    let (events, interfaces) = (prepare::events(&config), prepare::interfaces(&config));
+    loading.go_on(Needs { instances, slots, events, interfaces });
     if stale.is_none() {
         prepare::warn_of(&loaded, options);
     }

@@ -11,7 +11,6 @@ use std::time::SystemTime;
 use nix::sys::prctl::{get_name, set_name};
 use nix::sys::stat::{Mode, umask};
 use tracing::{error, info, warn};
-use vrrp_ebpf::map::SHORT_PAYLOAD;
 use vrrp_ebpf::wire::Family;
 
 use super::error::RunError;
@@ -23,6 +22,7 @@ use crate::daemon::process::fit;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, Disabled, MissingCapabilities};
 use crate::daemon::reload::{Cause, Stale};
+use crate::driver::xdp::ring::event_bytes;
 
 /// The configuration of a start.
 #[derive(Debug)]
@@ -109,17 +109,16 @@ pub(super) fn interfaces(config: &Config) -> Vec<Arc<str>> {
     all
 }
 
-/// Number of instances whose adverts need the longest entries of the ring. Most have no message between the limit here
-/// and [`SHORT_PAYLOAD`].
-pub(super) fn long(config: &Config) -> u32 {
+/// Bytes of the ring that an event of each instance takes.
+pub(super) fn events(config: &Config) -> u32 {
     /// Bytes of a message apart from addresses: its header, and the headers of IP and IPsec, or a signature.
     const OTHERS: usize = 64;
-    let is_long = |settings: &InstanceSettings| {
-        let each = if settings.family == Family::V4 { 4 } else { 16 };
-        settings.addresses.advertised.len() * each > SHORT_PAYLOAD - OTHERS
+    let each = |settings: &InstanceSettings| {
+        let address = if settings.family == Family::V4 { 4 } else { 16 };
+        event_bytes(OTHERS + settings.addresses.advertised.len() * address)
     };
-    let long = config.instances.iter().filter(|it| is_long(&it.settings)).count();
-    u32::try_from(long).unwrap_or(u32::MAX)
+    let all: usize = config.instances.iter().map(|it| each(&it.settings)).sum();
+    u32::try_from(all).unwrap_or(u32::MAX)
 }
 
 /// Checks what the process may do and what scripts it may run; returns those that it may not.

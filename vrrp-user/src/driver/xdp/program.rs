@@ -107,12 +107,12 @@ impl Program {
         Ok(program)
     }
 
-    /// Creates the maps for `slots` instances, `long` of which have long adverts. No entry is loaded yet; see
+    /// Creates the maps for `slots` instances, and a ring for `events` bytes. No entry is loaded yet; see
     /// [`Self::load_for`].
     ///
     /// # Errors
     /// See [`LoadError`]; the caller may continue with sockets.
-    pub fn open(loader: Loader, slots: u32, long: u32) -> Result<Self, LoadError> {
+    pub fn open(loader: Loader, slots: u32, events: u32) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -134,7 +134,7 @@ impl Program {
             .map_max_entries("GAPS", slots.saturating_mul(PEERS_PER_SLOT))
             .map_max_entries("REJECTED", slots.saturating_mul(REJECTS_PER_SLOT))
             .map_max_entries("BUDGETS", slots)
-            .map_max_entries("EVENTS", ring::bytes(slots, long))
+            .map_max_entries("EVENTS", ring::size(events))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
             .map_max_entries("ALLOWED_PEERS", slots.saturating_mul(ALLOWED_PEERS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))

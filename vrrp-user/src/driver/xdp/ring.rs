@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use aya::maps::{MapData, RingBuf};
-use vrrp_ebpf::map::{Event, EventHead, SHORT_PAYLOAD, SLOTS_MAX};
+use vrrp_ebpf::map::EventHead;
 
 /// The daemon's end of `EVENTS`. Readable for epoll while it holds entries.
 pub struct Ring {
@@ -86,19 +86,17 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Size of the ring: room for an event per instance of the start, within 64 KiB and 8 MiB; the kernel requires a power
-/// of two. All of it is memory of the daemon, twice mapped. There are half as many instances as slots, unless there are
-/// all the slots that there can be. `long` of them have adverts that need the longest entries.
-pub(super) fn bytes(slots: u32, long: u32) -> u32 {
-    /// Bytes of an entry's own header.
-    const HEADER: u32 = 8;
-    const SHORT: u32 = 200;
-    const LONG: u32 = 1528;
-    const _: () = assert!(SHORT as usize == size_of::<Event<SHORT_PAYLOAD>>() + HEADER as usize);
-    const _: () = assert!(LONG as usize == size_of::<Event>() + HEADER as usize);
-    let instances = if slots < SLOTS_MAX { slots.div_ceil(2) } else { slots };
-    let all = instances.saturating_sub(long).saturating_mul(SHORT).saturating_add(long.saturating_mul(LONG));
-    all.next_power_of_two().clamp(64 << 10, 8 << 20)
+/// Bytes that an event takes in the ring, with a message of this length.
+pub fn event_bytes(message: usize) -> usize {
+    /// Of an entry's own header, which entries are aligned to.
+    const HEADER: usize = 8;
+    (HEADER + size_of::<EventHead>() + message).next_multiple_of(HEADER)
+}
+
+/// Size of a ring with room for so many bytes of events, within 64 KiB and 8 MiB; the kernel requires a power of two.
+/// All of it is memory of the daemon, twice mapped.
+pub(super) fn size(events: u32) -> u32 {
+    events.clamp(64 << 10, 8 << 20).next_power_of_two()
 }
 
 #[cfg(test)]
@@ -106,12 +104,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_instance_has_room_for_an_event() {
-        for (instances, slots) in [(1, 64), (1000, 2000), (2047, 4094), (2048, 4096), (4096, 4096)] {
-            assert!(bytes(slots, 0) / 200 >= instances, "{instances}");
-            assert!(bytes(slots, instances) / 1528 >= instances, "{instances}");
-        }
-        assert!(bytes(2000, 500) >= 500 * (200 + 1528));
+    fn it_has_room_for_the_events_within_its_bounds() {
+        assert_eq!([0, 12, 13].map(event_bytes), [48, 64, 64]);
+        let sizes = [0, (64 << 10) + 1, 300_000, u32::MAX].map(size);
+        assert_eq!(sizes, [64 << 10, 128 << 10, 512 << 10, 8 << 20]);
     }
 
     #[test]
