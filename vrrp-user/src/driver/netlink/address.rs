@@ -114,10 +114,11 @@ fn perform_removals(
 /// meanwhile. With the first address of a subnet it would remove the others, the host's own ones among them.
 fn sparing(subnets: impl Iterator<Item = (u32, IpAddr, u8)>, requests: Vec<Request>) -> Vec<Request> {
     let interfaces = subnets.filter(|(_, address, prefix)| address.is_ipv4() && *prefix < 32);
-    let interfaces: BTreeSet<u32> = interfaces.map(|(ifindex, _, _)| ifindex).collect();
+    let mut found = BTreeSet::new();
+    found.extend(interfaces.map(|(ifindex, _, _)| ifindex));
     let set = |ifindex, value| devconf::request(ifindex, &[(Setting::PromoteSecondaries, value)]);
     let (mut all, mut after) = (Vec::new(), Vec::new());
-    for ifindex in interfaces {
+    for ifindex in found {
         let Ok(name) = if_indextoname(ifindex) else { continue };
         let read = |name: &str| sysctl::read(Family::V4, name, "promote_secondaries").ok();
         let (everywhere, here) = (read("all"), read(&name.to_string_lossy()));

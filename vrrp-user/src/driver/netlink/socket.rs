@@ -1,5 +1,6 @@
 //! Netlink sockets: requests in one send, answers matched by sequence number.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +31,11 @@ const NLMSG_ERROR: u16 = 2;
 /// changes all the time the last attempt counts as whole.
 const ATTEMPTS: usize = 16;
 
+thread_local! {
+    /// For the datagram that is read, of whichever socket of the thread: most sockets rest.
+    static DATAGRAM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Ports of this process: its own requests come back as notifications.
 static OWN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
@@ -58,7 +64,6 @@ pub struct RouteSocket {
     socket: Socket,
     port: u32,
     sequence: u32,
-    buffer: Vec<u8>,
 }
 
 impl RouteSocket {
@@ -97,7 +102,7 @@ impl RouteSocket {
         socket.get_address(&mut address)?;
         let port = address.port_number();
         OWN.lock().unwrap_or_else(PoisonError::into_inner).push(port);
-        Ok(Self { socket, port, sequence: 0, buffer: vec![0; BUFFER] })
+        Ok(Self { socket, port, sequence: 0 })
     }
 
     /// Sends all requests together and calls `failed` for each refused one with its index and the reason.
@@ -261,14 +266,25 @@ impl RouteSocket {
         })
     }
 
-    fn datagram(&mut self, mut f: impl FnMut(&[u8])) -> io::Result<()> {
+    fn datagram(&mut self, f: impl FnMut(&[u8])) -> io::Result<()> {
+        // Another one if `f` reads from a socket as well.
+        let mut buffer = DATAGRAM.take();
+        if buffer.is_empty() {
+            buffer = vec![0; BUFFER];
+        }
+        let outcome = self.datagram_into(&mut buffer, f);
+        DATAGRAM.set(buffer);
+        outcome
+    }
+
+    fn datagram_into(&mut self, buffer: &mut [u8], mut f: impl FnMut(&[u8])) -> io::Result<()> {
         let length = loop {
-            match self.socket.recv(&mut self.buffer.as_mut_slice(), 0) {
+            match self.socket.recv(&mut &mut *buffer, 0) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
             }
         };
-        let mut rest = self.buffer.get(..length).unwrap_or_default();
+        let mut rest = buffer.get(..length).unwrap_or_default();
         while let Some(bytes) = rest.first_chunk::<4>() {
             let length = u32::from_ne_bytes(*bytes) as usize;
             let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
