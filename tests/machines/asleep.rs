@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::{realtime, until};
+use vrrp_tests::clock::until;
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::observe::Observer;
@@ -51,10 +51,7 @@ fn a_master_that_slept_listens_before_it_sends() -> Result<()> {
     ));
     ensure!(listened >= of(150).advert_interval(), "it sends {listened:?} after its return: {log}");
     // The driver of this card has lost the program, and with it the fence, until the daemon attaches it again.
-    ensure!(
-        both <= of(150).advert_interval() + of(150).skew() + SLOW,
-        "both have answered for {both:?}: {log}"
-    );
+    ensure!(both <= SLOW, "both have answered for {both:?}: {log}");
     ensure!(observer.latest(2) == [0, 0], "two masters: {:?}", observer.latest(8));
     ensure!(log.contains("resumed") || log.contains("preempted"), "{log}");
     Ok(())

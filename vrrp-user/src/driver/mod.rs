@@ -28,6 +28,7 @@ pub mod process;
 mod process_limit;
 pub mod realtime;
 pub mod restart;
+pub mod resumption;
 pub mod security;
 pub mod shortage;
 #[cfg(feature = "mail")]

@@ -27,6 +27,15 @@ const NEVER: Duration = Duration::from_secs(9_000_000_000);
 /// Most tokens returned at once; the next call returns the rest.
 const BATCH: usize = 64;
 
+/// A timer that is readable once the machine has been asleep, or the time of day was set.
+pub(super) fn resume_timer() -> io::Result<TimerFd> {
+    let timer = TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+    // The kernel cancels it then, since Linux 3.0 also at the end of a sleep.
+    let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+    timer.set(Expiration::OneShot(TimeSpec::from(NEVER)), flags)?;
+    Ok(timer)
+}
+
 #[derive(Debug)]
 pub struct Wait {
     epoll: Epoll,
@@ -59,11 +68,7 @@ impl Wait {
     /// # Errors
     /// No file descriptor is left.
     pub fn wake_on_resume(&mut self) -> io::Result<()> {
-        let timer =
-            TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
-        // The kernel cancels it then, since Linux 3.0 also at the end of a sleep.
-        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        timer.set(Expiration::OneShot(TimeSpec::from(NEVER)), flags)?;
+        let timer = resume_timer()?;
         self.epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, RESUMED))?;
         self.resumed = Some(timer);
         Ok(())

@@ -45,6 +45,7 @@ use crate::driver::netlink::removed_by::RemovedBy;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::driver::ownership;
+use crate::driver::resumption::Resumption;
 use crate::protocol::{Event, InstanceId, Loss, State, TrackId};
 
 /// Between two looks for a guard while there is none.
@@ -150,6 +151,7 @@ impl Interfaces<'_> {
         // A look at all processes of the host, for which a start does not wait.
         let mut look_at_kin = pin!(async { spawn_blocking(Kin::new).await });
         let mut knows_kin = false;
+        let mut resumption = Resumption::open()?;
         loop {
             has_owned |= ownership::is_ours();
             if has_owned && !ownership::is_ours() {
@@ -245,6 +247,7 @@ impl Interfaces<'_> {
                     found.into_iter().for_each(|found| self.kin.borrow_mut().add(found));
                 }
                 () = keep(self.guard) => {}
+                () = resumption.ended() => self.attachments.restore_native(),
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if is_reported && !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));

@@ -1,8 +1,8 @@
 //! Repair of the receive path after other processes have changed it.
 //!
-//! Enters: once a second, the state of the attachments; more often, the findings of [`reception`]. Leaves: the program
-//! attached again, or before programs that kept adverts from it, or a packet socket in its place; a receive path where
-//! none could be had; groups joined again; reception faults in log and history.
+//! Enters: once a second, the state of the attachments; more often, the findings of [`reception`]; the end of a sleep.
+//! Leaves: the program attached again, or before programs that kept adverts from it, or a packet socket in its place; a
+//! receive path where none could be had; groups joined again; reception faults in log and history.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -70,6 +70,19 @@ impl Attachments {
         let by_others = "another process detached the program; attaching it again";
         for ifindex in detached {
             self.reattach(ifindex, by_others);
+        }
+    }
+
+    /// Attaches native programs again after a sleep of the machine: virtio_net comes back without its program, and the
+    /// kernel still reports it as attached.
+    pub fn restore_native(&mut self) {
+        let native = self.rx_paths.iter().filter(|(_, rx_path)| **rx_path == RxPath::Native);
+        let native: Vec<u32> = native.map(|(ifindex, _)| *ifindex).collect();
+        let slept = "the machine was asleep, over which drivers lose native programs; attaching ours again";
+        for ifindex in native {
+            if let Some(ids) = self.reattach(ifindex, slept) {
+                self.listen_anew(&ids);
+            }
         }
     }
 
