@@ -11,8 +11,9 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 27] = [
+const NEEDED: [(&str, &str); 29] = [
     ("busybox", "busybox-static"),
+    ("chromium", "chromium"),
     ("dbus-daemon", "dbus-daemon"),
     ("depmod", "kmod"),
     ("docker-compose", "docker-compose"),
@@ -33,6 +34,7 @@ const NEEDED: [(&str, &str); 27] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("rpmbuild", "rpm"),
     ("setpriv", "util-linux"),
+    ("strace", "strace"),
     ("strip", "binutils"),
     ("systemctl", "systemd"),
     ("tcpdump", "tcpdump"),
