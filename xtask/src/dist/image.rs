@@ -20,7 +20,11 @@ const FILES: [(&str, &str); 3] = [
 pub(super) fn make(release: &Release) -> Result<Vec<String>> {
     let context = release.stage("image")?;
     release.program(&context, "root/usr/sbin/vrrpx")?;
-    for library in libraries(&release.binary)? {
+    let libraries = libraries(&release.binary)?;
+    // Before glibc 2.34, users and groups are looked up by a library that the program is not linked with.
+    let glibc = libraries.iter().find(|it| it.ends_with("libc.so.6"));
+    let accounts = glibc.map(|it| it.with_file_name("libnss_files.so.2")).filter(|it| it.exists());
+    for library in libraries.iter().cloned().chain(accounts) {
         context.copy(&library, &format!("root{}", library.display()), 0o755)?;
     }
     let certificates = CERTIFICATES.iter().map(Path::new).find(|path| path.exists());
