@@ -4,13 +4,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::service::Machine;
+use vrrp_user::daemon::host_faults::RETRY;
 
 /// Node 0 is the machine, with priority 200.
 fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
@@ -140,6 +141,84 @@ fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
         let entries = entries(machine, &["_COMM=vrrpx"])?;
         let priorities: Vec<String> = entries.iter().map(|entry| entry["PRIORITY"].to_string()).collect();
         ensure!(priorities.iter().all(|it| it < &"\"5\"".to_owned()), "{priorities:?}");
+        Ok(())
+    })
+}
+
+/// A script that is killed for its memory does not stop the daemon, and systemd never gives it up.
+#[test]
+#[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
+fn systemd_knows_the_settings_for_faults_of_the_host() -> Result<()> {
+    booted(|_, machine| {
+        for (property, value) in [("OOMPolicy", "continue"), ("StartLimitIntervalUSec", "0")] {
+            ensure!(machine.unit(property)? == value, "{property}: {}", machine.unit(property)?);
+        }
+        Ok(())
+    })
+}
+
+/// It is the host's, and outlasts a restart and the daemon.
+#[test]
+#[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
+fn a_mount_of_a_hook_is_the_hosts() -> Result<()> {
+    booted(|pair, machine| {
+        machine.run("systemctl", &["stop", "vrrpx"])?;
+        pair.wait_for_master(1)?;
+        let hooks = r#"notify_master "/bin/mount -t tmpfs hook /mnt"
+            notify_stop "/bin/umount /mnt""#;
+        machine.configure(&Config::of(Instance::v3(200).line(hooks)))?;
+        let is_mounted = || machine.run("mountpoint", &["--quiet", "/mnt"]).is_ok();
+        ensure!(!is_mounted(), "mounted before");
+        machine.run("systemctl", &["start", "vrrpx"])?;
+        pair.wait_for_master(0)?;
+        until("the mount", SETTLE, is_mounted)?;
+        machine.run("systemctl", &["restart", "vrrpx"])?;
+        until("its answer", SETTLE, || machine.standing().is_ok())?;
+        ensure!(is_mounted(), "a restart has ended the mount");
+        machine.run("systemctl", &["stop", "vrrpx"])?;
+        until("the end of the mount", SETTLE, || !is_mounted())
+    })
+}
+
+/// The limits of the unit are shorter than the scripts of a start and a stop.
+#[test]
+#[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
+fn systemd_waits_for_the_scripts_of_a_start_and_a_stop() -> Result<()> {
+    booted(|pair, machine| {
+        machine.run("systemctl", &["stop", "vrrpx"])?;
+        pair.wait_for_master(1)?;
+        let globals =
+            "global_defs {\n startup_script \"/bin/sleep 6\"\n shutdown_script \"/bin/sleep 6\"\n}\n";
+        machine.write_config(&format!("{globals}{}", Config::of(Instance::v3(200))))?;
+        machine.drop_in("limits", "[Service]\nTimeoutStartSec=4s\nTimeoutStopSec=4s\n")?;
+        machine.run("systemctl", &["start", "vrrpx"])?;
+        pair.wait_for_master(0)?;
+        machine.run("systemctl", &["stop", "vrrpx"])?;
+        ensure!(machine.unit("Result")? == "success", "ended by {}", machine.unit("Result")?);
+        let done = machine.log().matches("script done").count();
+        ensure!(done == 2, "{done} scripts have ended");
+        Ok(())
+    })
+}
+
+/// An address for metrics that the host does not have yet.
+#[test]
+#[needs("ours", "systemctl", "dbus-daemon", "nsenter")]
+fn an_address_for_metrics_that_comes_late_is_a_fault_of_the_host() -> Result<()> {
+    booted(|pair, machine| {
+        machine.run("systemctl", &["stop", "vrrpx"])?;
+        pair.wait_for_master(1)?;
+        machine.drop_in("metrics", "[Service]\nEnvironment=VRRPX_OPTIONS=--metrics=192.0.2.7:9112\n")?;
+        machine.run("systemctl", &["start", "vrrpx"])?;
+        pair.wait_for_master(0)?;
+        let faults = || machine.status().map(|mut status| status["host_faults"].take());
+        until("the fault", SETTLE, || faults().is_ok_and(|it| it[0]["about"] == "--metrics"))?;
+        let fault = faults()?.to_string();
+        ensure!(fault.contains("192.0.2.7:9112") && fault.contains("does not have the address"), "{fault}");
+        machine.run("ip", &["address", "add", "192.0.2.7/32", "dev", "lo"])?;
+        until("its end", RETRY + SETTLE, || faults().is_ok_and(|it| it == json!([])))?;
+        let listening = machine.run("ss", &["-Hltn", "sport = :9112"])?;
+        ensure!(listening.contains("192.0.2.7:9112"), "{listening}");
         Ok(())
     })
 }

@@ -1,5 +1,5 @@
-//! Faults of this host that the daemon cannot mend: things of killed daemons that stay, a firewall that refuses, and
-//! memory that is not locked.
+//! Faults of this host that the daemon cannot mend: things of killed daemons that stay, a firewall that refuses, an
+//! address on which HTTP cannot be served, and memory that is not locked.
 //!
 //! Enters: the outcome of each attempt, by the part of the daemon that makes it. Leaves: the faults that last, each
 //! with what to do, for status and log. Absent: the next attempt.
@@ -21,6 +21,8 @@ pub enum Finder {
     /// Removal of tc filters that an earlier run has left.
     Filters,
     Firewall,
+    /// The listener of HTTP.
+    Http,
     /// The memory of the daemon, which is locked once more when its start is over.
     Memory,
 }

@@ -4,6 +4,7 @@
 //! results of checks, and the shutdown. Absent: anything that the engine would have to wait for, and clients that only
 //! read, which are [`readers`](super::readers)'.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -28,9 +29,10 @@ use super::control::{Control, ControlError, SocketGroups};
 use super::dump::{self, Dumps};
 use super::essential::unpanicked;
 use super::host::interfaces::Order;
+use super::host_faults::{Finder, HostFault, RETRY};
 use super::hot_restart::bridge;
 use super::hot_restart::{self, RouterSnapshot};
-use super::http::{BindError, Http};
+use super::http::Http;
 use super::notify::Notifier;
 use super::notify::hooks::LeftHooks;
 use super::process::heartbeat::Heartbeat;
@@ -54,6 +56,10 @@ use crate::protocol::Event;
 /// master.
 const ENGINE_LIMIT: Duration = Duration::from_secs(15);
 
+/// How long an address for HTTP that cannot be bound is no fault, and the pause between two attempts meanwhile.
+const BIND_SOON: Duration = Duration::from_secs(5);
+const BIND_PAUSE: Duration = Duration::from_millis(100);
+
 /// Everything of the main thread, bound and ready.
 #[derive(Debug)]
 pub struct Service {
@@ -69,7 +75,6 @@ pub struct Service {
     control: Control,
     desk: Desk,
     gate: Arc<Gate>,
-    http: Option<Http>,
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -86,8 +91,6 @@ pub enum ServiceError {
     #[error("there is no group {0}; name one that exists, or its number")]
     Group(String),
     #[error(transparent)]
-    Http(#[from] BindError),
-    #[error(transparent)]
     Check(#[from] CheckError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -98,10 +101,10 @@ pub enum ServiceError {
 }
 
 impl Service {
-    /// Binds every address and socket. Must be called within a runtime.
+    /// Binds every socket but that of HTTP. Must be called within a runtime.
     ///
     /// # Errors
-    /// An address or socket is taken, or a check cannot run.
+    /// A socket is taken, or a check cannot run.
     pub async fn open(
         options: &RunOptions,
         folder: &RuntimeDir,
@@ -121,11 +124,6 @@ impl Service {
         if ownership::is_ours() {
             checks.begin(config)?;
         }
-        // In a hot restart, the address is free once the other daemon has gone.
-        let http = match options.metrics.filter(|_| ownership::is_ours()) {
-            Some(address) => Some(Http::bind(address).await?),
-            None => None,
-        };
         let (request, requests) = mpsc::channel(1);
         let (successor, successors) = mpsc::channel(1);
         let (call, calls) = mpsc::channel(1);
@@ -152,7 +150,6 @@ impl Service {
             control: control.with_successors(successor).with_desk(call),
             desk,
             gate,
-            http,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -229,7 +226,6 @@ impl Service {
             control,
             desk,
             gate,
-            http,
             mut terminate,
             mut interrupt,
             mut hangup,
@@ -246,12 +242,10 @@ impl Service {
         tasks.spawn(unpanicked("the task of the control socket", steering));
         tasks.spawn_on(unpanicked("the task of the status socket", reading), readers.handle());
         tasks.spawn(unpanicked("the task of orders", desk.run()));
-        match (http, reloader.options.metrics) {
-            (Some(http), _) => serve_http(&mut tasks, &readers, http, shared.clone(), heartbeat.clone()),
-            (None, Some(address)) => {
-                serve_http_soon(&mut tasks, &readers, address, shared.clone(), heartbeat.clone());
-            }
-            (None, None) => {}
+        if let Some(address) = reloader.options.metrics {
+            let serve = serve_http(address, shared.clone(), heartbeat.clone());
+            let serve = async { match serve.await {} };
+            tasks.spawn_on(unpanicked("the task of HTTP", serve), readers.handle());
         }
         checks.settle(prepared, &shared.now().config, shared);
         tasks.spawn(unpanicked("the task of systemd's status", systemd::keep_status(shared.clone())));
@@ -456,41 +450,27 @@ async fn shut_down(inputs: &Queue<Input>) {
     }
 }
 
-fn serve_http(
-    tasks: &mut JoinSet<()>,
-    readers: &Readers,
-    http: Http,
-    shared: SharedContext,
-    heartbeat: Heartbeat,
-) {
-    if let Ok(address) = http.address() {
-        info!(%address, "metrics are served");
-    }
-    let serve = async move { match http.serve(shared, heartbeat).await {} };
-    tasks.spawn_on(unpanicked("the task of HTTP", serve), readers.handle());
-}
-
-/// Serves HTTP once the daemon that serves it at this address has gone.
-fn serve_http_soon(
-    tasks: &mut JoinSet<()>,
-    readers: &Readers,
-    address: SocketAddr,
-    shared: SharedContext,
-    heartbeat: Heartbeat,
-) {
-    let serve = async move {
-        for _ in 0..50 {
-            match Http::bind(address).await {
-                Ok(http) => {
-                    info!(%address, "metrics are served");
-                    match http.serve(shared, heartbeat).await {}
+/// Serves HTTP as soon as the address can be bound: the other daemon of a hot restart may have it, and the host may get
+/// it late. Monitoring never keeps the daemon from its work.
+async fn serve_http(address: SocketAddr, shared: SharedContext, heartbeat: Heartbeat) -> Infallible {
+    let since = Instant::now();
+    let set = |faults| shared.now().history.host_faults.set(Finder::Http, faults);
+    loop {
+        match Http::bind(address).await {
+            Ok(http) => {
+                set(Vec::new());
+                info!(%address, "metrics are served");
+                return http.serve(shared, heartbeat).await;
+            }
+            Err(_) if since.elapsed() < BIND_SOON => sleep(BIND_PAUSE).await,
+            Err(error) => {
+                for HostFault { about, text } in set(vec![error.fault()]) {
+                    warn!("{about}: {text}");
                 }
-                Err(_) => sleep(Duration::from_millis(100)).await,
+                sleep(RETRY).await;
             }
         }
-        warn!(%address, "metrics are not served: the address is in use");
-    };
-    tasks.spawn_on(unpanicked("the task of HTTP", serve), readers.handle());
+    }
 }
 
 async fn serve_dumps(dumps: Dumps, shared: SharedContext) {

@@ -35,6 +35,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::clients::{self, Activity};
+use super::host_faults::HostFault;
 use super::metrics::{self, Format};
 use super::process::heartbeat::Heartbeat;
 use super::shelf::Shelf;
@@ -88,6 +89,24 @@ const FOLLOW: Duration = Duration::from_secs(3600);
 pub struct BindError {
     address: SocketAddr,
     error: io::Error,
+}
+
+impl BindError {
+    /// The fault, with what to do.
+    pub(crate) fn fault(&self) -> HostFault {
+        let advice = match self.error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("another program has the port: ss -ltnp 'sport = :{}'", self.address.port())
+            }
+            io::ErrorKind::AddrNotAvailable => "this host does not have the address: ip address".to_owned(),
+            _ => "name another address".to_owned(),
+        };
+        let text = format!(
+            "{} cannot be bound, so that no metrics are served: {}; {advice}",
+            self.address, self.error
+        );
+        HostFault { about: "--metrics".to_owned(), text }
+    }
 }
 
 /// A bound listener.

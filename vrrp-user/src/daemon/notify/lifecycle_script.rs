@@ -1,11 +1,12 @@
 //! Lifecycle scripts: `startup_script` and `shutdown_script`.
 //!
-//! Enters: the configuration. Leaves: a run that has ended, or was ended at its limit, and a line about it in the log.
-//! Absent: influence; the daemon starts and ends whatever their outcome, as keepalived does.
+//! Enters: the configuration. Leaves: a run that has ended, or was ended at its limit, a line about it in the log, and
+//! more time from systemd. Absent: influence; the daemon starts and ends whatever their outcome, as keepalived does.
 
 use tracing::{info, warn};
 
 use crate::config::{Globals, LifecycleScript};
+use crate::daemon::process::systemd;
 use crate::driver::process::{Identity, IdentityError, Job};
 
 /// Runs before anything is announced or received.
@@ -27,6 +28,7 @@ async fn run(keyword: &'static str, lifecycle_script: Option<&LifecycleScript>, 
             return;
         }
     };
+    systemd::extend_timeout(lifecycle_script.limit);
     let run = job.run(&[], &[]).await;
     if run.end.is_success() {
         info!(keyword, lasted = ?run.lasted, "script done");

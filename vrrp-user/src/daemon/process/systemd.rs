@@ -12,10 +12,20 @@ use crate::protocol::State;
 /// Between two updates of the status that systemd shows.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
+/// For the rest of a start or a stop.
+const AFTERWARDS: Duration = Duration::from_secs(30);
+
 pub(crate) fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "cannot notify systemd");
     }
+}
+
+/// Keeps systemd from ending a start or a stop that takes longer than the unit's limits: for this time, and for what
+/// comes after it.
+pub(crate) fn extend_timeout(time: Duration) {
+    let micros = time.saturating_add(AFTERWARDS).as_micros();
+    notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(micros).unwrap_or(u32::MAX))]);
 }
 
 /// Keeps the status line of the unit up to date.
