@@ -2,7 +2,7 @@
 
 /// Builds, installs or removes software of the host.
 const INSTALLS: &str =
-    "it changes the software of the host; tests/netns/packages.rs installs packages in a root of its own";
+    "it changes the software of the host; tests/netns/packages installs packages in a root of its own";
 /// Needs systemd as the first process.
 const SYSTEMD: &str = "it needs systemd with its units; tests/netns/systemd.rs runs the unit";
 /// Commands without a screen.

@@ -28,8 +28,15 @@ drop() {
 }
 
 if [ "${1:-}" = --uninstall ]; then
+    # Its link of WantedBy= would name a unit that is gone, or be that of a package.
+    if [ -z "${DESTDIR:-}" ] && [ ! -e /usr/lib/systemd/system/vrrpx.service ]; then
+        systemctl --quiet --no-reload disable vrrpx.service || true
+    fi
     each drop
     rm -f "$units/vrrpx.service"
+    if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then
+        systemctl daemon-reload || true
+    fi
     rmdir "$root/share/doc/vrrpx/examples" "$root/share/doc/vrrpx" 2> /dev/null || true
     echo "removed; a running daemon goes on until: systemctl stop vrrpx"
     exit

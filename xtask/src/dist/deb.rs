@@ -31,7 +31,8 @@ const DAEMON: &str = "VRRP daemon that detects a dead master in the kernel
 const KEEPALIVED: &str = "VRRP daemon that detects a dead master in the kernel - as keepalived
  The program and the unit of vrrpx under the names of keepalived, so that
  scripts and units that were written for keepalived keep working. It takes
- keepalived's place for VRRP; there is no load balancer (virtual_server).";
+ keepalived's place for VRRP; there is no load balancer (virtual_server).
+ Its pid file is /run/vrrpx/vrrpx.pid, not /run/keepalived.pid.";
 
 const SYMBOLS: &str = "debug symbols for vrrpx";
 
@@ -68,7 +69,12 @@ fn daemon(release: &Release, architecture: &str) -> Result<String> {
                 ("Suggests", "vrrpx-keepalived".to_owned()),
             ],
             description: DAEMON,
-            scripts: &[("postinst", "postinst"), ("prerm", "prerm"), ("postrm", "postrm")],
+            scripts: &[
+                ("preinst", "preinst"),
+                ("postinst", "postinst"),
+                ("prerm", "prerm"),
+                ("postrm", "postrm"),
+            ],
         },
     )
 }
@@ -129,7 +135,11 @@ fn in_place_of_keepalived(release: &Release) -> Result<String> {
                 ("Replaces", "keepalived".to_owned()),
             ],
             description: KEEPALIVED,
-            scripts: &[("postinst", "keepalived.postinst"), ("postrm", "keepalived.postrm")],
+            scripts: &[
+                ("preinst", "preinst"),
+                ("postinst", "keepalived.postinst"),
+                ("postrm", "keepalived.postrm"),
+            ],
         },
     )
 }

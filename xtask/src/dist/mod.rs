@@ -164,8 +164,9 @@ impl Release {
         tree.gzip_text(&licences::text(glibc)?, &format!("{documents}/third-party.gz"))
     }
 
-    /// Unit and defaults of a package of the system.
+    /// Unit, defaults and functions for the scripts of a package of the system.
     fn service(tree: &Tree) -> Result<()> {
+        tree.copy(&Self::source("package.sh")?, "usr/lib/vrrpx/package.sh", 0o644)?;
         tree.copy(&Self::source("vrrpx.service")?, "usr/lib/systemd/system/vrrpx.service", 0o644)?;
         tree.copy(&Self::source("default")?, "etc/default/vrrpx", 0o644)?;
         tree.directory("etc/vrrpx")

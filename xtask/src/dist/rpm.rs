@@ -49,7 +49,7 @@ pub(super) fn make(release: &Release) -> Result<Vec<String>> {
 /// Lines of `%files`.
 fn list(tree: &Tree) -> Result<String> {
     let mut lines = String::from(
-        "%defattr(-,root,root,-)\n%dir /etc/vrrpx\n%config(noreplace) /etc/default/vrrpx\n\
+        "%defattr(-,root,root,-)\n%dir /etc/vrrpx\n%dir /usr/lib/vrrpx\n%config(noreplace) /etc/default/vrrpx\n\
          %license /usr/share/licenses/vrrpx\n%doc /usr/share/doc/vrrpx\n",
     );
     let elsewhere = ["etc/", "usr/share/licenses/", "usr/share/doc/"];
