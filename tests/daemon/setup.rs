@@ -112,6 +112,7 @@ pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<CheckSettings>) -> C
 pub(crate) fn context(config: Config) -> Arc<DaemonContext> {
     let count = config.instances.len();
     Arc::new(DaemonContext {
+        gone: Default::default(),
         live: Arc::new(LiveState::new(count).with_groups(config.groups.len())),
         maps: Arc::new(Maps::anonymous(u32::try_from(count.max(1)).unwrap()).unwrap()),
         history: Arc::new(History::new(count)),

@@ -21,6 +21,24 @@ const GROUP: &str = "both-of-the-shop";
 /// Commands that this test does not run: `run` writes a log, `top` has a screen of its own.
 const APART: [&str; 3] = ["run", "top", "help"];
 
+/// Exit codes, as in docs/operations.md.
+const OK: &[i32] = &[0];
+const FAILED: &[i32] = &[1];
+const WRONG: &[i32] = &[2];
+const UNREADABLE: &[i32] = &[3];
+const REFUSED: &[i32] = &[4];
+/// For `status`, the check that is down is a problem; for `doctor`, the addresses outside of the interface's subnets.
+/// A moment with two masters or none is worse, as is a host with failures.
+const PROBLEM: &[i32] = &[10, 20];
+/// No problem that the test makes; the moment or the host may have one.
+const ANY_STATE: &[i32] = &[0, 10, 20];
+/// keepalived's, for scripts without `enable_script_security` and for errors.
+const UNGUARDED: &[i32] = &[6];
+const DISABLED: &[i32] = &[5];
+
+/// It prints nothing if no killed daemon has left anything.
+const SILENT: &str = "cleanup";
+
 /// Escape sequences of colours and of bold text take no columns.
 fn shown(line: &str) -> String {
     let mut shown = String::new();
@@ -86,67 +104,75 @@ fn every_command_fits_in_40_columns() -> Result<()> {
         let reason = "--reason=the disk of the database is replaced by the people of the shop";
         let peer = "fe80::1:2:3:4";
         let (file, broken) = (file.as_str(), broken.as_str());
-        let lines: Vec<Vec<&str>> = vec![
-            vec!["status", place],
-            vec!["status", place, "--all"],
-            vec!["status", place, "--verbose"],
-            vec!["status", place, NAME],
-            vec!["status", place, GROUP],
-            vec!["status", place, "no-such-instance-of-the-shop"],
-            vec!["status", "--runtime-dir=/run/there/is/no/daemon"],
-            vec!["is-master", place, "no-such-instance-of-the-shop"],
-            vec!["events", place],
-            vec!["events", place, "--kind=no_such_kind"],
-            vec!["events", place, "--since=yesterday"],
-            vec!["check", file],
-            vec!["check", broken],
-            vec!["check", "/etc/there/is/no/file.conf"],
-            vec!["explain", file],
-            vec!["explain", "--all", file],
-            vec!["explain", broken],
-            vec!["doctor", "--config", file, place],
-            vec!["doctor", "--probe", "--config", file, place],
-            vec!["detect", INTERFACE, "--for=1s", "--file", file],
-            vec!["detect", "no-interface", "--for=1s"],
-            vec!["trace", "--config", file, "-n2", "--for=5s"],
-            vec!["trace", "--config", file, "no-instance"],
-            vec!["tune", place, NAME],
-            vec!["announce", place],
-            vec!["announce", place, "no-such-instance-of-the-shop"],
-            vec!["log", place, "debug", "--for=10m"],
-            vec!["log", place, "reset"],
-            vec!["priority", place, NAME, "90", "--for=1h", reason],
-            vec!["priority", place, NAME, "0"],
-            vec!["priority", place, NAME, "reset"],
-            vec!["failover", place, NAME, "--to", peer],
-            vec!["failover", place, NAME, "--force", "--for=1h", reason],
-            vec!["status", place],
-            vec!["failover", place, NAME],
-            vec!["priority", place, NAME, "reset"],
-            vec!["maintenance", place, "on", NAME, "--for=1h", reason, "--force"],
-            vec!["maintenance", place, "show"],
-            vec!["status", place],
-            vec!["maintenance", place, "off", NAME],
-            vec!["maintenance", place, "off", NAME],
-            vec!["maintenance", place, "on"],
-            vec!["cleanup", place],
-            vec!["keepalived", "--help"],
-            vec!["keepalived", "-t", "-f", file],
-            vec!["keepalived", "-t", "-f", broken],
-            vec!["keepalived", "--no-such-option"],
+        let lines: Vec<(&[i32], Vec<&str>)> = vec![
+            (PROBLEM, vec!["status", place]),
+            (PROBLEM, vec!["status", place, "--all"]),
+            (PROBLEM, vec!["status", place, "--verbose"]),
+            (ANY_STATE, vec!["status", place, NAME]),
+            (PROBLEM, vec!["status", place, GROUP]),
+            (WRONG, vec!["status", place, "no-such-instance-of-the-shop"]),
+            (FAILED, vec!["status", "--runtime-dir=/run/there/is/no/daemon"]),
+            (WRONG, vec!["is-master", place, "no-such-instance-of-the-shop"]),
+            (OK, vec!["events", place]),
+            (WRONG, vec!["events", place, "--kind=no_such_kind"]),
+            (WRONG, vec!["events", place, "--since=yesterday"]),
+            (OK, vec!["check", file]),
+            (REFUSED, vec!["check", broken]),
+            (UNREADABLE, vec!["check", "/etc/there/is/no/file.conf"]),
+            (OK, vec!["explain", file]),
+            (OK, vec!["explain", "--all", file]),
+            (REFUSED, vec!["explain", broken]),
+            (PROBLEM, vec!["doctor", "--config", file, place]),
+            (PROBLEM, vec!["doctor", "--probe", "--config", file, place]),
+            (OK, vec!["detect", INTERFACE, "--for=1s", "--file", file]),
+            (FAILED, vec!["detect", "no-interface", "--for=1s"]),
+            (OK, vec!["trace", "--config", file, "-n2", "--for=5s"]),
+            (WRONG, vec!["trace", "--config", file, "no-instance"]),
+            (FAILED, vec!["tune", place, NAME]),
+            (OK, vec!["announce", place]),
+            (WRONG, vec!["announce", place, "no-such-instance-of-the-shop"]),
+            (OK, vec!["log", place, "debug", "--for=10m"]),
+            (OK, vec!["log", place, "reset"]),
+            // Above the peer's priority: this node is still master for the failover.
+            (OK, vec!["priority", place, NAME, "150", "--for=1h", reason]),
+            (WRONG, vec!["priority", place, NAME, "0"]),
+            (OK, vec!["priority", place, NAME, "reset"]),
+            (REFUSED, vec!["failover", place, NAME, "--to", peer]),
+            (OK, vec!["failover", place, NAME, "--force", "--for=1h", reason]),
+            (PROBLEM, vec!["status", place]),
+            (REFUSED, vec!["failover", place, NAME]),
+            (OK, vec!["priority", place, NAME, "reset"]),
+            (OK, vec!["maintenance", place, "on", NAME, "--for=1h", reason, "--force"]),
+            (OK, vec!["maintenance", place, "show"]),
+            (PROBLEM, vec!["status", place]),
+            (OK, vec!["maintenance", place, "off", NAME]),
+            (REFUSED, vec!["maintenance", place, "off", NAME]),
+            (WRONG, vec!["maintenance", place, "on"]),
+            (OK, vec!["cleanup", place]),
+            (OK, vec!["keepalived", "--help"]),
+            (UNGUARDED, vec!["keepalived", "-t", "-f", file]),
+            (DISABLED, vec!["keepalived", "-t", "-f", broken]),
+            (FAILED, vec!["keepalived", "--no-such-option"]),
         ];
         // What a reload changes, and refuses.
         let reload = |text: &str| -> Result<()> { Ok(fs::write(file, text)?) };
         let text = fs::read_to_string(file)?;
         let namespace = &pair.node(0)?.namespace;
         let mut faults = Vec::new();
-        let mut prints = |arguments: &[&str]| -> Result<()> {
+        let mut prints = |codes: &[i32], arguments: &[&str]| -> Result<()> {
             let mut command = namespace.command(vrrpx())?;
             command.args(arguments);
-            let (text, _) = on_terminal(command, COLUMNS)?;
+            let (text, status) = on_terminal(command, COLUMNS)?;
+            let command = format!("vrrpx {}", arguments.join(" "));
+            if !status.code().is_some_and(|code| codes.contains(&code)) {
+                faults.push(format!("{command}: {status} instead of {codes:?}:\n{text}"));
+            }
+            if text.trim().is_empty() && arguments.first() != Some(&SILENT) {
+                faults.push(format!("{command}: nothing is printed"));
+            }
             let wide = wide(&text);
             if !wide.is_empty() {
-                faults.push(format!("vrrpx {}:\n{}", arguments.join(" "), wide.join("\n")));
+                faults.push(format!("{command} is wider than {COLUMNS} columns:\n{}", wide.join("\n")));
             }
             if let Some(folder) = std::env::var_os("VRRPX_SCREENS") {
                 let name = arguments.join(" ").replace('/', "+");
@@ -154,29 +180,29 @@ fn every_command_fits_in_40_columns() -> Result<()> {
             }
             Ok(())
         };
-        for arguments in &lines {
-            prints(arguments)?;
+        for (codes, arguments) in &lines {
+            prints(codes, arguments)?;
         }
         reload(&text.replace("weight -2", "weight -3").replace("dddd:201", "dddd:202"))?;
         for more in ["--dry-run", "--confirm=60s", "--keep"] {
-            prints(&["reload", place, more])?;
+            prints(OK, &["reload", place, more])?;
         }
         reload(&fs::read_to_string(broken)?)?;
-        prints(&["reload", place])?;
+        prints(REFUSED, &["reload", place])?;
         let commands = commands();
         let names = commands.get_subcommands().map(|it| it.get_name());
         for name in names.filter(|name| !APART.contains(name)) {
             ensure!(
-                name == "reload" || lines.iter().any(|line| line.first() == Some(&name)),
+                name == "reload" || lines.iter().any(|(_, line)| line.first() == Some(&name)),
                 "{name} is not run"
             );
             if name != "keepalived" {
-                prints(&[name, "--help"])?;
-                prints(&[name, "--no-such-option-of-this-command"])?;
+                prints(OK, &[name, "--help"])?;
+                prints(WRONG, &[name, "--no-such-option-of-this-command"])?;
             }
         }
-        prints(&["--help"])?;
-        ensure!(faults.is_empty(), "wider than {COLUMNS} columns:\n{}", faults.join("\n"));
+        prints(OK, &["--help"])?;
+        ensure!(faults.is_empty(), "{}", faults.join("\n"));
         Ok(())
     })
 }

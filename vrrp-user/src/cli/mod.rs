@@ -159,7 +159,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             let text = error.render().to_string();
             let text = text.trim_end();
-            // Help and version are errors to clap too; they go to stdout with code 0. What fits has colours.
+            // Help and version are errors to clap too; they go to stdout with code 0. Text that fits has colours.
             match error.use_stderr() {
                 true if folded_to_stderr(text) != text => report(text),
                 false if folded_to_screen(text).trim_end() != text => drop(print(&folded_to_screen(text))),

@@ -45,7 +45,7 @@ use super::readers::Readers;
 use super::reload::{Ask, Ended, Purpose, Readings, Reloader, Request};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
-use super::steering::{Desk, Gate};
+use super::steering::{Desk, OrderLock};
 use super::wire_warnings;
 use crate::config::Loaded;
 use crate::driver::accounts;
@@ -74,7 +74,7 @@ pub struct Service {
     prepared: PreparedChecks,
     control: Control,
     desk: Desk,
-    gate: Arc<Gate>,
+    order_lock: Arc<OrderLock>,
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -129,13 +129,13 @@ impl Service {
         let (call, calls) = mpsc::channel(1);
         let shared = SharedContext::from(Arc::clone(&context));
         let runtime_dir = options.runtime_dir.clone();
-        let gate = Arc::<Gate>::default();
+        let order_lock = Arc::<OrderLock>::default();
         let desk = Desk {
             shared: shared.clone(),
             inputs: inputs.clone(),
             runtime_dir,
             calls,
-            gate: Arc::clone(&gate),
+            order_lock: Arc::clone(&order_lock),
         };
         let groups = SocketGroups {
             control: group(options.control_group.as_deref())?,
@@ -149,7 +149,7 @@ impl Service {
             prepared,
             control: control.with_successors(successor).with_desk(call),
             desk,
-            gate,
+            order_lock,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -225,7 +225,7 @@ impl Service {
             prepared,
             control,
             desk,
-            gate,
+            order_lock,
             mut terminate,
             mut interrupt,
             mut hangup,
@@ -308,7 +308,7 @@ impl Service {
                         notifier.hold()
                     };
                     let is_restarting = bridge.is_some();
-                    match give_way(client, shared, &inputs, folder, &gate, prepare, is_restarting).await {
+                    match give_way(client, shared, &inputs, folder, &order_lock, prepare, is_restarting).await {
                         Ok(true) => break End::Followed,
                         Ok(false) => {}
                         Err(error) => {
@@ -422,13 +422,13 @@ async fn give_way(
     shared: &SharedContext,
     inputs: &Queue<Input>,
     folder: &RuntimeDir,
-    gate: &Gate,
+    order_lock: &OrderLock,
     prepare: impl FnOnce(&DaemonContext) -> Vec<LeftHooks>,
     restarting: bool,
 ) -> io::Result<bool> {
     let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
     let (context, lock) = (shared.now(), folder.lock()?);
-    let (settle, prepare) = (gate.close(), || prepare(&context));
+    let (settle, prepare) = (order_lock.close(), || prepare(&context));
     if !hot_restart::serve_successor(client, &context, inputs, lock.as_fd(), settle, prepare).await? {
         return Ok(false);
     }

@@ -27,6 +27,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Looks at refused routers from one look at the settings of peers to the next, which reads each advert.
 const LOOKS: u8 = 5;
 
+/// Looks in a row that find an IPv6 address unanswered before the log has it: after a takeover, duplicate address
+/// detection takes up to two seconds.
+const LOOKS_OF_DETECTION: u8 = 3;
+
 /// Most lines about unknown routers in all: they can be made up.
 const UNKNOWN_ROUTERS_LOGGED: usize = 64;
 
@@ -80,10 +84,18 @@ struct Notices {
     unknown_routers: BTreeSet<(String, u8, String)>,
     rejections: Rejections,
     contests: Contests,
-    /// Reason by instance and address of a master that this host does not answer for.
-    unanswered: BTreeMap<(String, IpAddr), String>,
+    /// By instance and address of a master that this host does not answer for.
+    unanswered: BTreeMap<(String, IpAddr), Unanswered>,
     /// Looks since the latest one at the settings of peers.
     looks: u8,
+}
+
+#[derive(Debug, Default)]
+struct Unanswered {
+    /// In a row.
+    looks: u8,
+    /// The reason that the log has.
+    logged: Option<String>,
 }
 
 /// Routers that should be peers and are refused.
@@ -139,12 +151,18 @@ impl Notices {
 
     fn silent(&mut self, found: BTreeMap<(String, IpAddr), String>) {
         for ((instance, address), why) in &found {
-            if self.unanswered.insert((instance.clone(), *address), why.clone()).as_ref() != Some(why) {
+            let it = self.unanswered.entry((instance.clone(), *address)).or_default();
+            it.looks = it.looks.saturating_add(1);
+            let enough = if address.is_ipv6() { LOOKS_OF_DETECTION } else { 1 };
+            if it.looks >= enough && it.logged.as_ref() != Some(why) {
                 warn!(instance, %address, why, "this master does not answer for an address of its own");
+                it.logged = Some(why.clone());
             }
         }
-        for ((instance, address), _) in self.unanswered.extract_if(.., |key, _| !found.contains_key(key)) {
-            info!(instance, %address, "the address is answered again, or has been left");
+        for ((instance, address), it) in self.unanswered.extract_if(.., |key, _| !found.contains_key(key)) {
+            if it.logged.is_some() {
+                info!(instance, %address, "the address is answered again, or has been left");
+            }
         }
     }
 
@@ -272,6 +290,27 @@ mod tests {
 
     fn reported(events: &Events) -> Vec<String> {
         events.after(None, usize::MAX).events.iter().map(|event| event.what.to_string()).collect()
+    }
+
+    #[test]
+    fn an_ipv6_address_that_detection_may_be_at_is_logged_at_the_third_look_in_a_row() {
+        let [v4, v6] = ["192.0.2.80", "2001:db8::80"].map(|it| it.parse::<IpAddr>().unwrap());
+        let of = |address: IpAddr| ("VI_1".to_owned(), address);
+        let mut notices = Notices::default();
+        let mut look = |addresses: &[IpAddr], why: &str| {
+            notices.silent(addresses.iter().map(|it| (of(*it), why.to_owned())).collect());
+            [v4, v6].map(|it| notices.unanswered.get(&of(it)).and_then(|it| it.logged.clone()))
+        };
+        let logged = |why: &str| Some(why.to_owned());
+        assert_eq!(look(&[v4, v6], "a"), [logged("a"), None]);
+        assert_eq!(look(&[v4, v6], "b"), [logged("b"), None]);
+        // A takeover: detection is over.
+        assert_eq!(look(&[v4], "b"), [logged("b"), None]);
+        assert_eq!(look(&[v6], "a"), [None, None]);
+        assert_eq!(look(&[v6], "a"), [None, None]);
+        assert_eq!(look(&[v6], "a"), [None, logged("a")]);
+        assert_eq!(look(&[v6], "b"), [None, logged("b")]);
+        assert_eq!(look(&[], ""), [None, None]);
     }
 
     #[test]

@@ -24,7 +24,10 @@ impl Resumption {
     /// # Errors
     /// No file descriptor is left.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { timer: AsyncFd::register(wait::resume_timer()?.into())?, asleep: clock::asleep() })
+        let timer = OwnedFd::from(wait::resume_timer()?);
+        // SAFETY: an owned descriptor stays open and the same for as long as it lives.
+        let timer = unsafe { AsyncFd::register(timer)? };
+        Ok(Self { timer, asleep: clock::asleep() })
     }
 
     /// Returns when the machine has been asleep.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::parse;
-use crate::daemon::history::History;
+use crate::daemon::history::{History, SUMS};
 use crate::daemon::live::LiveState;
 use crate::daemon::status::DaemonContext;
 use crate::driver::maps::Maps;
@@ -155,6 +155,7 @@ fn a_result_that_the_engine_has_no_room_for_is_reported_once_and_delivered_later
         history: Arc::new(History::new(2)),
         router_id: "t".into(),
         started: Timestamp::ZERO,
+        gone: [0; SUMS],
     };
     let shared = SharedContext::from(Arc::new(context));
     let mut deliver = deliver("web".into(), shared.clone(), inputs.clone());

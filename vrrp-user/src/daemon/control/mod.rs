@@ -18,7 +18,7 @@
 //! without it.
 
 pub(super) mod client;
-mod door;
+mod listener;
 mod maintenance;
 mod message;
 
@@ -46,7 +46,7 @@ pub use client::{
 };
 pub use message::{Request, Response};
 
-use self::door::Door;
+use self::listener::Listener;
 use self::message::PATIENCE;
 use super::clients::{self, Activity};
 use super::events::follow;
@@ -72,8 +72,8 @@ const FOLLOWERS_MAX: usize = 16;
 /// The daemon's end.
 #[derive(Debug)]
 pub struct Control {
-    listener: Door,
-    readers: Door,
+    listener: Listener,
+    readers: Listener,
     /// For other daemons of the network namespace.
     neighbours: Option<UnixListener>,
     receivers: Receivers,
@@ -123,8 +123,8 @@ impl Control {
         let status = if groups.status.is_some() { 0o660 } else { 0o666 };
         let path = folder.path();
         Ok(Self {
-            listener: Door::open(&folder.socket(), runtime_dir::socket(path), groups.control, control)?,
-            readers: Door::open(
+            listener: Listener::open(&folder.socket(), runtime_dir::socket(path), groups.control, control)?,
+            readers: Listener::open(
                 &folder.status_socket(),
                 runtime_dir::status_socket(path),
                 groups.status,

@@ -49,6 +49,7 @@ use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::address;
 use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::socket::warm_up;
 use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::wait::Wait;
 use crate::protocol::{Announcement, Epoch, InstanceId, Loss, Missing};
@@ -169,6 +170,7 @@ impl Effect {
     /// # Errors
     /// The wait itself failed.
     fn run(mut self, priorities: Option<Priorities>) -> io::Result<()> {
+        warm_up();
         self.stand_by = StandBy::new(priorities);
         while self.obey() {
             let next = self.repeat();

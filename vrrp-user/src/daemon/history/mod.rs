@@ -24,7 +24,7 @@ pub use record::{
     StaticRecord,
 };
 
-pub use sums::{SUMS, Sums};
+pub use sums::{SUMS, Sums, sum};
 
 use self::delivery::before_now;
 use super::events::{Event, Events, What};

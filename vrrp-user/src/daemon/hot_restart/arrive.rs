@@ -27,6 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Time limit for the end of an old daemon that hands over to its peer.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
+/// For how long a new daemon asks again while the old one hands over, or carries out an order.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Between two attempts.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// A running daemon that this one can replace.
 #[derive(Debug)]
 pub struct Predecessor {
@@ -124,15 +130,22 @@ impl Predecessor {
         let Self { path, offer } = self;
         let matching_instances = offer.matching_instances(config)?;
         let refused = |what: &str| HotRestartError::Refused(what.to_owned());
-        let mut stream = UnixStream::connect(&path).map_err(failed(&path))?;
-        let text = ask(&mut stream).map_err(failed(&path))?;
-        match serde_json::from_str(&text) {
-            Ok(Line::Offer(again)) if again == offer => {}
-            Ok(Line::Error(error)) => return Err(HotRestartError::Refused(error)),
-            _ => return Err(refused("it was reloaded meanwhile")),
-        }
-        stream.write_all(b"\"go\"\n").map_err(failed(&path))?;
-        let text = read_line(&stream).map_err(failed(&path))?;
+        let began = clock::now();
+        let (mut stream, text) = loop {
+            let mut stream = UnixStream::connect(&path).map_err(failed(&path))?;
+            let text = ask(&mut stream).map_err(failed(&path))?;
+            match serde_json::from_str(&text) {
+                Ok(Line::Offer(again)) if again == offer => {}
+                Ok(Line::Error(error)) => return Err(HotRestartError::Refused(error)),
+                _ => return Err(refused("it was reloaded meanwhile")),
+            }
+            stream.write_all(b"\"go\"\n").map_err(failed(&path))?;
+            let text = read_line(&stream).map_err(failed(&path))?;
+            if !is_busy(&text) || clock::now().since(began) >= BUSY {
+                break (stream, text);
+            }
+            sleep(AGAIN);
+        };
         let message = match serde_json::from_str(&text) {
             Ok(Line::Snapshot(message)) => message,
             Ok(Line::Error(error)) => return Err(HotRestartError::Refused(error)),
@@ -145,6 +158,11 @@ impl Predecessor {
         stream.write_all(b"\"adopted\"\n").map_err(failed(&path))?;
         receive(&stream).map_err(failed(&path))
     }
+}
+
+/// Whether the old daemon does what ends soon.
+fn is_busy(text: &str) -> bool {
+    matches!(serde_json::from_str(text), Ok(Line::Error(error)) if error.ends_with("; try again"))
 }
 
 fn ask(stream: &mut UnixStream) -> io::Result<String> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::exposition::{Exposition, Kind};
 use super::family::{counter, gauge, nanos, unix};
 use super::{Reading, Scrape};
-use crate::daemon::history::{SUMS, Sums};
+use crate::daemon::history::{SUMS, Sums, sum};
 use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::status::family;
 use crate::protocol::State;
@@ -108,7 +108,11 @@ impl Scrape {
     }
 }
 
-pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>], kept: &Sums) -> fmt::Result {
+pub(super) fn activity(
+    out: &mut Exposition,
+    readings: &[Reading<'_>],
+    (kept, gone): (&Sums, [u64; SUMS]),
+) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
     let totals: [(&str, &str, Total); 4] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.live.adverts_sent.load(Relaxed)),
@@ -135,8 +139,8 @@ pub(super) fn activity(out: &mut Exposition, readings: &[Reading<'_>], kept: &Su
         ("vrrpx_announcements_sent", "Gratuitous ARPs and unsolicited neighbour advertisements sent"),
     ];
     let counts = readings.iter().map(|reading| reading.live.summed(&reading.counters));
-    let present = counts.fold([0; SUMS], |[steady, sent], [more, others]| [steady + more, sent + others]);
-    for ((name, help), sum) in sums.into_iter().zip(kept.of(present)) {
+    let present = counts.fold([0; SUMS], sum);
+    for ((name, help), sum) in sums.into_iter().zip(kept.of(present, gone)) {
         counter(out, name, help, |row| row(&vec![], sum))?;
     }
     let help = "1 while the program, or the host, misses adverts that the other one receives";

@@ -120,7 +120,7 @@ impl Scrape {
         self.addresses(out, &readings)?;
         self.groups(out)?;
         checks::encode(&self.context, out)?;
-        instance::activity(out, &readings, &self.context.history.sums)?;
+        instance::activity(out, &readings, (&self.context.history.sums, self.context.gone))?;
         event_row::encode(out, &readings)?;
         self.peers(out, &readings)
     }

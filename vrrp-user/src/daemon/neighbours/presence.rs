@@ -123,7 +123,7 @@ impl Baton {
             .ok()
     }
 
-    /// The same, without a line in the log. `waits` hears of each daemon that has the baton.
+    /// As above, but logs nothing. `waits` hears of each daemon that has the baton.
     ///
     /// # Errors
     /// It did not come.

@@ -53,6 +53,11 @@ pub(super) trait Entry {
     /// Whether an earlier entry of the same subject that has not been read is of no use any more; takes over what is.
     fn replaces(&mut self, earlier: &Self) -> bool;
 
+    /// Whether it is of no use if the next entry of its subject, which is of this kind as well, waits behind it.
+    fn is_overruled(&self) -> bool {
+        false
+    }
+
     /// Whether an earlier entry of the same subject, which is not void, keeps those before it from being so.
     fn is_based(&self, _earlier: &Self) -> bool {
         false
@@ -137,15 +142,17 @@ impl<T: Entry> Outbox<T> {
     fn void(&mut self, latest: Option<usize>, entry: &mut T) -> Option<usize> {
         let Self { waiting, count, first, fixed, .. } = self;
         let from = (*first).max(*fixed);
-        let (mut next, mut left, mut later) = (latest, None, None);
+        let (mut next, mut left, mut later, mut is_followed) = (latest, None, None, false);
         while let Some(number) = next.filter(|number| *number >= from)
             && let Some(place) = waiting.get_mut(number - *first)
         {
             next = place.earlier.take();
-            if place.entry.as_ref().is_none_or(|earlier| entry.replaces(earlier)) {
+            let is_void = |earlier: &T| entry.replaces(earlier) || (is_followed && earlier.is_overruled());
+            if place.entry.as_ref().is_none_or(is_void) {
                 *count -= usize::from(place.entry.take().is_some());
                 continue;
             }
+            is_followed = place.entry.as_ref().is_some_and(T::is_overruled);
             let is_base = place.entry.as_ref().is_some_and(|earlier| entry.is_based(earlier));
             if is_base {
                 place.earlier = next.take();
@@ -216,6 +223,11 @@ impl Entry for Command {
             }
             _ => false,
         }
+    }
+
+    /// What was between settings may have become void.
+    fn is_overruled(&self) -> bool {
+        matches!(self, Self::SetEffects(..))
     }
 
     /// A mastership begins with the settings of its time: addresses that it has no more may be another instance's.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vrrp_ebpf::time::Timestamp;
 
 use super::*;
-use crate::config::parse;
+use crate::config::{InstanceSettings, parse};
 use crate::protocol::{Epoch, Missing, Priority, Reason, State, Transition};
 
 const A: InstanceId = InstanceId(0);
@@ -161,16 +161,17 @@ fn a_full_queue_loses_no_last_state_of_a_receive_path() {
     assert_eq!(words(&read(Input::GoOn, pushed)), words(&expected));
 }
 
+fn settings(priority: u8) -> Arc<InstanceSettings> {
+    let text = format!(
+        "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 1\npriority {priority}\n\
+         virtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"
+    );
+    Arc::clone(&parse("t", &text).unwrap().config.instances[0].settings)
+}
+
 #[test]
 fn a_mastership_that_waits_begins_with_the_settings_of_its_time() {
-    let settings = |priority: u8| {
-        let text = format!(
-            "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 1\npriority {priority}\n\
-             virtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"
-        );
-        let config = parse("t", &text).unwrap().config;
-        Command::SetEffects(A, Arc::clone(&config.instances[0].settings))
-    };
+    let settings = |priority| Command::SetEffects(A, settings(priority));
     let announce = Command::Announce(A, Announcement { epoch: Epoch(1), repeat: 1 });
     let add = Command::Add(A, Epoch(1));
     let pushed =
@@ -188,6 +189,7 @@ fn a_mastership_that_waits_begins_with_the_settings_of_its_time() {
 #[test]
 fn what_can_wait_finds_room_that_was_reserved() {
     const INSTANCES: usize = 50;
+    let settings = settings(100);
     let mut outbox = Outbox::new(Queue::new(1).unwrap());
     outbox.push(Command::Inherit);
     outbox.reserve(INSTANCES, INSTANCES * Command::WAITING_MAX);
@@ -204,6 +206,14 @@ fn what_can_wait_finds_room_that_was_reserved() {
         }
         // All but the settings.
         assert_eq!(outbox.count, INSTANCES * (Command::WAITING_MAX - 2));
+    }
+    for round in 0..20 {
+        for id in InstanceId::all().take(INSTANCES) {
+            outbox.push(Command::Add(id, Epoch(round)));
+            outbox.push(Command::SetEffects(id, Arc::clone(&settings)));
+            outbox.push(Command::Remove(id, Epoch(round)));
+        }
+        assert!(outbox.count <= INSTANCES * 2, "{} settings and ends wait", outbox.count);
     }
     assert_eq!(room(&outbox), reserved);
 }

@@ -27,6 +27,7 @@ use tracing::{error, info, warn};
 use self::reading::Ready;
 use super::checks::Checks;
 use super::events::What;
+use super::history::sum;
 use super::host::interfaces::Order;
 use super::last_good::Saver;
 use super::load;
@@ -318,10 +319,10 @@ impl Reloader {
         if start_only(&now.config.globals.process) != start_only(&config.globals.process) {
             warn!("settings of the process have changed; they take effect after a restart");
         }
-        self.shared.replace(DaemonContext { config: Arc::clone(&config), ..(*now).clone() });
-        for (removed, live) in now.instances().filter(|(it, _)| config.instance(it.id).is_none()) {
-            now.history.sums.retire(live.summed(&now.maps.counters(Some(removed.id))));
-        }
+        let removed = now.instances().filter(|(it, _)| config.instance(it.id).is_none());
+        let counts = removed.map(|(it, live)| live.summed(&now.maps.counters(Some(it.id))));
+        let gone = counts.fold(now.gone, sum);
+        self.shared.replace(DaemonContext { config: Arc::clone(&config), gone, ..(*now).clone() });
         steering::follow_names(&now, &now.config, &config, &self.options.runtime_dir);
         now.history.disabled(preflight::disabled(&notices));
         reporter.settle(Arc::clone(&config));

@@ -26,7 +26,7 @@ use threads::Queues;
 
 use super::auth::Store;
 use super::guard::{self, Guard};
-use super::history::History;
+use super::history::{History, SUMS};
 use super::host::vmacs::Vmacs;
 use super::hot_restart;
 use super::live::LiveState;
@@ -121,6 +121,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         history: Arc::new(History::new(config.instances.len()).with_room(room)),
         router_id: prepare::router_id(&config),
         started,
+        gone: [0; SUMS],
         config: Arc::new(config),
     });
     context.history.disabled(disabled);

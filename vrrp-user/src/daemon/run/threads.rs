@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -170,7 +171,7 @@ pub(super) fn start_threads(
 /// is locked again.
 async fn release_start(history: Arc<History>) {
     sleep(START).await;
-    // What is refused here is locked again below.
+    // The attempt below locks again what these two could not.
     let _ = memory::release_code();
     let _ = memory::release_stack();
     let mut outcome = lock_by(|| memory::trim_locked().or_else(|_| lock_memory()));
@@ -185,11 +186,7 @@ fn is_locked(history: &History, outcome: &Result<(), LockError>) -> bool {
     history.memory_locked(outcome.is_ok());
     let fault = outcome.as_ref().err().map(|error| HostFault {
         about: "lock".to_owned(),
-        text: format!(
-            "{}; prlimit --pid {} --memlock=unlimited, and LimitMEMLOCK=infinity in the unit",
-            words(error),
-            std::process::id()
-        ),
+        text: format!("{}{}", words(error), advice(error)),
     });
     let was_locked = !history.host_faults.has(Finder::Memory);
     for HostFault { about, text } in history.host_faults.set(Finder::Memory, fault.into_iter().collect()) {
@@ -201,19 +198,40 @@ fn is_locked(history: &History, outcome: &Result<(), LockError>) -> bool {
     outcome.is_ok()
 }
 
+/// The way to raise the limit of locked memory, if that causes the error.
+fn advice(error: &LockError) -> String {
+    let is_of_limit = match error {
+        LockError::Limit { .. } => true,
+        // mlockall(2) beyond the limit fails with ENOMEM or EPERM. Once memory is locked, new stacks count too, and
+        // pthread_create(3) fails with EAGAIN.
+        LockError::Refused(error) => {
+            matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM | libc::EPERM))
+                && getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
+        }
+    };
+    if !is_of_limit {
+        return String::new();
+    }
+    let pid = std::process::id();
+    format!("; prlimit --pid {pid} --memlock=unlimited, and LimitMEMLOCK=infinity in the unit")
+}
+
 /// In the real-time class: the allocator is locked meanwhile, or the list of mappings, and a real-time thread must not
 /// wait for an ordinary one.
+///
+/// # Errors
+/// As `lock`; also that of the thread, which does not start or panics.
 fn lock_by(lock: fn() -> Result<(), LockError>) -> Result<(), LockError> {
-    let locked = thread::spawn(move || {
-        // Refused as it was to the others.
+    let locked = thread::Builder::new().spawn(move || {
+        // A refusal is known from the other threads.
         let _ = become_realtime(TRIM_PRIORITY);
         lock()?;
-        // What was taken away meanwhile.
+        // The kernel may have taken pages while nothing was locked.
         memory::bring_in(Program::object());
         Ok(())
     });
-    // A panic has been reported.
-    locked.join().unwrap_or(Ok(()))
+    let panicked = |_| Err(LockError::Refused(io::Error::other("the thread that locks it has panicked")));
+    locked.map_err(LockError::Refused)?.join().unwrap_or_else(panicked)
 }
 
 fn queue<T>(entries: usize) -> io::Result<Queue<T>> {
@@ -226,6 +244,27 @@ mod tests {
     use crate::driver::netlink::socket::RouteSocket;
     use crate::driver::socket::{AdvertSender, Announcer, Outgoing};
     use crate::protocol::{Router, Turn};
+
+    #[test]
+    fn only_an_error_of_the_limit_has_the_way_to_raise_it() {
+        let refused = |errno| LockError::Refused(io::Error::from_raw_os_error(errno));
+        let limited = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap().0 != RLIM_INFINITY;
+        for (error, expected) in [
+            (LockError::Limit { limit: 0 }, true),
+            (refused(libc::EAGAIN), limited),
+            (refused(libc::ENOMEM), limited),
+            (refused(libc::EINVAL), false),
+            (LockError::Refused(io::Error::other("a panic")), false),
+        ] {
+            assert_eq!(advice(&error).contains("--memlock=unlimited"), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_that_locks_is_a_refusal() {
+        let text = lock_by(|| panic!("of this test")).unwrap_err().to_string();
+        assert_eq!(text, "memory is not locked: the thread that locks it has panicked");
+    }
 
     /// `realtime.ld` has names of modules: this fails once one of these functions is elsewhere.
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vrrp_ebpf::time::Timestamp;
 
 use crate::config::{self, Config};
-use crate::daemon::history::History;
+use crate::daemon::history::{History, SUMS};
 use crate::daemon::live::{LiveInstance, LiveState};
 use crate::driver::maps::Maps;
 
@@ -20,6 +20,8 @@ pub struct DaemonContext {
     pub router_id: Arc<str>,
     /// When the daemon started.
     pub started: Timestamp,
+    /// What instances had counted, in the sums of all, that reloads have removed.
+    pub gone: [u64; SUMS],
 }
 
 impl DaemonContext {

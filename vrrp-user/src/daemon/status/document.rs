@@ -33,9 +33,9 @@ pub struct Status {
     /// Files that cannot be written; older daemons do not send them.
     #[serde(default)]
     pub unwritten: Vec<UnwrittenFile>,
-    /// What the daemon cannot mend on this host: things of killed daemons that stay, a firewall that refuses, an address
-    /// for metrics that cannot be bound, and memory that is not locked again after the start. It tries again; older
-    /// daemons do not send them.
+    /// What the daemon cannot mend on this host: things of killed daemons that stay, a firewall that refuses, an
+    /// address for metrics that cannot be bound, and memory that is not locked again after the start. It tries again;
+    /// older daemons do not send them.
     #[serde(default)]
     pub host_faults: Vec<HostFault>,
     pub unknown_routers: Vec<UnknownRouter>,

@@ -418,7 +418,7 @@ pub(super) fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterat
     })
 }
 
-/// What the others of them printed last; no problem, and shown beside those.
+/// The last line that hooks without a problem printed, shown beside those with one.
 pub(super) fn printing_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
     hooks.iter().filter(|hook| hook.success && !hook.is_past).filter_map(move |hook| {
         let text = format!("{} for {} printed: {}", hook.keyword, hook.state, hook.last_line()?);

@@ -10,8 +10,8 @@
 mod audit;
 mod desk;
 mod file;
-mod gate;
 mod order;
+mod order_lock;
 mod text;
 pub(super) mod who;
 
@@ -23,8 +23,8 @@ use tracing::{info, warn};
 pub(crate) use audit::LOG;
 pub use desk::{Call, Desk};
 pub(crate) use desk::{unknown_name, unknown_of};
-pub use gate::Gate;
 pub use order::{Kind, Order, Steered, Steerings};
+pub use order_lock::OrderLock;
 
 use self::order::{now, renamed};
 use super::log;

@@ -36,6 +36,11 @@ thread_local! {
     static DATAGRAM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Makes the memory that reads of this thread need, before it must not wait for memory.
+pub fn warm_up() {
+    DATAGRAM.set(vec![0; BUFFER]);
+}
+
 /// Ports of this process: its own requests come back as notifications.
 static OWN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 

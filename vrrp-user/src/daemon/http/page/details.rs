@@ -48,7 +48,7 @@ pub(super) fn details(out: &mut String, instance: &Instance) -> fmt::Result {
             time(&hook.started)
         )?;
         if let Some(output) = &hook.output {
-            writeln!(out, "<p class=\"soft\">{}</p>", Escaped(output))?;
+            writeln!(out, "<p class=\"soft printed\">It printed: {}</p>", Escaped(output))?;
         }
     }
     if !instance.history.is_empty() {

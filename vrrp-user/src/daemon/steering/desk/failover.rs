@@ -24,6 +24,15 @@ const OVERTAKES: u32 = 4;
 /// Longest wait for it, and for this node's return.
 const WAIT_MAX: Duration = Duration::from_secs(8);
 
+/// The end of the wait for a named router.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    NamedIsMaster,
+    OtherIsMaster,
+    /// Another router is master, and a hot restart ended the wait.
+    EndedEarly,
+}
+
 impl Desk {
     /// Hands over, and competes with priority 1 after it. If another router than that with one of the addresses `to`
     /// becomes master, the order ends: this node competes as before.
@@ -67,12 +76,15 @@ impl Desk {
             let Some(heir) = heirs.iter_mut().find(|heir| heir.name == *instance.settings.name) else {
                 continue;
             };
-            if self.await_named(&context, instance, to, began, heir).await {
+            let outcome = self.await_named(&context, instance, to, began, heir).await;
+            if outcome == Outcome::NamedIsMaster {
                 continue;
             }
+            let is_early = outcome == Outcome::EndedEarly;
             let what = format!("handed over to {}, which was not asked for", heir.address);
             audit(&context, &heir.name, &what, &order);
-            return Err(self.take_back(&context, instance, (to, heir.address), before, &scope).await);
+            let named = (to, heir.address);
+            return Err(self.take_back(&context, instance, named, before, &scope, is_early).await);
         }
         let mut lines = Vec::new();
         for heir in &heirs {
@@ -84,7 +96,8 @@ impl Desk {
         Ok(lines)
     }
 
-    /// Ends the order, as another router than the named one is master. The answer says what this node does then.
+    /// Ends the order, as another router than the named one is master. The answer says what this node does then, and
+    /// whether a hot restart ended the order early, in the wait for the named router or in that for this node's return.
     async fn take_back(
         &self,
         context: &DaemonContext,
@@ -92,20 +105,24 @@ impl Desk {
         (to, heir): (&[IpAddr], IpAddr),
         before: Steerings,
         scope: &[&Instance],
+        mut is_early: bool,
     ) -> No {
         self.restore(before, scope).await;
         let settings = &instance.settings;
         let name = &settings.name;
         let returns = settings.preempt && settings.preempt_delay.is_zero();
         let is_master = || state(context, instance) == Some(State::Master);
-        let returned = async {
-            while !is_master() && !self.gate.is_awaited() {
-                sleep(LOOK).await;
-            }
-        };
         if returns {
+            let returned = async {
+                let mut is_early = is_early;
+                while !is_master() && !is_early {
+                    sleep(LOOK).await;
+                    is_early = self.order_lock.yields();
+                }
+                is_early
+            };
             // The answer has the state in any case.
-            let _ = timeout(WAIT_MAX, returned).await;
+            is_early = timeout(WAIT_MAX, returned).await.unwrap_or(is_early);
         }
         let fate = match (state(context, instance), settings.preempt) {
             (Some(State::Master), _) => "it is master again".to_owned(),
@@ -125,7 +142,7 @@ impl Desk {
             format!("{name}: this node competes as before the order: {fate}"),
         ];
         lines.extend(unlisted(settings, to, heir));
-        if self.gate.is_awaited() {
+        if is_early {
             lines.push(format!("{name}: a hot restart ended the order early; vrrpx status shows the master"));
         }
         No::OtherMaster(lines)
@@ -140,21 +157,21 @@ impl Desk {
         to: &[IpAddr],
         began: Timestamp,
         heir: &mut Heir,
-    ) -> bool {
+    ) -> Outcome {
         let patience = (instance.settings.advert_interval.duration() * OVERTAKES).min(WAIT_MAX);
         let named = async {
             while !to.contains(&heir.address) {
-                if self.gate.is_awaited() {
-                    return false;
+                if self.order_lock.yields() {
+                    return Outcome::EndedEarly;
                 }
                 sleep(LOOK).await;
                 if let Some(next) = self::heir(context, instance, began) {
                     *heir = next;
                 }
             }
-            true
+            Outcome::NamedIsMaster
         };
-        timeout(patience, named).await.unwrap_or(false)
+        timeout(patience, named).await.unwrap_or(Outcome::OtherIsMaster)
     }
 }
 

@@ -25,7 +25,7 @@ use self::scope::{named, scope, single};
 use super::audit::{LOG, audit};
 use super::order::now;
 use super::text::check_reason;
-use super::{Gate, Kind, Order, Steerings, file};
+use super::{Kind, Order, OrderLock, Steerings, file};
 use crate::config::Instance;
 use crate::daemon::control::{Request, Response};
 use crate::daemon::live::LiveInstance;
@@ -62,7 +62,7 @@ pub struct Desk {
     pub inputs: Queue<Input>,
     pub runtime_dir: PathBuf,
     pub calls: mpsc::Receiver<Call>,
-    pub gate: Arc<Gate>,
+    pub order_lock: Arc<OrderLock>,
 }
 
 /// What an operator hears in a hot restart.
@@ -108,7 +108,7 @@ impl Desk {
                         continue;
                     }
                     // Until the answer is on its way.
-                    let Some(_entered) = self.gate.enter() else {
+                    let Some(_entered) = self.order_lock.enter() else {
                         let _ = answer.send(Response::Error(REPLACED.to_owned()));
                         continue;
                     };
@@ -236,10 +236,14 @@ impl Desk {
         }
         let all_sent = async {
             while masters.iter().zip(&before).any(|(it, before)| sent(it) <= *before) {
+                if self.order_lock.is_awaited() {
+                    return false;
+                }
                 sleep(LOOK).await;
             }
+            true
         };
-        let is_sent = timeout(ANNOUNCE_LIMIT, all_sent).await.is_ok();
+        let is_sent = timeout(ANNOUNCE_LIMIT, all_sent).await.unwrap_or(false);
         let order = Order { until: None, by: by.to_owned(), reason: None };
         let mut lines = Vec::new();
         for (instance, before) in masters.iter().zip(&before) {

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use nix::sys::stat::{Mode, umask};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, socket};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::Gid;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -20,7 +22,7 @@ use crate::driver::ownership;
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Listener {
     listener: UnixListener,
     /// Where clients look for it. A daemon that replaces another listens elsewhere until it is in place.
     home: PathBuf,
@@ -31,7 +33,7 @@ pub(super) struct Door {
     is_lost: bool,
 }
 
-impl Door {
+impl Listener {
     /// Listens at `path`; replaces what an earlier daemon has left there. Must be called within a runtime.
     pub(super) fn open(
         path: &Path,
@@ -87,16 +89,23 @@ fn listen(path: &Path, group: Option<Gid>, mode: u32) -> Result<UnixListener, Co
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    // Until it has its group and mode, the socket is of this user alone.
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let listener = UnixListener::bind(path);
-    umask(before);
-    let listener = listener.map_err(failed)?;
+    let listener = bind_own(path).map_err(failed)?;
     if let Some(group) = group {
         chown(path, None, Some(group.as_raw())).map_err(failed)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     Ok(listener)
+}
+
+/// Listens at a path that only this user may connect to. The mode is that of the socket itself: a umask would also be
+/// that of processes which are started meanwhile.
+fn bind_own(path: &Path) -> io::Result<UnixListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    socket::bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    socket::listen(&socket, Backlog::MAXCONN)?;
+    UnixListener::from_std(socket.into())
 }
 
 /// Removes what is at the path. Container engines make an empty folder of a socket that a container was to have and
