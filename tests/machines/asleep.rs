@@ -51,7 +51,7 @@ fn a_master_that_slept_listens_before_it_sends() -> Result<()> {
     ));
     ensure!(listened >= of(150).advert_interval(), "it sends {listened:?} after its return: {log}");
     // The driver of this card has lost the program, and with it the fence, until the daemon attaches it again.
-    ensure!(both <= SLOW, "both have answered for {both:?}: {log}");
+    ensure!(both <= 2 * SLOW, "both have answered for {both:?}: {log}");
     ensure!(observer.latest(2) == [0, 0], "two masters: {:?}", observer.latest(8));
     ensure!(log.contains("resumed") || log.contains("preempted"), "{log}");
     Ok(())

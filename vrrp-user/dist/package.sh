@@ -39,10 +39,18 @@ keepalived_is_used() {
             case $(systemctl is-enabled keepalived.service 2>/dev/null || true) in
             enabled*) return 0 ;;
             esac
-            systemctl --quiet is-active keepalived.service
+            # In a chroot systemctl knows nothing, and calls it active.
+            [ -d /run/systemd/system ] && systemctl --quiet is-active keepalived.service
             return
         fi
     done
+    return 1
+}
+
+is_stopped() {
+    case $(property ActiveState) in
+    inactive | deactivating) return 0 ;;
+    esac
     return 1
 }
 
@@ -53,6 +61,7 @@ say_how_to_change_over() {
 
 # A unit of the archive for any distribution, or an operator's, comes before that of a package.
 warn_of_another_unit() {
+    [ "$(property LoadState)" != masked ] || return 0
     used=$(property FragmentPath)
     case $used in
     '' | /usr/lib/systemd/system/$unit | /lib/systemd/system/$unit) ;;

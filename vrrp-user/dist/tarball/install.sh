@@ -34,11 +34,16 @@ if [ "${1:-}" = --uninstall ]; then
     fi
     each drop
     rm -f "$units/vrrpx.service"
-    if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then
-        systemctl daemon-reload || true
-    fi
     rmdir "$root/share/doc/vrrpx/examples" "$root/share/doc/vrrpx" 2> /dev/null || true
-    echo "removed; a running daemon goes on until: systemctl stop vrrpx"
+    # A running daemon is stopped as its unit says: systemd still has that until it is reloaded.
+    if [ -n "${DESTDIR:-}" ] || [ ! -d /run/systemd/system ]; then
+        echo "removed"
+    elif systemctl --quiet is-active vrrpx.service; then
+        echo "removed; the running daemon goes on until: systemctl stop vrrpx && systemctl daemon-reload"
+    else
+        systemctl daemon-reload || true
+        echo "removed"
+    fi
     exit
 fi
 if [ $# -gt 0 ]; then

@@ -60,6 +60,8 @@ enum Line {
     Offer(Offer),
     Snapshot(SnapshotMessage),
     Error(String),
+    /// Not now, but soon.
+    Busy(String),
 }
 
 /// Asks the daemon of a runtime directory whether one with this configuration can replace it. `None` if no daemon runs
@@ -131,7 +133,7 @@ impl Predecessor {
         let matching_instances = offer.matching_instances(config)?;
         let refused = |what: &str| HotRestartError::Refused(what.to_owned());
         let began = clock::now();
-        let (mut stream, text) = loop {
+        let (mut stream, line) = loop {
             let mut stream = UnixStream::connect(&path).map_err(failed(&path))?;
             let text = ask(&mut stream).map_err(failed(&path))?;
             match serde_json::from_str(&text) {
@@ -141,14 +143,14 @@ impl Predecessor {
             }
             stream.write_all(b"\"go\"\n").map_err(failed(&path))?;
             let text = read_line(&stream).map_err(failed(&path))?;
-            if !is_busy(&text) || clock::now().since(began) >= BUSY {
-                break (stream, text);
+            match serde_json::from_str(&text) {
+                Ok(Line::Busy(_)) if clock::now().since(began) < BUSY => sleep(AGAIN),
+                line => break (stream, line),
             }
-            sleep(AGAIN);
         };
-        let message = match serde_json::from_str(&text) {
+        let message = match line {
             Ok(Line::Snapshot(message)) => message,
-            Ok(Line::Error(error)) => return Err(HotRestartError::Refused(error)),
+            Ok(Line::Error(error) | Line::Busy(error)) => return Err(HotRestartError::Refused(error)),
             _ => return Err(refused("its state cannot be parsed")),
         };
         let snapshot = message.snapshot(&matching_instances, config, clock::now())?;
@@ -158,11 +160,6 @@ impl Predecessor {
         stream.write_all(b"\"adopted\"\n").map_err(failed(&path))?;
         receive(&stream).map_err(failed(&path))
     }
-}
-
-/// Whether the old daemon does what ends soon.
-fn is_busy(text: &str) -> bool {
-    matches!(serde_json::from_str(text), Ok(Line::Error(error)) if error.ends_with("; try again"))
 }
 
 fn ask(stream: &mut UnixStream) -> io::Result<String> {

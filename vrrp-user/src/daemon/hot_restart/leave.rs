@@ -30,13 +30,15 @@ const LINE_MAX: u64 = 64;
 enum Line<'a> {
     Offer(&'a Offer),
     Snapshot(&'a SnapshotMessage),
-    Error(&'a str),
+    /// Not now, but soon.
+    Busy(&'a str),
 }
 
 /// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `settle` ends what is
 /// half done, and what it returns keeps anything new from beginning; `None` if that takes longer. `prepare` is called
 /// while nothing is decided any more, and returns the hooks that are left to that daemon. After true, the caller must
-/// have the engine leave; false is a client that only asked for the offer, as each does before it prepares.
+/// have the engine leave; false is a client that only asked for the offer, as each does before it prepares, or that has
+/// to ask again.
 ///
 /// # Errors
 /// The new daemon did not complete the exchange; this one goes on.
@@ -55,16 +57,16 @@ pub(in crate::daemon) async fn serve_successor<G>(
         heard => heard?,
     }
     let Some(_settled) = settle.await else {
-        say(&mut client, &Line::Error("an order of an operator is being carried out; try again")).await?;
-        return Err(io::Error::other("it asked while an order of an operator is being carried out"));
+        say(&mut client, &Line::Busy("an order of an operator is being carried out; try again")).await?;
+        return Ok(false);
     };
     let (answer, reported) = oneshot::channel();
     let leases = Leases::new(context.config.instances.iter().map(|it| it.id).collect())?;
     let memory = leases.descriptor()?;
     push(inputs, Input::Pause(leases, answer)).await;
     let Ok(Some(mut snapshot)) = reported.await else {
-        say(&mut client, &Line::Error("addresses are being handed over; try again")).await?;
-        return Err(io::Error::other("it asked while addresses are being handed over"));
+        say(&mut client, &Line::Busy("addresses are being handed over; try again")).await?;
+        return Ok(false);
     };
     snapshot.hooks = prepare();
     snapshot.rows = kept_rows(context);

@@ -4,6 +4,7 @@
 //! it was mounted: there a veth with the name of a card of the host would pass for that card.
 
 use std::ffi::CStr;
+use std::fs;
 use std::io;
 
 use super::ethtool::{self, Feature};
@@ -22,6 +23,16 @@ const STRIPS: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
 
 /// Devices in pairs: IFLA_LINK is the other end, not a lower interface.
 const PAIRS: [&str; 3] = ["netkit", "veth", "vxcan"];
+
+/// Drivers that come back from a sleep of the machine without their native program, while the kernel reports it as
+/// attached.
+const FORGETFUL: &str = "virtio_net";
+
+/// Whether the driver of an interface loses its native program over a sleep of the machine.
+pub fn forgets_program(interface: &str) -> bool {
+    let driver = fs::read_link(format!("/sys/class/net/{interface}/device/driver"));
+    driver.is_ok_and(|driver| driver.file_name().is_some_and(|name| name == FORGETFUL))
+}
 
 /// An interface of this network namespace.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -37,7 +37,7 @@ mod wipe;
 pub use attach::{AttachError, Attached, Mode};
 pub use bridge::Bridge;
 pub use capabilities::Capability;
-pub use card::Card;
+pub use card::{Card, forgets_program};
 pub use entry::Entry;
 pub use foreign::{Foreign, LIBXDP};
 pub use hook::Hook;

@@ -19,7 +19,7 @@ use crate::daemon::queue::Input;
 use crate::driver::RxPath;
 use crate::driver::clock;
 use crate::driver::socket::is_member;
-use crate::driver::xdp::Hook;
+use crate::driver::xdp::{Hook, forgets_program};
 use crate::protocol::{Event, InstanceId};
 
 /// If adverts are kept from the program again within this time, it is not put before the other once more.
@@ -73,13 +73,16 @@ impl Attachments {
         }
     }
 
-    /// Attaches native programs again after a sleep of the machine: virtio_net comes back without its program, and the
-    /// kernel still reports it as attached.
+    /// Attaches native programs again after a sleep of the machine, where the driver comes back without its program and
+    /// the kernel still reports it as attached.
     pub fn restore_native(&mut self) {
         let native = self.rx_paths.iter().filter(|(_, rx_path)| **rx_path == RxPath::Native);
         let native: Vec<u32> = native.map(|(ifindex, _)| *ifindex).collect();
-        let slept = "the machine was asleep, over which drivers lose native programs; attaching ours again";
-        for ifindex in native {
+        let is_lost =
+            |ifindex: &u32| self.users(*ifindex).is_some_and(|(_, interface)| forgets_program(&interface));
+        let lost: Vec<u32> = native.into_iter().filter(is_lost).collect();
+        let slept = "the machine was asleep, over which this driver loses its program; attaching it again";
+        for ifindex in lost {
             if let Some(ids) = self.reattach(ifindex, slept) {
                 self.listen_anew(&ids);
             }

@@ -249,9 +249,10 @@ impl Desk {
         for (instance, before) in masters.iter().zip(&before) {
             let name = &instance.settings.name;
             if !is_sent && sent(instance) <= *before {
-                return Err(No::Failed(format!(
-                    "{name}: no announcement has left within {ANNOUNCE_LIMIT:?}"
-                )));
+                return Err(No::Failed(match self.order_lock.is_awaited() {
+                    true => REPLACED.to_owned(),
+                    false => format!("{name}: no announcement has left within {ANNOUNCE_LIMIT:?}"),
+                }));
             }
             audit(&context, name, "announced", &order);
             let count = instance.settings.addresses.all().count();
