@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use clap::builder::StyledStr;
 use clap::{Arg, Command};
 use vrrp_user::cli::commands;
 use vrrp_user::config::wrapped_at;
@@ -22,6 +23,37 @@ fn the_page_of_commands_is_that_of_the_program() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == page, "docs/commands.md is behind the program; run with UPDATE_EXPECTED=1");
+}
+
+/// Of each command, also of those that the page does not show.
+#[test]
+fn every_command_argument_and_value_has_a_help_text() {
+    let mut all = commands();
+    all.build();
+    let mut lacking = Vec::new();
+    without_help("vrrpx", &all, &mut lacking);
+    assert_eq!(lacking, [""; 0]);
+}
+
+fn without_help(name: &str, command: &Command, lacking: &mut Vec<String>) {
+    let is_empty = |text: Option<&StyledStr>| text.is_none_or(|it| it.to_string().trim().is_empty());
+    if is_empty(command.get_about()) {
+        lacking.push(name.to_owned());
+    }
+    for arg in command.get_arguments() {
+        if is_empty(arg.get_help()) {
+            lacking.push(format!("{name} {}", arg.get_id()));
+        }
+        let takes_values = arg.get_action().takes_values();
+        for value in arg.get_possible_values().iter().filter(|_| takes_values) {
+            if is_empty(value.get_help()) {
+                lacking.push(format!("{name} {} {}", arg.get_id(), value.get_name()));
+            }
+        }
+    }
+    for inner in command.get_subcommands() {
+        without_help(&format!("{name} {}", inner.get_name()), inner, lacking);
+    }
 }
 
 fn page() -> String {

@@ -172,7 +172,7 @@ fn an_unknown_name_gets_the_one_that_is_meant() {
     let of = |lines: &str| errors(&(blocks.to_owned() + &instance("web", "eth0", 10, lines)));
     for (lines, expected) in [
         ("track_script {\nchk_ngnix\n}", "help: did you mean `chk_nginx`?"),
-        ("track_script {\nnginx\n}", "help: did you mean `chk_nginx`?"),
+        ("track_script {\nnginx\n}", "help: there is only `chk_nginx`"),
         ("track_script {\nload\n}", "help: it is a track_file: track it in `track_file`"),
         ("track_file {\nchk_nginx\n}", "help: it is a vrrp_script or vrrp_check: track it in `track_script`"),
         ("track_process {\nnginx\n}", "help: write a block `vrrp_track_process nginx { … }`"),
@@ -182,7 +182,7 @@ fn an_unknown_name_gets_the_one_that_is_meant() {
         assert!(found.contains(&format!("`\n{expected}\n")), "{lines}: {found}");
     }
     let group = errors(&(instance("web", "eth0", 10, "") + "vrrp_sync_group g {\ngroup {\nvip\n}\n}\n"));
-    assert!(group.contains("there is no vrrp_instance `vip`\nhelp: did you mean `web`?"), "{group}");
+    assert!(group.contains("there is no vrrp_instance `vip`\nhelp: there is only `web`"), "{group}");
 }
 
 #[test]

@@ -393,11 +393,11 @@ pub(super) fn named<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) ->
     names.sort_unstable();
     did_you_mean(word, names.iter().copied()).or_else(|| match names[..] {
         [] => None,
-        [only] => Some(format!("did you mean `{only}`?")),
+        [only] => Some(format!("there is only `{only}`")),
         _ if names.len() > FEW => None,
         _ => {
             let listed: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            Some(format!("did you mean one of {}?", listed.join(", ")))
+            Some(format!("there are {}", listed.join(", ")))
         }
     })
 }
@@ -413,14 +413,26 @@ mod tests {
         assert_eq!(nearest("virtual_ipadress", known), Some("virtual_ipaddress"));
         assert_eq!(nearest("Interface", known), Some("interface"));
         assert_eq!(nearest("colour", known), None);
+        for (word, known, is_near) in [
+            ("nosuchscript", "vs", false),
+            ("vs", "vx", false),
+            ("web", "db", false),
+            ("web1", "web2", true),
+            ("check_web", "check_db", false),
+            ("chk_nginx", "chk_ngnix", true),
+            ("chk_haproxy", "check_haproxy", true),
+            ("eth0", "eth0.100", false),
+        ] {
+            assert_eq!(nearest(word, [known]).is_some(), is_near, "{word}, {known}");
+        }
         assert_eq!(nearest(&"x".repeat(100_000), known), None);
     }
 
     #[test]
     fn a_name_that_is_like_none_gets_those_that_there_are() {
         assert_eq!(named("ngnix", ["web", "nginx"]).as_deref(), Some("did you mean `nginx`?"));
-        assert_eq!(named("web", ["nginx"]).as_deref(), Some("did you mean `nginx`?"));
-        assert_eq!(named("db", ["web", "nginx"]).as_deref(), Some("did you mean one of `nginx`, `web`?"));
+        assert_eq!(named("nosuchscript", ["vs"]).as_deref(), Some("there is only `vs`"));
+        assert_eq!(named("db", ["web", "nginx"]).as_deref(), Some("there are `nginx`, `web`"));
         assert_eq!(named("db", []), None);
         let many: Vec<String> = (10..30).map(|number| format!("chk{number}")).collect();
         assert_eq!(named("db", many.iter().map(String::as_str)), None);

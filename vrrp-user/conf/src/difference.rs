@@ -17,6 +17,7 @@ use super::model::{Config, Group, Instance};
 use super::outline::{Location, Written};
 use super::schema::is_start_only;
 use super::succession::succeed;
+use super::words::quoted;
 use crate::InstanceSettings;
 
 /// One change.
@@ -402,7 +403,7 @@ fn listed(values: &[Value]) -> Vec<Entry<'_>> {
 
 /// A line with its words.
 fn whole(line: &Written) -> Entry<'_> {
-    let words = std::iter::once(&line.keyword).chain(&line.args).map(|word| &*word.text);
+    let words = std::iter::once(&line.keyword).chain(&line.args).map(|word| quoted(&word.text));
     let value = words.collect::<Vec<_>>().join(" ");
     Entry { keyword: line.keyword.text.to_string(), value, place: Some(&line.keyword.place) }
 }
@@ -412,7 +413,7 @@ fn flattened(block: &Written) -> Vec<Entry<'_>> {
     let mut all = Vec::new();
     let lines = block.inner().iter().filter(|line| !SECRET.iter().any(|keyword| line.is(keyword)));
     for line in lines {
-        let words: Vec<&str> = line.args.iter().map(|word| &*word.text).collect();
+        let words: Vec<String> = line.args.iter().map(|word| quoted(&word.text)).collect();
         let keyword = line.keyword.text.to_string();
         all.push(Entry { keyword: keyword.clone(), value: words.join(" "), place: Some(line.place()) });
         let inner = flattened(line).into_iter();

@@ -70,7 +70,7 @@ pub use tolerance::{KEEPALIVED_CONF, Tolerance};
 pub use vmac::{Name, Vmac, VmacSettings};
 pub use webhook::{Occurrence, Template, TemplateError, WebhookPayload, WebhookSettings, WebhookUrl};
 pub use width::{folded, padded, split_at_width, width, wrapped_at};
-pub use words::words;
+pub use words::{quoted, words};
 
 use braces::Braces;
 use diagnostic::Report;

@@ -25,6 +25,12 @@ pub fn words(text: impl Display) -> String {
     text
 }
 
+/// A name as one item of a list: in quotes if it has blanks, commas or quotes, as in the file.
+pub fn quoted(name: &str) -> String {
+    let is_open = |letter: char| letter.is_whitespace() || matches!(letter, ',' | '"' | '\'');
+    if name.is_empty() || name.contains(is_open) { format!("{name:?}") } else { name.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -40,5 +46,11 @@ mod tests {
         for text in ["", "no (os error x)", "cut (os error 2", "ä (os error ö)", "(os error 2)"] {
             assert_eq!(words(text), text);
         }
+    }
+
+    #[test]
+    fn names_with_blanks_are_one_item_each() {
+        let shown = ["VI_1", "VI 1", "a,b", "say \"no\"", ""].map(quoted).join(" ");
+        assert_eq!(shown, r#"VI_1 "VI 1" "a,b" "say \"no\"" """#);
     }
 }

@@ -12,6 +12,7 @@ use crate::daemon::wall;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
+    /// Keep out of the election, take part again, or list what is kept out
     #[arg(value_enum)]
     action: Action,
     /// Instance or sync group; the members of a sync group go together

@@ -108,6 +108,7 @@ enum Command {
     /// Accept keepalived's options and behave as it does, as this program also does under the name keepalived
     #[command(disable_help_flag = true)]
     Keepalived {
+        /// Options of keepalived, as its manual has them
         #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<OsString>,
     },

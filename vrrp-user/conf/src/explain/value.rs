@@ -10,6 +10,7 @@ use super::super::{
     WebhookSettings,
 };
 use super::{Finding, Origin, Value};
+use crate::words::quoted;
 use crate::{InstanceSettings, VirtualAddress};
 use vrrp_proto::auth::AntiReplay;
 use vrrp_proto::{Auth, Order, Version};
@@ -234,7 +235,7 @@ pub(super) fn group(
     let lines: Vec<&Written> = block.inner().iter().collect();
     let globals: Vec<&Written> = global_lines(outline).collect();
     let members = group.settings.members.iter().filter_map(|id| config.instance(*id));
-    let members: Vec<&str> = members.map(|member| &*member.settings.name).collect();
+    let members: Vec<String> = members.map(|member| quoted(&member.settings.name)).collect();
     let line = lines.iter().find(|line| line.is("group"));
     let mut values: Vec<Value> = Vec::new();
     values.extend(line.map(|line| Value {

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 
 use super::Served;
 use super::answer::{Answer, plain};
+use crate::config::quoted;
 use crate::daemon::status::DaemonContext;
 use crate::daemon::steering::unknown_name;
 use crate::protocol::State;
@@ -22,7 +23,7 @@ pub(super) async fn healthy(served: &Served) -> Answer {
 pub(super) fn ready(served: &Served) -> Answer {
     let context = served.begin();
     let waiting = context.instances().filter(|(_, live)| live.state() == State::Init);
-    let waiting: Vec<&str> = waiting.map(|(config, _)| &*config.settings.name).collect();
+    let waiting: Vec<String> = waiting.map(|(config, _)| quoted(&config.settings.name)).collect();
     if waiting.is_empty() {
         plain(StatusCode::OK, "every instance has left INIT\n")
     } else {

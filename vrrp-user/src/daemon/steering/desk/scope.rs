@@ -1,7 +1,7 @@
 //! The instances that an order concerns, by name.
 
 use super::No;
-use crate::config::{Config, Instance, did_you_mean};
+use crate::config::{Config, Instance, did_you_mean, quoted};
 
 /// Names that are shown where none is near.
 const SHOWN: usize = 8;
@@ -43,7 +43,7 @@ pub(super) fn single<'a>(config: &'a Config, name: &str) -> Result<&'a Instance,
         return Ok(instance);
     }
     let members = named(config, name)?;
-    let members: Vec<&str> = members.iter().map(|it| &*it.settings.name).collect();
+    let members: Vec<String> = members.iter().map(|it| quoted(&it.settings.name)).collect();
     Err(No::Refused(vec![format!("{name} is a sync group; name one of its members: {}", members.join(", "))]))
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn unknown_of<'a>(
     if let Some(near) = did_you_mean(name, names.clone()) {
         return format!("{text}; {near}");
     }
-    let shown: Vec<&str> = names.clone().take(SHOWN).collect();
+    let shown: Vec<String> = names.clone().take(SHOWN).map(quoted).collect();
     match names.count().saturating_sub(shown.len()) {
         0 if shown.is_empty() => format!("{text}; it has none"),
         0 => format!("{text}; it has {}", shown.join(", ")),
