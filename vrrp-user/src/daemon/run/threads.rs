@@ -125,9 +125,8 @@ pub(super) fn start_threads(
     memory::trim();
     memory::release_program();
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
-    if options.realtime && locked.is_ok() {
+    if locked.is_ok() && options.realtime {
         memory::bring_in(Program::object());
-        tokio::spawn(release_start(Arc::clone(&context.history)));
     }
     let process = &config.globals.process;
     let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
@@ -152,7 +151,6 @@ pub(super) fn start_threads(
         why.push("--no-realtime was given".to_owned());
     }
     why.extend(class.as_ref().err().map(words));
-    why.extend(locked.as_ref().err().map(words));
     if options.realtime {
         for line in &why {
             warn!("{line}");
@@ -163,6 +161,15 @@ pub(super) fn start_threads(
         memory_locked: options.realtime && locked.is_ok(),
         why: why.join("; "),
     });
+    if options.realtime {
+        let (is_locked, history) = (is_locked(&context.history, &locked), Arc::clone(&context.history));
+        tokio::spawn(async move {
+            match is_locked {
+                true => release_start(history).await,
+                false => lock_again(history).await,
+            }
+        });
+    }
     Ok(Threads { engine, effect })
 }
 
@@ -174,10 +181,18 @@ async fn release_start(history: Arc<History>) {
     // The attempt below locks again what these two could not.
     let _ = memory::release_code();
     let _ = memory::release_stack();
-    let mut outcome = lock_by(|| memory::trim_locked().or_else(|_| lock_memory()));
-    while !is_locked(&history, &outcome) {
+    if !is_locked(&history, &lock_by(|| memory::trim_locked().or_else(|_| lock_memory()))) {
+        lock_again(history).await;
+    }
+}
+
+/// Ends when all memory is locked.
+async fn lock_again(history: Arc<History>) {
+    loop {
         sleep(RETRY).await;
-        outcome = lock_by(lock_memory);
+        if is_locked(&history, &lock_by(lock_memory)) {
+            return;
+        }
     }
 }
 
@@ -193,7 +208,7 @@ fn is_locked(history: &History, outcome: &Result<(), LockError>) -> bool {
         warn!("{about}: {text}");
     }
     if outcome.is_ok() && !was_locked {
-        info!("memory is locked again");
+        info!("memory is locked now");
     }
     outcome.is_ok()
 }
