@@ -73,7 +73,7 @@ fn every_metric_of_the_rules_and_the_dashboard_is_served() {
 }
 
 /// Metrics that neither rules nor dashboard use: details that a person looks up, or adds to another dashboard.
-const LOOKED_UP: [&str; 23] = [
+const LOOKED_UP: [&str; 24] = [
     "process_max_fds",
     "process_start_time_seconds",
     "vrrpx_announcements_sent_total",
@@ -83,6 +83,7 @@ const LOOKED_UP: [&str; 23] = [
     "vrrpx_config_last_reload_success_timestamp_seconds",
     "vrrpx_engine_turns_total",
     "vrrpx_fenced_total",
+    "vrrpx_fifo_lines_lost_total",
     "vrrpx_group_state",
     "vrrpx_mails_waiting",
     "vrrpx_memory_locked",

@@ -7,6 +7,7 @@ mod cli;
 mod control;
 mod doctor;
 mod events;
+mod fifo;
 mod http;
 mod metrics;
 mod narrow;

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use vrrp_tests::FIRST;
 use vrrp_user::config::{Config, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser};
-use vrrp_user::daemon::history::History;
+use vrrp_user::daemon::history::{History, RunningHook};
+use vrrp_user::daemon::metrics::{Format, render};
 use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
+use vrrp_user::daemon::status::{View, overview};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::process::End;
 use vrrp_user::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State, Transition};
 
-use crate::setup::{Folder, backup, config, eventually, group, hook, instance, moved};
+use crate::setup::{Folder, backup, config, context, eventually, group, hook, instance, moved};
 
 fn notifier(config: &Config) -> (Notifier, Arc<History>) {
     let history = Arc::new(History::new(config.instances.len()));
@@ -318,4 +320,40 @@ async fn a_hook_whose_user_is_unknown_silences_no_other_one() {
     let mut lines = folder.lines("log");
     lines.sort();
     assert_eq!(lines, ["first", "first", "second", "second"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_hook_that_runs_for_long_is_a_problem_until_it_ends() {
+    let folder = Folder::new();
+    let waits = format!("until [ -e {} ]; do sleep 0.05; done", folder.file("gate").display());
+    let notify = || NotifySettings { master: hook(&waits), ..NotifySettings::default() };
+    let groups = vec![group("both", vec![FIRST], notify())];
+    let context = context(Config { groups, ..one(notify()) });
+    let mut notifier = Notifier::new(&context.config, &"node1".into(), &context.history);
+    let problems = || {
+        let all = overview(&context.status(), View { width: 1000, ..View::default() });
+        let lines = all.lines().filter(|line| line.contains("notify_master for MASTER"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let slow = || {
+        let text = render(&context, Format::Text).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("vrrpx_hooks_slow ")).unwrap().to_owned()
+    };
+    notifier.transition(FIRST, &to(State::Master, 1));
+    notifier.group_transition(GroupId(0), &moved(State::Master, clock::now(), 1));
+    tokio::time::sleep(RunningHook::PATIENCE - Duration::from_secs(1)).await;
+    assert_eq!((problems(), slow().as_str()), (vec![], "0.0"));
+    eventually("two problems", || problems().len() == 2).await;
+    let shown = problems();
+    for (line, about) in shown.iter().zip(["! VI 1: ", "! both: "]) {
+        assert!(
+            line.starts_with(&format!("{about}notify_master for MASTER has run for 5s, since ")),
+            "{line}"
+        );
+        assert!(line.contains("; it is ended in 55s, "), "{line}");
+    }
+    assert_eq!(slow(), "2.0");
+    std::fs::write(folder.file("gate"), "").unwrap();
+    eventually("no problem", || problems().is_empty() && slow() == "0.0").await;
+    notifier.stop().await;
 }

@@ -1,11 +1,12 @@
 //! A named pipe written without blocking.
 //!
-//! Enters: a path, lines. Leaves: whole lines in the pipe, or the reason why a line was not written. Absent: readers.
-//! The pipe is open in both directions, so that it accepts lines without a reader until it is full, and readers see no
-//! end of file while the daemon runs.
+//! Enters: a path, lines. Leaves: whole lines in the pipe, or the reason why a line was not written, and how much of
+//! them is unread. Absent: readers. The pipe is open in both directions, so that it accepts lines without a reader
+//! until it is full, and readers see no end of file while the daemon runs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 
@@ -21,16 +22,29 @@ pub struct Fifo {
     file: File,
     path: PathBuf,
     made: bool,
+    place: Place,
 }
 
+/// The file behind a path: device and inode.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place(u64, u64);
+
+impl Place {
+    /// `None` if there is none. Waits for the file system.
+    pub fn of(path: &Path) -> Option<Self> {
+        fs::symlink_metadata(path).ok().map(|found| Self(found.dev(), found.ino()))
+    }
+}
+
+/// Of a path that the caller names.
 #[derive(Debug, Error)]
 pub enum FifoError {
-    #[error("{} exists and is not a FIFO: remove it, and reload", .0.display())]
-    Other(PathBuf),
-    #[error("{} belongs to user {found}, not to {expected}: remove it, and reload", .path.display())]
-    Owner { path: PathBuf, found: u32, expected: u32 },
-    #[error("{}: {error}", .path.display())]
-    Io { path: PathBuf, error: io::Error },
+    #[error("it is not a FIFO: remove it")]
+    Other,
+    #[error("it belongs to user {found}, not to {expected}: remove it")]
+    Owner { found: u32, expected: u32 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 impl Fifo {
@@ -40,49 +54,60 @@ impl Fifo {
     /// # Errors
     /// The path is something else, or the pipe cannot be created or opened.
     pub fn open(path: &Path, owner: Option<(Uid, Gid)>) -> Result<Self, FifoError> {
-        let failed = |error| FifoError::Io { path: path.to_owned(), error };
         let made = match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(()) => true,
             Err(nix::errno::Errno::EEXIST) => false,
-            Err(errno) => return Err(failed(errno.into())),
+            Err(errno) => return Err(io::Error::from(errno).into()),
         };
         let opened = Self::open_made(path, owner, made);
         if made && opened.is_err() {
             let _ = fs::remove_file(path);
         }
         let file = opened?;
-        Ok(Self { file, path: path.to_owned(), made })
+        let found = file.metadata()?;
+        Ok(Self { file, path: path.to_owned(), made, place: Place(found.dev(), found.ino()) })
     }
 
     fn open_made(path: &Path, owner: Option<(Uid, Gid)>, made: bool) -> Result<File, FifoError> {
-        let failed = |error| FifoError::Io { path: path.to_owned(), error };
         if let Some((uid, gid)) = owner.filter(|_| made) {
-            lchown(path, Some(uid.as_raw()), Some(gid.as_raw())).map_err(failed)?;
+            lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
         }
         // Checked without following links and before opening: opening a device may have side effects.
-        if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_fifo() {
-            return Err(FifoError::Other(path.to_owned()));
+        if !fs::symlink_metadata(path)?.file_type().is_fifo() {
+            return Err(FifoError::Other);
         }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
-            .open(path)
-            .map_err(failed)?;
-        let found = file.metadata().map_err(failed)?;
+            .open(path)?;
+        let found = file.metadata()?;
         if !found.file_type().is_fifo() {
-            return Err(FifoError::Other(path.to_owned()));
+            return Err(FifoError::Other);
         }
         let daemon = Uid::effective().as_raw();
         let expected = owner.map_or(daemon, |(uid, _)| uid.as_raw());
         if found.uid() != expected && found.uid() != daemon {
-            return Err(FifoError::Owner { path: path.to_owned(), found: found.uid(), expected });
+            return Err(FifoError::Owner { found: found.uid(), expected });
         }
         Ok(file)
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file that its path led to when it was opened.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Bytes that no process has read yet.
+    pub fn unread(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the kernel writes one number, which lives across the call.
+        let outcome = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+        if outcome == 0 { usize::try_from(bytes).unwrap_or_default() } else { 0 }
     }
 
     /// Writes the whole line or nothing, at once: the kernel never splits up to `PIPE_BUF` (4096) bytes.
@@ -96,8 +121,8 @@ impl Fifo {
 
 impl Drop for Fifo {
     fn drop(&mut self) {
-        // After a hot restart the new daemon keeps using it.
-        if self.made && ownership::is_ours() {
+        // After a hot restart the new daemon keeps using it. Another process may have put another file in its place.
+        if self.made && ownership::is_ours() && Place::of(&self.path) == Some(self.place) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -126,14 +151,29 @@ mod tests {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(fifo.unread(), written * line.len());
         let mut reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
         let mut bytes = Vec::new();
         // Ends with an error, as the writer is still there.
         let _ = reader.read_to_end(&mut bytes);
         assert_eq!(bytes.len(), written * line.len());
         fifo.write(&line).unwrap();
+        assert_eq!(fifo.unread(), line.len());
         drop(fifo);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_has_taken_its_place_is_kept() {
+        let path = path("replaced");
+        let fifo = Fifo::open(&path, None).unwrap();
+        assert_eq!(Place::of(&path), Some(fifo.place()));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(Place::of(&path), None);
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        drop(fifo);
+        assert!(path.exists());
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]
@@ -144,11 +184,11 @@ mod tests {
         assert!(path.exists());
         fs::remove_file(&path).unwrap();
         fs::write(&path, "a file").unwrap();
-        assert!(matches!(Fifo::open(&path, None), Err(FifoError::Other(_))));
+        assert!(matches!(Fifo::open(&path, None), Err(FifoError::Other)));
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/null", &path).unwrap();
-        assert!(matches!(Fifo::open(&path, None), Err(FifoError::Other(_))));
+        assert!(matches!(Fifo::open(&path, None), Err(FifoError::Other)));
         fs::remove_file(&path).unwrap();
-        assert!(matches!(Fifo::open(Path::new("/nonexistent/fifo"), None), Err(FifoError::Io { .. })));
+        assert!(matches!(Fifo::open(Path::new("/nonexistent/fifo"), None), Err(FifoError::Io(_))));
     }
 }

@@ -1,6 +1,8 @@
-//! Runs of hooks, and counts of mails and webhooks.
+//! Runs of hooks, and counts of FIFOs, mails and webhooks.
 
 use std::time::{Duration, SystemTime};
+
+use vrrp_ebpf::time::Timestamp;
 
 use crate::driver::process::Run;
 
@@ -18,6 +20,26 @@ impl HookRun {
     /// A run that has just ended.
     pub fn ended(state: &'static str, run: Run, printed: Option<String>) -> Self {
         Self { state, run, printed, at: before_now(run.lasted) }
+    }
+}
+
+/// A run that has not ended.
+#[derive(Clone, Debug)]
+pub struct RunningHook {
+    pub keyword: &'static str,
+    pub state: &'static str,
+    pub started: Timestamp,
+    /// When it is ended.
+    pub due: Timestamp,
+}
+
+impl RunningHook {
+    /// How long it may run until it is shown.
+    pub const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// Whether it runs for longer than hooks do.
+    pub fn is_slow(&self, now: Timestamp) -> bool {
+        now.since(self.started) >= Self::PATIENCE
     }
 }
 
@@ -69,6 +91,15 @@ pub struct Mails {
     pub failure: Option<(SystemTime, String)>,
     /// None was sent since then.
     pub is_failing: bool,
+}
+
+/// A FIFO of `notify_fifo`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FifoRecord {
+    /// Lines that were not written.
+    pub lost: u64,
+    /// Why it is of no use.
+    pub fault: Option<String>,
 }
 
 /// The time by the wall clock that was so long ago.

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use vrrp_ebpf::time::Timestamp;
 
-pub use delivery::{HookRun, HookRuns, Mails, Posts};
+pub use delivery::{FifoRecord, HookRun, HookRuns, Mails, Posts, RunningHook};
 pub use record::{
     GroupRecord, InstanceRecord, Loads, NOT_FOUND, PastTransition, RareRecord, Realtime, RxPathNote,
     StaticRecord,
@@ -86,6 +86,8 @@ pub struct Inner {
     /// Scripts of the configuration in use that are not run.
     pub disabled: Vec<Disabled>,
     pub loads: Loads,
+    /// By their paths.
+    pub fifos: BTreeMap<Arc<str>, FifoRecord>,
     pub mails: Mails,
     /// By the names that status shows.
     pub webhooks: BTreeMap<Arc<str>, Posts>,
@@ -219,9 +221,18 @@ impl History {
         self.write().groups.entry(group).or_default().since = Some(since);
     }
 
+    pub fn hook_begins(&self, instance: InstanceId, running: RunningHook) {
+        self.of(instance, |record| record.running_hook = Some(running));
+    }
+
+    pub fn group_hook_begins(&self, group: GroupId, running: RunningHook) {
+        self.write().groups.entry(group).or_default().running_hook = Some(running);
+    }
+
     pub fn hook(&self, instance: InstanceId, keyword: &'static str, run: HookRun) {
         self.write().hook_runs.count(&run.run);
         self.of(instance, |record| {
+            record.running_hook = None;
             record.hooks.insert(keyword, run);
         });
     }
@@ -229,7 +240,9 @@ impl History {
     pub fn group_hook(&self, group: GroupId, keyword: &'static str, run: HookRun) {
         let mut inner = self.write();
         inner.hook_runs.count(&run.run);
-        inner.groups.entry(group).or_default().hooks.insert(keyword, run);
+        let record = inner.groups.entry(group).or_default();
+        record.running_hook = None;
+        record.hooks.insert(keyword, run);
     }
 
     /// Keeps the groups of a configuration, under their new numbers, and forgets others.
@@ -325,6 +338,23 @@ impl History {
         let stale = Stale { since: SystemTime::now(), cause: Cause::NotKept, findings: vec![finding] };
         let loads = &mut self.write().loads;
         (loads.at, loads.stale, loads.keep_by) = (at, Some(stale), None);
+    }
+
+    /// Returns the record before.
+    pub fn fifo(&self, path: &Arc<str>, record: FifoRecord) -> FifoRecord {
+        self.write().fifos.insert(Arc::clone(path), record).unwrap_or_default()
+    }
+
+    /// Keeps the FIFOs of a configuration, and forgets others.
+    pub fn keep_fifos(&self, paths: impl Iterator<Item = Arc<str>>) {
+        let paths: Vec<Arc<str>> = paths.collect();
+        self.write().fifos.retain(|path, _| paths.contains(path));
+    }
+
+    /// The configuration that was read `at` an earlier time is in use again.
+    pub fn went_back(&self, at: Option<SystemTime>) {
+        let loads = &mut self.write().loads;
+        (loads.at, loads.keep_by) = (at, None);
     }
 
     pub fn mails(&self, change: impl FnOnce(&mut Mails)) {
@@ -442,6 +472,13 @@ impl Inner {
 
     pub fn records(&self) -> impl Iterator<Item = (InstanceId, &InstanceRecord)> {
         InstanceId::all().zip(&self.instances)
+    }
+
+    /// Number of hooks that run for longer than hooks do.
+    pub fn slow_hooks(&self, now: Timestamp) -> usize {
+        let of_instances = self.instances.iter().filter_map(|record| record.running_hook.as_ref());
+        let of_groups = self.groups.values().filter_map(|record| record.running_hook.as_ref());
+        of_instances.chain(of_groups).filter(|hook| hook.is_slow(now)).count()
     }
 
     /// The latest poll of a check that has a result.

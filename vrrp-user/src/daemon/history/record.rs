@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::delivery::HookRun;
+use super::delivery::{HookRun, RunningHook};
 use crate::daemon::events::Event;
 use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::queue::Lack;
@@ -39,6 +39,8 @@ pub struct InstanceRecord {
 pub struct RareRecord {
     /// The latest run of each hook, by its keyword.
     pub hooks: BTreeMap<&'static str, HookRun>,
+    /// The hook that runs.
+    pub running_hook: Option<RunningHook>,
     /// Lower master heard last while master.
     pub contest: Option<IpAddr>,
     /// Lower master that has had the time to yield, and is heard.
@@ -81,6 +83,8 @@ pub struct GroupRecord {
     pub since: Option<SystemTime>,
     /// The latest run of each hook, by its keyword.
     pub hooks: BTreeMap<&'static str, HookRun>,
+    /// The hook that runs.
+    pub running_hook: Option<RunningHook>,
 }
 
 /// A transition and its wall-clock time.

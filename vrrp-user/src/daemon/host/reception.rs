@@ -9,8 +9,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use vrrp_ebpf::map::LocalKey;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::narrow;
 
 use crate::config::InstanceSettings;
 use crate::driver::locals::Locals;
@@ -39,6 +41,8 @@ pub enum ReceptionFault {
     Program,
     /// The program receives adverts that no socket does, because no socket is a member of the group.
     Membership,
+    /// The same, because they come from an address that this host has too.
+    OwnAddress(IpAddr),
     /// The program receives adverts that no socket does.
     Host,
 }
@@ -50,7 +54,7 @@ impl ReceptionFault {
     pub const fn who(self) -> &'static str {
         match self {
             Self::Program => "program",
-            Self::Membership | Self::Host => "host",
+            Self::Membership | Self::OwnAddress(_) | Self::Host => "host",
         }
     }
 }
@@ -58,6 +62,13 @@ impl ReceptionFault {
 impl fmt::Display for ReceptionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::OwnAddress(address) => {
+                return write!(
+                    f,
+                    "adverts of {address} reach the program and no socket of this host, which has {address} too: remove \
+                     it here (ip address del), or give the other router its own"
+                );
+            }
             Self::Program => {
                 "adverts reach the sockets of this host and not the program: another BPF program runs before it"
             }
@@ -154,8 +165,13 @@ impl ReceptionMonitor {
                     mark.neither_heard(now);
                 }
             }
-            found
-                .extend(mark.reception_fault(settings, ifindex).map(|reception_fault| (id, reception_fault)));
+            let fault = match mark.reception_fault(settings, ifindex) {
+                // The kernel drops packets from the wire that claim to come from this host.
+                Some(ReceptionFault::Host) => own_address(maps, id, settings.family, ifindex)
+                    .map_or(Some(ReceptionFault::Host), |own| Some(ReceptionFault::OwnAddress(own))),
+                other => other,
+            };
+            found.extend(fault.map(|fault| (id, fault)));
             marks.insert(id, mark);
         }
         self.marks = marks;
@@ -233,6 +249,13 @@ impl Mark {
             _ => None,
         }
     }
+}
+
+/// The source of the latest advert, if that is an address of this interface.
+fn own_address(maps: &Maps, id: InstanceId, family: Family, ifindex: u32) -> Option<IpAddr> {
+    let (_, latest) = maps.peers(id).max_by_key(|(_, peer)| peer.last_seen)?;
+    let key = LocalKey::of_address(ifindex, family, latest.source);
+    maps.locals().contains(&key).then(|| narrow(family, latest.source))
 }
 
 /// When the program, or the daemon for signed adverts, last received an advert of any sender.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Instance};
-use crate::daemon::notify::fifo::NotifyState;
 use crate::daemon::notify::hooks::{LeftHooks, Notification, Subject};
+use crate::daemon::notify::line::NotifyState;
 use crate::driver::pidfd::NamedProcess;
 use crate::protocol::{Epoch, GroupId, Priority, Reason, State};
 

@@ -352,8 +352,8 @@ fn label(object: &TrackedObject) -> String {
 mod tests {
     use super::*;
     use crate::config::parse;
-    use crate::daemon::notify::fifo::NotifyState;
     use crate::daemon::notify::hooks::{LeftHooks, Notification, Subject};
+    use crate::daemon::notify::line::NotifyState;
 
     const FILE: &str = "\
         vrrp_script web { script /bin/true }\n\

@@ -26,6 +26,7 @@ impl Scrape {
         self.statics(out)?;
         self.loads(out)?;
         self.hooks(out)?;
+        self.fifos(out)?;
         self.mails(out)?;
         self.webhooks(out)?;
         let unheard = self.context.maps.counters(None);
@@ -113,7 +114,9 @@ impl Scrape {
         counter(out, "vrrpx_hook_runs", "Finished runs of hooks by result", |row| {
             row(&vec![("result", "success")], runs.succeeded)?;
             row(&vec![("result", "failure")], runs.failed)
-        })
+        })?;
+        let slow = self.context.history.read().slow_hooks(self.now);
+        gauge(out, "vrrpx_hooks_slow", "Hooks that run for longer than 5 s", |row| row(&vec![], slow as f64))
     }
 
     fn unknown_routers(&self, out: &mut Exposition) -> fmt::Result {
@@ -198,6 +201,19 @@ impl Scrape {
         })?;
         counter(out, "vrrpx_webhook_refusals", "Failed attempts of a webhook", |row| {
             webhooks.iter().try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.refusals))
+        })
+    }
+
+    fn fifos(&self, out: &mut Exposition) -> fmt::Result {
+        let fifos = self.context.history.read().fifos.clone();
+        let help = "1 while a FIFO of changes cannot be used or is not read";
+        gauge(out, "vrrpx_fifo_failing", help, |row| {
+            fifos.iter().try_for_each(|(path, it)| {
+                row(&vec![("fifo", &**path)], f64::from(u8::from(it.fault.is_some())))
+            })
+        })?;
+        counter(out, "vrrpx_fifo_lines_lost", "Lines that a FIFO of changes did not take", |row| {
+            fifos.iter().try_for_each(|(path, it)| row(&vec![("fifo", &**path)], it.lost))
         })
     }
 

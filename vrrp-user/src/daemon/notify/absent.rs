@@ -17,7 +17,7 @@ impl Mailer {
 
     pub(super) fn settle(&mut self, _: Option<&crate::config::MailSettings>) {}
 
-    pub(super) fn report(&self, _: super::fifo::Subject<'_>, _: super::NotifyState) -> bool {
+    pub(super) fn report(&self, _: super::line::Subject<'_>, _: super::NotifyState) -> bool {
         false
     }
 

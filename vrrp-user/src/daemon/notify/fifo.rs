@@ -1,151 +1,113 @@
 //! FIFOs that receive every change, one line each, in the order of the changes.
 //!
-//! Enters: subject, new state and priority. Leaves: lines of keepalived's form, and the scripts that read them. Absent:
-//! waiting. If a FIFO is full, the line is lost, counted and logged; hooks, other FIFOs and the engine do not notice.
+//! Enters: subject, new state and priority. Leaves: lines of keepalived's form, the scripts that read them, and in the
+//! [`History`] why a FIFO is of no use. Absent: waiting. If a FIFO is full, the line is lost and counted; hooks, other
+//! FIFOs and the engine do not notice. A FIFO that cannot be used, or that was removed, is opened again as soon as it
+//! can be.
 
-use std::fmt;
-use std::path::Path;
+use std::convert::Infallible;
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
-use vrrp_ebpf::time::Timestamp;
 
-use crate::config::{FifoSettings, Globals};
-use crate::driver::clock;
-use crate::driver::fifo::Fifo;
+use super::line::Line;
+use crate::config::{FifoSettings, Globals, words};
+use crate::daemon::essential::unpanicked;
+use crate::daemon::history::{FifoRecord, History};
+use crate::driver::fifo::{Fifo, Place};
 use crate::driver::process::{Identity, Job};
-use crate::protocol::Priority;
 
 /// Longest time that a script may take to read the rest when its FIFO is closed; then it gets SIGTERM.
 pub const READ_LIMIT: Duration = Duration::from_millis(500);
 
 /// Pause before a failed script is started again: the first one; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
 
-/// Shortest time between two warnings about lost lines of one FIFO.
-const QUIET: Duration = Duration::from_secs(10);
+/// Between two looks at the FIFOs. What is unread, and was at the look before, has no reader.
+pub const LOOK: Duration = Duration::from_secs(4);
 
-/// The subject of a line.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Subject<'a> {
-    Instance(&'a str),
-    Group(&'a str),
-}
+/// How long a script runs until its failures before are over.
+const SETTLED: Duration = Duration::from_secs(5);
 
-/// The word of a line.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NotifyState {
-    Master,
-    Backup,
-    Fault,
-    /// The daemon ends.
-    Stop,
-    /// A reload has removed it.
-    Deleted,
-    /// A master with less priority was heard while master.
-    MasterRxLowerPri,
-    /// The priority of a master changed.
-    MasterPriority,
-    /// The priority changed in any other state.
-    BackupPriority,
-}
-
-impl NotifyState {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Master => "MASTER",
-            Self::Backup => "BACKUP",
-            Self::Fault => "FAULT",
-            Self::Stop => "STOP",
-            Self::Deleted => "DELETED",
-            Self::MasterRxLowerPri => "MASTER_RX_LOWER_PRI",
-            Self::MasterPriority => "MASTER_PRIORITY",
-            Self::BackupPriority => "BACKUP_PRIORITY",
-        }
-    }
-}
-
-/// One line, with its end. Groups have priority 0.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Line<'a> {
-    pub subject: Subject<'a>,
-    pub word: NotifyState,
-    pub priority: Priority,
-}
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, name) = match self.subject {
-            Subject::Instance(name) => ("INSTANCE", name),
-            Subject::Group(name) => ("GROUP", name),
-        };
-        writeln!(f, "{kind} \"{name}\" {} {}", self.word.as_str(), self.priority)
-    }
-}
-
-/// The open FIFOs, and the scripts that read them.
-#[derive(Debug, Default)]
+/// The FIFOs, and the scripts that read them.
+#[derive(Debug)]
 pub struct Fifos {
-    outlets: Vec<Outlet>,
+    outlets: Arc<Mutex<Vec<Outlet>>>,
+    /// Looks at them again and again while there are any.
+    looks: JoinSet<()>,
+    history: Arc<History>,
 }
 
 #[derive(Debug)]
 struct Outlet {
     settings: FifoSettings,
-    fifo: Fifo,
+    /// As in the configuration, for its script.
+    globals: Arc<Globals>,
+    fifo: Result<Fifo, String>,
     reader: JoinSet<()>,
+    /// How the script has ended last, unless it runs well.
+    script_failure: Arc<Mutex<Option<String>>>,
     lost: u64,
-    /// When a loss was last logged, and how many lines were lost until then.
-    reported: Option<(Timestamp, u64)>,
+    /// Bytes that were there at the latest look, with those written since then.
+    written: usize,
+    /// Nothing was read between the latest two looks, or a line was lost since.
+    is_unread: bool,
+    history: Arc<History>,
 }
 
 impl Fifos {
-    /// Opens the FIFOs of a configuration and starts their scripts; one that cannot be opened is left out with a
-    /// warning. Must be called within a runtime.
-    pub fn open(globals: &Globals) -> Self {
-        let mut fifos = Self::default();
-        fifos.settle(globals);
-        fifos
+    pub fn new(history: &Arc<History>) -> Self {
+        Self { outlets: Arc::default(), looks: JoinSet::new(), history: Arc::clone(history) }
     }
 
-    /// Changes over to another configuration. A FIFO in both stays open for its readers, and its script goes on if it
-    /// is the same.
+    /// Changes over to another configuration: opens its FIFOs and starts their scripts. A FIFO in both stays open for
+    /// its readers, and its script goes on if it is the same. Must be called within a runtime.
     pub fn settle(&mut self, globals: &Globals) {
-        let mut before = std::mem::take(&mut self.outlets);
+        let mut outlets = lock(&self.outlets);
+        let mut before = std::mem::take(&mut *outlets);
+        self.history.keep_fifos(globals.fifos.iter().map(|settings| Arc::clone(&settings.path)));
+        let shared = Arc::new(globals.clone());
         for settings in &globals.fifos {
             let kept = before.iter().position(|outlet| outlet.settings.path == settings.path);
-            let outlet = match kept.map(|index| before.swap_remove(index)) {
-                Some(outlet) => Some(outlet.settle(settings, globals)),
-                None => Outlet::open(settings, globals),
+            let mut outlet = match kept.map(|index| before.swap_remove(index)) {
+                Some(outlet) => outlet.settle(settings, &shared),
+                None => Outlet::open(settings, &shared, &self.history),
             };
-            self.outlets.extend(outlet);
+            outlet.note();
+            outlets.push(outlet);
+        }
+        if outlets.is_empty() {
+            self.looks = JoinSet::new();
+        } else if self.looks.is_empty() {
+            self.looks.spawn(unpanicked("the task of FIFOs", look(Arc::clone(&self.outlets))));
         }
     }
 
     /// Never waits.
     pub fn report(&mut self, line: Line<'_>) {
-        if self.outlets.is_empty() {
+        let mut outlets = lock(&self.outlets);
+        if outlets.is_empty() {
             return;
         }
         let line = line.to_string();
-        for outlet in &mut self.outlets {
+        for outlet in &mut *outlets {
             outlet.write(&line);
         }
     }
 
-    /// Lines lost to full FIFOs, in total.
-    pub fn lost(&self) -> u64 {
-        self.outlets.iter().map(|outlet| outlet.lost).sum()
-    }
-
     /// Closes all, and waits [`READ_LIMIT`] at most for scripts to read the rest.
     pub async fn close(self) {
+        drop(self.looks);
+        let outlets = std::mem::take(&mut *lock(&self.outlets));
         let mut readers = Vec::new();
-        for Outlet { fifo, reader, .. } in self.outlets {
+        for Outlet { fifo, reader, .. } in outlets {
             // A reader at the end of the lines sees that no more will follow.
             drop(fifo);
             readers.push(reader);
@@ -163,59 +125,141 @@ impl Fifos {
     }
 }
 
-impl Outlet {
-    fn open(settings: &FifoSettings, globals: &Globals) -> Option<Self> {
-        let path: &Path = settings.path.as_ref().as_ref();
-        let fifo =
-            owner(settings).and_then(|owner| Fifo::open(path, owner).map_err(|error| error.to_string()));
-        let fifo = match fifo {
-            Ok(fifo) => fifo,
-            Err(error) => {
-                warn!("cannot use a FIFO: {error}");
-                return None;
+/// Looks at each FIFO again and again. A file system that does not answer delays the looks alone.
+async fn look(outlets: Arc<Mutex<Vec<Outlet>>>) {
+    loop {
+        sleep(LOOK).await;
+        let paths: Vec<PathBuf> = lock(&outlets).iter().map(Outlet::path).collect();
+        let find = move || paths.into_iter().map(|path| (Place::of(&path), path)).collect::<Vec<_>>();
+        let Ok(found) = spawn_blocking(find).await else { continue };
+        for (place, path) in found {
+            // A reload may have removed it meanwhile.
+            if let Some(outlet) = lock(&outlets).iter_mut().find(|outlet| outlet.path() == path) {
+                outlet.look(place);
             }
+        }
+    }
+}
+
+impl Outlet {
+    fn open(settings: &FifoSettings, globals: &Arc<Globals>, history: &Arc<History>) -> Self {
+        let mut outlet = Self {
+            settings: settings.clone(),
+            globals: Arc::clone(globals),
+            fifo: Err(String::new()),
+            reader: JoinSet::new(),
+            script_failure: Arc::default(),
+            lost: 0,
+            written: 0,
+            is_unread: false,
+            history: Arc::clone(history),
         };
-        let reader = reader(settings, globals);
-        Some(Self { settings: settings.clone(), fifo, reader, lost: 0, reported: None })
+        outlet.try_open();
+        outlet
     }
 
-    fn settle(self, settings: &FifoSettings, globals: &Globals) -> Self {
-        let same = self.settings.script == settings.script;
-        // A script that is dropped gets SIGTERM.
-        let reader = if same { self.reader } else { reader(settings, globals) };
-        Self { settings: settings.clone(), reader, ..self }
+    fn try_open(&mut self) {
+        let path = self.path();
+        // The one before: first removed, if it is still there, and its script ended.
+        (self.fifo, self.reader) = (Err(String::new()), JoinSet::new());
+        (self.written, self.is_unread) = (0, false);
+        self.fifo = owner(&self.settings).and_then(|owner| Fifo::open(&path, owner).map_err(words));
+        if self.fifo.is_ok() {
+            self.start_script();
+        }
+    }
+
+    fn settle(self, settings: &FifoSettings, globals: &Arc<Globals>) -> Self {
+        let has_same_script = self.settings.script == settings.script;
+        let mut outlet = Self { settings: settings.clone(), globals: Arc::clone(globals), ..self };
+        match &outlet.fifo {
+            Ok(_) if has_same_script => {}
+            Ok(_) => outlet.start_script(),
+            Err(_) => outlet.try_open(),
+        }
+        outlet
+    }
+
+    /// Starts the script, if there is one. One that runs gets SIGTERM.
+    fn start_script(&mut self) {
+        self.reader = JoinSet::new();
+        self.script_failure = Arc::default();
+        match job(&self.settings, &self.globals) {
+            Ok(Some(job)) => {
+                let failure = Arc::clone(&self.script_failure);
+                self.reader.spawn(read(job, self.settings.path.to_string(), failure));
+            }
+            Ok(None) => {}
+            Err(error) => *lock(&self.script_failure) = Some(error),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(&*self.settings.path)
     }
 
     fn write(&mut self, line: &str) {
-        let Err(error) = self.fifo.write(line) else { return };
-        self.lost += 1;
-        let now = clock::now();
-        let (last, before) = self.reported.map_or((None, 0), |(at, count)| (Some(at), count));
-        if last.is_none_or(|last| now.since(last) >= QUIET) {
-            let lost = self.lost.saturating_sub(before);
-            warn!(fifo = %self.settings.path, %error, lost, "lines are lost: no process reads the FIFO");
-            self.reported = Some((now, self.lost));
+        let Ok(fifo) = &mut self.fifo else {
+            self.lost += 1;
+            return self.note();
+        };
+        if fifo.write(line).is_ok() {
+            self.written += line.len();
+        } else {
+            self.lost += 1;
+            self.is_unread = true;
+            self.note();
         }
     }
+
+    /// `place`: what its path leads to.
+    fn look(&mut self, place: Option<Place>) {
+        match &self.fifo {
+            Ok(fifo) if Some(fifo.place()) == place => {
+                let unread = fifo.unread();
+                self.is_unread = unread > 0 && unread >= self.written;
+                self.written = unread;
+            }
+            Ok(_) => {
+                info!(fifo = %self.settings.path, "the FIFO was removed or replaced; it is opened again");
+                self.try_open();
+            }
+            Err(_) => self.try_open(),
+        }
+        self.note();
+    }
+
+    fn fault(&self) -> Option<String> {
+        let script = lock(&self.script_failure).clone();
+        match (&self.fifo, script) {
+            (Err(error), _) => Some(format!("cannot be used: {error}")),
+            (Ok(_), Some(failure)) => Some(format!("its script fails: {failure}")),
+            (Ok(_), None) => {
+                self.is_unread.then(|| "no process reads it, and lines are lost once it is full".to_owned())
+            }
+        }
+    }
+
+    /// Notes how it is, and logs what is new.
+    fn note(&mut self) {
+        let (fifo, lost, fault) = (&self.settings.path, self.lost, self.fault());
+        let before = self.history.fifo(fifo, FifoRecord { lost, fault: fault.clone() });
+        match (before.fault, fault) {
+            (before, Some(fault)) if before.as_ref() != Some(&fault) => warn!("notify_fifo {fifo}: {fault}"),
+            (Some(_), None) => info!(%fifo, lost, "the FIFO is used and read"),
+            _ => {}
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn owner(settings: &FifoSettings) -> Result<Option<(Uid, Gid)>, String> {
     let Some(user) = &settings.user else { return Ok(None) };
     let identity = Identity::resolve(Some(user), None).map_err(|error| error.to_string())?;
     Ok(Some((identity.uid, identity.gid)))
-}
-
-/// Starts the script, if there is one.
-fn reader(settings: &FifoSettings, globals: &Globals) -> JoinSet<()> {
-    let mut reader = JoinSet::new();
-    match job(settings, globals) {
-        Ok(Some(job)) => {
-            reader.spawn(read(job, settings.path.to_string()));
-        }
-        Ok(None) => {}
-        Err(error) => warn!(fifo = %settings.path, "cannot run its script: {error}"),
-    }
-    reader
 }
 
 fn job(settings: &FifoSettings, globals: &Globals) -> Result<Option<Job>, String> {
@@ -229,34 +273,25 @@ fn job(settings: &FifoSettings, globals: &Globals) -> Result<Option<Job>, String
 }
 
 /// Runs the script of a FIFO until it succeeds. A script that fails is started again.
-async fn read(job: Job, fifo: String) {
-    let mut pause = PAUSE;
+async fn read(job: Job, fifo: String, failure: Arc<Mutex<Option<String>>>) {
+    let (arguments, mut pause) = ([&*fifo], PAUSE);
     loop {
-        let run = job.run(&[&fifo], &[]).await;
+        let settled = async {
+            sleep(SETTLED).await;
+            *lock(&failure) = None;
+            pending::<Infallible>().await
+        };
+        let run = tokio::select! {
+            run = job.run(&arguments, &[]) => run,
+            never = settled => match never {},
+        };
         if run.end.is_success() {
             info!(%fifo, "the script of the FIFO is done");
+            *lock(&failure) = None;
             return;
         }
-        warn!(%fifo, end = %run.end, again_in = ?pause, "the script of the FIFO has failed");
+        *lock(&failure) = Some(run.end.to_string());
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_keepalived_s() {
-        let line = |subject, word, priority| Line { subject, word, priority: Priority(priority) }.to_string();
-        let instance = Subject::Instance("VI_1");
-        assert_eq!(line(instance, NotifyState::Master, 100), "INSTANCE \"VI_1\" MASTER 100\n");
-        assert_eq!(line(Subject::Group("G1"), NotifyState::Backup, 0), "GROUP \"G1\" BACKUP 0\n");
-        assert_eq!(
-            line(instance, NotifyState::MasterRxLowerPri, 255),
-            "INSTANCE \"VI_1\" MASTER_RX_LOWER_PRI 255\n"
-        );
-        assert_eq!(line(instance, NotifyState::BackupPriority, 1), "INSTANCE \"VI_1\" BACKUP_PRIORITY 1\n");
     }
 }

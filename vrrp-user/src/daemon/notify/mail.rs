@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::fifo::{NotifyState, Subject};
+use super::line::{NotifyState, Subject};
 use crate::config::MailSettings;
 use crate::daemon::events::What;
 use crate::daemon::history::History;

@@ -1,19 +1,19 @@
 //! Notification of changes: the commands of `notify_*` and `notify`, FIFOs, mail, and webhooks.
 //!
-//! Enters: transitions, contests, priorities. Leaves: lines in FIFOs, mails and posts to be sent at once, and runs of
-//! commands, noted in the [`History`]. Absent: any influence on the router.
+//! Enters: transitions, contests, priorities. Leaves: lines in FIFOs, mails, posts, and runs of commands, noted in the
+//! [`History`]. Absent: any influence on the router.
 //!
 //! Every instance and every sync group has a queue of its own: one command at a time, the specific one before the
-//! general one. While a command runs, only the latest transition waits, so a slow hook gets the present state and not
-//! every step to it; a contest waits behind the transition that it follows, and is void with the next one. When a
-//! reload changes the hooks, the earlier queue ends first; so it does when an instance or a group returns that an
-//! earlier reload removed. At the end of the daemon, every queue gets `STOP`.
+//! general one. While a command runs, only the latest transition waits, so a slow hook gets the present state; a
+//! contest waits behind its transition, and is void with the next one. When a reload changes the hooks, or brings an
+//! instance or group back, the earlier queue ends first. At the end of the daemon, every queue gets `STOP`.
 
 #[cfg(not(all(feature = "mail", feature = "webhook")))]
 mod absent;
 pub mod fifo;
 pub mod hooks;
 pub(crate) mod lifecycle_script;
+pub(crate) mod line;
 #[cfg(feature = "mail")]
 pub mod mail;
 #[cfg(feature = "webhook")]
@@ -31,8 +31,9 @@ use tracing::warn;
 use self::absent::Mailer;
 #[cfg(not(feature = "webhook"))]
 use self::absent::Webhooks;
-use self::fifo::{Fifos, Line, NotifyState};
+use self::fifo::Fifos;
 use self::hooks::{Ended, HookQueue, Hooks, LeftHooks, Notification, Subject};
+use self::line::{Line, NotifyState};
 #[cfg(feature = "mail")]
 use self::mail::Mailer;
 #[cfg(feature = "webhook")]
@@ -120,12 +121,12 @@ impl Notifier {
     pub fn new(config: &Config, node: &Arc<str>, history: &Arc<History>) -> Self {
         let (node, history) = (Arc::clone(node), Arc::clone(history));
         let sinks = Sinks {
-            fifos: Fifos::open(&config.globals),
+            fifos: Fifos::new(&history),
             mailer: Mailer::new(&node, &history),
             webhooks: Webhooks::new(&history),
         };
-        let (instances, groups, running) = (BTreeMap::new(), Vec::new(), Tasks::default());
-        let mut this = Self { instances, groups, departed: Vec::new(), sinks, running, node, history };
+        let (instances, groups, departed) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut this = Self { instances, groups, departed, sinks, running: Tasks::default(), node, history };
         this.settle(config);
         this
     }
@@ -141,8 +142,7 @@ impl Notifier {
                 self.depart(notifier);
             }
         }
-        let groups = config.groups.iter().map(|group| Arc::clone(&group.settings.name));
-        self.history.keep_groups(groups.collect());
+        self.history.keep_groups(config.groups.iter().map(|it| Arc::clone(&it.settings.name)).collect());
         self.sinks.fifos.settle(&config.globals);
         self.sinks.mailer.settle(config.globals.mail.as_ref());
         self.sinks.webhooks.settle(config);
@@ -440,8 +440,8 @@ impl SubjectNotifier {
 
     fn line(&self, word: NotifyState) -> Line<'_> {
         let subject = match self.subject {
-            Subject::Instance(_) => fifo::Subject::Instance(&self.name),
-            Subject::Group(_) => fifo::Subject::Group(&self.name),
+            Subject::Instance(_) => line::Subject::Instance(&self.name),
+            Subject::Group(_) => line::Subject::Group(&self.name),
         };
         Line { subject, word, priority: self.priority }
     }

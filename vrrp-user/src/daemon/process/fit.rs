@@ -4,10 +4,12 @@
 //! Enters: a configuration. Leaves: lines for the operator. The daemon runs all the same: an interface may come later,
 //! and a virtual address may have a subnet of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use vrrp_ebpf::wire::Family;
 
 use crate::config::{Config, InstanceSettings, Route, Rule, VirtualAddress};
 use crate::driver::netlink::address;
@@ -17,12 +19,19 @@ use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Address;
 use crate::protocol::{Priority, TrackId, Weight};
 
+/// Least MTU of an interface with IPv6 (RFC 8200 §5).
+pub(crate) const MTU_V6: u32 = 1280;
+
 /// Interfaces and addresses of this host.
 #[derive(Debug, Default)]
 pub struct Host {
     /// Names by index.
     pub links: Vec<(u32, String)>,
     pub addresses: Vec<Address>,
+    /// Interfaces with an MTU that is too small for IPv6, and that MTU.
+    pub small: BTreeMap<String, u32>,
+    /// Ethernet interfaces on which ARP is turned off.
+    pub arpless: BTreeSet<String>,
 }
 
 /// One finding about a configuration on this host.
@@ -40,7 +49,8 @@ pub fn findings(config: &Config) -> Vec<Misfit> {
         Ok(host) => {
             let lacking = host.lacks_interfaces_of(config).into_iter();
             let lacking = lacking.map(|text| Misfit { text, is_lacking: true });
-            lacking.chain(host.misfits(config).into_iter().map(other)).collect()
+            let unfit = host.unfit(config).into_iter().map(|(text, fix)| format!("{text}; {fix}"));
+            lacking.chain(unfit.chain(host.misfits(config)).map(other)).collect()
         }
         Err(error) => vec![other(format!("cannot read the interfaces of this host: {error}"))],
     }
@@ -51,10 +61,18 @@ impl Host {
     /// The kernel could not be queried.
     pub fn read() -> io::Result<Self> {
         let mut socket = RouteSocket::open()?;
-        let links = Link::list(&mut socket)?.into_iter().map(|link| (link.ifindex, link.name)).collect();
+        let links = Link::list(&mut socket)?;
+        let small = links.iter().filter(|link| link.mtu < MTU_V6).map(|link| (link.name.clone(), link.mtu));
+        // A dummy device has none by default, and no wire.
+        let is_arpless = |link: &&Link| {
+            link.hardware.is_some() && link.mac.is_none() && link.kind.as_deref() != Some("dummy")
+        };
+        let (small, arpless) = (small.collect(), links.iter().filter(is_arpless));
+        let arpless = arpless.map(|link| link.name.clone()).collect();
+        let links = links.into_iter().map(|link| (link.ifindex, link.name)).collect();
         let mut addresses = Vec::new();
         address::list(&mut socket, |address| addresses.push(address))?;
-        Ok(Self { links, addresses })
+        Ok(Self { links, addresses, small, arpless })
     }
 
     /// As [`Self::read`], with the addresses of this configuration marked that VRRP has set, also on a kernel that does
@@ -92,6 +110,28 @@ impl Host {
                 )
             })
             .collect()
+    }
+
+    /// Interfaces that an instance cannot work on as they are set, each with what to do.
+    pub fn unfit(&self, config: &Config) -> BTreeSet<(String, String)> {
+        let mut found = BTreeSet::new();
+        for settings in config.instances.iter().map(|instance| &instance.settings) {
+            let InstanceSettings { name, interface, family, .. } = &**settings;
+            if let (Family::V6, Some(mtu)) = (family, self.small.get(&**interface)) {
+                let text = format!(
+                    "vrrp_instance {name}: {interface} has MTU {mtu}, and IPv6 needs {MTU_V6}: the kernel has no IPv6 \
+                     there, so that it stays in FAULT"
+                );
+                found.insert((text, format!("ip link set {interface} mtu 1500")));
+            }
+            if *family == Family::V4 && self.arpless.contains(&**interface) {
+                let text = format!(
+                    "vrrp_instance {name}: ARP is off on {interface}: no request for its addresses is answered"
+                );
+                found.insert((text, format!("ip link set {interface} arp on")));
+            }
+        }
+        found
     }
 
     /// All other findings, each once.
@@ -280,6 +320,7 @@ mod tests {
                 address(2, "2001:db8::10/64", false),
                 address(2, "fe80::1/64", false),
             ],
+            ..Host::default()
         }
     }
 
@@ -304,6 +345,22 @@ mod tests {
             assert_eq!(host().misfits(&config), [""; 0], "{lines} {addresses}");
             assert_eq!(host().lacks_interfaces_of(&config), [""; 0]);
         }
+    }
+
+    #[test]
+    fn a_small_mtu_and_arp_that_is_off_are_reported_for_the_family_that_needs_them() {
+        let small = [("eth0".to_owned(), 1200)].into();
+        let host = Host { small, arpless: ["eth0".to_owned()].into(), ..host() };
+        let of = |addresses: &str| host.unfit(&instance("", addresses)).into_iter().collect::<Vec<_>>();
+        let found = of("fe80::9/64");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0.contains("eth0 has MTU 1200, and IPv6 needs 1280"), "{found:?}");
+        assert_eq!(found[0].1, "ip link set eth0 mtu 1500");
+        let found = of("192.0.2.21/24");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0.contains("ARP is off on eth0"), "{found:?}");
+        assert_eq!(found[0].1, "ip link set eth0 arp on");
+        assert!(Host::default().unfit(&instance("", "fe80::9/64")).is_empty());
     }
 
     #[test]

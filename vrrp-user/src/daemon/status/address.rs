@@ -84,8 +84,8 @@ impl DaemonContext {
             for entry in config.settings.addresses.all() {
                 let place = (entry.address, config.settings.device_of(entry).to_string());
                 let set = host.present.as_ref().map(|present| present.addresses.contains(&place));
-                if let (Some(true), Err(Unanswered::No(why))) = (set, host.answers(entry, &place, set, false))
-                {
+                let answers = host.answers(entry, &place, &config.settings.interface, set, false);
+                if let (Some(true), Err(Unanswered::No(why))) = (set, answers) {
                     found.push((&*config.settings.name, entry.address, why));
                 }
             }
@@ -108,11 +108,12 @@ impl DaemonContext {
             // The same address on another interface is no virtual one: on `lo` a real server has it.
             let place = (entry.address, settings.device_of(entry).to_string());
             let set = host.present.as_ref().map(|present| present.addresses.contains(&place));
-            let (answered, answered_why) = match host.answers(entry, &place, set, is_silenced) {
-                Ok(()) => (Some(true), None),
-                Err(Unanswered::No(why)) => (Some(false), Some(why)),
-                Err(Unanswered::Unknown(why)) => (None, Some(why)),
-            };
+            let (answered, answered_why) =
+                match host.answers(entry, &place, &settings.interface, set, is_silenced) {
+                    Ok(()) => (Some(true), None),
+                    Err(Unanswered::No(why)) => (Some(false), Some(why)),
+                    Err(Unanswered::Unknown(why)) => (None, Some(why)),
+                };
             let announced = announced.get(&entry.address);
             Address {
                 address: format!("{}/{}", entry.address, entry.prefix),
@@ -141,6 +142,7 @@ impl Host {
         &self,
         entry: &VirtualAddress,
         place: &(IpAddr, String),
+        of_instance: &str,
         set: Option<bool>,
         is_silenced: bool,
     ) -> Result<(), Unanswered> {
@@ -162,6 +164,11 @@ impl Host {
         }
         if flags.contains(InterfaceFlags::IFF_LOOPBACK) {
             return unknown(format!("{name} is a loopback interface: requests arrive on others"));
+        }
+        // Of tunnels and dummy devices, it says nothing.
+        let is_ethernet = flags.contains(InterfaceFlags::IFF_BROADCAST) && name == of_instance;
+        if flags.contains(InterfaceFlags::IFF_NOARP) && is_ethernet && entry.address.is_ipv4() {
+            return no(format!("ARP is off on {name}: ip link set {name} arp on"));
         }
         if flags.contains(InterfaceFlags::IFF_NOARP) {
             return unknown(format!("{name} resolves no neighbours"));
@@ -206,7 +213,7 @@ mod tests {
             arp_ignore: [(name.clone(), effective(mode, 0, name.clone()))].into(),
             ..Host::default()
         };
-        host.answers(entry, &(entry.address, name), Some(true), false)
+        host.answers(entry, &(entry.address, name.clone()), &name, Some(true), false)
     }
 
     fn is_no(answer: &Result<(), Unanswered>, why: &str) -> bool {
@@ -240,6 +247,9 @@ mod tests {
         assert!(is_no(&answer(&entry, InterfaceFlags::empty(), 0), "eth0 is down"));
         assert!(is_no(&answer(&entry, InterfaceFlags::IFF_UP, 0), "no carrier"));
         assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_NOARP, 0), "resolves no"));
+        let arpless = READY | InterfaceFlags::IFF_BROADCAST | InterfaceFlags::IFF_NOARP;
+        assert!(is_no(&answer(&entry, arpless, 0), "ip link set eth0 arp on"));
+        assert!(is_unknown(&answer(&address("2001:db8::50", 64), arpless, 0), "resolves no"));
         assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_LOOPBACK, 0), "loopback"));
     }
 
@@ -251,11 +261,14 @@ mod tests {
             present: Some(Present { interfaces: [("eth0".to_owned(), READY)].into(), ..Present::default() }),
             ..Host::default()
         };
-        assert_eq!(host.answers(&entry, &place, Some(true), false), Ok(()));
-        assert!(is_no(&host.answers(&entry, &place, Some(true), true), "the fence drops requests"));
-        assert!(is_no(&host.answers(&entry, &place, Some(false), false), "not set here"));
-        assert!(is_unknown(&host.answers(&entry, &place, None, false), "did not list"));
+        assert_eq!(host.answers(&entry, &place, "eth0", Some(true), false), Ok(()));
+        assert!(is_no(&host.answers(&entry, &place, "eth0", Some(true), true), "the fence drops requests"));
+        assert!(is_no(&host.answers(&entry, &place, "eth0", Some(false), false), "not set here"));
+        assert!(is_unknown(&host.answers(&entry, &place, "eth0", None, false), "did not list"));
         host.unusable.insert(place.clone());
-        assert!(is_no(&host.answers(&entry, &place, Some(true), false), "duplicate address detection"));
+        assert!(is_no(
+            &host.answers(&entry, &place, "eth0", Some(true), false),
+            "duplicate address detection"
+        ));
     }
 }

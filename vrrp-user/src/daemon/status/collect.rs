@@ -16,14 +16,14 @@ use super::rejected::Refusals;
 use super::unyielding::unyielding;
 use super::why::{self, Facts};
 use super::{
-    Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence, Group, Held,
-    Hook, HostFault, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition,
-    PriorityPair, ReceptionFault, SCHEMA, StaticSettings, Status, Steering, Tracked, UnwrittenFile, Vmac,
-    Webhook, XdpProgram,
+    Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence, Fifo, Group,
+    Held, Hook, HostFault, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition,
+    PriorityPair, ReceptionFault, SCHEMA, SlowHook, StaticSettings, Status, Steering, Tracked, UnwrittenFile,
+    Vmac, Webhook, XdpProgram,
 };
 use crate::config;
 use crate::daemon::events::{What, Word};
-use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Loads, Posts};
+use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Loads, Posts, RunningHook};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
@@ -72,6 +72,11 @@ impl DaemonContext {
             unwritten: self.unwritten(),
             host_faults: self.host_faults(),
             unknown_routers: named(&refusals.unknown_routers, now),
+            fifos: history
+                .fifos
+                .iter()
+                .map(|(path, it)| Fifo { path: path.to_string(), lost: it.lost, fault: it.fault.clone() })
+                .collect(),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
             webhooks: history
                 .webhooks
@@ -218,6 +223,7 @@ impl DaemonContext {
                 .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
             tracks: settings.tracks.iter().map(|track| tracked(track, history)).collect(),
             hooks: past.map(|past| hooks(&past.hooks, live.state(), &history.loads)).unwrap_or_default(),
+            slow_hook: past.and_then(|past| slow_hook(past.running_hook.as_ref()?, now)),
             counters: counts(live, &self.maps.counters(Some(id))),
             history: past.map(transitions).unwrap_or_default(),
         }
@@ -261,6 +267,7 @@ impl DaemonContext {
                 epoch: live.epoch.load(Relaxed),
                 members: members.map(|member| member.settings.name.to_string()).collect(),
                 hooks: past.map(|past| hooks(&past.hooks, live.state(), &history.loads)).unwrap_or_default(),
+                slow_hook: past.and_then(|past| slow_hook(past.running_hook.as_ref()?, now)),
             }
         };
         groups.map(group).collect()
@@ -334,6 +341,16 @@ fn hooks(latest: &BTreeMap<&'static str, HookRun>, state: State, loads: &Loads) 
         is_past: !hook.state.starts_with(state.as_str()) || loads.since(hook.at),
     };
     latest.iter().map(hook).collect()
+}
+
+pub(super) fn slow_hook(hook: &RunningHook, now: Timestamp) -> Option<SlowHook> {
+    hook.is_slow(now).then(|| SlowHook {
+        keyword: hook.keyword.to_owned(),
+        state: hook.state.to_owned(),
+        started: rfc3339(SystemTime::now() - now.since(hook.started)),
+        seconds: now.since(hook.started).as_secs_f64(),
+        seconds_left: hook.due.since(now).as_secs_f64(),
+    })
 }
 
 fn counts(live: &LiveInstance, counters: &Counters) -> Counts {

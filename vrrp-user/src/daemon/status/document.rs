@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::services::{Check, DisabledScript, Mail, Webhook};
+use super::services::{Check, DisabledScript, Fifo, Hook, Mail, SlowHook, Webhook};
 
 /// Version of the schema, `vrrp-user/dist/status.schema.json`.
 pub const SCHEMA: u32 = 1;
@@ -34,11 +34,14 @@ pub struct Status {
     #[serde(default)]
     pub unwritten: Vec<UnwrittenFile>,
     /// What the daemon cannot mend on this host: things of killed daemons that stay, a firewall that refuses, an
-    /// address for metrics that cannot be bound, and memory that is not locked again after the start. It tries again;
+    /// address for metrics that cannot be bound, and memory that is not locked. It tries again;
     /// older daemons do not send them.
     #[serde(default)]
     pub host_faults: Vec<HostFault>,
     pub unknown_routers: Vec<UnknownRouter>,
+    /// Those of `notify_fifo` and `vrrp_notify_fifo`; older daemons do not send them.
+    #[serde(default)]
+    pub fifos: Vec<Fifo>,
     /// `None` if no mail is sent about changes.
     pub mail: Option<Mail>,
     pub webhooks: Vec<Webhook>,
@@ -272,6 +275,9 @@ pub struct Instance {
     pub send_error: Option<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,
+    /// The hook that runs for longer than five seconds.
+    #[serde(default)]
+    pub slow_hook: Option<SlowHook>,
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<PastTransition>,
@@ -367,6 +373,9 @@ pub struct Group {
     /// Names of instances.
     pub members: Vec<String>,
     pub hooks: Vec<Hook>,
+    /// The hook that runs for longer than five seconds.
+    #[serde(default)]
+    pub slow_hook: Option<SlowHook>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -421,24 +430,6 @@ pub struct Tracked {
     pub reverse: bool,
     /// `None` before the first result.
     pub up: Option<bool>,
-}
-
-/// The latest run of a hook.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Hook {
-    /// Its keyword, such as `notify_master`.
-    pub keyword: String,
-    pub state: String,
-    pub ended: String,
-    pub success: bool,
-    pub lasted_seconds: f64,
-    pub started: String,
-    /// The last 512 bytes that it printed, if any, control characters escaped.
-    #[serde(default)]
-    pub output: Option<String>,
-    /// The state that it was run for is over, or the configuration was loaded again since.
-    #[serde(default)]
-    pub is_past: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

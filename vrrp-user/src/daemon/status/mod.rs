@@ -28,7 +28,7 @@ mod why;
 pub use context::DaemonContext;
 pub use detail::detailed;
 pub use document::{
-    Address, Configuration, Count, Counts, Differing, Engine, Fence, Gaps, Group, Hook, HostFault, Instance,
+    Address, Configuration, Count, Counts, Differing, Engine, Fence, Gaps, Group, HostFault, Instance,
     Interface, Lacking, Lateness, Leftover, Node, PastTransition, Peer, PriorityPair, ReceptionFault,
     Rejected, SCHEMA, StaticSettings, Status, Steering, Tracked, UnknownRouter, UnwrittenFile, Unyielding,
     Vmac, XdpProgram,
@@ -38,7 +38,7 @@ pub(in crate::daemon) use peer::lasts;
 pub(crate) use peer::{down_interval, family, interval, master, master_interval, skew, skew_seconds, source};
 pub use problem::StatusVerdict;
 pub(in crate::daemon) use rejected::detail;
-pub use services::{Check, DisabledScript, Failure, Held, Mail, Webhook};
+pub use services::{Check, DisabledScript, Failure, Fifo, Held, Hook, Mail, SlowHook, Webhook};
 pub use shared::SharedContext;
 pub(crate) use span::rough;
 pub(crate) use span::span;

@@ -4,9 +4,9 @@ use nix::errno::Errno;
 
 use super::peer::PATIENCE;
 use super::{
-    Address, Check, Configuration, Differing, DisabledScript, Failure, Held, Hook, HostFault, Instance,
-    Interface, Lacking, Leftover, Mail, Peer, ReceptionFault, Rejected, Status, Tracked, UnwrittenFile,
-    Webhook, XdpProgram, span,
+    Address, Check, Configuration, Differing, DisabledScript, Failure, Fifo, Group, Held, Hook, HostFault,
+    Instance, Interface, Lacking, Leftover, Mail, Peer, ReceptionFault, Rejected, SlowHook, Status, Tracked,
+    UnwrittenFile, Webhook, XdpProgram, rough, span,
 };
 use crate::daemon::history::NOT_FOUND;
 use crate::daemon::host_faults::RETRY;
@@ -52,7 +52,9 @@ pub(super) struct Problem<'a> {
 impl Status {
     /// The worst of all.
     pub fn verdict(&self) -> StatusVerdict {
-        let is_bad = |it: &Instance| self.is_faulty(it) || it.is_unserved() || it.has_rival() || it.is_mute();
+        let is_bad = |it: &Instance| {
+            self.is_faulty(it) || it.is_unserved() || it.has_rival() || it.is_mute() || it.is_unreachable()
+        };
         if self.instances.iter().any(is_bad) {
             StatusVerdict::Bad
         } else if self.problems().next().is_some() {
@@ -76,9 +78,10 @@ impl Status {
         let instances = self.instances.iter().flat_map(Instance::problems);
         let leftovers = self.leftovers.iter().take(LACKS).map(Leftover::problem);
         let statics = self.statics.problems();
-        let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
+        let groups = self.groups.iter().flat_map(Group::problems);
         let checks = self.checks.iter().flat_map(Check::problems);
         let disabled = self.disabled_scripts.iter().map(DisabledScript::problem);
+        let fifos = self.fifos.iter().filter_map(Fifo::problem);
         let mail = self.mail.iter().filter_map(Mail::problem);
         let webhooks = self.webhooks.iter().filter_map(Webhook::problem);
         let interfaces = self.interfaces.iter().filter_map(Interface::problem);
@@ -92,6 +95,7 @@ impl Status {
             .chain(groups)
             .chain(checks)
             .chain(disabled)
+            .chain(fifos)
             .chain(mail)
             .chain(webhooks)
     }
@@ -263,6 +267,13 @@ impl Instance {
         self.state == "MASTER" && self.lease_seconds.is_none() && self.fenced
     }
 
+    /// A master with an address that it lacks, or that this host does not answer for. A new one may be about to set it.
+    fn is_unreachable(&self) -> bool {
+        let is_settled = self.since_seconds.is_some_and(|since| since >= HANDOVER);
+        let is_out = |it: &Address| it.set == Some(false) || it.answered == Some(false);
+        self.state == "MASTER" && is_settled && self.addresses.iter().any(is_out)
+    }
+
     /// Two masters, whether or not each accepts the other's adverts.
     fn has_rival(&self) -> bool {
         self.rival().is_some() || (self.state == "MASTER" && !self.rejected.is_empty())
@@ -365,8 +376,28 @@ impl Instance {
             };
             add(format!("cannot send adverts: {why}{advice}"));
         }
+        all.extend(self.slow_hook.iter().map(|hook| hook.problem(&self.name)));
         all.extend(failed_hooks(&self.name, &self.hooks));
         all
+    }
+}
+
+impl Group {
+    pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
+        let slow = self.slow_hook.iter().map(|hook| hook.problem(&self.name));
+        slow.chain(failed_hooks(&self.name, &self.hooks))
+    }
+}
+
+impl SlowHook {
+    fn problem<'a>(&self, about: &'a str) -> Problem<'a> {
+        let Self { keyword, state, started, seconds, seconds_left } = self;
+        let (started, ran, left) = (shown_of(started), rough(*seconds), rough(seconds_left.ceil()));
+        let text = format!(
+            "{keyword} for {state} has run for {ran}, since {started}; it is ended in {left}, and hooks of later \
+             changes wait until then"
+        );
+        Problem { about, text }
     }
 }
 
@@ -393,6 +424,19 @@ impl Check {
     }
 }
 
+impl Fifo {
+    fn problem(&self) -> Option<Problem<'_>> {
+        let Self { path, lost, fault } = self;
+        let mut text = format!("{path}: {}", fault.as_ref()?);
+        match lost {
+            0 => {}
+            1 => text.push_str("; 1 line is lost"),
+            _ => text.push_str(&format!("; {lost} lines are lost")),
+        }
+        Some(Problem { about: "notify_fifo", text })
+    }
+}
+
 impl Mail {
     fn problem(&self) -> Option<Problem<'_>> {
         let Failure { why, .. } = self.latest_failure.as_ref().filter(|_| self.failing)?;
@@ -408,7 +452,7 @@ impl Webhook {
 }
 
 /// Those of the latest runs that failed, and concern the present state and configuration.
-pub(super) fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
+fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
     hooks.iter().filter(|hook| !hook.success && !hook.is_past).map(move |hook| {
         let mut text = format!("{} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
         if let Some(last) = hook.last_line() {

@@ -1,4 +1,4 @@
-//! Checks, mail and webhooks in a [`Status`](super::Status).
+//! Checks, hooks, FIFOs, mail and webhooks in a [`Status`](super::Status).
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,46 @@ pub struct Held {
     pub reason: String,
     /// Time left, unless it changes again.
     pub seconds: f64,
+}
+
+/// A hook that runs for long. What is to be run for later changes waits for its end.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SlowHook {
+    /// Its keyword, such as `notify_master`.
+    pub keyword: String,
+    pub state: String,
+    pub started: String,
+    pub seconds: f64,
+    /// Until it is ended.
+    pub seconds_left: f64,
+}
+
+/// The latest run of a hook.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Hook {
+    /// Its keyword, such as `notify_master`.
+    pub keyword: String,
+    pub state: String,
+    pub ended: String,
+    pub success: bool,
+    pub lasted_seconds: f64,
+    pub started: String,
+    /// The last 512 bytes that it printed, if any, control characters escaped.
+    #[serde(default)]
+    pub output: Option<String>,
+    /// The state that it was run for is over, or the configuration was loaded again since.
+    #[serde(default)]
+    pub is_past: bool,
+}
+
+/// A FIFO that receives every change.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Fifo {
+    pub path: String,
+    /// Lines that were not written, since it is configured.
+    pub lost: u64,
+    /// Why it is of no use: it cannot be opened, no process reads it, or its script fails. It is tried again.
+    pub fault: Option<String>,
 }
 
 /// Mail about changes, since the start of the daemon.

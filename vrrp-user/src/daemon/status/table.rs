@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::overview;
-use super::problem::{Problem, failed_hooks, printing_hooks};
+use super::problem::{Problem, printing_hooks};
 use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
-use crate::config::{folded, padded, width, wrapped_at};
+use crate::config::{folded, padded, quoted, width, wrapped_at};
 use crate::daemon::wall::shown_of;
 
 /// Columns of a line, if names are short.
@@ -252,13 +252,20 @@ fn groups(out: &mut String, groups: &[Group], width: usize) {
             group.state.clone(),
             or_dash(group.since_seconds.map(span)),
             group.reason.clone(),
-            group.members.join(" "),
+            group.listed_members(),
         ]
     }));
     columns(width, out, &rows);
     for group in groups {
-        remarks(out, failed_hooks(&group.name, &group.hooks));
+        remarks(out, group.problems());
         remarks(out, printing_hooks(&group.name, &group.hooks));
+    }
+}
+
+impl Group {
+    /// Names of its members in one line.
+    pub(in crate::daemon) fn listed_members(&self) -> String {
+        self.members.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -17,6 +17,9 @@ use crate::config;
 use crate::config::InstanceSettings;
 use crate::daemon::history::{Inner, InstanceRecord};
 use crate::daemon::live::LiveInstance;
+use crate::daemon::process::fit::MTU_V6;
+use crate::driver::netlink::link::Link;
+use crate::driver::netlink::socket::RouteSocket;
 use crate::protocol::{Faults, InstanceId, Reason, State, TrackSettings, TrackedObject};
 
 /// What is known of one instance.
@@ -195,7 +198,15 @@ impl Facts<'_> {
                     Family::V4 => "IPv4",
                     Family::V6 => "link-local IPv6",
                 };
-                format!("{interface} has no {family} address to send adverts from")
+                let text = format!("{interface} has no {family} address to send adverts from");
+                match (settings.family, mtu_of(interface)) {
+                    (Family::V6, Some(mtu)) if mtu < MTU_V6 => {
+                        format!(
+                            "{text}: its MTU is {mtu}, and IPv6 needs {MTU_V6} (ip link set {interface} mtu 1500)"
+                        )
+                    }
+                    _ => text,
+                }
             }
             Reason::NoPeer => "it has no unicast_peer".to_owned(),
             Reason::TrackDown => self.failing(),
@@ -258,6 +269,11 @@ fn named(track: &TrackSettings) -> String {
         other => other.kind(),
     };
     format!("{kind} {}", track.object.name())
+}
+
+fn mtu_of(interface: &str) -> Option<u32> {
+    let link = RouteSocket::open().and_then(|mut socket| Link::by_name(&mut socket, interface));
+    link.ok().map(|link| link.mtu)
 }
 
 fn seconds(left: Duration) -> String {

@@ -28,6 +28,7 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Ethernet address, even of an interface without ARP and neighbour discovery.
     pub hardware: Option<[u8; 6]>,
+    pub mtu: u32,
     /// Kind of a software device: `veth`, `bridge`, `vlan`, …
     pub kind: Option<String>,
     /// Index of the lower interface of a software device.
@@ -72,6 +73,7 @@ impl Link {
                 }
                 LinkAttribute::Link(parent) => link.parent = Some(*parent),
                 LinkAttribute::LinkNetNsId(namespace) => link.parent_namespace = Some(*namespace),
+                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Group(group) => link.group = *group,
                 LinkAttribute::CarrierChanges(changes) => link.carrier_changes = *changes,
                 _ => {}
@@ -111,6 +113,7 @@ impl Link {
                 }
                 libc::IFLA_LINK => link.parent = number(value),
                 libc::IFLA_LINK_NETNSID => link.parent_namespace = number(value).map(u32::cast_signed),
+                libc::IFLA_MTU => link.mtu = number(value).unwrap_or_default(),
                 libc::IFLA_GROUP => link.group = number(value).unwrap_or_default(),
                 libc::IFLA_CARRIER_CHANGES => link.carrier_changes = number(value).unwrap_or_default(),
                 _ => {}

@@ -89,7 +89,7 @@ fn body(out: &mut String, status: &Status, events: &[Arc<Event>], now: SystemTim
         table(out, "Sync groups", &["group", "state", "since", "members"], |out| {
             status.groups.iter().try_for_each(|it| {
                 let state = format!("<span class=\"{0}\">{0}</span>", Escaped(&it.state));
-                let members = Escaped(&it.members.join(" ")).to_string();
+                let members = Escaped(&it.listed_members()).to_string();
                 let cells = [Escaped(&it.name).to_string(), state, since(it.since.as_deref()), members];
                 cells_of(out, &["", "", "since", "members"], &cells)
             })

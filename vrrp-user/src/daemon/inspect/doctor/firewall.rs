@@ -132,7 +132,7 @@ mod tests {
     use crate::daemon::process::fit::Host;
 
     fn facts(nftables: &str) -> Facts {
-        let host = Host { links: vec![(2, "eth0".to_owned())], addresses: Vec::new() };
+        let host = Host { links: vec![(2, "eth0".to_owned())], ..Host::default() };
         let interfaces = [("eth0".to_owned(), InterfaceFacts::default())].into();
         Facts { host, interfaces, nftables: Some(Ok(nftables.to_owned())), ..Facts::default() }
     }

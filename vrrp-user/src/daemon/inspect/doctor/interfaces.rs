@@ -45,6 +45,9 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
     for line in facts.host.lacks_interfaces_of(config) {
         findings.fail(line, "ip -br link shows those that there are; correct `interface`, or create it");
     }
+    for (line, fix) in facts.host.unfit(config) {
+        findings.fail(line, fix);
+    }
     for line in facts.host.faults(config) {
         let fix = match line.starts_with("track_interface") {
             true => "ip -br link shows those that there are; correct it, create it, or give it a weight",
@@ -84,8 +87,8 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
                 None if sources.iter().all(is_here) => {
                     shown.push("a source address that is configured".to_owned());
                 }
-                // One that is missing is named above.
-                None if has_source => {}
+                // One that is missing is named above, and so is the reason why there is none.
+                None if has_source || family == Family::V6 && facts.host.small.contains_key(name) => {}
                 None => lacks_address(facts, name, ifindex, family, findings),
             }
         }
@@ -284,7 +287,7 @@ mod tests {
 
     fn facts(addresses: &[(&str, bool)], of: InterfaceFacts) -> Facts {
         let addresses = addresses.iter().map(|(text, usable)| address(text, *usable)).collect();
-        let host = Host { links: vec![(2, "eth0".to_owned())], addresses };
+        let host = Host { links: vec![(2, "eth0".to_owned())], addresses, ..Host::default() };
         Facts { host, interfaces: [("eth0".to_owned(), of)].into(), ..Facts::default() }
     }
 
@@ -333,6 +336,10 @@ mod tests {
         let lines = judged(presence, &elsewhere, &facts(&[("192.0.2.10/24", true)], link(true, true)));
         let expected = "FAIL vrrp_instance web: its source address 198.51.100.1 is on no interface";
         assert!(lines[0].starts_with(expected) && lines[0].contains(" | ip address add "), "{lines:?}");
+        let mut small = facts(&[], link(true, true));
+        small.host.small.insert("eth0".to_owned(), 1000);
+        let lines = judged(presence, &v6, &small);
+        assert!(lines.len() == 1 && lines[0].ends_with(" | ip link set eth0 mtu 1500"), "{lines:?}");
         let lines = judged(presence, &v4, &Facts::default());
         assert!(lines[0].starts_with("FAIL vrrp_instance web: interface eth0 not found"), "{lines:?}");
     }

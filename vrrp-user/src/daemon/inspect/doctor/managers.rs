@@ -36,7 +36,7 @@ mod tests {
     use crate::daemon::process::fit::Host;
 
     fn facts(of: InterfaceFacts) -> Facts {
-        let host = Host { links: vec![(2, "eth0".to_owned())], addresses: Vec::new() };
+        let host = Host { links: vec![(2, "eth0".to_owned())], ..Host::default() };
         Facts { host, interfaces: [("eth0".to_owned(), of)].into(), ..Facts::default() }
     }
 

@@ -175,7 +175,7 @@ mod tests {
         let addresses = [(2, "192.0.2.10/24")].iter().chain(further).map(address).collect();
         let links = vec![(2, "eth0".to_owned()), (3, "eth1".to_owned())];
         let settings = settings.iter().map(|(path, value)| ((*path).to_owned(), *value)).collect();
-        Facts { host: Host { links, addresses }, settings, ..Facts::default() }
+        Facts { host: Host { links, addresses, ..Host::default() }, settings, ..Facts::default() }
     }
 
     #[test]

@@ -15,13 +15,14 @@ use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
 pub(crate) use self::notification::{LeftHooks, Notification, Subject};
-use super::fifo::NotifyState;
+use super::line::NotifyState;
 use crate::config::{Globals, NotifyCommand, NotifySettings, words};
 use crate::daemon::essential::unpanicked;
 use crate::daemon::events::What;
-use crate::daemon::history::{History, HookRun};
+use crate::daemon::history::{History, HookRun, RunningHook};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::tasks::Tasks;
+use crate::driver::clock;
 use crate::driver::output::Output;
 use crate::driver::pidfd::{self, NamedProcess};
 use crate::driver::process::{Identity, IdentityError, Job};
@@ -307,6 +308,12 @@ impl Hooks {
         running: &AtomicI32,
     ) {
         let state = notification.word.as_str();
+        let started = clock::now();
+        let begun = RunningHook { keyword, state, started, due: started + job.limit };
+        match self.subject {
+            Subject::Instance(instance) => self.history.hook_begins(instance, begun),
+            Subject::Group(group) => self.history.group_hook_begins(group, begun),
+        }
         let run = job.run_printing(more, environment, output.as_deref_mut(), running).await;
         let printed = output.map(Output::tail).filter(|printed| !printed.is_empty());
         let ended = HookRun::ended(state, run, printed.clone());

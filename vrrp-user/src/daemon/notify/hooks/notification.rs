@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::daemon::notify::fifo::NotifyState;
+use crate::daemon::notify::line::NotifyState;
 use crate::driver::pidfd::NamedProcess;
 use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
