@@ -322,6 +322,38 @@ fn one_that_starts_without_the_baton_finds_a_slow_one() -> Result<()> {
     })
 }
 
+/// The slow one has the baton until its script has ended, and answers no earlier. The other one is reloaded meanwhile,
+/// with what the slow one has.
+#[test]
+#[needs("ours")]
+fn a_reload_without_the_baton_is_undone_when_a_slow_daemon_has_the_same() -> Result<()> {
+    alone()?.check(|pair| {
+        let globals = ["script_user root", "startup_script \"/bin/sleep 20\"", "startup_script_timeout 30"];
+        let config = Config { globals: globals.map(str::to_owned).into(), ..Config::of(second()) };
+        let mut slow = DAEMON.start_with(pair.node(0)?, &config.to_string())?;
+        let pid = slow.process().pid();
+        until("the slow one with the baton", SETTLE, || {
+            let namespace = pair.node(0).map(|node| &node.namespace);
+            namespace.and_then(|it| it.enter(|| Ok(abstract_socket::join(b"vrrpx.baton:0")?))).is_ok()
+        })?;
+        let both = Config { instances: vec![first(), second().named("VI_2")], ..Config::default() };
+        let output = pair.running(0)?.reload(&both.to_string())?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(pair.running(0)?.log().contains(WITHOUT), "it had the baton: {}", pair.running(0)?.log());
+        let count = |pair: &mut Pair| -> Result<Option<usize>> {
+            Ok(pair.running(0)?.status()?["instances"].as_array().map(Vec::len))
+        };
+        ensure!(count(pair)? == Some(2), "it was not reloaded");
+        until("the configuration before", 4 * SETTLE, || count(pair).is_ok_and(|it| it == Some(1)))?;
+        let status = pair.running(0)?.status()?["configuration"].to_string();
+        let named = format!("VRID 61 (ipv4) is that of vrrp_instance VI_1 of another vrrpx (pid {pid},");
+        ensure!(status.contains(&named), "no {named:?} in {status}");
+        until("the slow one as master", SETTLE, || state(&slow).is_ok_and(|it| it == "MASTER"))?;
+        ensure!(state(pair.running(0)?)? == "MASTER", "the first one has moved");
+        Ok(())
+    })
+}
+
 /// Takes the names of the baton and of daemons, and listens on some of them.
 const STRANGER: &str = r"
 use Socket;

@@ -323,6 +323,10 @@ impl Service {
                     reloader.go_back(&mut readings);
                     continue;
                 }
+                clashes = reloader.clashes(), if !readings.is_running() => {
+                    reloader.give_way(clashes, &mut readings);
+                    continue;
+                }
                 _ = hangup.recv() => {
                     readings.ask(None);
                     continue;

@@ -13,13 +13,24 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tracing::info;
 
 pub use self::presence::Baton;
 use super::control::client;
 use super::process::runtime_dir;
-use super::status::Status;
+use super::status::{SharedContext, Status};
 use crate::config::{Config, InstanceSettings};
 use crate::driver::abstract_socket::{self, Peer};
+
+/// Longest wait for another daemon that starts or reloads.
+pub const BATON_WAIT: Duration = Duration::from_secs(10);
+
+/// From a start or a reload without the baton to the second look at the others, and from each look without it to the
+/// next.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// `__SO_ACCEPTCON`: the socket listens.
 const LISTENS: &str = "00010000";
@@ -106,6 +117,30 @@ fn listening(table: &str) -> impl Iterator<Item = PathBuf> {
 /// not at all if they hang.
 pub fn clashes(config: &Config, own: &Path) -> Vec<String> {
     clashes_by(config, own, |_, _| true)
+}
+
+/// Looks again for a daemon that has started or reloaded without the baton. Returns when the answer is certain: what
+/// another daemon has as well, or nothing after a look with the baton. A daemon that looks later finds this one, or
+/// that it has given way.
+pub async fn look_again(shared: SharedContext, runtime_dir: PathBuf) -> (Vec<String>, Option<Baton>) {
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let (shared, runtime_dir) = (shared.clone(), runtime_dir.clone());
+        let look = move || {
+            let baton = Baton::take(BATON_WAIT, |_| ()).ok();
+            let by = if baton.is_some() { clashes } else { clashes_out_of_order };
+            (by(&shared.now().config, &runtime_dir), baton)
+        };
+        // Fails with a panic, and the process with it.
+        let Ok((clashes, baton)) = spawn_blocking(look).await else { continue };
+        if clashes.is_empty() && baton.is_none() {
+            continue;
+        }
+        if clashes.is_empty() {
+            info!("no other vrrpx of this network namespace has a virtual router or address of this one");
+        }
+        return (clashes, baton);
+    }
 }
 
 /// The same for a daemon that has started without the baton and looks again without it. Others may do so at the same

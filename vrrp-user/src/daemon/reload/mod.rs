@@ -15,22 +15,25 @@ pub use reading::{Ended, Outcome, Purpose, Readings};
 pub use request::{Answer, Applied, Ask, Request};
 pub use stale::{Cause, Stale};
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use self::reading::Ready;
 use super::checks::Checks;
+use super::essential::unpanicked;
 use super::events::What;
 use super::history::sum;
 use super::host::interfaces::Order;
 use super::last_good::Saver;
 use super::load;
+use super::neighbours;
 use super::notify::Notifier;
 use super::process::options::RunOptions;
 use super::process::{preflight, systemd};
@@ -61,6 +64,15 @@ struct Awaiting {
     read: Option<SystemTime>,
 }
 
+/// Why an applied reload is undone.
+#[derive(Debug)]
+enum Undoing {
+    /// It was not kept within this time.
+    NotKept(Duration),
+    /// What another daemon has as well.
+    Clashes(Vec<String>),
+}
+
 /// Everything that a reload needs.
 #[derive(Debug)]
 pub struct Reloader {
@@ -70,15 +82,20 @@ pub struct Reloader {
     /// The configuration in use, as read; `None` before [`Self::running`].
     current: Option<Arc<Loaded>>,
     awaiting: Option<Awaiting>,
-    /// The time in which a reload was not kept, and when the configuration before it was read; on the way back.
-    returning: Option<(Duration, Option<SystemTime>)>,
+    /// Why a reload is undone, and when the configuration before it was read; on the way back.
+    returning: Option<(Undoing, Option<SystemTime>)>,
+    /// The configuration before a reload without the baton, and when that was read.
+    unsure: Option<(Arc<Loaded>, Option<SystemTime>)>,
+    /// Another look at the other daemons, for that.
+    looks: JoinSet<Vec<String>>,
     saver: Option<Saver>,
 }
 
 impl Reloader {
     pub fn new(options: RunOptions, shared: SharedContext, orders: mpsc::Sender<Order>) -> Self {
         let saver = Saver::of(&options, shared.now().history.unwritten.clone());
-        Self { options, shared, orders, current: None, awaiting: None, returning: None, saver }
+        let (current, awaiting, returning, unsure) = (None, None, None, None);
+        Self { options, shared, orders, current, awaiting, returning, unsure, looks: JoinSet::new(), saver }
     }
 
     /// Notes the configuration in use.
@@ -125,9 +142,44 @@ impl Reloader {
     pub fn go_back(&mut self, readings: &mut Readings) {
         if let Some(Awaiting { before, given, read, .. }) = self.awaiting.take() {
             warn!("the reload was not kept within {given:?}; going back to the configuration before it");
-            self.returning = Some((given, read));
+            self.returning = Some((Undoing::NotKept(given), read));
             readings.ask_return(before);
         }
+    }
+
+    /// What another daemon has as well as a reload that was made without the baton: found by further looks, until one
+    /// is certain. Never ends if no such reload was made.
+    pub async fn clashes(&mut self) -> Vec<String> {
+        match self.looks.join_next().await {
+            Some(Ok(clashes)) => clashes,
+            // It was replaced by another reload's.
+            Some(Err(_)) => Vec::new(),
+            None => pending().await,
+        }
+    }
+
+    /// Asks for the return to the configuration before a reload, if another daemon has the same as the reloaded one.
+    pub fn give_way(&mut self, clashes: Vec<String>, readings: &mut Readings) {
+        if clashes.is_empty() {
+            return;
+        }
+        let Some((before, read)) = self.unsure.take() else { return };
+        warn!("another daemon has what the reload has brought; going back to the configuration before it");
+        self.awaiting = None;
+        self.returning = Some((Undoing::Clashes(clashes), read));
+        readings.ask_return(before);
+    }
+
+    /// A reload was made, with the baton or without it.
+    fn look_again(&mut self, has_baton: bool, before: Option<Arc<Loaded>>, read: Option<SystemTime>) {
+        if has_baton {
+            (self.unsure, self.looks) = (None, JoinSet::new());
+            return;
+        }
+        self.unsure = self.unsure.take().or_else(|| Some((before?, read)));
+        let look = neighbours::look_again(self.shared.clone(), self.options.runtime_dir.clone());
+        self.looks = JoinSet::new();
+        self.looks.spawn(unpanicked("the task of other daemons", async move { look.await.0 }));
     }
 
     /// Keeps the reload that awaits it.
@@ -188,16 +240,16 @@ impl Reloader {
                     warnings: ready.warnings(),
                     handovers: Vec::new(),
                 };
-                let loaded = Arc::clone(&ready.loaded);
+                let (loaded, has_baton) = (Arc::clone(&ready.loaded), ready.baton.is_some());
                 let outcome = self.change_over(ready, reporter, notifier, checks).await;
-                outcome.map(|()| (applied, loaded))
+                outcome.map(|()| (applied, loaded, has_baton))
             }
             Err(findings) => Err(findings),
         };
         systemd::notify(&[NotifyState::Ready]);
         let answer = match outcome {
-            Ok((applied, loaded)) => {
-                self.applied(&applied, loaded, confirm, purpose);
+            Ok((applied, loaded, has_baton)) => {
+                self.applied(&applied, loaded, confirm, purpose, has_baton);
                 Ok(applied)
             }
             Err(findings) => {
@@ -221,10 +273,11 @@ impl Reloader {
         loaded: Arc<Loaded>,
         confirm: Option<Duration>,
         purpose: Purpose,
+        has_baton: bool,
     ) {
         let left_out = load::electing(&loaded);
         let before = self.current.replace(loaded);
-        let history = &self.shared.now().history;
+        let history = &Arc::clone(&self.shared.now().history);
         for change in applied.changes.iter().take(LISTED) {
             info!("{change}");
         }
@@ -233,9 +286,15 @@ impl Reloader {
         }
         if purpose == Purpose::Return {
             warn!("the configuration before the reload is in use again; the file differs from it");
-            if let Some((given, read)) = self.returning.take() {
-                history.undone(read, given);
+            match self.returning.take() {
+                Some((Undoing::NotKept(given), read)) => history.undone(read, given),
+                Some((Undoing::Clashes(clashes), read)) => {
+                    history.went_back(read);
+                    self.refused(&clashes);
+                }
+                None => {}
             }
+            (self.unsure, self.looks) = (None, JoinSet::new());
             history.leaves_out(left_out);
             self.forget_removed();
             self.save();
@@ -247,6 +306,7 @@ impl Reloader {
         info!(config = %self.options.config.display(), "reloaded");
         // Of several reloads, the configuration before the first one is the one that was kept last.
         let awaited = self.awaiting.take().map(|it| (it.before, it.read));
+        self.look_again(has_baton, before.clone(), read);
         let kept = awaited.or_else(|| Some((before?, read)));
         if let (Some(given), Some((before, read))) = (confirm, kept) {
             let given = given.min(CONFIRM_MAX);

@@ -51,7 +51,7 @@ pub struct Ready {
     /// Differences from the configuration in use.
     pub(super) changes: Vec<Change>,
     /// Until it is in use, as other daemons see it.
-    pub(super) _baton: Option<Baton>,
+    pub(super) baton: Option<Baton>,
 }
 
 impl Ready {
@@ -226,7 +226,7 @@ fn prepare(
     let misfits = fit::findings(&config).into_iter().map(|it| it.text).collect();
     let changes = current.map(|current| current.changes_to(&loaded)).unwrap_or_default();
     let traps = loaded.traps();
-    Ok(Ready { config, loaded, traps, notices, misfits, changes, _baton: baton })
+    Ok(Ready { config, loaded, traps, notices, misfits, changes, baton })
 }
 
 /// The file of `reload_file`, which exists while the configuration is read.

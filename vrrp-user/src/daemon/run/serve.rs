@@ -21,7 +21,6 @@ use tokio::task;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::BATON_WAIT;
 use super::error::RunError;
 use super::loading::Loading;
 use super::threads::{Queues, start_threads};
@@ -54,10 +53,6 @@ const LINGER: Duration = Duration::from_millis(100);
 
 /// Time limit for reading the events of earlier runs.
 const EVENTS_LIMIT: Duration = Duration::from_secs(3);
-
-/// From the start of a daemon without the baton to its second look at the others, and from each look without it to the
-/// next one.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Everything that outlives the work.
 pub(super) struct Prepared<'a> {
@@ -155,30 +150,15 @@ impl Prepared<'_> {
         outcome
     }
 
-    /// What another daemon has as well that has started meanwhile, if this one is to end for it. That is certain once
-    /// the look has been made with the baton: a daemon that looks later finds this one, or that it has ended.
+    /// What another daemon has as well that has started meanwhile, if this one is to end for it.
     async fn look_again(&self, shared: SharedContext) -> Vec<String> {
-        loop {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            let (shared, runtime_dir) = (shared.clone(), self.options.runtime_dir.clone());
-            let look = move || {
-                let baton = Baton::take(BATON_WAIT, |_| ()).ok();
-                let by = if baton.is_some() { neighbours::clashes } else { neighbours::clashes_out_of_order };
-                (by(&shared.now().config, &runtime_dir), baton)
-            };
-            // Fails with a panic, and the process with it.
-            let Ok((clashes, baton)) = task::spawn_blocking(look).await else { continue };
-            let is_certain = baton.is_some();
-            if !clashes.is_empty() {
-                // Another one that looks waits until this one has ended, and so stays.
-                self.baton.set(baton);
-                return clashes;
-            }
-            if is_certain {
-                info!("no other vrrpx of this network namespace has a virtual router or address of this one");
-                return pending().await;
-            }
+        let (clashes, baton) = neighbours::look_again(shared, self.options.runtime_dir.clone()).await;
+        if clashes.is_empty() {
+            return pending().await;
         }
+        // Another one that looks waits until this one has ended, and so stays.
+        self.baton.set(baton);
+        clashes
     }
 
     /// After a predecessor has gone, which writes to the same file.
