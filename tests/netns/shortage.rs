@@ -5,11 +5,16 @@ use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::control_group::ControlGroup;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
+use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::{Directory, Process};
 
 use crate::standing;
 
@@ -216,4 +221,61 @@ fn all(pair: &mut Pair, holds: impl Fn(&Value) -> bool) -> Result<bool> {
     let status = pair.running(0)?.status()?;
     let checks = status["checks"].as_array().context("no checks")?;
     Ok(!checks.is_empty() && checks.iter().all(holds))
+}
+
+/// The processes that a hook has left count against the limit of the daemon's control group, as `TasksMax=` of a unit.
+#[test]
+#[needs("ours", "process limits")]
+fn a_hook_that_takes_all_processes_leaves_the_daemon_at_work() -> Result<()> {
+    const MOST: usize = 100;
+    let group = ControlGroup::of_processes("bomb").context("no control group")?;
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let directory = Directory::private()?;
+    let path = directory.path();
+    let bomb = directory.script("bomb.sh", "while :; do sleep 60 & done")?;
+    let file = path.join("vrrpx.conf");
+    let write = |priority| {
+        let globals = vec!["script_user root".to_owned()];
+        let instance = Instance::v3(priority).line(&format!("notify_fault {bomb}"));
+        std::fs::write(&file, Config { globals, ..Config::of(instance) }.to_string())
+    };
+    write(200)?;
+    let mut command = node.namespace.command("sh")?;
+    command.args(["-c", "echo $$ > \"$1\"/cgroup.procs && shift && exec \"$@\"", "sh"]).arg(group.path());
+    command.arg(vrrpx()).args(["run", "--config"]).arg(&file).arg("--runtime-dir").arg(path);
+    command.env_remove("NOTIFY_SOCKET");
+    let daemon = Process::start(command, path.join("log"))?;
+    let has_address = || lab.has_address(0, VIRTUAL_V4).is_ok_and(|has| has);
+    until("the address", SETTLE, has_address).with_context(|| daemon.log())?;
+    // Threads that have nothing to do would end.
+    std::thread::sleep(Duration::from_secs(11));
+    group.limit_processes(&MOST.to_string())?;
+    let ask = |words: &[&str]| -> Result<()> {
+        let output =
+            std::process::Command::new(vrrpx()).args(words).arg("--runtime-dir").arg(path).output()?;
+        ensure!(output.status.success(), "{words:?}: {output:?}\n{}", daemon.log());
+        Ok(())
+    };
+    let processes = || -> Result<Vec<i32>> {
+        let text = std::fs::read_to_string(group.path().join("cgroup.procs"))?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    };
+    let outcome = (|| {
+        ask(&["maintenance", "on", "--all", "--force"])?;
+        until("the limit", SETTLE, || processes().is_ok_and(|all| all.len() > MOST / 2))?;
+        until("the end of the hook", SETTLE, || daemon.log().contains("hook failed"))?;
+        write(190)?;
+        ask(&["reload"])?;
+        ask(&["maintenance", "off", "--all"])?;
+        until("the address again", SETTLE, has_address)?;
+        ensure!(!daemon.log().contains("panicked"), "a thread has panicked");
+        Ok(())
+    })();
+    let left = processes()?.into_iter().filter(|pid| *pid != daemon.pid().as_raw());
+    let is_sleep = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
+    };
+    left.filter(is_sleep).for_each(|pid| drop(kill(Pid::from_raw(pid), Signal::SIGKILL)));
+    outcome.with_context(|| daemon.log())
 }

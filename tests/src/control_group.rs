@@ -1,4 +1,4 @@
-//! Control groups with a limit of memory.
+//! Control groups with a limit of memory or of processes.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::clock::until;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A control group with a limit of memory; removed when dropped.
+/// A control group; removed when dropped.
 #[derive(Debug)]
 pub struct ControlGroup {
     path: PathBuf,
@@ -42,6 +42,23 @@ impl ControlGroup {
             let _absent = set(&group.path.join(swap), if swap.contains("memsw") { &bytes } else { "0" });
             Some(group)
         })
+    }
+
+    /// For a limit of processes, of which it has none yet; `None` if such a group cannot be made here.
+    #[must_use]
+    pub fn of_processes(name: &str) -> Option<Self> {
+        ["/sys/fs/cgroup", "/sys/fs/cgroup/pids"].into_iter().find_map(|root| {
+            let path = Path::new(root).join(format!("vrrpx-{}-{name}", std::process::id()));
+            fs::create_dir(&path).ok()?;
+            let group = Self { path, events: "pids.events" };
+            group.limit_processes("max").ok()?;
+            Some(group)
+        })
+    }
+
+    /// Sets how many processes and threads it may have: a number, or `max`.
+    pub fn limit_processes(&self, most: &str) -> std::io::Result<()> {
+        set(&self.path.join("pids.max"), most)
     }
 
     pub fn path(&self) -> &Path {

@@ -8,8 +8,8 @@ use nix::unistd::geteuid;
 use crate::control_group::ControlGroup;
 use crate::daemon::{self, Daemon, Mode, subject};
 
-/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
-/// groups with one), a program in PATH, or one of several needs:
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` or
+/// `process limits` (control groups with one), a program in PATH, or one of several needs:
 ///
 /// - `lab`: ours on nodes of its own;
 /// - `subject`: the daemon that `VRRPX_SUBJECT` selects, on such nodes;
@@ -32,6 +32,9 @@ pub fn missing(need: &str) -> Option<String> {
         "memory limits" => ControlGroup::new("probe", 64)
             .is_none()
             .then(|| "no control group with a limit of memory can be made here".to_owned()),
+        "process limits" => ControlGroup::of_processes("probe")
+            .is_none()
+            .then(|| "no control group with a limit of processes can be made here".to_owned()),
         "keepalived" if std::env::var_os("KEEPALIVED").is_some() => None,
         program => find(program).is_none().then(|| format!("{program} is not installed")),
     }

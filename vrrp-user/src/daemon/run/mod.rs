@@ -47,9 +47,6 @@ use crate::driver::time_namespace::{self, UnknownOffset};
 /// Least room for instances: a reload may bring that many to a small configuration.
 const ROOM_MIN: usize = 64;
 
-/// Longest wait for another daemon of this network namespace that starts or reloads.
-const BATON_WAIT: Duration = Duration::from_secs(10);
-
 /// Time limit for the end of a dead daemon's guard.
 const GUARD_ENDS: Duration = Duration::from_secs(1);
 
@@ -90,7 +87,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     };
     let options = &RunOptions { runtime_dir: folder.path().to_owned(), ..options.clone() };
     // From the look at the others until they can look at this one.
-    let baton = neighbours::Baton::wait(BATON_WAIT);
+    let baton = neighbours::Baton::wait(neighbours::BATON_WAIT);
     let present = neighbours::presence::announce(&options.runtime_dir);
     let clashes = neighbours::clashes(&config, &options.runtime_dir);
     if !clashes.is_empty() {
@@ -98,7 +95,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().thread_keep_alive(Duration::MAX).build()?;
     let (guard, is_silent) = (OnceCell::new(), options.process.is_silent);
     // First of all: the guard of a dead daemon would remove what is made here.
     runtime.block_on(start_guard(&guard, folder.path(), predecessor.is_some(), is_silent));
