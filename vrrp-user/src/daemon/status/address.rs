@@ -19,6 +19,7 @@ use crate::daemon::live::LiveInstance;
 use crate::driver::addresses::{self, Present};
 use crate::driver::clock;
 use crate::driver::sysctl;
+use crate::driver::xdp::Card;
 use crate::protocol::{InstanceId, State};
 
 /// Scope of addresses that are valid on this host only (RT_SCOPE_HOST).
@@ -33,6 +34,8 @@ pub(super) struct Host {
     unusable: HashSet<(IpAddr, String)>,
     /// By interface with an IPv4 address of an instance: the mode, and whose setting it is.
     arp_ignore: HashMap<String, (u32, String)>,
+    /// Interfaces that would resolve neighbours if that were not switched off (`ip link set arp off`).
+    arp_off: HashSet<String>,
 }
 
 impl Host {
@@ -40,6 +43,9 @@ impl Host {
         let Ok(present) = addresses::present() else { return Self::default() };
         let mut arp_ignore = HashMap::new();
         let mut has_v6 = false;
+        let has_no_arp = |(_, flags): &(&String, &InterfaceFlags)| flags.contains(InterfaceFlags::IFF_NOARP);
+        let without_arp = present.interfaces.iter().filter(has_no_arp).map(|(name, _)| name);
+        let arp_off = without_arp.filter(|name| resolves_by_nature(name)).cloned().collect();
         let settings = context.config.instances.iter().map(|it| &it.settings);
         for (settings, entry) in settings.flat_map(|it| it.addresses.all().map(move |entry| (it, entry))) {
             let place = (entry.address, settings.device_of(entry).to_string());
@@ -52,8 +58,18 @@ impl Host {
             }
         }
         let unusable = if has_v6 { addresses::unusable_v6().unwrap_or_default() } else { HashSet::new() };
-        Self { present: Some(present), unusable, arp_ignore }
+        Self { present: Some(present), unusable, arp_ignore, arp_off }
     }
+}
+
+/// Whether interfaces of this kind resolve neighbours, unlike tunnels and interfaces that lead nowhere: cards, and the
+/// devices that take their place.
+fn resolves_by_nature(interface: &str) -> bool {
+    let card = nix::net::if_::if_nametoindex(interface).ok().and_then(|ifindex| Card::of(ifindex).ok());
+    let resolves = ["veth", "vlan", "bond", "bridge", "team", "macvlan", "hsr"];
+    card.is_some_and(|card| {
+        card.ethernet && card.kind.as_deref().map_or(!card.loopback, |kind| resolves.contains(&kind))
+    })
 }
 
 /// 0, the kernel's default, if it cannot be read.
@@ -163,6 +179,9 @@ impl Host {
         if flags.contains(InterfaceFlags::IFF_LOOPBACK) {
             return unknown(format!("{name} is a loopback interface: requests arrive on others"));
         }
+        if self.arp_off.contains(name) {
+            return no(format!("ARP is off on {name}: ip link set dev {name} arp on"));
+        }
         if flags.contains(InterfaceFlags::IFF_NOARP) {
             return unknown(format!("{name} resolves no neighbours"));
         }
@@ -241,6 +260,7 @@ mod tests {
         assert!(is_no(&answer(&entry, InterfaceFlags::IFF_UP, 0), "no carrier"));
         assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_NOARP, 0), "resolves no"));
         assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_LOOPBACK, 0), "loopback"));
+        assert!(!resolves_by_nature("lo"));
     }
 
     #[test]
