@@ -14,6 +14,7 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::hider::{DROPPER, Dropper};
 use vrrp_tests::lab::INTERFACE;
 use vrrp_tests::needs;
+use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::starvation::Starvation;
@@ -251,24 +252,30 @@ fn a_foreign_xdp_program() -> Result<()> {
     })
 }
 
-/// The one for all interfaces, which `arp_ignore` of the interface does not undo.
 #[test]
 #[needs("ours")]
 fn a_setting_that_silences_a_master() -> Result<()> {
-    Pair::settled(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
-        let witness = Witness::of(pair, 0)?;
-        let words = Words {
-            screen: "10.77.0.200/24 is not answered, although this node is MASTER: arp_ignore 8 of all",
-            log: "this master does not answer for an address of its own",
-            metric: "vrrpx_unanswered{vrrp_instance=\"VI_1\",address=\"10.77.0.200\"}",
-        };
-        let mode = |pair: &Pair, mode| pair.node(0)?.namespace.sysctl("ipv4/conf/all/arp_ignore", mode);
-        ensure!(!witness.screen(pair)?.contains("is not answered"), "before there is a fault");
-        mode(pair, "8")?;
-        witness.names(pair, &words)?;
-        mode(pair, "0")?;
-        witness.forgets(pair, &words)
-    })
+    // The one for all interfaces, which `arp_ignore` of the interface does not undo; and ARP off on the interface.
+    type Set = fn(&Namespace, bool) -> Result<()>;
+    let ignore: Set = |host, is_on| host.sysctl("ipv4/conf/all/arp_ignore", if is_on { "8" } else { "0" });
+    let off: Set =
+        |host, is_on| host.ip(&format!("link set {INTERFACE} arp {}", if is_on { "off" } else { "on" }));
+    for (set, why) in [(ignore, "arp_ignore 8 of all"), (off, "ARP is off on lan0")] {
+        Pair::settled(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+            let witness = Witness::of(pair, 0)?;
+            let words = Words {
+                screen: &format!("10.77.0.200/24 is not answered, although this node is MASTER: {why}"),
+                log: "this master does not answer for an address of its own",
+                metric: "vrrpx_unanswered{vrrp_instance=\"VI_1\",address=\"10.77.0.200\"}",
+            };
+            ensure!(!witness.screen(pair)?.contains("is not answered"), "before there is a fault");
+            set(&pair.node(0)?.namespace, true)?;
+            witness.names(pair, &words)?;
+            set(&pair.node(0)?.namespace, false)?;
+            witness.forgets(pair, &words)
+        })?;
+    }
+    Ok(())
 }
 
 #[test]

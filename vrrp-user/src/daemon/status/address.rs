@@ -19,6 +19,7 @@ use crate::daemon::live::LiveInstance;
 use crate::driver::addresses::{self, Present};
 use crate::driver::clock;
 use crate::driver::sysctl;
+use crate::driver::xdp::Card;
 use crate::protocol::{InstanceId, State};
 
 /// Scope of addresses that are valid on this host only (RT_SCOPE_HOST).
@@ -33,6 +34,8 @@ pub(super) struct Host {
     unusable: HashSet<(IpAddr, String)>,
     /// By interface with an IPv4 address of an instance: the mode, and whose setting it is.
     arp_ignore: HashMap<String, (u32, String)>,
+    /// Interfaces that would resolve neighbours if that were not switched off (`ip link set arp off`).
+    arp_off: HashSet<String>,
 }
 
 impl Host {
@@ -40,6 +43,9 @@ impl Host {
         let Ok(present) = addresses::present() else { return Self::default() };
         let mut arp_ignore = HashMap::new();
         let mut has_v6 = false;
+        let has_no_arp = |(_, flags): &(&String, &InterfaceFlags)| flags.contains(InterfaceFlags::IFF_NOARP);
+        let without_arp = present.interfaces.iter().filter(has_no_arp).map(|(name, _)| name);
+        let arp_off = without_arp.filter(|name| resolves_by_nature(name)).cloned().collect();
         let settings = context.config.instances.iter().map(|it| &it.settings);
         for (settings, entry) in settings.flat_map(|it| it.addresses.all().map(move |entry| (it, entry))) {
             let place = (entry.address, settings.device_of(entry).to_string());
@@ -52,8 +58,18 @@ impl Host {
             }
         }
         let unusable = if has_v6 { addresses::unusable_v6().unwrap_or_default() } else { HashSet::new() };
-        Self { present: Some(present), unusable, arp_ignore }
+        Self { present: Some(present), unusable, arp_ignore, arp_off }
     }
+}
+
+/// Whether interfaces of this kind resolve neighbours, unlike tunnels and interfaces that lead nowhere: cards, and the
+/// devices that take their place.
+fn resolves_by_nature(interface: &str) -> bool {
+    let card = nix::net::if_::if_nametoindex(interface).ok().and_then(|ifindex| Card::of(ifindex).ok());
+    let resolves = ["veth", "vlan", "bond", "bridge", "team", "macvlan", "hsr"];
+    card.is_some_and(|card| {
+        card.ethernet && card.kind.as_deref().map_or(!card.loopback, |kind| resolves.contains(&kind))
+    })
 }
 
 /// 0, the kernel's default, if it cannot be read.
@@ -84,8 +100,8 @@ impl DaemonContext {
             for entry in config.settings.addresses.all() {
                 let place = (entry.address, config.settings.device_of(entry).to_string());
                 let set = host.present.as_ref().map(|present| present.addresses.contains(&place));
-                let answers = host.answers(entry, &place, &config.settings.interface, set, false);
-                if let (Some(true), Err(Unanswered::No(why))) = (set, answers) {
+                if let (Some(true), Err(Unanswered::No(why))) = (set, host.answers(entry, &place, set, false))
+                {
                     found.push((&*config.settings.name, entry.address, why));
                 }
             }
@@ -108,12 +124,11 @@ impl DaemonContext {
             // The same address on another interface is no virtual one: on `lo` a real server has it.
             let place = (entry.address, settings.device_of(entry).to_string());
             let set = host.present.as_ref().map(|present| present.addresses.contains(&place));
-            let (answered, answered_why) =
-                match host.answers(entry, &place, &settings.interface, set, is_silenced) {
-                    Ok(()) => (Some(true), None),
-                    Err(Unanswered::No(why)) => (Some(false), Some(why)),
-                    Err(Unanswered::Unknown(why)) => (None, Some(why)),
-                };
+            let (answered, answered_why) = match host.answers(entry, &place, set, is_silenced) {
+                Ok(()) => (Some(true), None),
+                Err(Unanswered::No(why)) => (Some(false), Some(why)),
+                Err(Unanswered::Unknown(why)) => (None, Some(why)),
+            };
             let announced = announced.get(&entry.address);
             Address {
                 address: format!("{}/{}", entry.address, entry.prefix),
@@ -142,7 +157,6 @@ impl Host {
         &self,
         entry: &VirtualAddress,
         place: &(IpAddr, String),
-        of_instance: &str,
         set: Option<bool>,
         is_silenced: bool,
     ) -> Result<(), Unanswered> {
@@ -165,10 +179,8 @@ impl Host {
         if flags.contains(InterfaceFlags::IFF_LOOPBACK) {
             return unknown(format!("{name} is a loopback interface: requests arrive on others"));
         }
-        // Of tunnels and dummy devices, it says nothing.
-        let is_ethernet = flags.contains(InterfaceFlags::IFF_BROADCAST) && name == of_instance;
-        if flags.contains(InterfaceFlags::IFF_NOARP) && is_ethernet && entry.address.is_ipv4() {
-            return no(format!("ARP is off on {name}: ip link set {name} arp on"));
+        if self.arp_off.contains(name) {
+            return no(format!("ARP is off on {name}: ip link set dev {name} arp on"));
         }
         if flags.contains(InterfaceFlags::IFF_NOARP) {
             return unknown(format!("{name} resolves no neighbours"));
@@ -213,7 +225,7 @@ mod tests {
             arp_ignore: [(name.clone(), effective(mode, 0, name.clone()))].into(),
             ..Host::default()
         };
-        host.answers(entry, &(entry.address, name.clone()), &name, Some(true), false)
+        host.answers(entry, &(entry.address, name), Some(true), false)
     }
 
     fn is_no(answer: &Result<(), Unanswered>, why: &str) -> bool {
@@ -247,10 +259,8 @@ mod tests {
         assert!(is_no(&answer(&entry, InterfaceFlags::empty(), 0), "eth0 is down"));
         assert!(is_no(&answer(&entry, InterfaceFlags::IFF_UP, 0), "no carrier"));
         assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_NOARP, 0), "resolves no"));
-        let arpless = READY | InterfaceFlags::IFF_BROADCAST | InterfaceFlags::IFF_NOARP;
-        assert!(is_no(&answer(&entry, arpless, 0), "ip link set eth0 arp on"));
-        assert!(is_unknown(&answer(&address("2001:db8::50", 64), arpless, 0), "resolves no"));
         assert!(is_unknown(&answer(&entry, READY | InterfaceFlags::IFF_LOOPBACK, 0), "loopback"));
+        assert!(!resolves_by_nature("lo"));
     }
 
     #[test]
@@ -261,14 +271,11 @@ mod tests {
             present: Some(Present { interfaces: [("eth0".to_owned(), READY)].into(), ..Present::default() }),
             ..Host::default()
         };
-        assert_eq!(host.answers(&entry, &place, "eth0", Some(true), false), Ok(()));
-        assert!(is_no(&host.answers(&entry, &place, "eth0", Some(true), true), "the fence drops requests"));
-        assert!(is_no(&host.answers(&entry, &place, "eth0", Some(false), false), "not set here"));
-        assert!(is_unknown(&host.answers(&entry, &place, "eth0", None, false), "did not list"));
+        assert_eq!(host.answers(&entry, &place, Some(true), false), Ok(()));
+        assert!(is_no(&host.answers(&entry, &place, Some(true), true), "the fence drops requests"));
+        assert!(is_no(&host.answers(&entry, &place, Some(false), false), "not set here"));
+        assert!(is_unknown(&host.answers(&entry, &place, None, false), "did not list"));
         host.unusable.insert(place.clone());
-        assert!(is_no(
-            &host.answers(&entry, &place, "eth0", Some(true), false),
-            "duplicate address detection"
-        ));
+        assert!(is_no(&host.answers(&entry, &place, Some(true), false), "duplicate address detection"));
     }
 }

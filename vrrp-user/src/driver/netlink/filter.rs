@@ -116,12 +116,7 @@ pub fn find(socket: &mut RouteSocket, ifindex: u32, name: &Name) -> io::Result<V
 
 fn on_interface(socket: &mut RouteSocket, ifindex: u32) -> io::Result<Vec<(Name, Filter)>> {
     let mut found = Vec::new();
-    let asked = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
-    socket.dump(RouteNetlinkMessage::GetTrafficFilter(asked), |message| {
-        if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
-            found.extend(read(&message));
-        }
-    })?;
+    each(socket, ifindex, |message| found.extend(read(message)))?;
     Ok(found)
 }
 
@@ -131,13 +126,46 @@ fn on_interface(socket: &mut RouteSocket, ifindex: u32) -> io::Result<Vec<(Name,
 /// As [`find`].
 pub fn programs(socket: &mut RouteSocket, ifindex: u32) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
-    let asked = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
-    socket.dump(RouteNetlinkMessage::GetTrafficFilter(asked), |message| {
-        if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
-            found.extend(options(&message).and_then(program));
+    each(socket, ifindex, |message| found.extend(options(message).and_then(program)))?;
+    Ok(found)
+}
+
+/// Filters of others that get a frame before this one does, each by its place and kind, in their order.
+///
+/// # Errors
+/// As [`find`].
+pub fn before(socket: &mut RouteSocket, it: Filter) -> io::Result<Vec<Other>> {
+    let (mut found, mut is_before) = (Vec::new(), true);
+    each(socket, it.ifindex, |message| {
+        is_before &= options(message).and_then(program) != Some(it.program);
+        let place = (message.header.info, u32::from(message.header.handle));
+        let kind = message.attributes.iter().find_map(|attribute| match attribute {
+            TcAttribute::Kind(kind) => Some(kind.clone()),
+            _ => None,
+        });
+        // The kernel lists each preference itself too, without a handle.
+        if is_before && place.1 != 0 && read(message).is_none() {
+            found.push(Other { place, kind: kind.unwrap_or_default() });
         }
     })?;
     Ok(found)
+}
+
+/// A filter of another program: preference and protocol, handle; kind.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Other {
+    place: (u32, u32),
+    pub kind: String,
+}
+
+/// Has all filters at ingress of one interface, in the order in which they get a frame.
+fn each(socket: &mut RouteSocket, ifindex: u32, mut see: impl FnMut(&TcMessage)) -> io::Result<()> {
+    let asked = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
+    socket.dump(RouteNetlinkMessage::GetTrafficFilter(asked), |message| {
+        if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
+            see(&message);
+        }
+    })
 }
 
 /// Filters of this name on all interfaces.

@@ -7,13 +7,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use aya::programs::loaded_programs;
-
 use super::occupant;
-use super::syscall::{bpf_open, test_run};
-
-/// A command of bpf(2), `linux/bpf.h`.
-const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+use super::syscall::{open_program, program_name, test_run};
 
 const XDP_PASS: u32 = 2;
 
@@ -53,23 +48,14 @@ impl Foreign {
 
     /// The program of this id, and its verdict on a frame that arrives on the interface.
     pub fn judge(id: u32, ifindex: u32, frame: &[u8]) -> Self {
-        let name = name(id);
+        let name = program_name(id);
         // Another daemon of this program passes adverts, and would take this one for a real one.
         if name.starts_with(OUR_NAME) {
             return Self { id, name, passes: Some(true) };
         }
-        let passes = open(id).and_then(|program| verdict(&program, ifindex, frame));
+        let passes = open_program(id).and_then(|program| verdict(&program, ifindex, frame));
         Self { id, name, passes: passes.ok().map(|verdict| verdict == XDP_PASS) }
     }
-}
-
-fn name(id: u32) -> String {
-    let found = loaded_programs().filter_map(Result::ok).find(|program| program.id() == id);
-    found.and_then(|program| program.name_as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn open(id: u32) -> io::Result<OwnedFd> {
-    bpf_open(BPF_PROG_GET_FD_BY_ID, &mut [id, 0, 0])
 }
 
 fn verdict(program: &OwnedFd, ifindex: u32, frame: &[u8]) -> io::Result<u32> {

@@ -1,4 +1,4 @@
-//! Check that the program is still attached.
+//! Check that the program is still attached, and that no program of others has come before it.
 //!
 //! Enters: the pin of its link, or its tc filter. Leaves: yes or no. Absent: attaching it again. A link detached by
 //! hand (`bpftool link detach`, Linux 5.9) remains, without an interface; a filter can be removed alone or with its
@@ -6,16 +6,16 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::pin;
-use super::syscall::bpf;
-use crate::driver::netlink::filter::{self, Filter};
+use super::syscall::object_info;
+use super::{pin, tcx};
+use crate::driver::netlink::filter::{self, Filter, Other};
 use crate::driver::netlink::socket::RouteSocket;
 
-/// BPF_OBJ_GET_INFO_BY_FD of bpf(2).
-const COMMAND: libc::c_int = 15;
+/// BPF_LINK_TYPE_TCX (Linux 6.6).
+const TCX: u32 = 11;
 
 /// The attachment of the program to one interface.
 #[derive(Debug)]
@@ -24,11 +24,16 @@ pub struct Hook(Form);
 #[derive(Debug)]
 enum Form {
     Link(OwnedFd),
-    Filter(Filter, RefCell<RouteSocket>),
+    Filter {
+        filter: Filter,
+        socket: RefCell<RouteSocket>,
+        /// Those of others that were before it at the start: of another kind, at the first preferences.
+        known: Vec<Other>,
+    },
 }
 
 /// Leading part of `struct bpf_link_info` common to XDP and tcx links (Linux 6.6).
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 struct Info {
     kind: u32,
@@ -49,33 +54,44 @@ impl Hook {
     /// # Errors
     /// No file descriptor is left.
     pub(super) fn of_filter(filter: Filter) -> io::Result<Self> {
-        Ok(Self(Form::Filter(filter, RefCell::new(RouteSocket::open()?))))
+        let mut socket = RouteSocket::open()?;
+        let known = filter::before(&mut socket, filter).unwrap_or_default();
+        Ok(Self(Form::Filter { filter, socket: RefCell::new(socket), known }))
     }
 
     /// True if the kernel does not say.
     pub fn is_attached(&self) -> bool {
         match &self.0 {
-            Form::Link(link) => is_on_interface(link),
-            Form::Filter(filter, socket) => filter::is_there(&mut socket.borrow_mut(), *filter),
+            Form::Link(link) => Info::of(link).is_none_or(|info| info.ifindex != 0),
+            Form::Filter { filter, socket, .. } => filter::is_there(&mut socket.borrow_mut(), *filter),
+        }
+    }
+
+    /// The program of others that has come before this one at tcx, or the tc filter, by its name or kind: it may drop
+    /// frames there. XDP has one program.
+    pub fn preceded_by(&self) -> Option<String> {
+        match &self.0 {
+            Form::Link(link) => {
+                let info = Info::of(link).filter(|info| info.kind == TCX && info.ifindex != 0)?;
+                tcx::other_before(info.ifindex, info.program)
+            }
+            Form::Filter { filter, socket, known } => {
+                let before = filter::before(&mut socket.borrow_mut(), *filter).ok()?;
+                before
+                    .into_iter()
+                    .find(|other| !known.contains(other))
+                    .map(|other| format!("tc {}", other.kind))
+            }
         }
     }
 }
 
-fn is_on_interface(link: &OwnedFd) -> bool {
-    #[repr(C)]
-    struct Attributes {
-        fd: u32,
-        length: u32,
-        info: u64,
+impl Info {
+    fn of(link: &OwnedFd) -> Option<Self> {
+        let mut info = Self::default();
+        // The kernel writes to this address.
+        object_info(link, (&raw mut info).cast(), size_of::<Self>()).ok()?;
+        // SAFETY: a live local variable; volatile, as the compiler does not see the kernel's write.
+        Some(unsafe { (&raw const info).read_volatile() })
     }
-    let mut info = Info::default();
-    let (Ok(fd), Ok(length)) = (u32::try_from(link.as_raw_fd()), u32::try_from(size_of::<Info>())) else {
-        return true;
-    };
-    let mut attributes = Attributes { fd, length, info: (&raw mut info).expose_provenance() as u64 };
-    // The kernel writes to this address.
-    let answer = bpf(COMMAND, &mut attributes);
-    // SAFETY: a live local variable; volatile, as the compiler does not see the kernel's write.
-    let ifindex = unsafe { (&raw const info.ifindex).read_volatile() };
-    answer.is_err() || ifindex != 0
 }

@@ -1,4 +1,4 @@
-//! Questions of the engine whether the program is still attached.
+//! Questions of the engine whether the program is still attached, and the first one there.
 //!
 //! Enters: the hooks of interfaces, and the engine's questions. Leaves: answers in atomics, which the engine reads
 //! without waiting. Absent: attaching it again.
@@ -19,7 +19,7 @@ use super::hook::Hook;
 
 const STACK: usize = 128 * 1024;
 
-/// Whether the program is attached to one interface, as the kernel has said last.
+/// Whether the program gets the frames of one interface, as the kernel has said last.
 #[derive(Debug)]
 pub struct Attachment {
     is_asked: AtomicBool,
@@ -46,7 +46,7 @@ pub struct HookWatch {
 /// The hook of an interface from now on.
 type Change = (u32, Option<(Query, Arc<Attachment>)>);
 
-/// Whether the program is attached.
+/// Whether the program is attached, with none of others before it.
 type Query = Box<dyn Fn() -> bool + Send>;
 
 impl HookWatch {
@@ -55,7 +55,9 @@ impl HookWatch {
     /// # Errors
     /// The thread cannot be started.
     pub fn set(&mut self, ifindex: u32, hook: Option<Hook>) -> io::Result<Option<Arc<Attachment>>> {
-        self.set_query(ifindex, hook.map(|hook| Box::new(move || hook.is_attached()) as Query))
+        let query =
+            |hook: Hook| Box::new(move || hook.is_attached() && hook.preceded_by().is_none()) as Query;
+        self.set_query(ifindex, hook.map(query))
     }
 
     fn set_query(&mut self, ifindex: u32, query: Option<Query>) -> io::Result<Option<Arc<Attachment>>> {

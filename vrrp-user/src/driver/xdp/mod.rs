@@ -30,6 +30,7 @@ pub mod program;
 pub mod ring;
 mod survey;
 mod syscall;
+mod tcx;
 mod trial;
 mod unmapped;
 mod wipe;

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 
 /// A command with the leading ones of its attributes, to which the kernel may write; it takes the others as 0.
 #[inline(never)]
@@ -23,6 +25,35 @@ pub(super) fn bpf_open<T>(command: libc::c_int, attributes: &mut T) -> io::Resul
     let fd = bpf(command, attributes)?;
     // SAFETY: fresh from the kernel, with no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The program of this id.
+pub(super) fn open_program(id: u32) -> io::Result<OwnedFd> {
+    bpf_open(BPF_PROG_GET_FD_BY_ID, &mut [id, 0, 0])
+}
+
+/// Has the kernel write what it says of a program or link to `info`, which has room for `length` bytes.
+pub(super) fn object_info(object: &OwnedFd, info: *mut u8, length: usize) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        fd: u32,
+        length: u32,
+        info: u64,
+    }
+    let fd = object.as_raw_fd().cast_unsigned();
+    let length = u32::try_from(length).map_err(io::Error::other)?;
+    let mut attributes = Attributes { fd, length, info: info.expose_provenance() as u64 };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes).map(drop)
+}
+
+/// Name of a program as the kernel keeps it: 15 bytes; empty if it has none, or is gone.
+pub(super) fn program_name(id: u32) -> String {
+    /// `name` of `struct bpf_prog_info`.
+    const NAME: std::ops::Range<usize> = 64..80;
+    let mut info = [0_u8; NAME.end];
+    let written = open_program(id).and_then(|program| object_info(&program, info.as_mut_ptr(), NAME.end));
+    let name = std::hint::black_box(&info).get(NAME).filter(|_| written.is_ok()).unwrap_or_default();
+    String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 /// Leading part of the attributes of BPF_PROG_TEST_RUN.

@@ -1,7 +1,7 @@
 //! Repair of the receive path after other processes have changed it.
 //!
 //! Enters: once a second, the state of the attachments; more often, the findings of [`reception`]; the end of a sleep.
-//! Leaves: the program attached again, or before programs that kept adverts from it, or a packet socket in its place; a
+//! Leaves: the program attached again, or before programs that others put before it, or a packet socket in its place; a
 //! receive path where none could be had; groups joined again; reception faults in log and history.
 
 use std::collections::{HashMap, HashSet};
@@ -22,8 +22,8 @@ use crate::driver::socket::is_member;
 use crate::driver::xdp::{Hook, forgets_program};
 use crate::protocol::{Event, InstanceId};
 
-/// If adverts are kept from the program again within this time, it is not put before the other once more.
-const PRECEDES: Duration = Duration::from_secs(60);
+/// If other programs come before ours more often than this within the time, it is not put before them once more.
+const PRECEDES: (u32, Duration) = (5, Duration::from_secs(60));
 
 /// Between two looks at whether programs are still attached. No kernel notifies of that.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ impl Attachments {
         } else if self.reception.is_suspicious() {
             // The program may miss adverts because it is detached, and not for another one before it.
             self.attach_again();
+            self.come_first();
         }
         self.compare(now);
         (!self.rx_paths.is_empty()).then(|| self.reception.pause())
@@ -47,6 +48,7 @@ impl Attachments {
     fn look_at_hooks(&mut self) {
         self.retired = std::mem::take(&mut self.retiring);
         self.attach_again();
+        self.come_first();
         self.climb_again();
         self.ask_foreign();
     }
@@ -70,6 +72,19 @@ impl Attachments {
         let by_others = "another process detached the program; attaching it again";
         for ifindex in detached {
             self.reattach(ifindex, by_others);
+        }
+    }
+
+    /// Attaches the program before those that others have put before it since: one of them may drop adverts, which then
+    /// no socket receives either.
+    fn come_first(&mut self) {
+        let behind = self.hooks.iter().filter_map(|(ifindex, hook)| Some((*ifindex, hook.preceded_by()?)));
+        let behind: Vec<(u32, String)> = behind.collect();
+        for (ifindex, program) in behind {
+            self.precede(
+                ifindex,
+                &format!("another program ({program}) came before ours; attaching ours before it"),
+            );
         }
     }
 
@@ -118,7 +133,8 @@ impl Attachments {
             .iter()
             .filter(|(_, reception_fault)| **reception_fault == ReceptionFault::Program);
         let hidden: HashSet<u32> = hidden.filter_map(|(id, _)| self.places.get(id)?.ifindex).collect();
-        hidden.into_iter().for_each(|ifindex| self.precede(ifindex));
+        let why = "another program kept adverts from ours; attaching ours before it";
+        hidden.into_iter().for_each(|ifindex| self.precede(ifindex, why));
         let lost = reception_fault.iter().filter(|(_, fault)| **fault == ReceptionFault::Membership);
         let lost: Vec<InstanceId> = lost.map(|(id, _)| *id).collect();
         self.leave_groups(&lost);
@@ -165,17 +181,18 @@ impl Attachments {
         lost.into_iter().for_each(|id| self.join(id));
     }
 
-    /// Another program keeps adverts from ours: attaches ours before it. If that was in vain, a packet socket receives
-    /// what programs of tcx and XDP's stack leave.
-    fn precede(&mut self, ifindex: u32) {
+    /// Another program is before ours: attaches ours before it. If that was in vain, a packet socket receives what
+    /// programs of tcx and XDP's stack leave.
+    fn precede(&mut self, ifindex: u32, why: &str) {
         let now = clock::now();
-        let before = self.preceded.insert(ifindex, now);
-        if before.is_some_and(|before| now.since(before) < PRECEDES) {
+        let (most, within) = PRECEDES;
+        let before = self.preceded.get(&ifindex).copied().filter(|(since, _)| now.since(*since) < within);
+        let (since, count) = before.unwrap_or((now, 0));
+        self.preceded.insert(ifindex, (since, count + 1));
+        if count >= most {
             self.hidden.insert(ifindex);
         }
-        if let Some(ids) =
-            self.reattach(ifindex, "another program kept adverts from ours; attaching ours before it")
-        {
+        if let Some(ids) = self.reattach(ifindex, why) {
             self.listen_anew(&ids);
         }
     }

@@ -74,9 +74,9 @@ pub struct Attachments {
     /// Changes of interfaces wait for [`Self::settle_fence`].
     is_fence_held: bool,
     reception: ReceptionMonitor,
-    /// When the program was put before others that kept adverts from it, by interface index.
-    preceded: HashMap<u32, Timestamp>,
-    /// Interfaces on which others keep adverts from it nevertheless.
+    /// Since when, and how often, the program was put before others that came before it, by interface index.
+    preceded: HashMap<u32, (Timestamp, u32)>,
+    /// Interfaces on which others come before it again and again.
     hidden: HashSet<u32>,
     foreign: foreign::Answers,
     /// When the attachments were looked at last.
@@ -376,7 +376,7 @@ impl Attachments {
         };
         if self.hidden.contains(&ifindex) {
             program.detach(ifindex);
-            return Err(vec!["another program is before ours and keeps adverts from it".to_owned()]);
+            return Err(vec!["another program comes before ours again and again".to_owned()]);
         }
         let attached = program.attach(ifindex, interface, mode).map_err(|error| error.refusals)?;
         // Another daemon's pins are in the way until this one has replaced it.
