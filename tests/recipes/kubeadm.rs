@@ -46,10 +46,13 @@ fn container(recipe: &Recipe, host: usize, manifest: &str) -> Result<Vec<String>
         anyhow::bail!("{manifest}: one container is expected")
     };
     ensure!(spec["hostNetwork"] == true, "{manifest}: not in the host's network");
-    let text = |value: &Value| value.as_str().map(str::to_owned).with_context(|| format!("{value} in {manifest}"));
+    let text =
+        |value: &Value| value.as_str().map(str::to_owned).with_context(|| format!("{value} in {manifest}"));
     let name = text(&container["name"])?;
     let mut run: Vec<String> =
-        ["run", "--detach", "--network", "host", "--hostname", NODES[host], "--name", &name].map(str::to_owned).into();
+        ["run", "--detach", "--network", "host", "--hostname", NODES[host], "--name", &name]
+            .map(str::to_owned)
+            .into();
     let security = &container["securityContext"];
     if security["readOnlyRootFilesystem"] == true {
         run.push("--read-only".to_owned());
