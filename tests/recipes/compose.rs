@@ -2,34 +2,20 @@
 //!
 //! The image is imported from busybox, as there is no registry here; pulling fails.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
 use vrrp_tests::needs;
 
-use crate::host::{PATIENCE, Recipe};
+use crate::host::{PATIENCE, Recipe, answers, start_engine};
 
 const ADDRESS: &str = "192.0.2.60";
-
-/// Time for an engine on a busy machine.
-const START: Duration = Duration::from_secs(60);
-
-fn start_engine(recipe: &mut Recipe, host: usize) -> Result<()> {
-    let options = ["--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "vfs"];
-    recipe.start(host, "dockerd", &options)
-}
 
 /// Waits for the end of a killed engine's containerd: the next engine would take it for its own, and wait for it in
 /// vain.
 fn is_gone(recipe: &Recipe, host: usize) -> Result<()> {
     let line = "! kill -0 $(cat /run/docker/containerd/containerd.pid) 2>/dev/null";
     until("the end of containerd", PATIENCE, || recipe.sh(host, line).is_ok())
-}
-
-fn answers(recipe: &Recipe, host: usize) -> Result<()> {
-    until("the Docker engine", START, || recipe.run(host, "docker", &["version"]).is_ok())
 }
 
 /// Imports a web server that answers with its host.

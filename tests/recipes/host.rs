@@ -267,6 +267,17 @@ pub(crate) fn get(namespace: &Namespace, address: &str) -> Result<String> {
     })
 }
 
+/// Starts the Docker engine of a host.
+pub(crate) fn start_engine(recipe: &mut Recipe, host: usize) -> Result<()> {
+    let options = ["--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "vfs"];
+    recipe.start(host, "dockerd", &options)
+}
+
+/// Waits for the Docker engine of a host.
+pub(crate) fn answers(recipe: &Recipe, host: usize) -> Result<()> {
+    until("the Docker engine", PATIENCE, || recipe.run(host, "docker", &["version"]).is_ok())
+}
+
 /// Value of an operation that succeeds after some time.
 pub(crate) fn eventually<T>(what: &str, value: impl Fn() -> Result<T>) -> Result<T> {
     poll(what, PATIENCE, || Ok(value().ok()))

@@ -6,6 +6,7 @@
 mod compose;
 mod haproxy;
 mod host;
+mod kubeadm;
 mod nginx;
 mod postgresql;
 mod router;

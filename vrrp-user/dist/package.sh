@@ -72,6 +72,16 @@ warn_of_another_unit() {
     esac
 }
 
+words_of_the_daemon() {
+    tr '\0' '\n' < "/proc/$(property MainPID)/cmdline" 2>/dev/null || true
+}
+
+# What the running daemon says, with its own folder, which the last such option names.
+status_of_the_daemon() {
+    folder=$(words_of_the_daemon | sed -n 's/^--runtime-dir=//p; /^--runtime-dir$/{n; p;}' | tail -n 1)
+    /usr/sbin/vrrpx status --json ${folder:+--runtime-dir "$folder"} 2>/dev/null || true
+}
+
 # Whether the new program accepts the file of the running daemon, as its own arguments name it.
 accepts_the_file() {
     file='' last=''
@@ -83,11 +93,12 @@ accepts_the_file() {
         esac
         case $word in
         --config=*) file=${word#*=} ;;
-        --config-id=*) set -- "$@" "$word" ;;
+        -c?*) file=${word#-c} ;;
+        --config-id=* | -i?*) set -- "$@" "$word" ;;
         esac
         last=$word
     done <<WORDS
-$(tr '\0' '\n' < "/proc/$(property MainPID)/cmdline" 2>/dev/null || true)
+$(words_of_the_daemon)
 WORDS
     findings=$(/usr/sbin/vrrpx check "$@" ${file:+"$file"} 2>&1) || [ $? -eq 5 ]
 }
@@ -102,7 +113,12 @@ replace_the_daemon() {
     if ! systemctl --quiet is-active $unit; then
         return 1
     fi
-    case $(/usr/sbin/vrrpx status --json 2>/dev/null | tr -d ' ' || true) in
+    case $(status_of_the_daemon | tr -d ' ') in
+    '')
+        goes_on "it does not answer: vrrpx status"
+        say "then: systemctl restart vrrpx"
+        return
+        ;;
     *'"keep_by":"'*)
         goes_on "it waits for: vrrpx reload --keep"
         say "keep that reload, or let its time pass, then: systemctl restart vrrpx"

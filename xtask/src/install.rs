@@ -44,13 +44,14 @@ pub(crate) fn install(arguments: &Arguments) -> Result<()> {
     }
     let example = dist.join("vrrpx.conf");
     copy(&example, &place(&prefix.join("share/doc/vrrpx/vrrpx.conf")), 0o644)?;
-    // The daemon uses the first one that exists.
+    // The daemon uses the first one that exists. None is written: its unit, or a package installed later, would start
+    // with the addresses of an example.
     let configs = ["/etc/vrrpx/vrrpx.conf", "/etc/keepalived/keepalived.conf"];
-    if let Some(config) = configs.iter().map(|path| place(Path::new(path))).find(|path| path.exists()) {
-        println!("{} exists: kept, and the daemon uses it", config.display());
-        return Ok(());
+    match configs.iter().find(|path| place(Path::new(path)).exists()) {
+        Some(config) => println!("the daemon uses {config}"),
+        None => println!("no configuration yet: write {}", configs[0]),
     }
-    copy(&example, &place(Path::new(configs[0])), 0o644)
+    Ok(())
 }
 
 /// Man pages and completions, each with its place below `share`; `zsh` is the name of its folder for completions.

@@ -197,6 +197,14 @@ fn a_debian_package_is_installed_upgraded_and_purged() -> Result<()> {
         );
         ensure!(machine.unit("MainPID")? == pid && machine.standing()? == now, "it was replaced");
 
+        dpkg(machine, &["--remove", "vrrpx"])?;
+        // One of a container, by its name: it may use the folders.
+        machine.run("cp", &["/bin/sleep", "/run/vrrpx-guard"])?;
+        machine.run("sh", &["-c", "/run/vrrpx-guard 60 > /dev/null 2>&1 & echo $! > /run/guard.pid"])?;
+        dpkg(machine, &["--purge", "vrrpx"])?;
+        ensure!(machine.path("/var/lib/vrrpx").exists(), "removed beside another daemon");
+        machine.run("sh", &["-c", "kill $(cat /run/guard.pid); rm /run/guard.pid /run/vrrpx-guard"])?;
+        dpkg(machine, &["--install", &first])?;
         dpkg(machine, &["--purge", "vrrpx"])?;
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;

@@ -49,7 +49,7 @@ pub fn lock_unused(path: &Path) -> io::Result<Option<Flock<File>>> {
 }
 
 /// Files that daemons keep in the runtime folder, and in the one for what outlives them.
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "vrrpx.lock",
     "vrrpx.pid",
     "guard",
@@ -60,7 +60,9 @@ const FILES: [&str; 11] = [
     "steering.json",
     "marks",
     "events.jsonl",
+    "events.jsonl.1",
     "last-good.json",
+    "unconfirmed",
 ];
 
 /// Part of file names of a daemon that does not own the folder yet; its pid follows.

@@ -36,9 +36,10 @@ thread_local! {
     static DATAGRAM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Makes the memory that reads of this thread need, before it must not wait for memory.
+/// Makes the memory that reads of this thread need, before it must not wait for memory. Zeroes would be promised by the
+/// allocator, and be there at the first touch only.
 pub fn warm_up() {
-    DATAGRAM.set(vec![0; BUFFER]);
+    DATAGRAM.set(vec![u8::MAX; BUFFER]);
 }
 
 /// Ports of this process: its own requests come back as notifications.
