@@ -3,15 +3,13 @@
 //! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. A brace is a token
 //! at the edge of a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
 
-use std::iter::{Copied, Peekable};
-use std::slice::Iter;
 use std::sync::Arc;
 
 use super::diagnostic::Report;
 use super::source::{At, Position};
 #[cfg(test)]
 use super::text;
-use super::text::Letter;
+use super::text::{Letter, trim_start};
 
 /// One statement's worth of tokens; never empty.
 #[derive(Clone, Debug, Default)]
@@ -58,14 +56,11 @@ impl Word {
 
 /// The words and braces of one line.
 pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Report) -> Line {
-    let mut lexer = Lexer { rest: letters.iter().copied().peekable(), report, is_void: false };
+    let mut lexer = Lexer { rest: trim_start(letters), report, is_void: false };
     let mut line = Line::default();
-    while let Some(next) = lexer.rest.peek().copied() {
-        if next.is_blank() {
-            lexer.rest.next();
-        } else {
-            lexer.word(next.at, &mut line);
-        }
+    while let Some(first) = lexer.rest.first() {
+        lexer.word(first.at, &mut line);
+        lexer.rest = trim_start(lexer.rest);
     }
     if lexer.is_void {
         return Line::default();
@@ -77,7 +72,7 @@ pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Repor
 }
 
 struct Lexer<'a> {
-    rest: Peekable<Copied<Iter<'a, Letter>>>,
+    rest: &'a [Letter],
     report: &'a mut Report,
     /// keepalived ignores a line with an unclosed quote.
     is_void: bool,
@@ -85,37 +80,32 @@ struct Lexer<'a> {
 
 impl Lexer<'_> {
     fn word(&mut self, at: Position, line: &mut Line) {
+        let length = self.rest.iter().take_while(|letter| !letter.is_blank()).count();
+        let (letters, behind) = self.rest.split_at(length);
+        // An apostrophe inside a word is a letter.
+        let begins_quoted = letters.first().is_some_and(|first| first.char == '\'');
+        if !begins_quoted && letters.iter().all(|letter| letter.char != '"') {
+            self.rest = behind;
+            self.odd_letters(letters);
+            split_braces(letters, is_include(line), &mut line.tokens);
+            return;
+        }
         let mut word = Word { at, ..Word::default() };
-        let mut letters = Vec::new();
-        let mut plain = true;
-        while let Some(next) = self.rest.peek().copied() {
+        while let Some((next, behind)) = self.rest.split_first() {
             match next.char {
                 _ if next.is_blank() => break,
-                '"' => {
-                    plain = false;
-                    self.quoted(&mut word);
-                }
-                // An apostrophe inside a word is a letter.
-                '\'' if word.raw.is_empty() => {
-                    plain = false;
-                    self.quoted(&mut word);
-                }
+                '"' => self.quoted(&mut word),
+                '\'' if word.raw.is_empty() => self.quoted(&mut word),
                 // After a closing quote, a brace is a token.
                 '{' | '}' if word.quote().is_some() => break,
                 char => {
-                    self.rest.next();
-                    letters.push(next);
+                    self.rest = behind;
                     word.text.push(char);
                     word.raw.push(char);
                 }
             }
         }
-        if !plain {
-            line.tokens.push(Token::Word(word));
-        } else if !letters.is_empty() {
-            self.odd_letters(&letters);
-            split_braces(&letters, is_include(line), &mut line.tokens);
-        }
+        line.tokens.push(Token::Word(word));
     }
 
     /// Typographic quotes and blanks, common in text copied from a web page, are part of the word, as with keepalived.
@@ -134,17 +124,23 @@ impl Lexer<'_> {
         }
     }
 
+    fn next(&mut self) -> Option<Letter> {
+        let (next, behind) = self.rest.split_first()?;
+        self.rest = behind;
+        Some(*next)
+    }
+
     /// Reads from the opening quote through the closing one.
     fn quoted(&mut self, word: &mut Word) {
-        let Some(Letter { char: quote, at: opened }) = self.rest.next() else { return };
+        let Some(Letter { char: quote, at: opened }) = self.next() else { return };
         word.raw.push(quote);
-        while let Some(Letter { char, .. }) = self.rest.next() {
+        while let Some(Letter { char, .. }) = self.next() {
             word.raw.push(char);
             if char == quote {
                 return;
             }
             if char == '\\' {
-                let escaped = self.rest.next().map(|escaped| escaped.char);
+                let escaped = self.next().map(|escaped| escaped.char);
                 word.raw.extend(escaped);
                 word.text.extend(escaped);
             } else {

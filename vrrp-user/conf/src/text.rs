@@ -36,6 +36,9 @@ pub(super) struct Text {
 /// Most characters of a line with its continuation lines. No word or definition is that long.
 pub(super) const LETTERS_MAX: usize = 1 << 20;
 
+/// Room of a row for most lines.
+const ROW: usize = 64;
+
 impl Text {
     /// Joins the rows, with blanks between them.
     pub(super) fn joined(self) -> Vec<Letter> {
@@ -90,7 +93,7 @@ enum End {
 impl Reader<'_> {
     fn text(&mut self) -> Text {
         let mut text = Text::default();
-        let mut row = Vec::new();
+        let mut row = Vec::with_capacity(ROW);
         let mut quote = None;
         let (begin, mut length) = (self.next, 0_usize);
         loop {

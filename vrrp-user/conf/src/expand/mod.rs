@@ -129,7 +129,8 @@ impl Expander<'_> {
     fn text(&mut self, mut text: Text, includes: Includes<'_>) -> Result<(), Stop> {
         if let Some(first) = text.rows.first_mut() {
             match self.for_this_node(first) {
-                Some(rest) => *first = rest.to_vec(),
+                Some(rest) if rest.len() < first.len() => *first = rest.to_vec(),
+                Some(_) => {}
                 None => return Ok(()),
             }
         }

@@ -51,6 +51,9 @@ impl<'a> Substitution<'a> {
         depth: usize,
         tails: &mut Vec<Tail>,
     ) -> Result<Vec<Letter>, Stop> {
+        if letters.iter().all(|letter| letter.char != '$') {
+            return Ok(letters.to_vec());
+        }
         let mut replaced = Vec::with_capacity(letters.len());
         let mut quoted = false;
         let mut rest = letters;

@@ -91,6 +91,11 @@ impl Prepared<'_> {
             let faults = &self.context.history.host_faults;
             remove_residue(&self.context.config, None, self.folder.path(), faults)?;
         }
+        let threads = start_threads(self.options, self.context, self.queues, ring)?;
+        if predecessor.is_none() {
+            let orders = steering::resume(self.context, self.folder.path(), &[]);
+            self.queues.inputs.push(Input::Event(orders));
+        }
         let mut program = loading.end()?;
         #[cfg(feature = "bpf-log")]
         if let Ok(program) = &mut program {
@@ -107,11 +112,6 @@ impl Prepared<'_> {
         }
         if predecessor.is_none() {
             self.outlive(&mut program);
-        }
-        let threads = start_threads(self.options, self.context, self.queues, ring)?;
-        if predecessor.is_none() {
-            let orders = steering::resume(self.context, self.folder.path(), &[]);
-            self.queues.inputs.push(Input::Event(orders));
         }
         let interfaces = self.interfaces(program)?;
         let mut interfaces = pin!(interfaces.follow(self.delay(predecessor.is_none()), ordered));

@@ -11,6 +11,7 @@ use aya::Ebpf;
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 
 use super::load_error::LoadError;
+use super::place::Places;
 use crate::driver::clock;
 
 /// An entry of the program.
@@ -62,13 +63,13 @@ impl Entry {
 }
 
 impl Entries {
-    /// Loads these entries, all at once: the kernel verifies each for some 40 ms. If the kernel refuses all of them,
-    /// loads the others.
+    /// Loads these entries, all at once: the kernel verifies each for some 20 ms. Meanwhile `places` are taken. If the
+    /// kernel refuses all entries, loads the others.
     ///
     /// # Errors
     /// The kernel refuses every entry: the reason for the last one.
-    pub(super) fn load(ebpf: &mut Ebpf, wanted: &[Entry]) -> Result<Self, LoadError> {
-        let mut entries = Self(at_once(ebpf, wanted));
+    pub(super) fn load(ebpf: &mut Ebpf, wanted: &[Entry], places: &mut Places) -> Result<Self, LoadError> {
+        let mut entries = Self(at_once(ebpf, wanted, places));
         // Those for which there was no thread.
         for entry in wanted {
             let _ = entries.ensure(ebpf, *entry);
@@ -108,7 +109,11 @@ impl Entries {
 }
 
 /// Loads each entry on a thread of its own; one without a thread is left out.
-fn at_once(ebpf: &mut Ebpf, wanted: &[Entry]) -> HashMap<Entry, Result<Loaded, LoadError>> {
+fn at_once(
+    ebpf: &mut Ebpf,
+    wanted: &[Entry],
+    places: &mut Places,
+) -> HashMap<Entry, Result<Loaded, LoadError>> {
     let mut all: HashMap<&str, &mut Program> = ebpf.programs_mut().collect();
     thread::scope(|scope| {
         let start = |entry: &Entry| {
@@ -117,6 +122,7 @@ fn at_once(ebpf: &mut Ebpf, wanted: &[Entry]) -> HashMap<Entry, Result<Loaded, L
             (*entry, thread::Builder::new().spawn_scoped(scope, move || first(own)))
         };
         let threads: Vec<_> = wanted.iter().map(start).collect();
+        places.take(all.remove(Entry::Tc.empty()));
         let ended = threads.into_iter().map(|(entry, thread)| Some((entry, thread.ok()?.join().ok()?)));
         ended.flatten().collect()
     })

@@ -8,14 +8,14 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use aya::Ebpf;
-use aya::programs::LinkOrder;
 use aya::programs::links::FdLink;
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
+use aya::programs::tc::SchedClassifierLink;
 use aya::programs::xdp::XdpLink;
 
 use super::attach::{Obstacle, xdp_mode};
 use super::entry::{classifier, xdp};
 use super::pin::{PinError, Pins};
+use super::place;
 use crate::driver::RxPath;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
@@ -30,7 +30,7 @@ pub(super) enum Link {
 }
 
 impl Link {
-    /// Attaches a program of the object on exactly this path.
+    /// Attaches a program of the object on exactly this path, in a place that was taken for it if there is one.
     pub(super) fn attach(
         ebpf: &mut Ebpf,
         program: &str,
@@ -38,14 +38,17 @@ impl Link {
         interface: &str,
         rx_path: RxPath,
         owner: &Name,
+        place: &mut Option<SchedClassifierLink>,
     ) -> Result<Self, Obstacle> {
         match rx_path {
             RxPath::Tcx => {
                 let program = classifier(ebpf, program)?;
-                // First, so that a program which ends the chain does not hide the adverts.
-                let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-                let id = program.attach_with_options(interface, TcAttachType::Ingress, order)?;
-                Ok(Self::Tcx(program.take_link(id)?))
+                if let Some(place) = place.take()
+                    && let Ok(id) = program.attach_to_link(place)
+                {
+                    return Ok(Self::Tcx(program.take_link(id)?));
+                }
+                Ok(Self::Tcx(place::first(program, interface)?))
             }
             RxPath::Tc => Ok(Self::Filter(add_filter(ebpf, program, ifindex, owner)?)),
             _ => {

@@ -25,6 +25,7 @@ mod occupant;
 mod orphan;
 mod outlive;
 pub mod pin;
+mod place;
 mod pod;
 pub mod program;
 pub mod ring;

@@ -31,9 +31,11 @@ use super::local::LOCALS_MAX;
 use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
 use super::pin::{self, Pins};
+use super::place::Places;
 use super::pod::Layout;
 use super::ring::{self, Ring};
 use super::unmapped::{Unmapped, second};
+use crate::driver::RxPath;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
@@ -60,6 +62,7 @@ const MLD_SOURCE_MACS_PER_SLOT: u32 = 4;
 pub struct Program {
     pub(super) ebpf: Ebpf,
     pub(super) entries: Entries,
+    places: Places,
     keys: BpfHashMap<MapData, Layout<InstanceKey>, u32>,
     shortcuts: Array<MapData, Layout<Shortcut>>,
     allowed_peers: BpfHashMap<MapData, Layout<AllowedPeerKey>, Layout<AllowedPeer>>,
@@ -103,7 +106,7 @@ impl Program {
     /// See [`LoadError`].
     pub fn load_only(slots: u32, wanted: &[Entry]) -> Result<Self, LoadError> {
         let mut program = Self::open(Loader::new(), slots, 0)?;
-        program.entries = Entries::load(&mut program.ebpf, wanted)?;
+        program.entries = Entries::load(&mut program.ebpf, wanted, &mut program.places)?;
         Ok(program)
     }
 
@@ -154,6 +157,7 @@ impl Program {
         Ok(Self {
             ebpf,
             entries: Entries::default(),
+            places: Places::default(),
             keys,
             shortcuts,
             allowed_peers,
@@ -179,7 +183,11 @@ impl Program {
     /// # Errors
     /// The kernel refuses every entry.
     pub fn load_for(&mut self, interfaces: &[Arc<str>], mode: Mode) -> Result<(), LoadError> {
-        self.entries = Entries::load(&mut self.ebpf, &first_entries(interfaces, mode))?;
+        let paths = first_paths(interfaces, mode);
+        let at_tcx = paths.iter().filter(|(.., rx_path)| *rx_path == RxPath::Tcx);
+        self.places =
+            Places::on(at_tcx.map(|(ifindex, interface, _)| (*ifindex, interface.clone())).collect());
+        self.entries = Entries::load(&mut self.ebpf, &entries(&paths), &mut self.places)?;
         Ok(())
     }
 
@@ -223,13 +231,14 @@ impl Program {
     pub fn attach(&mut self, ifindex: u32, interface: &str, mode: Mode) -> Result<Attached, AttachError> {
         self.detach(ifindex);
         let ground = self.ground(ifindex);
-        let Self { ebpf, entries, pins, owner, .. } = self;
-        let mut taken = None;
+        let Self { ebpf, entries, places, pins, owner, .. } = self;
+        let (mut taken, mut place) = (None, places.give(ifindex));
         let attached = attach::climb(ifindex, interface, mode, &ground, |rx_path| {
             let loaded = entries
                 .ensure(ebpf, attach::entry(rx_path))
                 .map_err(|error| Obstacle::NotLoaded(error.to_string()))?;
-            let mut fresh = || Link::attach(ebpf, loaded.name, ifindex, interface, rx_path, owner);
+            let mut fresh =
+                || Link::attach(ebpf, loaded.name, ifindex, interface, rx_path, owner, &mut place);
             taken = Some(match pins {
                 // A refused pin ends the link; a new one serves as long as the daemon lives.
                 Some(pins) => fresh()?.pin(ifindex, pins).or_else(|_| fresh())?,
@@ -410,17 +419,21 @@ fn typed<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Resu
     M::try_from(take(ebpf, name)?).map_err(|error| LoadError::from_map(&error))
 }
 
-/// The entries of the paths that `mode` puts first on these interfaces; every entry if that is unknown.
-fn first_entries(interfaces: &[Arc<str>], mode: Mode) -> Vec<Entry> {
+/// The path that `mode` puts first on each of these interfaces that is there, or on the first of them.
+fn first_paths(interfaces: &[Arc<str>], mode: Mode) -> Vec<(u32, Arc<str>, RxPath)> {
     let keeps_pins = pin::bpffs().is_ok();
     let first = |interface: &Arc<str>| {
         let ifindex = if_nametoindex(&**interface).ok()?;
         let ground = Ground::of(&Card::of(ifindex).ok()?, keeps_pins);
-        ground.paths(mode, interface).0.first().copied().map(attach::entry)
+        Some((ifindex, Arc::clone(interface), *ground.paths(mode, interface).0.first()?))
     };
-    let found: Vec<Entry> = interfaces.iter().take(LOOKED_AT).filter_map(first).collect();
-    let wanted = Entry::ALL.into_iter().filter(|entry| found.is_empty() || found.contains(entry));
-    wanted.collect()
+    interfaces.iter().take(LOOKED_AT).filter_map(first).collect()
+}
+
+/// The entries of these paths; every entry if there is none.
+fn entries(paths: &[(u32, Arc<str>, RxPath)]) -> Vec<Entry> {
+    let is_of = |entry| paths.iter().any(|(.., rx_path)| attach::entry(*rx_path) == entry);
+    Entry::ALL.into_iter().filter(|entry| paths.is_empty() || is_of(*entry)).collect()
 }
 
 /// Maps the arrays into this process. Their descriptors come with them.

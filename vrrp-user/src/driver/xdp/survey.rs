@@ -11,6 +11,7 @@ use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, loaded_programs}
 
 use super::attach::{self, Ground, Mode};
 use super::card::Card;
+use super::entry::Entry;
 use super::load_error::LoadError;
 use super::occupant;
 use super::pin;
@@ -20,7 +21,7 @@ use crate::driver::netlink::filter;
 use crate::driver::netlink::socket::RouteSocket;
 
 /// Names of our programs, as the kernel keeps them: 15 bytes.
-const OURS: [&str; 3] = ["vrrp_xdp", "vrrp_xdp_linear", "vrrp_tc"];
+const OURS: [&str; 4] = ["vrrp_xdp", "vrrp_xdp_linear", "vrrp_tc", Entry::Tc.empty()];
 
 /// The program as this kernel loads it.
 #[derive(Debug)]
