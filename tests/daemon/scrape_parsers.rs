@@ -13,7 +13,7 @@ use crate::setup::{config, context, filled};
 
 type Render = fn(&Arc<DaemonContext>, Format) -> Result<String, std::fmt::Error>;
 
-/// Prints every sample of standard input that the parser of a format finds, with its type.
+/// Prints every sample of standard input that the parser of a format finds. Values measured twice differ.
 const PARSE: &str = r#"
 import sys
 from prometheus_client import parser
@@ -22,7 +22,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 of = {"Text": parser, "OpenMetrics": openmetrics}[sys.argv[1]]
 for family in of.text_string_to_metric_families(sys.stdin.read()):
     for sample in family.samples:
-        print(sample.name, sorted(sample.labels.items()), float(sample.value))
+        print(sample.name, sorted(sample.labels.items()))
 "#;
 
 /// All that is served, of an empty configuration, of one with each kind of row, and of many instances.
