@@ -16,6 +16,7 @@ mod one_instance;
 mod page;
 mod preflight;
 mod probe;
+mod scrape_parsers;
 mod scrape_size;
 mod service;
 mod setup;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::Dialect;
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{monotonic, nanos, poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::{Flaw, Forger};
 use vrrp_tests::needs;
@@ -221,13 +221,18 @@ fn unit_tests(before: &[String; 2], after: &[String; 2], firing: &[&str], silent
     Ok(text)
 }
 
-/// Clients that take nothing, a thousand idle ones, a hundred scrapes and three hundred statuses a second, at 10 ms
+/// A thousand clients that are idle or never read, a hundred scrapes and three hundred statuses a second, at 10 ms
 /// adverts.
 #[test]
 #[needs("ours")]
 fn no_client_delays_an_advert() -> Result<()> {
     const WATCH: Duration = Duration::from_secs(5);
-    const IDLE: usize = 1000;
+    const CLIENTS: usize = 1000;
+    /// Beyond the interval between two adverts.
+    const LATE: Duration = Duration::from_millis(3);
+    /// Of the rates asked for. Ordinary threads that were kept from running for longer than `EXCUSE` ask less.
+    const SERVED: f64 = 0.9;
+    const EXCUSE: Duration = Duration::from_millis(50);
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let instance = |priority| Instance::v3(priority).interval(10);
@@ -236,66 +241,60 @@ fn no_client_delays_an_advert() -> Result<()> {
         let address = serve(pair, 0)?;
         pair.wait_for_master(0)?;
         let readers = pair.running(0)?.directory().join("status.sock");
-        pair.observer.clear();
-        sleep(WATCH / 2);
-        let quiet = longest_gap(pair);
-        pair.observer.clear();
-        let machine = Starvation::of_machine()?;
-        let (ended, scraped, read, paths) = (
-            AtomicBool::new(false),
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-            ["/metrics", "/metrics/keepalived", "/api/v1/status", "/-/healthy"],
-        );
         let namespace: &Namespace = &pair.node(0)?.namespace;
+        let mut clients =
+            namespace.enter(|| (0..CLIENTS).map(|number| unread(&address, number)).collect::<Result<Vec<_>>>())?;
+        pair.observer.clear();
+        let (machine, threads) = (Starvation::of_machine()?, Starvation::of_ordinary_threads()?);
+        let (ended, scraped, read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| -> Result<()> {
-            let crowd = scope.spawn(|| namespace.enter(|| crowd(&address, IDLE, &ended)));
-            let mut scrapers = Vec::new();
-            for path in paths {
+            let crowd = scope.spawn(|| namespace.enter(|| come_again(&address, &mut clients, &ended)));
+            // A hundred a second of the four, three hundred of the three.
+            for path in ["/metrics", "/metrics/keepalived", "/api/v1/status", "/-/healthy"] {
                 let (address, ended, scraped) = (&address, &ended, &scraped);
-                scrapers.push(scope.spawn(move || {
+                scope.spawn(move || {
                     namespace.enter(|| {
-                        while !ended.load(Relaxed) {
-                            scraped.fetch_add(usize::from(ask(address, path).is_ok()), Relaxed);
-                            // A hundred a second of the four.
-                            sleep(Duration::from_millis(40));
-                        }
+                        paced(Duration::from_millis(40), ended, scraped, || ask(address, path).is_ok());
                         Ok(())
                     })
-                }));
+                });
             }
             for _ in 0..3 {
                 let (readers, ended, read) = (&readers, &ended, &read);
-                scrapers.push(scope.spawn(move || {
-                    while !ended.load(Relaxed) {
-                        read.fetch_add(usize::from(status(readers).is_ok()), Relaxed);
-                        // Three hundred a second of the three.
-                        sleep(Duration::from_millis(10));
-                    }
-                    Ok(())
-                }));
+                scope.spawn(move || paced(Duration::from_millis(10), ended, read, || status(readers).is_ok()));
             }
             sleep(WATCH);
             ended.store(true, Relaxed);
-            for scraper in scrapers {
-                scraper.join().map_err(|_| anyhow::anyhow!("a scraper panicked"))??;
-            }
             crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?
         })?;
-        let gap = longest_gap(pair);
-        let (scraped, read) = (scraped.load(Relaxed), read.load(Relaxed));
-        eprintln!(
-            "{scraped} scrapes and {read} statuses in {WATCH:?}; {gap:?} between two adverts, {quiet:?} without clients"
+        let (gap, stood, waited) = (longest_gap(pair), machine.longest(), threads.longest());
+        let rate = |count: AtomicUsize| Ok::<_, anyhow::Error>(f64::from(u32::try_from(count.into_inner())?) / WATCH.as_secs_f64());
+        let (scraped, read) = (rate(scraped)?, rate(read)?);
+        let line = format!(
+            "{scraped} scrapes and {read} statuses a second; {gap:?} between two adverts; the machine stood still \
+             for {stood:?}, ordinary threads waited for {waited:?}"
         );
-        ensure!(scraped > 50 && read > 50, "only {scraped} scrapes and {read} statuses");
-        let bound = quiet + interval + machine.longest();
-        ensure!(gap < bound, "{gap:?} between two adverts, {quiet:?} without clients");
+        eprintln!("{line}");
+        ensure!(clients.len() == CLIENTS, "{} clients", clients.len());
+        ensure!(gap < interval + LATE + stood, "{line}");
+        ensure!(scraped > 0.0 && read > 0.0, "{line}");
+        ensure!(waited > EXCUSE || scraped >= 100.0 * SERVED && read >= 300.0 * SERVED, "{line}");
         let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
         ensure!(foreign == 0, "the backup sent {foreign} adverts");
         let (code, text) = get(pair, 0, &address, "/metrics")?;
         ensure!(code == 200 && sample(&text, "vrrpx_send_errors_total{vrrp_instance=\"VI_1\"}") == Some(0.0));
         Ok(())
     })
+}
+
+/// Calls `work` at each end of a period, also those that have passed during a long call, and counts where it succeeds.
+fn paced(period: Duration, ended: &AtomicBool, done: &AtomicUsize, work: impl Fn() -> bool) {
+    let mut due = monotonic();
+    while !ended.load(Relaxed) {
+        done.fetch_add(usize::from(work()), Relaxed);
+        due += nanos(period);
+        sleep(Duration::from_nanos(due.saturating_sub(monotonic())));
+    }
 }
 
 /// A status of the socket for readers.
@@ -309,20 +308,23 @@ fn status(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Idle clients, and ones that ask for everything and read nothing. Those that were disconnected come again.
-fn crowd(address: &str, idle: usize, ended: &AtomicBool) -> Result<()> {
-    let mut clients: Vec<TcpStream> = Vec::new();
-    while !ended.load(Relaxed) {
-        if clients.len() >= idle {
-            clients.drain(..idle / 2);
-        }
-        let Ok(mut client) = TcpStream::connect(address) else { continue };
-        let path = ["/metrics", "/api/v1/events", "/api/v1/status"].get(clients.len() % 5);
-        if let Some(path) = path {
-            client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
-        }
-        clients.push(client);
-        sleep(Duration::from_millis(2));
+/// A client that reads nothing: three of five ask for a document, the others are idle.
+fn unread(address: &str, number: usize) -> Result<TcpStream> {
+    let mut client = TcpStream::connect(address)?;
+    let path = ["/metrics", "/api/v1/events", "/api/v1/status"].get(number % 5);
+    if let Some(path) = path {
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
+    }
+    Ok(client)
+}
+
+/// The daemon keeps a bounded number of clients, and disconnects the longest idle ones: these connect again in turn, a
+/// hundred a second.
+fn come_again(address: &str, clients: &mut [TcpStream], ended: &AtomicBool) -> Result<()> {
+    let numbers = (0..clients.len()).cycle();
+    for number in numbers.take_while(|_| !ended.load(Relaxed)) {
+        clients[number] = unread(address, number)?;
+        sleep(Duration::from_millis(10));
     }
     Ok(())
 }

@@ -2,14 +2,19 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::unistd::geteuid;
 
 use crate::control_group::ControlGroup;
 use crate::daemon::{self, Daemon, Mode, subject};
 
-/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` or
-/// `process limits` (control groups with one), a program in PATH, or one of several needs:
+/// Of Debian's package for Debian's Python.
+const PROMETHEUS_CLIENT: &str = "/usr/lib/python3/dist-packages/prometheus_client/parser.py";
+
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
+/// groups with one), `process limits` (as well), `prometheus_client` (for Python), `egress hook` (of nftables), a program in PATH, or one of
+/// several needs:
 ///
 /// - `lab`: ours on nodes of its own;
 /// - `subject`: the daemon that `VRRPX_SUBJECT` selects, on such nodes;
@@ -35,6 +40,18 @@ pub fn missing(need: &str) -> Option<String> {
         "process limits" => ControlGroup::of_processes("probe")
             .is_none()
             .then(|| "no control group with a limit of processes can be made here".to_owned()),
+        "egress hook" => {
+            let chain = "add table netdev x; \
+                         add chain netdev x c { type filter hook egress device \"lo\" priority 0; }";
+            // A check, which adds nothing.
+            let checked =
+                Command::new(find("nft").unwrap_or_else(|| "nft".into())).args(["--check", chain]).output();
+            let can_be_made = checked.is_ok_and(|output| output.status.success());
+            (!can_be_made).then(|| "nftables has no egress hook here (Linux 5.16, nft 1.0.1)".to_owned())
+        }
+        "prometheus_client" => {
+            find(PROMETHEUS_CLIENT).is_none().then(|| "python3-prometheus-client is not installed".to_owned())
+        }
         "keepalived" if std::env::var_os("KEEPALIVED").is_some() => None,
         program => find(program).is_none().then(|| format!("{program} is not installed")),
     }

@@ -10,8 +10,9 @@ use nix::unistd::geteuid;
 
 use crate::cargo::{run, show};
 
-/// Program and Debian package.
-const NEEDED: [(&str, &str); 29] = [
+/// Program, or the path of another file, and its Debian package.
+const NEEDED: [(&str, &str); 30] = [
+    ("/usr/lib/python3/dist-packages/prometheus_client/parser.py", "python3-prometheus-client"),
     ("busybox", "busybox-static"),
     ("chromium", "chromium"),
     ("dbus-daemon", "dbus-daemon"),

@@ -117,7 +117,17 @@ fn expect(name: &str, screen: &str) {
 
 #[test]
 fn three_instances_at_80_and_at_200_columns() {
-    expect("three-80.txt", &text(&mut board(false), 80, 24));
+    let screen = text(&mut board(false), 80, 24);
+    expect("three-80.txt", &screen);
+    // The page has one row for those that are empty.
+    let mut rows: Vec<&str> = screen.lines().collect();
+    rows.dedup_by(|one, other| one.is_empty() && other.is_empty());
+    let page = fs::read_to_string(path("../../../docs/operations.md")).unwrap();
+    let rows = rows.join("\n");
+    assert!(
+        without_times(&page).contains(&format!("```\n{rows}\n```\n")),
+        "docs/operations.md shows another {rows}"
+    );
     expect("three-200.txt", &text(&mut board(false), 200, 40));
 }
 

@@ -7,17 +7,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The pages whose blocks are run, from the root of the project.
-pub(super) const PAGES: [&str; 6] = [
+pub(super) const PAGES: [&str; 12] = [
     "README.md",
     "docs/tutorial.md",
     "docs/troubleshooting.md",
     "docs/operations.md",
+    "docs/configuration.md",
     "docs/doctor.md",
     "docs/packages.md",
+    "docs/recipes/compose/README.md",
+    "docs/recipes/haproxy/README.md",
+    "docs/recipes/nginx/README.md",
+    "docs/recipes/postgresql/README.md",
+    "docs/recipes/router/README.md",
 ];
 
 /// Languages of blocks that hold files, not commands or screens.
-const FILES: [&str; 4] = ["dockerfile", "ini", "json", "yaml"];
+const FILES: [&str; 5] = ["conf", "dockerfile", "ini", "json", "yaml"];
 
 pub(super) struct Block {
     pub(super) page: String,
@@ -47,7 +53,7 @@ pub(super) fn all() -> Result<Vec<Block>> {
     let mut all = Vec::new();
     for page in PAGES {
         let text = fs::read_to_string(root().join(page)).context(page)?;
-        let page = page.rsplit('/').next().unwrap_or(page);
+        let page = page.trim_start_matches("docs/");
         all.extend(of(page, &text));
     }
     Ok(all)

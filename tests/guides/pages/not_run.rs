@@ -5,6 +5,9 @@ const INSTALLS: &str =
     "it changes the software of the host; tests/netns/packages installs packages in a root of its own";
 /// Needs systemd as the first process.
 const SYSTEMD: &str = "it needs systemd with its units; tests/netns/systemd.rs runs the unit";
+/// Starts the service of a recipe.
+const RECIPE: &str =
+    "it restarts units of systemd; the test of this name in tests/recipes does it to these files";
 /// Commands without a screen.
 const COMMANDS: &str =
     "it shows commands without their output; other blocks have each of them with its screen";
@@ -12,10 +15,7 @@ const COMMANDS: &str =
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("README.md: Install 1", INSTALLS),
     ("README.md: Use 1", COMMANDS),
-    (
-        "doctor.md: What a probe proves 1",
-        "tests/daemon/doctor.rs has each line, and the links that lead to it",
-    ),
+    ("configuration.md: Effective values 1", "tests/config/explain.rs compares this very text"),
     (
         "doctor.md: vrrpx doctor 2",
         "its host has keepalived, nginx and Docker; tests/daemon/doctor.rs has each line by itself",
@@ -30,14 +30,15 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
         "operations.md: JSON and the control socket 1",
         "requests and answers side by side, cut; tests/daemon/control.rs sends them",
     ),
-    ("operations.md: Logs 1", "two lines of two days; the fields are those of tests/netns/systemd.rs"),
     ("operations.md: Logs 2", SYSTEMD),
     ("operations.md: One instance 1", "tests/daemon/one_instance.rs compares this very text"),
     ("operations.md: To a router by name 1", "it needs three routers; tests/netns/successor.rs has them"),
+    ("operations.md: LVS stays with keepalived 1", INSTALLS),
     (
-        "operations.md: On a terminal 1",
-        "it needs a terminal; tests/netns/top.rs runs it on one, tests/daemon/top draws its screens",
+        "operations.md: LVS stays with keepalived 3",
+        "it needs a kernel with IPVS; tests/links/ipvs.rs reads the same table from /proc, in guests",
     ),
+    ("operations.md: On a terminal 1", "tests/daemon/top compares this very text"),
     ("operations.md: Status 2", "certbot stands for any command; tests/netns/screen.rs has the exit codes"),
     ("operations.md: systemd 1", "a file, not a command"),
     ("packages.md: Any other distribution 1", INSTALLS),
@@ -48,6 +49,14 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("packages.md: Debian and its derivatives 1", INSTALLS),
     ("packages.md: Fedora, openSUSE and others with RPM 1", INSTALLS),
     ("packages.md: Packages 1", INSTALLS),
+    ("recipes/compose/README.md: Try it 1", RECIPE),
+    ("recipes/haproxy/README.md: Try it 1", RECIPE),
+    ("recipes/nginx/README.md: Try it 1", RECIPE),
+    ("recipes/postgresql/README.md: Setting it up 1", RECIPE),
+    ("recipes/postgresql/README.md: Setting it up 2", RECIPE),
+    ("recipes/postgresql/README.md: Setting it up 3", RECIPE),
+    ("recipes/postgresql/README.md: Try it 1", RECIPE),
+    ("recipes/router/README.md: Try it 1", RECIPE),
     ("troubleshooting.md: MASTER, and no answer 1", COMMANDS),
     (
         "troubleshooting.md: Reception of others 2",

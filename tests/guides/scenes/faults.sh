@@ -122,6 +122,7 @@ vrrp_script nginx {
 ) > n1/vrrpx.conf
 start 1
 show troubleshooting.md: No takeover 1 -- node1 vrrpx status
+show operations.md: Logs 1 -- tac log.1 | grep -Em 2 ' (started|check is down) ' | tac
 show troubleshooting.md: No takeover 2 -- node1 vrrpx explain vrrpx.conf
 sed -i 's/    interface eth0/&\n    nopreempt/' n1/vrrpx.conf
 show troubleshooting.md: No takeover 3 -- node1 vrrpx check vrrpx.conf
@@ -137,3 +138,43 @@ start 1
 sed -i 's/priority/prioirty/' n1/vrrpx.conf
 show troubleshooting.md: Reload 1 -- node1 vrrpx reload
 show troubleshooting.md: Reload 2 -- node1 vrrpx status
+# Files with errors.
+cat > n1/vrrpx.conf <<'END'
+global_defs {
+    router_id web1
+}
+vrrp_check nginx {
+    http http://127.0.0.1/health
+    interval 0.2
+    fall 2
+    rise 2
+}
+vrrp_instance web {
+    interface eth0
+    virtual_router_id 51
+    version 2
+    prioirty 110
+    advert_int 1
+    authentication {
+        auth_type PASS
+        auth_pass correcthorse
+    }
+    track_check {
+        nginx
+    }
+    virtual_ipaddress {
+        192.0.2.80/24
+    }
+}
+END
+show configuration.md: Checking a file 1 -- node1 vrrpx check vrrpx.conf
+cat > n1/vrrpx.conf <<'END'
+vrrp_instance web {
+    interface eth0
+    virtual_router_id 51
+    virtual_ipaddress {
+        192.0.2.80/24
+
+}
+END
+show configuration.md: Checking a file 2 -- node1 vrrpx check vrrpx.conf

@@ -25,8 +25,10 @@ node1 vrrpx priority web reset
 await is_master 1
 session operations.md: Steering 1
 show operations.md: Steering 3 -- cat log.1
-node1 vrrpx maintenance off web
+session operations.md: Steering 4
 await is_master 1
+session operations.md: Steering 5
+show operations.md: Status 3 -- node1 vrrpx is-master web; echo $?; node1 vrrpx is-master --json web | sed 's/"since":"[^"]*"/"since":"2026-11-29T12:03:12.281Z"/'
 show operations.md: Running 2 -- node1 vrrpx run --config vrrpx.conf
 stop 1
 await is_master 2
@@ -77,6 +79,7 @@ stop 1
 sed -i 's/priority/priorty/' n1/vrrpx.conf
 start 1
 show operations.md: A start with a broken file 1 -- node1 vrrpx status
+show operations.md: In keepalived's place 1 -- node1 vrrpx keepalived -t -f vrrpx.conf; echo $?
 stop 1
 # Node 1 takes over, its hook fails, and a reload lowers its priority.
 cp n1/good.conf n1/vrrpx.conf
@@ -91,3 +94,10 @@ sed -i 's/priority 110/priority 90/' n1/vrrpx.conf
 node1 vrrpx reload
 await is_master 2
 show operations.md: Events 1 -- node1 vrrpx events --since 10m
+# Node 1 is killed with its guard.
+stop 2
+await is_master 1
+killed=$(for pid in $(ip netns pids a$SUFFIX); do grep -q vrrpx /proc/$pid/comm && echo $pid; done)
+kill -9 $killed
+for pid in $killed; do await test ! -e /proc/$pid/cwd; done
+session operations.md: When the daemon dies 1

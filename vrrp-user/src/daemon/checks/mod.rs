@@ -296,6 +296,11 @@ fn deliver(
                 }
                 None => info!(check = &*check, "the check is no longer held"),
             }
+            let check = check.to_string();
+            shared.now().history.events.push(match held {
+                Some(cause) => What::CheckHeld { check, reason: cause.as_str().into() },
+                None => What::CheckHeldOver { check },
+            });
         }
         if !round.news {
             return true;

@@ -6,6 +6,7 @@ use crate::daemon::history::{History, SUMS};
 use crate::daemon::live::LiveState;
 use crate::daemon::status::DaemonContext;
 use crate::driver::maps::Maps;
+use crate::driver::probe::Held;
 use crate::protocol::{Epoch, State};
 
 const FILE: &str = "\
@@ -185,4 +186,11 @@ fn a_result_that_the_engine_has_no_room_for_is_reported_once_and_delivered_later
     assert!(deliver(&result(true)) && inputs.pop().is_some());
     assert!(deliver(&result(false)));
     assert_eq!(reported(), 3);
+    let held = Held { cause: Cause::MinHold, until: Timestamp::ZERO };
+    for held in [Some(held), Some(held), None] {
+        assert!(deliver(&ProbeResult { held, news: false, ..result(false) }));
+    }
+    let events = shared.now().history.events.after(None, 10).events;
+    let last: Vec<_> = events.iter().skip(3).map(|event| event.what.to_string()).collect();
+    assert_eq!(last, ["check web is held as failed (min_hold)", "check web is no longer held"]);
 }

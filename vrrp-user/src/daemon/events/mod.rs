@@ -130,6 +130,15 @@ pub enum What {
         up: bool,
         outcome: String,
     },
+    /// A check counts as failed although it succeeds, for `reason`.
+    CheckHeld {
+        check: String,
+        reason: Word,
+    },
+    /// Its own results count again.
+    CheckHeldOver {
+        check: String,
+    },
     SendFailed {
         instance: String,
         interface: String,

@@ -78,7 +78,7 @@ impl Selection {
 
 impl What {
     /// All kinds, by the word in `event`.
-    pub const KINDS: [&str; 26] = [
+    pub const KINDS: [&str; 28] = [
         "transition",
         "group_transition",
         "priority",
@@ -88,6 +88,8 @@ impl What {
         "peer_rejected",
         "peer_rejection_over",
         "check",
+        "check_held",
+        "check_held_over",
         "send_failed",
         "effect_failed",
         "restored",
@@ -119,6 +121,8 @@ impl What {
             Self::PeerRejected { .. } => "peer_rejected",
             Self::PeerRejectionOver { .. } => "peer_rejection_over",
             Self::Check { .. } => "check",
+            Self::CheckHeld { .. } => "check_held",
+            Self::CheckHeldOver { .. } => "check_held_over",
             Self::SendFailed { .. } => "send_failed",
             Self::EffectFailed { .. } => "effect_failed",
             Self::Restored { .. } => "restored",
@@ -155,7 +159,9 @@ impl What {
             | Self::PutBack { instance, .. }
             | Self::Abandoned { instance } => Some(instance),
             Self::GroupTransition { group, .. } => Some(group),
-            Self::Check { check, .. } => Some(check),
+            Self::Check { check, .. } | Self::CheckHeld { check, .. } | Self::CheckHeldOver { check } => {
+                Some(check)
+            }
             Self::HookFailed { name, .. }
             | Self::HookPrinted { name, .. }
             | Self::WebhookFailed { name, .. }

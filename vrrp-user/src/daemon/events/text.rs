@@ -41,6 +41,8 @@ impl fmt::Display for What {
             Self::Check { check, up, outcome } => {
                 write!(f, "check {check} is {}: {outcome}", if *up { "up" } else { "down" })
             }
+            Self::CheckHeld { check, reason } => write!(f, "check {check} is held as failed ({reason})"),
+            Self::CheckHeldOver { check } => write!(f, "check {check} is no longer held"),
             Self::SendFailed { instance, interface, error, more } => {
                 write!(f, "{instance}: cannot send an advert on {interface}: {error}{}", others(more))
             }

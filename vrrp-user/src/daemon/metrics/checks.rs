@@ -27,10 +27,5 @@ pub(super) fn encode(context: &DaemonContext, out: &mut Exposition) -> fmt::Resu
     gauge(out, "vrrpx_check_skipped", help, |row| {
         let mut skipped = checks.iter().filter(|(_, _, round)| round.skipped.is_some());
         skipped.try_for_each(|(name, kind, _)| row(&vec![("check", *name), ("kind", *kind)], 1.0))
-    })?;
-    gauge(out, "vrrpx_check_duration_seconds", "Duration of the latest run of a check", |row| {
-        checks.iter().try_for_each(|(name, kind, round)| {
-            row(&vec![("check", *name), ("kind", *kind)], round.lasted.as_secs_f64())
-        })
     })
 }

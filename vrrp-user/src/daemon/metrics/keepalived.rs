@@ -1,7 +1,7 @@
 //! The names and labels of the usual exporter for keepalived, so that its dashboards and alerts go on.
 //!
-//! Enters: the values that keepalived.json and keepalived.data have. Absent: its metrics without a counterpart here,
-//! such as the progress of a script.
+//! Enters: the values that keepalived.json and keepalived.data have. Absent: its metrics without a counterpart here:
+//! `keepalived_script_state`, whether a script runs at that moment.
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,32 +3,23 @@
 use std::fmt;
 
 use vrrp_ebpf::map::Peer;
-use vrrp_ebpf::time::Timestamp;
 
 use super::exposition::Exposition;
-use super::family::{Labels, gauge, nanos, unix};
+use super::family::{Labels, gauge, nanos};
 use super::{INSTANCE, Reading, Scrape};
 use crate::daemon::status::{skew, skew_seconds};
 
 impl Scrape {
     pub(super) fn peers(&self, out: &mut Exposition, readings: &[Reading<'_>]) -> fmt::Result {
-        type Value = fn(&Scrape, &Peer) -> f64;
-        let gauges: [(&str, &str, Value); 3] = [
-            (
-                "vrrpx_peer_last_advert_timestamp_seconds",
-                "Time of the latest valid advert, seconds since 1970",
-                |scrape, peer| {
-                    let age = scrape.now.since(Timestamp::from_nanos(peer.last_seen));
-                    unix(scrape.wall.checked_sub(age).unwrap_or(scrape.wall))
-                },
-            ),
-            ("vrrpx_peer_jitter_seconds", "Smoothed difference of successive gaps", |_, peer| {
+        type Value = fn(&Peer) -> f64;
+        let gauges: [(&str, &str, Value); 2] = [
+            ("vrrpx_peer_jitter_seconds", "Smoothed difference of successive gaps", |peer| {
                 nanos(peer.jitter)
             }),
-            ("vrrpx_peer_gap_max_seconds", "Longest gap between two adverts", |_, peer| nanos(peer.gap_max)),
+            ("vrrpx_peer_gap_max_seconds", "Longest gap between two adverts", |peer| nanos(peer.gap_max)),
         ];
         for (name, help, value) in gauges {
-            gauge(out, name, help, |row| each_peer(readings, |labels, peer| row(labels, value(self, peer))))?;
+            gauge(out, name, help, |row| each_peer(readings, |labels, peer| row(labels, value(peer))))?;
         }
         gauge(
             out,

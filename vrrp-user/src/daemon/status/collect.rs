@@ -178,7 +178,7 @@ impl DaemonContext {
             version: settings.version as u8,
             state: live.state().as_str().to_owned(),
             reason: live.reason().as_str().to_owned(),
-            why: self.why(&Facts { config, live, history, master, takes_over, now }),
+            why: self.why(&Facts { config, live, history, master, peers: &peers, takes_over, now }),
             faults: why::words(live.faults()),
             since: latest.map(|passed| rfc3339(passed.at)),
             since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),

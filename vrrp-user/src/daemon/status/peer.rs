@@ -18,6 +18,9 @@ pub(super) const PATIENCE: u32 = 4;
 /// Shortest time for which findings about adverts last: the interval of others may be longer than ours.
 const LASTS: Duration = Duration::from_secs(8);
 
+/// Beyond two intervals, so that one lost advert ends no finding.
+const LATE: Duration = Duration::from_secs(1);
+
 /// The word of a family in status and metrics.
 pub(crate) fn family(family: Family) -> &'static str {
     match family {
@@ -80,9 +83,10 @@ pub(crate) fn skew_seconds(micros: i64) -> f64 {
     Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
 }
 
-/// For how long a finding about adverts lasts: a refusal, or a failure to send.
+/// For how long a finding about adverts lasts, a refusal or a failure to send: at most ten seconds with intervals of up
+/// to 4.5 s, as each advert renews it.
 pub(in crate::daemon) fn lasts(settings: &InstanceSettings) -> Duration {
-    (settings.advert_interval.duration() * PATIENCE).max(LASTS)
+    (settings.advert_interval.duration() * 2 + LATE).max(LASTS)
 }
 
 /// A sender as the status shows it. Its clock may be ahead of ours by `skew`, in µs.

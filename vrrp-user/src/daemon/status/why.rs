@@ -11,6 +11,7 @@ use std::time::Duration;
 use vrrp_ebpf::map::Peer as PeerEntry;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::widen;
 
 use super::{DaemonContext, collect, peer};
 use crate::config;
@@ -20,7 +21,7 @@ use crate::daemon::live::LiveInstance;
 use crate::daemon::process::fit::MTU_V6;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::protocol::{Faults, InstanceId, Reason, State, TrackSettings, TrackedObject};
+use crate::protocol::{Faults, InstanceId, Reason, State, TrackSettings, TrackedObject, Transition};
 
 /// What is known of one instance.
 pub(super) struct Facts<'a> {
@@ -29,6 +30,7 @@ pub(super) struct Facts<'a> {
     pub(super) history: &'a Inner,
     /// The master that is heard.
     pub(super) master: Option<&'a PeerEntry>,
+    pub(super) peers: &'a [PeerEntry],
     /// Time left of the master-down timer.
     pub(super) takes_over: Option<Duration>,
     pub(super) now: Timestamp,
@@ -158,7 +160,11 @@ impl Facts<'_> {
         let ours = self.live.priority();
         let then = latest.map_or(ours, |passed| passed.transition.priority);
         match (self.live.reason(), peer) {
-            (Reason::MasterSilent, Some(peer)) => format!("{peer} fell silent"),
+            (Reason::MasterSilent, Some(peer)) => {
+                let silence = latest.and_then(|passed| self.silence(&passed.transition));
+                let silence = silence.map_or_else(String::new, |it| format!(" for {}", seconds(it)));
+                format!("{peer} fell silent{silence}")
+            }
             (Reason::MasterSilent, None) if self.was_to_hand_over() => {
                 "it was to hand over, and no other router took over: it stayed master".to_owned()
             }
@@ -178,6 +184,14 @@ impl Facts<'_> {
             }
             (reason, _) => reason.as_str().to_owned(),
         }
+    }
+
+    /// Time from the latest advert of the master that fell silent to the takeover; `None` once it is heard again.
+    fn silence(&self, takeover: &Transition) -> Option<Duration> {
+        let master = widen(takeover.peer?);
+        let peer = self.peers.iter().find(|peer| peer.source == master)?;
+        let heard = Timestamp::from_nanos(peer.last_seen);
+        (heard < takeover.at).then(|| takeover.at.since(heard))
     }
 
     /// Whether the transition before the latest one was a handover that an operator had ordered.

@@ -11,6 +11,54 @@ use super::{Facts, Findings, iptables, nftables};
 use crate::config::{Config, InstanceSettings};
 use crate::protocol::Auth;
 
+/// A program that writes its chains again and again, so that a rule in them does not last.
+struct Owner {
+    name: &'static str,
+    /// Beginnings of the names of its chains.
+    chains: &'static [&'static str],
+    table: Option<&'static str>,
+    remedy: &'static str,
+}
+
+impl Owner {
+    const ALL: [Self; 4] = [
+        Self {
+            name: "Calico",
+            chains: &["cali-"],
+            table: Some("calico"),
+            remedy: "a GlobalNetworkPolicy that allows `protocol: 112` to and from the host endpoint",
+        },
+        Self {
+            name: "Cilium",
+            chains: &["CILIUM_", "cilium_"],
+            table: None,
+            remedy: "a CiliumClusterwideNetworkPolicy with `protocol: VRRP` in `toPorts` for this node, and \
+                     `enable-extended-ip-protocols`",
+        },
+        Self {
+            name: "Kubernetes",
+            chains: &["KUBE-"],
+            table: Some("kube-proxy"),
+            remedy: "kube-proxy and kubelet drop what another rule has marked (0x8000): look for the rule that marks \
+                     adverts",
+        },
+        Self {
+            name: "a CNI plugin",
+            chains: &["CNI-"],
+            table: None,
+            remedy: "a rule in CNI-ADMIN, the chain that the plugin `firewall` leaves to the host",
+        },
+    ];
+
+    fn of(found: &Dropped) -> Option<&'static Self> {
+        let table = found.table.rsplit(' ').next();
+        Self::ALL.iter().find(|owner| {
+            owner.chains.iter().any(|beginning| found.chain.starts_with(beginning))
+                || (owner.table.is_some() && owner.table == table)
+        })
+    }
+}
+
 pub(super) fn firewall(config: &Config, facts: &Facts, findings: &mut Findings) {
     let mut chains = Vec::new();
     match &facts.nftables {
@@ -91,7 +139,8 @@ fn report(advert: &Advert<'_>, found: &Dropped, findings: &mut Findings) {
     let Dropped { table, chain, by_policy, is_certain } = found;
     let verb = if *is_certain { "drops" } else { "may drop" };
     let by = if *by_policy { " by its policy" } else { "" };
-    let what = format!("{table} chain {chain} {verb} protocol {}{by}", advert.protocol);
+    let owner = Owner::of(found).map_or_else(String::new, |owner| format!(" of {}", owner.name));
+    let what = format!("{table} chain {chain}{owner} {verb} protocol {}{by}", advert.protocol);
     let leaves = || format!("{what}, on its way out of {}", advert.interface);
     let fix = remedy(advert, found);
     match advert.direction {
@@ -103,8 +152,11 @@ fn report(advert: &Advert<'_>, found: &Dropped, findings: &mut Findings) {
     }
 }
 
-/// The command that lets adverts pass.
+/// The command, or the policy of the chain's owner, that lets adverts pass.
 fn remedy(advert: &Advert<'_>, found: &Dropped) -> String {
+    if let Some(owner) = Owner::of(found) {
+        return owner.remedy.to_owned();
+    }
     let protocol = if advert.protocol == PROTOCOL { "vrrp" } else { "ah" };
     let Dropped { table, chain, .. } = found;
     if let Some((program, _)) = table.split_once(' ').filter(|(program, _)| program.ends_with("tables")) {
@@ -196,6 +248,38 @@ mod tests {
         let lines = of(Err("not found"));
         assert_eq!(lines[0], "skip iptables-nft: its rules cannot be read: not found");
         assert!(lines[1].contains("ip filter chain INPUT may drop"), "{lines:?}");
+    }
+
+    /// A rule that is inserted into such a chain would be gone soon.
+    #[test]
+    fn chains_of_container_networks_have_the_policy_of_their_owner_as_remedy() {
+        let rows = [
+            ("cali-to-host-endpoint", "Calico", "GlobalNetworkPolicy that allows `protocol: 112`"),
+            ("CILIUM_OUTPUT", "Cilium", "CiliumClusterwideNetworkPolicy with `protocol: VRRP`"),
+            ("KUBE-FIREWALL", "Kubernetes", "look for the rule that marks"),
+            ("CNI-OUTPUT", "a CNI plugin", "a rule in CNI-ADMIN"),
+        ];
+        for (chain, owner, remedy) in rows {
+            let saved = format!(
+                "*filter\n:OUTPUT ACCEPT [0:0]\n:{chain} - [0:0]\n-A OUTPUT -j {chain}\n-A {chain} -j DROP\nCOMMIT\n"
+            );
+            let facts = Facts { iptables: vec![(Family::V4, Ok(saved))], ..facts(r#"{"nftables": []}"#) };
+            let lines = judged(firewall, &instance("", "192.0.2.1"), &facts);
+            let what =
+                format!("FAIL iptables filter chain {chain} of {owner} drops protocol 112, on its way out");
+            assert!(
+                lines.len() == 1 && lines[0].starts_with(&what) && lines[0].contains(remedy),
+                "{lines:?}"
+            );
+        }
+        for (table, chain, owner) in [("calico", "c", "Calico"), ("kube-proxy", "c", "Kubernetes")] {
+            let lines = judged(firewall, &instance("", "192.0.2.1"), &facts(&ruleset(table, "output")));
+            assert!(
+                lines[0].starts_with(&format!("FAIL inet {table} chain {chain} of {owner} drops")),
+                "{lines:?}"
+            );
+            assert!(!lines[0].contains("nft insert"), "{lines:?}");
+        }
     }
 
     #[test]
