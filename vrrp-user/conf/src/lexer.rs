@@ -11,7 +11,7 @@ use super::diagnostic::Report;
 use super::source::{At, Position};
 #[cfg(test)]
 use super::text;
-use super::text::Letter;
+use super::text::SourceChar;
 
 /// One statement's worth of tokens; never empty.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,7 @@ impl Word {
 }
 
 /// The words and braces of one line.
-pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Report) -> Line {
+pub(super) fn line(letters: &[SourceChar], comment_follows: bool, report: &mut Report) -> Line {
     let mut lexer = Lexer { rest: letters.iter().copied().peekable(), report, is_void: false };
     let mut line = Line::default();
     while let Some(next) = lexer.rest.peek().copied() {
@@ -77,7 +77,7 @@ pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Repor
 }
 
 struct Lexer<'a> {
-    rest: Peekable<Copied<Iter<'a, Letter>>>,
+    rest: Peekable<Copied<Iter<'a, SourceChar>>>,
     report: &'a mut Report,
     /// keepalived ignores a line with an unclosed quote.
     is_void: bool,
@@ -119,15 +119,15 @@ impl Lexer<'_> {
     }
 
     /// Typographic quotes and blanks, common in text copied from a web page, are part of the word, as with keepalived.
-    fn odd_letters(&mut self, letters: &[Letter]) {
-        if let Some(Letter { char, at }) =
+    fn odd_letters(&mut self, letters: &[SourceChar]) {
+        if let Some(SourceChar { char, at }) =
             letters.first().filter(|first| TYPOGRAPHIC_QUOTES.contains(&first.char))
         {
             self.report
                 .warning(*at, format!("the typographic quote {char} does not quote: it is part of the word"))
                 .help("write \" instead");
         }
-        if let Some(Letter { char, at }) = letters.iter().find(|letter| is_odd_blank(letter.char)) {
+        if let Some(SourceChar { char, at }) = letters.iter().find(|letter| is_odd_blank(letter.char)) {
             self.report
                 .warning(*at, format!("U+{:04X} is not a blank: it is part of the word", u32::from(*char)))
                 .help("write an ordinary blank instead");
@@ -136,9 +136,9 @@ impl Lexer<'_> {
 
     /// Reads from the opening quote through the closing one.
     fn quoted(&mut self, word: &mut Word) {
-        let Some(Letter { char: quote, at: opened }) = self.rest.next() else { return };
+        let Some(SourceChar { char: quote, at: opened }) = self.rest.next() else { return };
         word.raw.push(quote);
-        while let Some(Letter { char, .. }) = self.rest.next() {
+        while let Some(SourceChar { char, .. }) = self.rest.next() {
             word.raw.push(char);
             if char == quote {
                 return;
@@ -176,7 +176,7 @@ fn is_include(line: &Line) -> bool {
 }
 
 /// Splits braces off the edges of an unquoted word.
-fn split_braces(letters: &[Letter], keep: bool, tokens: &mut Vec<Token>) {
+fn split_braces(letters: &[SourceChar], keep: bool, tokens: &mut Vec<Token>) {
     let count = |brace| letters.iter().filter(|letter| letter.char == brace).count();
     let (mut opens, mut closes) = (count('{'), count('}'));
     if keep || opens + closes == 0 {
@@ -220,7 +220,7 @@ fn split_braces(letters: &[Letter], keep: bool, tokens: &mut Vec<Token>) {
 }
 
 /// A word without quotes.
-fn plain(letters: &[Letter]) -> Word {
+fn plain(letters: &[SourceChar]) -> Word {
     let raw: String = letters.iter().map(|letter| letter.char).collect();
     let at = letters.first().map(|first| first.at).unwrap_or_default();
     Word { text: raw.clone(), raw, at, comment_follows: false }
