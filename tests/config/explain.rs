@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vrrp_user::config::{
-    Diagnostic, Explanation, Finding, Gravity, Reader, Surroundings, Takeover, explain_text, parse,
+    Diagnostic, Explanation, Finding, FindingSeverity, Reader, Surroundings, Takeover, explain_text, parse,
 };
 
 fn explain(text: &str) -> Explanation {
@@ -58,7 +58,7 @@ fn findings(text: &str) -> Vec<String> {
     let explanation = explain(text);
     let own = explanation.instances.iter().flat_map(|instance| &instance.findings);
     let all: Vec<&Finding> = own.chain(&explanation.findings).collect();
-    all.into_iter().filter(|it| it.gravity != Gravity::Error).map(|it| it.message.clone()).collect()
+    all.into_iter().filter(|it| it.gravity != FindingSeverity::Error).map(|it| it.message.clone()).collect()
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn an_empty_file_is_one_that_was_cut_off() {
         let in_its_place = Reader::new(None).tolerating(Tolerance::AsKeepalived).parse("t", text);
         assert!(in_its_place.is_ok(), "keepalived runs with such a file");
     }
-    // What is for other nodes is no sign of it.
+    // Lines for other nodes are no sign of it.
     for text in ["global_defs {\n}\n", "@other global_defs\n"] {
         assert!(Reader::new(Some("this")).parse("t", text).is_ok(), "{text}");
     }

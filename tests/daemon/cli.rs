@@ -52,7 +52,7 @@ fn wrong_use_is_exit_code_2() {
     assert!(by_its_other_name.contains("invalid value 'localhost' for '--metrics"), "{by_its_other_name}");
     assert!(
         stderr(&vrrpx(&["run", "--xdp-mode", "fast"]))
-            .contains("none of auto, native, tcx, tc, generic, socket")
+            .contains("use auto, native, tcx, tc, generic or socket")
     );
 }
 

@@ -482,7 +482,7 @@ fn a_thousand_readers_delay_no_operator() {
 fn a_status_of_the_readers_socket_is_made_after_it_is_asked_for() {
     let folder = Folder::new();
     with_daemon(&folder, |path| {
-        let mut reader = control::Reader::connect(path).unwrap();
+        let mut reader = control::StatusReader::connect(path).unwrap();
         let uptimes: Vec<f64> = (0..5).map(|_| reader.read().unwrap().status.node.uptime_seconds).collect();
         assert!(uptimes.is_sorted() && uptimes.windows(2).all(|two| two[0] < two[1]), "{uptimes:?}");
     });

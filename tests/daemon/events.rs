@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use vrrp_user::daemon::control::{self, Control, SocketGroups};
 use vrrp_user::daemon::events::follow::Line;
-use vrrp_user::daemon::events::{KEPT, What};
+use vrrp_user::daemon::events::{EventKind, KEPT};
 use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::status::DaemonContext;
@@ -37,7 +37,7 @@ fn with_daemon(clients: impl FnOnce(&Path, &DaemonContext) + Send + 'static) {
 fn happens(context: &DaemonContext, count: usize) {
     for number in 0..count {
         let (check, outcome) = (format!("check {number}"), "exit 1 ".repeat(8));
-        context.history.events.push(What::Check { check, up: false, outcome });
+        context.history.events.push(EventKind::Check { check, up: false, outcome });
     }
 }
 

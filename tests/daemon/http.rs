@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use vrrp_user::config::NotifySettings;
-use vrrp_user::daemon::events::What;
+use vrrp_user::daemon::events::EventKind;
 use vrrp_user::daemon::http::Http;
 use vrrp_user::daemon::process::heartbeat::Heartbeat;
 use vrrp_user::daemon::queue::Queue;
@@ -302,7 +302,7 @@ async fn nothing_can_be_changed() {
 async fn events_come_with_their_numbers_and_go_on_after_one() {
     let context = filled();
     let events = &context.history.events;
-    let reported = |name: &str| events.push(What::Abandoned { instance: name.to_owned() });
+    let reported = |name: &str| events.push(EventKind::Abandoned { instance: name.to_owned() });
     reported("first");
     reported("second");
     let server = Server::of(Arc::clone(&context)).await;
@@ -357,7 +357,7 @@ async fn followers_are_limited() {
     followers.pop();
     // The server finds out when it writes, at the latest.
     for round in 0.. {
-        context.history.events.push(What::Priority { instance: "VI_1".to_owned(), priority: 7 });
+        context.history.events.push(EventKind::Priority { instance: "VI_1".to_owned(), priority: 7 });
         let mut follower = server.follow("").await;
         if next(&mut follower).await == "HTTP/1.1 200 OK" {
             break;

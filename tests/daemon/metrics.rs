@@ -13,7 +13,7 @@ use vrrp_user::daemon::metrics::{Format, kept_rows, render, render_keepalived};
 use vrrp_user::daemon::status::{DaemonContext, table};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::probe::check::{Outcome, ProbeResult};
-use vrrp_user::driver::probe::watch::By;
+use vrrp_user::driver::probe::watch::NoticedBy;
 use vrrp_user::driver::probe::{Cause, Held};
 use vrrp_user::driver::process::End;
 
@@ -160,7 +160,7 @@ fn a_check_that_is_held_shows_why() {
         outcome: Outcome::Ended(End::Exited(0)),
         lasted: Duration::from_millis(250),
         printed: None,
-        by: By::Polling,
+        by: NoticedBy::Polling,
         runs: 7,
         up: false,
         held: Some(Held { cause: Cause::Flapping, until }),
@@ -188,7 +188,7 @@ fn a_check_that_cannot_run_shows_why_and_keeps_its_result() {
         outcome: Outcome::Well,
         lasted: Duration::from_millis(250),
         printed: None,
-        by: By::Polling,
+        by: NoticedBy::Polling,
         runs: 7,
         up: true,
         held: None,
@@ -274,8 +274,8 @@ fn rows_that_have_come_stay_over_a_hot_restart() {
     assert_eq!(row(&after, "vrrpx_rejects_total", "auth_data"), None);
     for context in [&before, &after] {
         let samples = parse(&render(context, Format::OpenMetrics).unwrap());
-        assert_eq!(value(&samples, "vrrpx_reception_fault", &[first, ("who", "program")]), 0.0);
-        assert!(!has(&samples, "vrrpx_reception_fault", &[("who", "host")]));
+        assert_eq!(value(&samples, "vrrpx_reception_fault", &[first, ("receiver", "program")]), 0.0);
+        assert!(!has(&samples, "vrrpx_reception_fault", &[("receiver", "host")]));
     }
     assert_eq!(kept_rows(&after), [(id, rows)], "and over the next one");
 }

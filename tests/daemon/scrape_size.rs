@@ -13,7 +13,7 @@ use vrrp_user::daemon::metrics::{Format, render};
 use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::probe::check::{Outcome, ProbeResult};
-use vrrp_user::driver::probe::watch::By;
+use vrrp_user::driver::probe::watch::NoticedBy;
 use vrrp_user::driver::process::{End, Run};
 use vrrp_user::protocol::{Epoch, InstanceId, Priority, Reason, State, TrackId, Transition};
 
@@ -70,7 +70,7 @@ pub(crate) fn crowd() -> Arc<DaemonContext> {
             outcome: Outcome::Well,
             lasted: Duration::from_micros(1234 + u64::from(slot)),
             printed: None,
-            by: By::Polling,
+            by: NoticedBy::Polling,
             runs: 7,
             up: true,
             held: None,

@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, raise};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_tests::FIRST;
 use vrrp_user::config::{Config, NotifySettings, Tolerance};
-use vrrp_user::daemon::auth::Store;
+use vrrp_user::daemon::auth::MarkStore;
 use vrrp_user::daemon::control;
-use vrrp_user::daemon::last_good::Saver;
+use vrrp_user::daemon::last_good::LastGoodSaver;
 use vrrp_user::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::queue::{Input, Queue, Report};
@@ -51,7 +51,7 @@ async fn open(
     let context = context(config);
     let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
     let claimed = RuntimeDir::claim(folder.path()).unwrap();
-    let store = Arc::new(Store::open(folder.path()));
+    let store = Arc::new(MarkStore::open(folder.path()));
     // No reload takes place.
     let (orders, _) = tokio::sync::mpsc::channel(1);
     let service = Service::open(
@@ -145,7 +145,7 @@ fn a_copy_of_the_configuration_that_waits_is_written_at_the_end() {
     runtime.block_on(async {
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || ended.recv());
-        let saver = Saver::of(&options, Unwritten::default()).unwrap();
+        let saver = LastGoodSaver::of(&options, Unwritten::default()).unwrap();
         saver.save(loaded, false);
         assert!(!folder.file("last-good.json").exists(), "the only thread is busy");
         saver.finish();

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use vrrp_user::daemon::control::{Control, SocketGroups};
-use vrrp_user::daemon::events::What;
+use vrrp_user::daemon::events::EventKind;
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
-use vrrp_user::daemon::reload::{Cause, Stale};
+use vrrp_user::daemon::reload::{Cause, StaleConfiguration};
 use vrrp_user::daemon::steering::{Order, Steered};
 use vrrp_user::daemon::wall::{parse_rfc3339, rfc3339};
 
@@ -46,12 +46,16 @@ fn commands_show_the_time_of_their_zone_and_json_that_of_none() {
         let claimed = RuntimeDir::claim(folder.path()).unwrap();
         let context = filled();
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_709_251_199);
-        context.history.stale(Stale { since, cause: Cause::Refused, findings: vec!["a fault".to_owned()] });
+        context.history.stale(StaleConfiguration {
+            since,
+            cause: Cause::Refused,
+            findings: vec!["a fault".to_owned()],
+        });
         let until = Some(1_000_000_000_000);
         let order = Order { until, by: "root".to_owned(), reason: None };
         let steered = Steered { maintenance: Some(order), ..Steered::default() };
         context.history.write().steerings.instances.insert("VI_1".to_owned(), steered);
-        let steered = |until| What::Steered {
+        let steered = |until| EventKind::Steered {
             name: "VI_1".to_owned(),
             what: "in maintenance".to_owned(),
             by: "root".to_owned(),

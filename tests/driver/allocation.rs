@@ -11,7 +11,7 @@ use vrrp_ebpf::map::InstanceRules;
 use vrrp_tests::netns::Namespace;
 use vrrp_user::config::InstanceSettings;
 use vrrp_user::daemon::auth::Ledger;
-use vrrp_user::daemon::engine::{Engine, Parts};
+use vrrp_user::daemon::engine::{Engine, EngineParts};
 use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Input, Queue};
 use vrrp_user::driver::clock;
@@ -107,7 +107,7 @@ impl Node {
         }
         let inputs = Queue::new(64).unwrap();
         let open = || {
-            let parts = Parts {
+            let parts = EngineParts {
                 instances,
                 groups: Vec::new(),
                 maps: Arc::clone(&maps),

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use vrrp_ebpf::map::{Counter, InstanceKey, InstanceRules, LeaseKey};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{Family, ethernet};
-use vrrp_tests::packet::{V3_IPV4, V3_IPV6, VRID, advert, question};
+use vrrp_tests::packet::{V3_IPV4, V3_IPV6, VRID, address_request, advert};
 use vrrp_tests::{FIRST, SECOND, needs};
 use vrrp_user::driver::xdp::{Mode, Program};
 use vrrp_user::protocol::InstanceId;
@@ -86,7 +86,7 @@ fn headers_beyond_the_first_buffer_are_read() {
         let counted = |slot, counter| program.maps().counters(Some(slot)).counter(counter);
         let before = [FIRST, SECOND].map(|slot| counted(slot, Counter::Event));
         let fenced = counted(InstanceId(2), Counter::Fenced);
-        let frames = [advert(V3_IPV4, 1).build(), advert(V3_IPV6, 20).build(), question(target, &[])];
+        let frames = [advert(V3_IPV4, 1).build(), advert(V3_IPV6, 20).build(), address_request(target, &[])];
         send(&cable, &frames);
         eventually(|| counted(InstanceId(2), Counter::Fenced) == fenced + 1);
         for (slot, before) in InstanceId::all().zip(before) {

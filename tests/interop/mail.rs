@@ -5,7 +5,7 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::smtp::{Letter, Manner, Receiver};
+use vrrp_tests::smtp::{Mail, Manner, Receiver};
 
 const GROUP: &str = "vrrp_sync_group both {
     group {
@@ -28,7 +28,7 @@ fn the_same_file_sends_the_same_mail() -> Result<()> {
 }
 
 /// Mails from the start over a pulled and replugged cable, without the program's name and the time.
-fn reported_by(daemon: Daemon) -> Result<Vec<Letter>> {
+fn reported_by(daemon: Daemon) -> Result<Vec<Mail>> {
     let instances = vec![
         Instance::v3(200),
         Instance::v3(200).vrid(52).addresses(&["10.77.0.201/24"]),
@@ -59,11 +59,11 @@ fn reported_by(daemon: Daemon) -> Result<Vec<Letter>> {
         reported("BACKUP", 2)?;
         pair.ensure_alive()
     })?;
-    let mut letters = receiver.letters();
-    letters.sort_by_key(|letter| letter.subject().to_owned());
-    for letter in &mut letters {
-        letter.head.retain(|line| ["From", "To", "Subject"].iter().any(|name| line.starts_with(name)));
-        letter.head.sort_unstable();
+    let mut mails = receiver.mails();
+    mails.sort_by_key(|mail| mail.subject().to_owned());
+    for mail in &mut mails {
+        mail.head.retain(|line| ["From", "To", "Subject"].iter().any(|name| line.starts_with(name)));
+        mail.head.sort_unstable();
     }
-    Ok(letters)
+    Ok(mails)
 }

@@ -11,7 +11,7 @@ use vrrp_tests::observe::Observer;
 
 use crate::scene::{PERIOD, SETTLE, Scene};
 
-/// Ample for the heir of a sleeper, and more than a clock of whole seconds is wrong.
+/// Ample for the heir of a master that sleeps, and more than a clock of whole seconds is wrong.
 const SLEEP: Duration = Duration::from_secs(8);
 
 /// Allowance for the emulation.

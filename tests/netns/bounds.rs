@@ -38,7 +38,7 @@ const ROWS: [Row; 4] = [
         printed: "begun",
     },
     Row {
-        name: "reception_fault",
+        name: "ignores_term",
         limit: 1,
         body: "trap '' TERM; while :; do sleep 0.1; done",
         ended: "timed out",

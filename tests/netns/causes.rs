@@ -58,7 +58,7 @@ fn wait_for_states(pair: &mut Pair, states: &[&str]) -> Result<()> {
     })
 }
 
-fn blames_nobody(pair: &mut Pair) -> Result<()> {
+fn blames_no_process(pair: &mut Pair) -> Result<()> {
     let log = pair.running(0)?.log();
     ensure!(!log.contains("another process"), "another process is blamed");
     Ok(())
@@ -135,7 +135,7 @@ fn a_bouncing_or_recreated_second_interface_causes_no_takeover() -> Result<()> {
         }
         wait_for(pair, &ALL)?;
         ensure!(standings(pair)? == before, "the state has changed");
-        blames_nobody(pair)
+        blames_no_process(pair)
     })
 }
 
@@ -181,7 +181,7 @@ fn routes_and_rules_of_two_masters_stay_while_one_is_master() -> Result<()> {
         let named = ["default via 10.77.0.254", "2001:db8::/48", "from 10.77.0.210", "from fd77::210"];
         let removals = watch.removals(&named)?;
         ensure!(removals.is_empty(), "{removals:?}");
-        blames_nobody(pair)?;
+        blames_no_process(pair)?;
         pair.node(0)?.namespace.ip("link set lan0 down")?;
         until("the removal of all paths with the last master", SETTLE, || {
             let shown = shown(pair);
@@ -234,6 +234,6 @@ fn addresses_removed_with_the_first_of_their_subnet_cause_no_takeover() -> Resul
             })?;
         }
         ensure!(standings(pair)?.pop() == before, "the state has changed");
-        blames_nobody(pair)
+        blames_no_process(pair)
     })
 }

@@ -185,7 +185,7 @@ fn late(daemon: Daemon) -> Result<Pair> {
 }
 
 /// By multicast, or by unicast with sends to one of two peers refused, or to both, of which the heir is the last to be
-/// reached again. What reaches the other one meanwhile moves neither of them.
+/// reached again. Adverts that reach the other one meanwhile move neither of them.
 #[test]
 #[needs("ours", "nft")]
 fn a_master_whose_sends_are_refused_yields_to_one_it_hears_until_they_leave() -> Result<()> {

@@ -338,7 +338,7 @@ fn another_format_is_an_ordinary_restart() -> Result<()> {
         pair.observer.clear();
         let next = pair.successor(0)?;
         let (mut client, _) = socket.accept()?;
-        client.write_all(b"{\"offer\":{\"format\":999,\"estate\":[]}}\n")?;
+        client.write_all(b"{\"offer\":{\"format\":999,\"instances\":[]}}\n")?;
         other.wait(SETTLE).context("the other daemon receives no SIGTERM")?;
         let free = pair.mark();
         drop(lock);

@@ -17,7 +17,7 @@ use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role};
 
 /// Pairs of interfaces. Their removal holds the lock for 250 ms at least.
-const CROWD: usize = 2000;
+const INTERFACES: usize = 2000;
 
 /// Longest time in which the engine may wait in the kernel. For the lock it waits for nearly all that time.
 const WAIT: Duration = Duration::from_millis(50);
@@ -40,7 +40,7 @@ fn the_engine_does_not_wait_while_many_interfaces_are_removed() -> Result<()> {
         // Another network namespace of this host.
         let crowd = Namespace::new("crowd")?;
         let line = |index| format!("link add a{index} group 42 type veth peer name b{index}");
-        crowd.ip(&(0..CROWD).map(line).collect::<Vec<_>>().join("\n"))?;
+        crowd.ip(&(0..INTERFACES).map(line).collect::<Vec<_>>().join("\n"))?;
         pair.start(0)?;
         pair.wait_for_address(0, "10.77.0.200".parse()?, true)?;
         pair.start(1)?;

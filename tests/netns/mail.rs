@@ -37,13 +37,13 @@ fn each_state_and_the_end_are_mailed_once() -> Result<()> {
         pair.lab.set_cable(0, true)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         pair.stop(0)?;
-        let letters = receiver.letters();
-        let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject()).collect();
+        let mails = receiver.mails();
+        let subjects: Vec<&str> = mails.iter().map(|mail| mail.subject()).collect();
         let states = ["BACKUP", "MASTER", "BACKUP", "MASTER"];
         let mut expected = states.map(|state| subject(&format!("Entering {state} state"))).to_vec();
         expected.push(subject("Stopping"));
         ensure!(subjects == expected, "{subjects:#?}");
-        let first = letters.first().context("no letter")?;
+        let first = mails.first().context("no letter")?;
         ensure!(first.to == ["ops@example.org", "night@example.org"], "{first:?}");
         ensure!(first.header("Auto-Submitted") == "auto-generated", "{first:?}");
         Ok(())
@@ -82,7 +82,7 @@ fn a_hanging_server_delays_nothing() -> Result<()> {
             pair.running(0).and_then(|it| it.status()).is_ok_and(|status| status["mail"]["waiting"] == 2)
         })?;
         goes_on_and_ends_soon(pair)?;
-        ensure!(receiver.letters().is_empty(), "{:?}", receiver.letters());
+        ensure!(receiver.mails().is_empty(), "{:?}", receiver.mails());
         Ok(())
     })
 }
@@ -93,7 +93,7 @@ fn a_server_with_broken_starttls_still_gets_mail() -> Result<()> {
     let (pair, receiver) = pair(Manner::BrokenTls, &[])?;
     pair.check(|pair| {
         pair.start(0)?;
-        until("a mail", SETTLE, || !receiver.letters().is_empty())
+        until("a mail", SETTLE, || !receiver.mails().is_empty())
     })
 }
 
@@ -103,8 +103,8 @@ fn a_refused_receiver_does_not_keep_mail_from_the_others() -> Result<()> {
     let (pair, receiver) = pair(Manner::Takes, &["notification_email {\n        nobody@example.org\n    }"])?;
     pair.check(|pair| {
         pair.start(0)?;
-        until("a mail", SETTLE, || !receiver.letters().is_empty())?;
-        let to = receiver.letters().into_iter().next().map(|letter| letter.to);
+        until("a mail", SETTLE, || !receiver.mails().is_empty())?;
+        let to = receiver.mails().into_iter().next().map(|mail| mail.to);
         ensure!(to.as_deref().is_some_and(|to| to == ["ops@example.org", "night@example.org"]), "{to:?}");
         let running = pair.running(0)?;
         until("the refusal in the log", SETTLE, || {

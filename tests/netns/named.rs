@@ -169,7 +169,7 @@ fn firewalls() -> Result<()> {
             let words = Words {
                 screen: "adverts reach the program and no socket of this host: look for a firewall",
                 log: "look for a firewall",
-                metric: "vrrpx_reception_fault{vrrp_instance=\"VI_1\",who=\"host\"}",
+                metric: "vrrpx_reception_fault{vrrp_instance=\"VI_1\",receiver=\"host\"}",
             };
             pair.node(1)?.namespace.run("nft", &[&rules("input")])?;
             witness.names(pair, &words)?;

@@ -154,7 +154,7 @@ fn every_command_fits_in_40_columns() -> Result<()> {
             (DISABLED, vec!["keepalived", "-t", "-f", broken]),
             (FAILED, vec!["keepalived", "--no-such-option"]),
         ];
-        // What a reload changes, and refuses.
+        // Changes and refusals of a reload.
         let reload = |text: &str| -> Result<()> { Ok(fs::write(file, text)?) };
         let text = fs::read_to_string(file)?;
         let namespace = &pair.node(0)?.namespace;

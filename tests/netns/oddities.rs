@@ -49,7 +49,7 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
             Config::of(Instance::v3(100).interval(50).addresses(&["10.77.0.201/24", "10.77.0.200/24"]));
         pair.reload(1, &alike)?;
         until("no difference", SETTLE, || differences(pair, 1).is_ok_and(|found| found.is_empty()))?;
-        reported(pair, "the difference is gone")
+        reported(pair, "its adverts and our settings agree again")
     })
 }
 

@@ -129,7 +129,7 @@ fn are_unmoved_once(case: Case) -> Result<()> {
                     let bound = Duration::from_millis(case.millis) * 2 + Duration::from_millis(20);
                     ensure!(silence < bound + stood, "{what}: adverts are {silence:?} apart, {stood:?}");
                     let now = standings(pair)?;
-                    // A master that stood still for a lease enters its state again, whatever happens to addresses.
+                    // A master that was suspended for a lease enters its state again, whatever happens to addresses.
                     let has_resumed = stood > Duration::from_millis(case.millis * 2) && is_led(&now);
                     ensure!(now == before || has_resumed, "{what}: a transition: {now:?}, {stood:?}");
                     before = now;

@@ -79,7 +79,7 @@ fn config(priority: u8, file: Option<&Path>) -> Config {
 #[test]
 #[needs("subject")]
 fn a_master_that_falls_below_is_followed_by_the_highest_after_master_down_interval() -> Result<()> {
-    // The lower backup would be 120 ms later, also where the machine stands still for a moment.
+    // The lower backup would be 120 ms later, also where the machine does not run for a moment.
     let scene = Scene::new(subject(), &[200, 150, 1], 0, 0)?;
     let patience = Instance::v3(150).interval(INTERVAL).master_down_interval();
     for round in 0..ROUNDS {

@@ -20,7 +20,7 @@ use crate::roles;
 
 /// Receiver of node 1 that misses adverts, by its status.
 fn reception_fault(pair: &mut Pair) -> Result<Value> {
-    Ok(pair.running(1)?.status()?["instances"][0]["reception_fault"]["who"].take())
+    Ok(pair.running(1)?.status()?["instances"][0]["reception_fault"]["receiver"].take())
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn two_masters_and_a_lowered_priority_are_problems() -> Result<()> {
             pair.running(1).and_then(|it| it.status()).is_ok_and(|it| it["instances"][0]["state"] == "MASTER")
         })?;
         shows(pair, 0, &["10.77.0.2 is not heard: two masters: it has another password"], &[], BAD)?;
-        // What a program reads says the state itself.
+        // A program reads the state from JSON.
         ensure!(pair.running(0)?.ask(&["status", "--json"])?.status.success(), "JSON with an exit code");
         let detail = pair.running(0)?.ask(&["status", "VI_1"])?;
         let detail = String::from_utf8(detail.stdout)?;

@@ -1,4 +1,4 @@
-//! Parts of a daemon, or around it, that stand still: the reader of its log, a thread.
+//! Parts of a daemon, or around it, that hang: the reader of its log, a thread.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};

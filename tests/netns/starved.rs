@@ -30,7 +30,7 @@ fn a_suspended_backup_does_not_take_over() -> Result<()> {
             tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGCONT))?;
             sleep(Duration::from_millis(200));
         }
-        pair.observer.ensure_only(0).context("standing still")?;
+        pair.observer.ensure_only(0).context("while it is stopped")?;
         // It is still an heir.
         pair.die(0)?;
         pair.wait_for_master(1)

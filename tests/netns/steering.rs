@@ -262,7 +262,7 @@ fn an_order_ends_with_its_time() -> Result<()> {
                 ask(pair, &["events"]).is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains(event))
             })?;
         }
-        pair.wait_for_log(0, "steered: in maintenance")?;
+        pair.wait_for_log(0, "operator order: in maintenance")?;
         pair.wait_for_log(0, "root (uid 0)")
     })
 }

@@ -86,7 +86,7 @@ pub fn run() -> Result<()> {
 fn rows() -> Result<Vec<Row>> {
     let plain = |name, frame: Frame| Row { name, frame: frame.build(), state: State::Plain };
     let steady = |name, frame: Frame, at| Row { name, frame: frame.build(), state: State::Watched(at) };
-    let asks = |name, target: IpAddr, state| Row { name, frame: packet::question(target, &[]), state };
+    let asks = |name, target: IpAddr, state| Row { name, frame: packet::address_request(target, &[]), state };
     let [v4, v6] = [OURS[0].parse()?, OURS[1].parse()?];
     Ok(vec![
         plain("TCP over IPv4", packet::advert(V3_IPV4, 1).protocol(TCP)),

@@ -55,7 +55,7 @@ pub struct Scene {
 /// Milliseconds between adverts in tests. The heir waits for its skew of 609 ms, in which the address must be served.
 pub const INTERVAL: u64 = 1000;
 
-/// Longest gap, beside what the machine stands still; the bench has the usual one.
+/// Longest gap, beside the time in which the machine does not run; the bench has the usual one.
 const GAP_MAX: Duration = Duration::from_millis(150);
 
 const PROBE: Duration = Duration::from_millis(1);

@@ -348,7 +348,7 @@ impl Frame {
 /// A neighbour's request for an address, behind these tags (ethertype and control), padded: an ARP request from
 /// 192.0.2.1, or a neighbour solicitation from fe80::1 with its link-layer option.
 #[expect(clippy::panic, reason = "a mistake in a test ends that test")]
-pub fn question(target: IpAddr, tags: &[(u16, u16)]) -> Vec<u8> {
+pub fn address_request(target: IpAddr, tags: &[(u16, u16)]) -> Vec<u8> {
     let asker = Frame::to_group(Family::of(target));
     let (mac, tagged) = (asker.source_mac, tags.iter().fold(asker, |frame, tag| frame.tag(tag.0, tag.1)));
     let mut frame = match (target, tagged.source) {
@@ -403,7 +403,7 @@ pub fn advert(dialect: Dialect, address_count: u8) -> Frame {
 mod tests {
     use vrrp_ebpf::map::InstanceRules;
     use vrrp_ebpf::wire::advert::judge;
-    use vrrp_ebpf::wire::frame::{self, NotAdvert, dissect};
+    use vrrp_ebpf::wire::frame::{self, NoMessage, dissect};
     use vrrp_ebpf::wire::{AdvertInfo, Reject};
 
     use super::*;
@@ -488,7 +488,7 @@ mod tests {
             advert(V3_IPV6, 1).extension(60),
             advert(V3_IPV4, 1).vlan(1).vlan(2).vlan(3),
         ] {
-            assert_eq!(dissect(frame.build().as_slice(), 0), Err(NotAdvert::Other), "{frame:?}");
+            assert_eq!(dissect(frame.build().as_slice(), 0), Err(NoMessage::Other), "{frame:?}");
         }
     }
 }

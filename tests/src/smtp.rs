@@ -25,7 +25,7 @@ pub enum Manner {
 
 /// A mail as received.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Letter {
+pub struct Mail {
     /// Name in the client's greeting.
     pub hello: String,
     pub from: String,
@@ -36,7 +36,7 @@ pub struct Letter {
     pub body: String,
 }
 
-impl Letter {
+impl Mail {
     /// Value of a header line, empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
@@ -51,15 +51,15 @@ impl Letter {
 #[derive(Debug)]
 pub struct Receiver {
     server: Server,
-    letters: Arc<Mutex<Vec<Letter>>>,
+    mails: Arc<Mutex<Vec<Mail>>>,
 }
 
 impl Receiver {
     /// Listens on a port of the loopback of `namespace`.
     pub fn new(namespace: &Namespace, manner: Manner) -> Result<Self> {
         let listener = namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))?;
-        let letters = Arc::default();
-        let taken = Arc::clone(&letters);
+        let mails = Arc::default();
+        let taken = Arc::clone(&mails);
         let mut held = Vec::new();
         let server = Server::new(listener, move |client, before| match manner {
             Manner::Hangs => held.push(client),
@@ -67,12 +67,12 @@ impl Receiver {
                 let _gone = (&client).write_all(b"421 busy\r\n");
             }
             _ => {
-                let letters = Arc::clone(&taken);
+                let mails = Arc::clone(&taken);
                 // A client may disconnect at any time.
-                std::thread::spawn(move || talk(&client, manner, &letters));
+                std::thread::spawn(move || talk(&client, manner, &mails));
             }
         })?;
-        Ok(Self { server, letters })
+        Ok(Self { server, mails })
     }
 
     /// Lines of `global_defs` that make a daemon send to it.
@@ -91,49 +91,49 @@ impl Receiver {
     }
 
     /// Mails in the order in which they were completed.
-    pub fn letters(&self) -> Vec<Letter> {
-        lock(&self.letters).clone()
+    pub fn mails(&self) -> Vec<Mail> {
+        lock(&self.mails).clone()
     }
 
     pub fn subjects(&self) -> Vec<String> {
-        self.letters().iter().map(|letter| letter.subject().to_owned()).collect()
+        self.mails().iter().map(|mail| mail.subject().to_owned()).collect()
     }
 }
 
-fn talk(client: &TcpStream, manner: Manner, letters: &Mutex<Vec<Letter>>) -> std::io::Result<()> {
+fn talk(client: &TcpStream, manner: Manner, mails: &Mutex<Vec<Mail>>) -> std::io::Result<()> {
     let mut lines = BufReader::new(client).lines();
     let say = |line: &str| {
         let mut client = client;
         client.write_all(format!("{line}\r\n").as_bytes())
     };
-    let mut letter = Letter::default();
+    let mut mail = Mail::default();
     say("220 mail server of the tests")?;
     while let Some(line) = lines.next().transpose()? {
         let (command, rest) = line.split_once([' ', ':']).unwrap_or((&line, ""));
         match command.to_ascii_uppercase().as_str() {
             "EHLO" if manner == Manner::BrokenTls => {
-                letter.hello = rest.to_owned();
+                mail.hello = rest.to_owned();
                 say("250-mail\r\n250 STARTTLS")?;
             }
             "STARTTLS" => return say("220 go on"),
             "HELO" | "EHLO" => {
-                letter.hello = rest.to_owned();
+                mail.hello = rest.to_owned();
                 say("250 mail")?;
             }
             "MAIL" => {
-                letter = Letter { hello: letter.hello, from: address(rest), ..Letter::default() };
+                mail = Mail { hello: mail.hello, from: address(rest), ..Mail::default() };
                 say("250 ok")?;
             }
             "RCPT" if address(rest).starts_with("nobody") => say("550 no such user")?,
             "RCPT" => {
-                letter.to.push(address(rest));
+                mail.to.push(address(rest));
                 say("250 ok")?;
             }
             "DATA" => {
                 say("354 go on")?;
                 let text = lines.by_ref().take_while(|line| line.as_ref().is_ok_and(|line| line != "."));
-                read(&mut letter, text.collect::<Result<_, _>>()?);
-                lock(letters).push(letter.clone());
+                read(&mut mail, text.collect::<Result<_, _>>()?);
+                lock(mails).push(mail.clone());
                 say("250 taken")?;
             }
             "QUIT" => return say("221 bye"),
@@ -148,16 +148,16 @@ fn address(text: &str) -> String {
     text.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }
 
-fn read(letter: &mut Letter, text: Vec<String>) {
+fn read(mail: &mut Mail, text: Vec<String>) {
     let mut lines = text.into_iter();
     for line in lines.by_ref().take_while(|line| !line.is_empty()) {
-        match (line.strip_prefix([' ', '\t']), letter.head.last_mut()) {
+        match (line.strip_prefix([' ', '\t']), mail.head.last_mut()) {
             (Some(more), Some(begun)) => {
                 begun.push(' ');
                 begun.push_str(more);
             }
-            _ => letter.head.push(line),
+            _ => mail.head.push(line),
         }
     }
-    letter.body = lines.collect::<Vec<_>>().join("\n");
+    mail.body = lines.collect::<Vec<_>>().join("\n");
 }

@@ -1,4 +1,4 @@
-//! The longest time in which no thread could run: a virtual machine that stood still, or other processes.
+//! The longest time in which no thread could run: a virtual machine that was paused, or other processes.
 //!
 //! Tests add it to a bound on adverts or answers: a gap in that time is the machine's, not the daemon's.
 

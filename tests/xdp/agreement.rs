@@ -6,7 +6,7 @@ use vrrp_ebpf::map::{Counter, InstanceRules};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Dialect, header_sum, judge, judge_header};
 use vrrp_ebpf::wire::ethernet::Mac;
-use vrrp_ebpf::wire::frame::{NotAdvert, dissect, is_to_mac};
+use vrrp_ebpf::wire::frame::{NoMessage, dissect, is_to_mac};
 use vrrp_ebpf::wire::{Family, TRAILER_LEN, checksum};
 use vrrp_tests::clock::slowness;
 use vrrp_tests::needs;
@@ -34,7 +34,7 @@ fn hosts(dialect: Dialect) -> [std::net::IpAddr; 3] {
 fn expected(bytes: &[u8], slot: &InstanceRules, dialect: Dialect) -> Outcome {
     let frame = match dissect(bytes, 0) {
         Ok(frame) => frame,
-        Err(NotAdvert::Nested) => return Outcome::Dropped(Counter::NestedTags),
+        Err(NoMessage::Nested) => return Outcome::Dropped(Counter::NestedTags),
         Err(_) => return Outcome::Other,
     };
     let further = FURTHER.map(|address| widen(address.parse().unwrap()));

@@ -8,7 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject, ethernet};
-use vrrp_tests::packet::{V3_IPV4, VRID, advert, question};
+use vrrp_tests::packet::{V3_IPV4, VRID, address_request, advert};
 use vrrp_tests::{FIRST, SECOND, needs};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::Entry;
@@ -65,7 +65,7 @@ fn ask_in_time(stand: &Stand, ask: &impl Fn(&Stand) -> Outcome, target: IpAddr) 
 fn a_lease_ends_by_itself() {
     on_each_entry(|stand| {
         for target in ADDRESSES.map(address) {
-            let ask = |stand: &Stand| stand.run_bytes(&question(target, &[]));
+            let ask = |stand: &Stand| stand.run_bytes(&address_request(target, &[]));
             assert_eq!(ask(stand), FENCED, "{:?}, {target}: none yet", stand.entry);
             let until = ask_in_time(stand, &ask, target);
             std::thread::sleep(until.since(clock::now()) + Duration::from_millis(20));
@@ -87,7 +87,7 @@ fn requests_of_both_hardware_types_of_ethernet_are_fenced() {
     const IEEE_802: u8 = 6;
     const HARDWARE: usize = ethernet::HEADER_LEN + 1;
     on_each_entry(|stand| {
-        let mut request = question(address(ADDRESSES[0]), &[]);
+        let mut request = address_request(address(ADDRESSES[0]), &[]);
         for (hardware, outcome) in [(1, FENCED), (IEEE_802, FENCED), (7, Outcome::Other)] {
             request[HARDWARE] = hardware;
             assert_eq!(stand.run_bytes(&request), outcome, "{:?}, {hardware}", stand.entry);
@@ -101,7 +101,7 @@ fn on_each_owner(slot: &InstanceRules, check: impl Fn(&mut Stand, &[u8])) {
         let target = address(ADDRESSES[0]);
         stand.program.fence(key(target), FIRST).unwrap();
         stand.program.maps().set_lease(FIRST, Some(clock::now() + Duration::from_secs(60)));
-        check(stand, &question(target, &[]));
+        check(stand, &address_request(target, &[]));
     });
 }
 
@@ -190,14 +190,15 @@ fn a_request_wakes_the_daemon_on_demand() {
     on_each_owner(&slot(V3_IPV4), |stand, ask| {
         let asked = |stand: &mut Stand| {
             let outcome = stand.run_bytes(ask);
-            let mut questions = 0;
+            let mut requests = 0;
             stand.ring.drain(usize::MAX, |event| {
-                questions += usize::from(event.is_question() && event.slot == 0);
+                requests += usize::from(event.is_address_request() && event.slot == 0);
             });
-            (outcome, questions)
+            (outcome, requests)
         };
         assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: it did not ask", stand.entry);
-        let heed = |stand: &Stand, after| stand.program.maps().heed_questions(FIRST, clock::now() + after);
+        let heed =
+            |stand: &Stand, after| stand.program.maps().heed_address_requests(FIRST, clock::now() + after);
         heed(stand, Duration::from_secs(60));
         assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: not yet", stand.entry);
         heed(stand, Duration::ZERO);
@@ -225,7 +226,7 @@ fn tags() {
                 (vec![(service, 5), (customer, 0)], Outcome::Other),
                 (vec![(customer, 0); 4], Outcome::Dropped(Counter::NestedTags)),
             ] {
-                let found = stand.run_bytes(&question(target, &tags));
+                let found = stand.run_bytes(&address_request(target, &tags));
                 assert_eq!(found, outcome, "{:?}, {target}, {tags:x?}", stand.entry);
             }
         }
@@ -237,15 +238,15 @@ fn tags() {
 #[needs("root")]
 fn others_pass() {
     on_each_entry(|stand| {
-        let [arp, solicitation] = ADDRESSES.map(address).map(|target| question(target, &[]));
+        let [arp, solicitation] = ADDRESSES.map(address).map(|target| address_request(target, &[]));
         let changed = |frame: &[u8], changes: &[(usize, u8)]| {
             let mut frame = frame.to_vec();
             changes.iter().for_each(|&(at, value)| frame[at] = value);
             frame
         };
         let mut frames = vec![
-            question(address("192.0.2.101"), &[]),
-            question(address("fe80::101"), &[]),
+            address_request(address("192.0.2.101"), &[]),
+            address_request(address("fe80::101"), &[]),
             changed(&arp, &[(21, 2)]),
             // Sender and target are the same: an announcement of the heir.
             changed(&arp, &[(31, 100)]),
@@ -284,8 +285,8 @@ fn keys_are_exact() {
         ] {
             stand.program.fence(other, SECOND).unwrap();
         }
-        assert_eq!(stand.run_bytes(&question(target, &[])), Outcome::Other);
+        assert_eq!(stand.run_bytes(&address_request(target, &[])), Outcome::Other);
         stand.program.fence(key(target), SECOND).unwrap();
-        assert_eq!(stand.run_bytes(&question(target, &[])), FENCED);
+        assert_eq!(stand.run_bytes(&address_request(target, &[])), FENCED);
     });
 }

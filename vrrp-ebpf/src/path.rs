@@ -17,7 +17,7 @@
 
 use crate::map::{AllowedPeer, Counter, InstanceKey, InstanceRules, NO_PEER, SenderClass};
 use crate::wire::frame::Frame;
-use crate::wire::{AdvertInfo, ChecksumForm, Octets, Reject, advert, judge_sender};
+use crate::wire::{AdvertInfo, ByteAccess, ChecksumForm, Reject, advert, judge_sender};
 
 /// What becomes of a frame; a number between functions that the verifier walks by themselves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,14 +41,14 @@ pub trait Rules: core::ops::Deref<Target = InstanceRules> {
 /// A frame of one interface and the maps, as the program or the daemon reaches them.
 pub trait Maps {
     /// The bytes of the frame.
-    type Octets: Octets + ?Sized;
+    type Bytes: ByteAccess + ?Sized;
     /// The index of an instance in the arrays.
     type Slot: Copy;
     /// The rules of an instance.
     type Rules: Rules;
 
     /// The bytes of the frame, the whole message if the frame has it.
-    fn octets(&self) -> &Self::Octets;
+    fn octets(&self) -> &Self::Bytes;
 
     /// Index of the interface.
     fn ifindex(&self) -> u32;
@@ -127,7 +127,7 @@ pub struct Message<'a> {
 
 /// The result of [`admit`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Admission<S> {
+pub enum FastPathResult<S> {
     /// Nothing is left to do.
     Done(Verdict),
     /// The message is to be examined, by the rules of this generation.
@@ -144,7 +144,7 @@ const NO_ADDRESS: [u8; 16] = [0; 16];
 
 /// The fast path: adverts of other routers and the watched advert end here.
 #[inline(always)]
-pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> Admission<M::Slot> {
+pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> FastPathResult<M::Slot> {
     let key = InstanceKey::new(maps.ifindex(), frame.vlan, frame.family, frame.vrid);
     let header = || advert::judge_header(frame, |at, length| maps.header_sum(at, length));
     let Some(slot) = maps.slot_of(&key) else {
@@ -153,11 +153,11 @@ pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> Admission<M::Slot> {
             maps.note_unknown_router(&key, frame);
             maps.count(None, Counter::UnknownVrid);
         }
-        return Admission::Done(Verdict::Pass);
+        return FastPathResult::Done(Verdict::Pass);
     };
-    let Some(rules) = maps.rules(slot) else { return Admission::Done(Verdict::Pass) };
+    let Some(rules) = maps.rules(slot) else { return FastPathResult::Done(Verdict::Pass) };
     if !maps.is_to_us(frame, &rules.source) {
-        return Admission::Done(Verdict::Pass);
+        return FastPathResult::Done(Verdict::Pass);
     }
     let mut judged = header().and_then(|()| advert::judge_envelope(frame, &rules));
     if judged.is_ok() && rules.unicast == InstanceRules::ALLOWED_PEERS_ONLY {
@@ -166,21 +166,21 @@ pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> Admission<M::Slot> {
     // The address of the watched master may be ours by now.
     let may_be_steady = frame.source != rules.source;
     if !rules.are_in_force() {
-        return Admission::Done(Verdict::Pass);
+        return FastPathResult::Done(Verdict::Pass);
     }
     if let Err(reject) = judged {
         maps.refuse(slot, first_of(reject, maps.octets(), frame), frame);
-        return Admission::Done(Verdict::Drop);
+        return FastPathResult::Done(Verdict::Drop);
     }
     if may_be_steady && maps.is_steady(slot, frame) {
-        return Admission::Done(Verdict::Pass);
+        return FastPathResult::Done(Verdict::Pass);
     }
-    Admission::Examine { slot, generation: rules.generation() }
+    FastPathResult::Examine { slot, generation: rules.generation() }
 }
 
 /// The first check that failed. The length is judged late, because the watched advert has the right one.
 #[inline(always)]
-fn first_of<O: Octets + ?Sized>(reject: Reject, octets: &O, frame: &Frame) -> Reject {
+fn first_of<O: ByteAccess + ?Sized>(reject: Reject, octets: &O, frame: &Frame) -> Reject {
     match reject {
         Reject::IpHeader | Reject::IpChecksum => reject,
         _ => advert::judge_length(octets, frame).err().unwrap_or(reject),
@@ -267,8 +267,8 @@ pub fn note<M: Maps>(
 /// All three steps, for callers that no verifier follows.
 pub fn walk<M: Maps>(maps: &M, frame: &Frame) -> Verdict {
     match admit(maps, frame) {
-        Admission::Done(verdict) => verdict,
-        Admission::Examine { slot, generation } => match examine(maps, frame, slot, generation) {
+        FastPathResult::Done(verdict) => verdict,
+        FastPathResult::Examine { slot, generation } => match examine(maps, frame, slot, generation) {
             Ok((info, checksum)) => note(maps, frame, slot, generation, (&info, checksum)),
             Err(verdict) => verdict,
         },

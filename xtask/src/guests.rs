@@ -40,7 +40,7 @@ const CARDS: [&str; 4] = ["vmxnet3", "virtio-net-pci", "virtio-net-pci", "virtio
 const ROWS: [GuestRow; 5] = [
     // The gate runs a check of each kind on each entry.
     GuestRow { program: "xdp", on_paths: false, threads: 2, tests: &[], gate: &["fence::tags"] },
-    // What this kernel does with addresses, routes, rules, interfaces and sockets.
+    // The behaviour of this kernel with addresses, routes, rules, interfaces and sockets.
     GuestRow { program: "driver", on_paths: false, threads: 2, tests: &[], gate: &[] },
     // Written for emulation, with generous times.
     GuestRow {

@@ -7,6 +7,7 @@ mod ci;
 mod circles;
 mod dist;
 mod docs;
+mod glossary;
 mod guests;
 mod install;
 mod kernels;
@@ -49,7 +50,7 @@ enum Verb {
     Bench(bench::Arguments),
     /// Check formatting and lints, for the host and for BPF
     Lint,
-    /// Check the text of comments and Markdown: width, words, heads
+    /// Check the text of comments and Markdown: width, words, heads; and public types against the glossary
     Prose,
     /// Check everything that needs neither root nor a kernel: lints, layers, prose, documentation, dependencies,
     /// spelling

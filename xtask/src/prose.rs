@@ -1,8 +1,9 @@
 //! `prose`: rules for the text of comments and Markdown that a machine can check.
 //!
 //! Width: 120 characters, apart from tables, code blocks, and lines of a single long word, such as an address.
-//! Words: those of [`UNWANTED`] hide the subject of a sentence; quoted ones do not count. Heads: the first line of a
-//! source file is a noun phrase, so that an index of modules can be read. Length: 500 lines for a source file.
+//! Words: those of [`UNWANTED`] hide the subject of a sentence, also in names of functions; quoted ones do not count.
+//! Subjects: no sentence begins with a clause of [`SUBJECTS`]. Heads: the first line of a source file is a noun phrase,
+//! so that an index of modules can be read. Length: 500 lines for a source file. Public types: see [`glossary`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::root;
+use crate::glossary;
 
 const WIDTH: usize = 120;
 
@@ -17,8 +19,12 @@ const WIDTH: usize = 120;
 const LENGTH: usize = 500;
 
 /// Each has a plain word that names the thing: "no router", "another process", "again", "the log reports".
-const UNWANTED: [&str; 8] =
-    ["anew", "anybody", "everybody", "nobody", "somebody", "whoever", "is told", "are told"];
+const UNWANTED: [&str; 9] =
+    ["anew", "anybody", "everybody", "nobody", "somebody", "whoever", "is told", "are told", "told from"];
+
+/// A sentence that begins with one of these has a clause for its subject; a question is none. The first sentence of a
+/// documentation comment may be such a clause alone.
+const SUBJECTS: [&str; 4] = ["What", "Whatever", "Who", "Whoever"];
 
 /// A head that begins with one of these is a clause.
 const CLAUSES: [&str; 8] = ["How", "That", "What", "When", "Where", "Whether", "Which", "Who"];
@@ -29,13 +35,16 @@ const SKIPPED: [&str; 2] = ["target", ".git"];
 pub(crate) fn check() -> Result<()> {
     let root = root()?;
     let mut findings = Vec::new();
+    let mut texts = Vec::new();
     for file in files(&root)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
         let is_markdown = name.ends_with(".md");
         let found = if is_markdown { markdown(&text) } else { source(&text) };
         findings.extend(found.into_iter().map(|(line, what)| format!("{name}:{line}: {what}")));
+        texts.push((name, text));
     }
+    findings.extend(glossary::findings(&root, &texts)?);
     if findings.is_empty() {
         return Ok(());
     }
@@ -62,11 +71,17 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
 /// Line numbers from 1, each with what is wrong.
 fn markdown(text: &str) -> Vec<(usize, String)> {
     let mut is_code = false;
+    let mut before = "";
     let mut found = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         if line.trim_start().starts_with("```") {
             is_code = !is_code;
         } else if !is_code {
+            let text = line.trim_start().trim_start_matches(|letter: char| letter.is_ascii_digit());
+            let text = text.trim_start_matches(['-', '.', ' ']);
+            let is_prose = !line.starts_with(['#', '|']);
+            found.extend(clause(before, text).filter(|_| is_prose).map(|what| (number, what)));
+            before = text;
             found.extend(words(line).map(|what| (number, what)));
             found.extend(width(line, line).map(|what| (number, what)));
         }
@@ -84,9 +99,25 @@ fn source(text: &str) -> Vec<(usize, String)> {
     if length > LENGTH {
         found.push((LENGTH + 1, format!("{length} lines; at most {LENGTH}: split the file by subject")));
     }
+    let mut before = None;
     for (line, number) in text.lines().zip(1..) {
-        let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+        let line_before = before.take();
+        let Some(comment) = line.trim_start().strip_prefix("//") else {
+            let function = line.split_once("fn ").filter(|(before, _)| !before.contains('"'));
+            let name = function.map_or("", |(_, name)| name);
+            let name = name.split(['(', '<']).next().unwrap_or_default().replace('_', " ");
+            found.extend(words(&name).map(|what| (number, what)));
+            continue;
+        };
         found.extend(words(comment).map(|what| (number, what)));
+        let text = comment.trim_start_matches(['/', '!', ' ']);
+        let is_head = comment.starts_with(['/', '!']) && line_before.is_none_or(str::is_empty);
+        // The head of a documentation comment follows no sentence, so that only later ones are examined.
+        found.extend(
+            clause(if is_head { "," } else { line_before.unwrap_or_default() }, text)
+                .map(|what| (number, what)),
+        );
+        before = Some(text);
         found.extend(width(line, comment.trim_start_matches(['/', '!', ' '])).map(|what| (number, what)));
     }
     found
@@ -107,6 +138,17 @@ fn words(text: &str) -> Option<String> {
         words.windows(wanted.len()).any(|found| found == wanted)
     };
     UNWANTED.iter().find(stands).map(|word| format!("`{word}`: name the thing"))
+}
+
+/// Whether a sentence of a line begins with a clause; `before` is the line before it.
+fn clause(before: &str, line: &str) -> Option<String> {
+    let is_start = before.is_empty() || before.ends_with(['.', ':', '?', '!']);
+    let first = is_start.then_some(line).into_iter();
+    let later =
+        line.match_indices(['.', '?', '!']).filter_map(|(at, _)| line.get(at + 1..)?.strip_prefix(' '));
+    let begins = |text: &str| SUBJECTS.into_iter().find(|word| text.split(' ').next() == Some(word));
+    let mut clauses = first.chain(later).filter(|text| !text.contains('?')).filter_map(begins);
+    clauses.next().map(|word| format!("a sentence begins with `{word}`; make a noun its subject"))
 }
 
 /// The text without what stands in backquotes or quotation marks.
@@ -147,7 +189,20 @@ mod tests {
     fn unwanted_words_are_found_unless_quoted() {
         let text = "Nobody answers.\nThe user `nobody` and \"is told\".\nThe log is told.\n";
         assert_eq!(places(markdown(text)), [1, 3]);
-        assert_eq!(places(source("//! Maps.\nfn anew() {}\n// Set anew.\n")), [3]);
+        assert_eq!(places(source("//! Maps.\nlet anew = 1;\n// Set anew.\n")), [3]);
+        assert_eq!(
+            places(source("    fn one_is_told_from_another() {}\nfn told() {}\nfn anew<T>() {}\n")),
+            [1, 3]
+        );
+    }
+
+    #[test]
+    fn a_sentence_with_a_clause_for_its_subject_is_found() {
+        let text =
+            "What is left stays.\n# What stays\n| What | is |\n- It stays. What is left\n  What is this?\n";
+        assert_eq!(places(markdown(text)), [1, 4]);
+        let text = "/// What a map has. Whatever it has.\n/// It has\n/// What it has.\nlet a;\n// Who calls it ends.\n";
+        assert_eq!(places(source(text)), [1, 5]);
     }
 
     #[test]

@@ -42,9 +42,9 @@ fn a_master_listens_before_it_answers() {
     }
 }
 
-/// The time to listen stands still with the machine.
+/// The time to listen does not advance while the machine sleeps.
 #[test]
-fn a_master_that_sleeps_again_listens_anew() {
+fn a_master_that_sleeps_twice_listens_twice() {
     for seed in 0..50 {
         for (mut world, span) in scenes(seed) {
             world.sleep(MASTER, span);
@@ -73,9 +73,9 @@ fn a_backup_does_not_take_over_by_what_it_knew() {
     }
 }
 
-/// The time to listen stands still with the machine, for a backup too.
+/// The time to listen does not advance while the machine of a backup sleeps.
 #[test]
-fn a_backup_that_sleeps_again_listens_anew() {
+fn a_backup_that_sleeps_twice_listens_twice() {
     for seed in 0..50 {
         for (mut world, span) in scenes(seed) {
             world.log.clear();
@@ -92,7 +92,7 @@ fn a_backup_that_sleeps_again_listens_anew() {
     }
 }
 
-/// The peer of the one that sleeps stands still with its clock running, and both are back at almost the same time.
+/// The peer of the one that sleeps is frozen with its clock running, and both are back at almost the same time.
 #[test]
 fn one_that_sleeps_beside_one_that_is_frozen_makes_no_second_master() {
     for seed in 0..100 {
@@ -131,13 +131,13 @@ fn an_instance_that_slept_in_init_waits_for_a_whole_master_down_interval() {
         let expected =
             [(BACKUP, State::Backup, Reason::Startup), (BACKUP, State::Master, Reason::MasterSilent)];
         assert_eq!(moves(&world), expected, "seed {seed}");
-        // Its clock has stood still for the sleep.
+        // Its clock did not advance in the sleep.
         let waited = (world.log[1].1.at + ms(5000)).since(start);
         assert!(waited >= ms(300), "seed {seed}: master after {waited:?}");
     }
 }
 
-/// What it endures, and for how long, counts by its own clock. After the sleep it hears the lower master first.
+/// Its own clock measures the delay. After the sleep it hears the lower master first.
 #[test]
 fn a_better_backup_that_sleeps_in_its_preempt_delay_goes_on_with_it() {
     const DELAY: Duration = Duration::from_secs(3);
@@ -164,7 +164,7 @@ fn a_better_backup_that_sleeps_in_its_preempt_delay_goes_on_with_it() {
     }
 }
 
-/// Whichever process decides after it: neither knows more than the other.
+/// The old or the new process decides after it: neither knows more than the other.
 #[test]
 fn a_machine_that_sleeps_in_a_hot_restart_listens() {
     for seed in 0..100 {

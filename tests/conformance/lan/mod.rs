@@ -367,7 +367,7 @@ fn loss_leaves_no_lasting_confusion() {
     }
 }
 
-/// It was master beside them, and was in the wrong: its releases concern no other router.
+/// It was master beside a better one, so its releases concern no other router.
 #[test]
 fn a_deaf_master_that_stops_moves_no_other_router() {
     for seed in 0..100 {

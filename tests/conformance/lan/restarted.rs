@@ -24,7 +24,7 @@ fn a_hot_restart_moves_no_master() {
     }
 }
 
-/// The machine stands still in a hot restart, or its adverts do not leave for a while: the peer is master by then.
+/// The machine is suspended in a hot restart, or its adverts do not leave for a while: the peer is master by then.
 #[test]
 fn a_master_that_was_silent_in_a_hot_restart_listens() {
     for seed in 0..200 {

@@ -1,13 +1,13 @@
 //! Inputs of a node's turn.
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::protocol::{Changes, Event, InstanceId, InstanceSnapshot};
+use vrrp_user::protocol::{ConfigurationChanges, Event, InstanceId, InstanceSnapshot};
 
 /// Inputs of other threads.
 #[derive(Debug)]
 pub(crate) enum Input {
     Event(Event),
-    Reconfigure(Changes<()>),
+    Reconfigure(ConfigurationChanges<()>),
     /// Another process is about to replace this one.
     Pause,
     GoOn,

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::protocol::{InstanceId, Next, State, Steering, TrackId};
+use vrrp_user::protocol::{InstanceId, NextTurn, State, Steering, TrackId};
 
 use self::kernel::{Frame, Move, Outcome};
 use self::node::Node;
@@ -36,7 +36,7 @@ enum Happening {
     },
     /// A client broadcasts an ARP request.
     Ask,
-    Question {
+    AddressRequest {
         to: usize,
         number: usize,
     },
@@ -267,7 +267,7 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Delivery { to, .. } | Happening::Question { to, .. }
+            Happening::Delivery { to, .. } | Happening::AddressRequest { to, .. }
                 if self.backlog.contains_key(&to) =>
             {
                 let queue = self.queue;
@@ -277,13 +277,15 @@ impl World {
                     }
                 });
             }
-            Happening::Delivery { to, .. } | Happening::Question { to, .. } => self.happen_to(to, happening),
+            Happening::Delivery { to, .. } | Happening::AddressRequest { to, .. } => {
+                self.happen_to(to, happening)
+            }
             Happening::Ask => {
                 let number = self.answered.len();
                 self.answered.push(0);
                 for to in 0..self.nodes.len() {
                     let at = self.arrival(self.nodes.len(), to, 0);
-                    self.schedule(at, Happening::Question { to, number });
+                    self.schedule(at, Happening::AddressRequest { to, number });
                 }
                 if let Some(period) = self.asking {
                     self.schedule(self.now + period, Happening::Ask);
@@ -327,12 +329,14 @@ impl World {
         }
         let local = self.local(to);
         let wakes = match happening {
-            Happening::Delivery { .. } | Happening::Question { .. } if !self.nodes[to].is_running() => false,
+            Happening::Delivery { .. } | Happening::AddressRequest { .. } if !self.nodes[to].is_running() => {
+                false
+            }
             Happening::Delivery { frame, .. } => {
                 let lost = self.random.permille(self.nodes[to].ring_loss);
                 self.nodes[to].kernel.receive(frame, lost, local)
             }
-            Happening::Question { number, .. } => {
+            Happening::AddressRequest { number, .. } => {
                 let (answers, wakes) = self.nodes[to].kernel.ask(InstanceId(0), local);
                 if answers {
                     self.answered[number] += 1;
@@ -372,12 +376,12 @@ impl World {
         }
         let behind = self.nodes[node].behind;
         match self.nodes[node].next {
-            Next::Spin(due) => {
+            NextTurn::Spin(due) => {
                 let at = (due + behind).max(self.now);
                 self.nodes[node].next_turn = Some(at);
                 self.schedule(at, Happening::Turn { node });
             }
-            Next::Sleep(due) => {
+            NextTurn::Sleep(due) => {
                 let is_due = self.nodes[node].kernel.has_work().then_some(self.now);
                 let due = due.map(|due| (due + behind).max(self.now)).into_iter().chain(is_due).min();
                 if let Some(due) = due {
@@ -403,7 +407,8 @@ impl World {
 
     /// A node that spins is awake.
     fn wake(&mut self, node: usize, at: Timestamp) {
-        let spins = matches!(self.nodes[node].next, Next::Spin(_)) && self.nodes[node].next_turn.is_some();
+        let spins =
+            matches!(self.nodes[node].next, NextTurn::Spin(_)) && self.nodes[node].next_turn.is_some();
         if !spins && self.nodes[node].next_turn.is_none_or(|planned| at < planned) {
             self.nodes[node].next_turn = Some(at);
             self.schedule(at, Happening::Turn { node });

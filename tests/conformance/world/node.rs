@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Changes, Configured, ElectionSettings, Event, GroupId, GroupSettings, Instance, InstanceId, Next, Order,
-    Priority, SendError, State, Steering, SteeringOrder, TrackId, Turn,
+    ConfigurationChanges, ConfiguredInstance, ElectionSettings, Event, GroupId, GroupSettings, Instance,
+    InstanceId, NextTurn, Order, Priority, SendError, State, Steering, SteeringOrder, TrackId, Turn,
 };
 
 use super::kernel::{Input, Kernel, Member, Outcome};
@@ -18,7 +18,7 @@ pub(crate) struct Node {
     turn: Option<Turn>,
     /// The turn of the process that is about to replace it.
     successor: Option<Turn>,
-    pub(super) next: Next,
+    pub(super) next: NextTurn,
     /// Until then nothing on the host runs.
     pub(crate) frozen_until: Timestamp,
     /// Until then the daemon does not run, but the kernel does.
@@ -47,7 +47,7 @@ impl Node {
             kernel: Kernel { members, is_grouped, ..Kernel::default() },
             turn: None,
             successor: None,
-            next: Next::Sleep(None),
+            next: NextTurn::Sleep(None),
             frozen_until: Timestamp::ZERO,
             starved_until: Timestamp::ZERO,
             behind: Duration::ZERO,
@@ -130,7 +130,7 @@ impl Node {
         snapshots.iter_mut().for_each(|(id, snapshot)| snapshot.entitled_until = old.leased_until(*id));
         self.kernel.reset();
         self.turn = self.successor.take();
-        self.next = Next::Sleep(None);
+        self.next = NextTurn::Sleep(None);
         self.connect(self.ids().collect());
         self.kernel.inputs.push_back(Input::Restore(snapshots, taken));
         self.input(Event::Startup);
@@ -143,7 +143,7 @@ impl Node {
     }
 
     pub(crate) fn kill(&mut self) {
-        (self.turn, self.next_turn, self.next) = (None, None, Next::Sleep(None));
+        (self.turn, self.next_turn, self.next) = (None, None, NextTurn::Sleep(None));
         self.kernel.clear();
     }
 
@@ -157,13 +157,13 @@ impl Node {
         let new: Vec<InstanceId> = after.iter().copied().filter(|id| !before.contains(id)).collect();
         let configured = |&id: &InstanceId| {
             let settings = self.member(id).settings.clone();
-            Configured { id, settings, has_new_addresses: false, effects: () }
+            ConfiguredInstance { id, settings, has_new_addresses: false, effects: () }
         };
-        let changes = Changes {
+        let changes = ConfigurationChanges {
             removed: before.into_iter().filter(|id| !after.contains(id)).collect(),
             configured: new.iter().map(configured).collect(),
             groups: Some(vec![self.group()]),
-            ..Changes::default()
+            ..ConfigurationChanges::default()
         };
         self.kernel.inputs.push_back(Input::Reconfigure(changes));
         self.connect(new);
@@ -192,7 +192,7 @@ impl Node {
 
     /// One turn of the engine, which ends after the handover of a stop. An input that comes while it spins waits.
     pub(crate) fn turn(&mut self, now: Timestamp) -> Outcome {
-        if matches!(self.next, Next::Spin(due) if now < due) {
+        if matches!(self.next, NextTurn::Spin(due) if now < due) {
             return Outcome::default();
         }
         let Some(turn) = &mut self.turn else { return Outcome::default() };

@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::cli::top::{Board, Key, News};
-use vrrp_user::daemon::control::Reading;
+use vrrp_user::daemon::control::StatusReading;
 use vrrp_user::daemon::events::Event;
 use vrrp_user::daemon::status::{Status, UnwrittenFile};
 
@@ -27,7 +27,7 @@ fn statuses() -> [Status; 2] {
 fn read(status: Status) -> News {
     let events = fs::read_to_string(path(EVENTS)).unwrap();
     let events = events.lines().map(|line| serde_json::from_str::<Event>(line).unwrap()).collect();
-    News::Read(Box::new(Reading { status, events }))
+    News::Read(Box::new(StatusReading { status, events }))
 }
 
 fn board(colours: bool) -> Board {

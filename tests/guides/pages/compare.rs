@@ -22,7 +22,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
         if let ([_, value], true) = (&mut of_line[..], is_measured) {
             *value = "<value>".to_owned();
         }
-        // What `uniq -c` counts, and whether a request went unanswered at all.
+        // Counts of `uniq -c`, and whether a request went unanswered at all.
         if let [count, rest @ ..] = &mut of_line[..]
             && count.bytes().all(|it| it.is_ascii_digit())
             && !rest.is_empty()
@@ -33,7 +33,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
             }
             *count = "<count>".to_owned();
         }
-        // What ping loses in a takeover; none, and more than a few, are as printed.
+        // Losses of ping in a takeover; none, and more than a few, are as printed.
         if let [_, _, "transmitted,", _, "received,", lost, ..] =
             of_line.iter().map(String::as_str).collect::<Vec<_>>()[..]
             && lost

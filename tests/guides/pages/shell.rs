@@ -60,7 +60,7 @@ impl Shell {
             if line.trim_end() == END {
                 return Ok(text);
             }
-            // What a shell that is not interactive says of a background process that was killed.
+            // The line of a shell that is not interactive about a background process that was killed.
             let is_of_job = line.starts_with("bash: line ") && line.contains(" Killed ");
             if !is_of_job {
                 text.push_str(&line);

@@ -106,7 +106,7 @@ fn a_removal_and_an_upgrade_leave_the_operators_choice() -> Result<()> {
         machine.run("sh", &["-c", "kill $(cat /run/keepalived.pid)"])?;
         let is_gone = || machine.run("pgrep", &["--exact", "keepalived"]).is_err();
         until("the end of keepalived", SETTLE, is_gone)?;
-        // Its files are there, and it is used no more. What was noted of the unit beside it is forgotten.
+        // Its files are there, and it is used no more. The note about the unit beside it is forgotten.
         dpkg(machine, &["--install", &first])?;
         ensure!(is_active(machine)? && is_at_boot(machine), "not beside a masked keepalived");
         dpkg(machine, &["--purge", "vrrpx"]).map(drop)

@@ -135,7 +135,7 @@ impl Bench {
 
     fn come_back(&mut self) -> Result<()> {
         let host = self.pair.node(MASTER)?;
-        // What a killed daemon has left, as after a boot.
+        // Removes the leftovers of a killed daemon, as a boot does.
         host.namespace.ip(&format!("address flush dev {INTERFACE} to 10.77.128.0/17"))?;
         self.take(Cause::Return, MASTER, |pair| pair.revive(MASTER))
     }

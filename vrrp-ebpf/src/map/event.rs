@@ -45,7 +45,7 @@ impl EventHead {
     }
 
     /// Whether this is an ARP request or neighbour solicitation: no advert is empty.
-    pub const fn is_question(&self) -> bool {
+    pub const fn is_address_request(&self) -> bool {
         self.length == 0
     }
 
@@ -71,12 +71,12 @@ mod tests {
             reserved: [0; 3],
         };
         let payload = [1, 2, 3, 4];
-        assert_eq!((head.message(&payload), head.is_question()), (&[1, 2, 3][..], false));
+        assert_eq!((head.message(&payload), head.is_address_request()), (&[1, 2, 3][..], false));
         head.length = 4;
         assert_eq!(head.message(&payload), payload);
         head.length = 5;
-        assert_eq!((head.message(&payload), head.is_question()), (&[][..], false));
+        assert_eq!((head.message(&payload), head.is_address_request()), (&[][..], false));
         head.length = 0;
-        assert!(head.is_question());
+        assert!(head.is_address_request());
     }
 }

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_heeded_from_its_time_on() {
+    fn an_address_request_is_heeded_from_its_time_on() {
         let lease = Lease { heed: 10, ..Lease::default() };
         assert!(!Lease::default().heeds(u64::MAX) && !lease.heeds(9) && lease.heeds(10));
     }

@@ -1,6 +1,6 @@
 //! Unknown routers: senders under a VRID that is not configured here, and CARP.
 
-use crate::wire::Octets;
+use crate::wire::ByteAccess;
 use crate::wire::frame::Frame;
 use crate::wire::vrrp::{HEADER_LEN, Header};
 
@@ -57,7 +57,7 @@ impl UnknownRouter {
 
     /// Records an advert, which is not checked, in place: on the program's stack the verifier would require alignment.
     #[inline(always)]
-    pub fn note<O: Octets + ?Sized>(&mut self, header: Header, octets: &O, frame: &Frame, now: u64) {
+    pub fn note<O: ByteAccess + ?Sized>(&mut self, header: Header, octets: &O, frame: &Frame, now: u64) {
         // SAFETY: a record of the caller's own.
         unsafe { Self::note_at(self, header, octets, frame, now) }
     }
@@ -68,7 +68,7 @@ impl UnknownRouter {
     /// # Safety
     /// `this` must point to a record, aligned and for as long as the call lasts.
     #[inline(always)]
-    pub unsafe fn note_at<O: Octets + ?Sized>(
+    pub unsafe fn note_at<O: ByteAccess + ?Sized>(
         this: *mut Self,
         header: Header,
         octets: &O,

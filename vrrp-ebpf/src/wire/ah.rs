@@ -9,7 +9,7 @@
 //! 12  integrity check value: HMAC-MD5, its first 96 bits (RFC 2403)
 //! ```
 
-use super::{Octets, put};
+use super::{ByteAccess, put};
 
 /// IP protocol number of the header.
 pub const PROTOCOL: u8 = 51;
@@ -46,7 +46,7 @@ pub struct AhRepr {
 
 impl AhRepr {
     /// Reads a header; `None` if another protocol follows, or the check value has another length.
-    pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
+    pub fn parse<O: ByteAccess + ?Sized>(octets: &O) -> Option<Self> {
         let is_ours = octets.get::<2>(field::BEGINNING)? == BEGINNING;
         is_ours.then_some(Self {
             spi: octets.get(field::SPI)?,

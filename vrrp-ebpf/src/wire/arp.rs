@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use super::ethernet::{self, EthernetRepr, Mac};
-use super::{Octets, put};
+use super::{ByteAccess, put};
 
 /// Bytes behind the Ethernet header.
 pub const PACKET_LEN: usize = 28;
@@ -68,7 +68,7 @@ impl ArpRepr {
     /// Reads the packet at `at`, behind the Ethernet header. `None` for other operations and for addresses of other
     /// kinds.
     #[inline(always)]
-    pub fn parse<O: Octets + ?Sized>(octets: &O, at: usize) -> Option<Self> {
+    pub fn parse<O: ByteAccess + ?Sized>(octets: &O, at: usize) -> Option<Self> {
         let [operation_high, operation_low] = octets.get(at + field::OPERATION)?;
         let operation = match u16::from_be_bytes([operation_high, operation_low]) {
             1 => Operation::Request,
@@ -124,7 +124,7 @@ impl ArpRepr {
     }
 
     /// Reads an untagged frame; `None` also for another ethertype.
-    pub fn parse_frame<O: Octets + ?Sized>(octets: &O) -> Option<(EthernetRepr, Self)> {
+    pub fn parse_frame<O: ByteAccess + ?Sized>(octets: &O) -> Option<(EthernetRepr, Self)> {
         let ethernet = EthernetRepr::parse(octets)?;
         if ethernet.ethertype != ethernet::ARP {
             return None;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Family, Octets, put};
+use super::{ByteAccess, Family, put};
 
 /// Bytes before the payload of an untagged frame.
 pub const HEADER_LEN: usize = 14;
@@ -74,7 +74,7 @@ pub struct EthernetRepr {
 
 impl EthernetRepr {
     /// Reads a header.
-    pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
+    pub fn parse<O: ByteAccess + ?Sized>(octets: &O) -> Option<Self> {
         Some(Self {
             destination: Mac(octets.get(field::DESTINATION)?),
             source: Mac(octets.get(field::SOURCE)?),

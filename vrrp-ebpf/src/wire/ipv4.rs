@@ -5,7 +5,7 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
-use super::{Octets, checksum, put};
+use super::{ByteAccess, checksum, put};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -53,7 +53,7 @@ pub struct Ipv4Repr {
 
 impl Ipv4Repr {
     /// Reads a header; `None` also for options, fragments and a wrong checksum.
-    pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
+    pub fn parse<O: ByteAccess + ?Sized>(octets: &O) -> Option<Self> {
         let header = octets.get::<HEADER_LEN>(0)?;
         let [version_ihl] = octets.get(field::VERSION_IHL)?;
         let fragment = u16::from_be_bytes(octets.get(field::FRAGMENT)?);

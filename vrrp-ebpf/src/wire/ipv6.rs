@@ -5,7 +5,7 @@
 use core::fmt;
 use core::net::Ipv6Addr;
 
-use super::{Octets, put};
+use super::{ByteAccess, put};
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 40;
@@ -44,7 +44,7 @@ pub struct Ipv6Repr {
 
 impl Ipv6Repr {
     /// Reads a header; `None` also for another version. The flow label is ignored.
-    pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
+    pub fn parse<O: ByteAccess + ?Sized>(octets: &O) -> Option<Self> {
         let [version_class, class_flow] = octets.get(field::VERSION_CLASS_FLOW)?;
         let [next_header] = octets.get(field::NEXT_HEADER)?;
         let [hop_limit] = octets.get(field::HOP_LIMIT)?;

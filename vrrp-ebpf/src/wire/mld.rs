@@ -1,6 +1,6 @@
 //! Multicast listener discovery (RFC 2710, RFC 3810): recognition of reports.
 
-use super::Octets;
+use super::ByteAccess;
 use super::ethernet::{self, field::ETHERTYPE};
 use super::ipv6::{self, field::NEXT_HEADER};
 use super::ndisc::ICMPV6;
@@ -21,7 +21,7 @@ const TYPE: usize = OPTIONS + OPTIONS_LEN;
 
 /// Whether an untagged frame reports groups that its sender listens to, or no longer does.
 #[inline(always)]
-pub fn is_report<O: Octets + ?Sized>(frame: &O) -> bool {
+pub fn is_report<O: ByteAccess + ?Sized>(frame: &O) -> bool {
     let is = |at, value: &[u8]| value.iter().zip(at..).all(|(byte, at)| frame.get(at) == Some([*byte]));
     is(ETHERTYPE, &ethernet::IPV6.to_be_bytes())
         && is(ethernet::HEADER_LEN + NEXT_HEADER, &[HOP_BY_HOP])

@@ -1,7 +1,7 @@
 //! Wire formats: parsing, checking and writing adverts and announcements.
 //!
-//! Program and daemon share one dissector, generic over [`Octets`]: fuzzers test on the host the code that runs in the
-//! kernel. Nothing here panics, allocates or indexes without a check.
+//! Program and daemon share one dissector, generic over [`ByteAccess`]: fuzzers test on the host the code that runs in
+//! the kernel. Nothing here panics, allocates or indexes without a check.
 //!
 //! [`frame`] walks Ethernet, VLAN tags and IP to the VRRP message. [`advert::judge`] makes every receive check of
 //! RFC 9568 §7.1 on it, one [`Reject`] each. [`advert`] also reads and writes whole messages; [`arp`] and [`ndisc`]
@@ -30,7 +30,7 @@ pub mod vrrp;
 
 pub use allowed_peer::{AllowedPeer, judge_sender};
 pub use info::{AdvertInfo, ChecksumForm, Family, PAYLOAD_MAX, PROTOCOL};
-pub use octets::Octets;
+pub use octets::ByteAccess;
 pub(crate) use octets::put;
 pub use reject::Reject;
 pub use rules::InstanceRules;

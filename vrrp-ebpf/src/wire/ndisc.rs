@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 
 use super::ethernet::{self, EthernetRepr, Mac};
 use super::ipv6::{self, Ipv6Repr};
-use super::{Octets, checksum, put};
+use super::{ByteAccess, checksum, put};
 
 /// IP protocol number of ICMPv6.
 pub const ICMPV6: u8 = 58;
@@ -64,22 +64,22 @@ impl AnnouncementRepr {
         let packet = frame.get(ethernet::HEADER_LEN..)?;
         let ip = Ipv6Repr::parse(packet)?;
         let body = packet.get(ipv6::HEADER_LEN..)?.get(..ip.payload_len)?;
-        let [kind, code] = Octets::get(body, field::TYPE)?;
-        let [flags] = Octets::get(body, field::FLAGS)?;
+        let [kind, code] = ByteAccess::get(body, field::TYPE)?;
+        let [flags] = ByteAccess::get(body, field::FLAGS)?;
         if ip.next_header != ICMPV6
             || ip.hop_limit != 255
             || ip.destination.octets() != ipv6::ALL_NODES
             || (kind, code) != (ADVERTISEMENT, 0)
             || flags & (SOLICITED | OVERRIDE) != OVERRIDE
-            || Octets::get(body, field::OPTION)? != TARGET_OPTION
+            || ByteAccess::get(body, field::OPTION)? != TARGET_OPTION
             || !checksum::is_right(checksum::sum(body) + pseudo(&ip)?)
         {
             return None;
         }
         Some(Self {
-            mac: Mac(Octets::get(body, field::OPTION_MAC)?),
+            mac: Mac(ByteAccess::get(body, field::OPTION_MAC)?),
             source: ip.source,
-            target: Ipv6Addr::from(Octets::get::<16>(body, field::TARGET)?),
+            target: Ipv6Addr::from(ByteAccess::get::<16>(body, field::TARGET)?),
             router: flags & ROUTER != 0,
         })
     }
@@ -117,7 +117,7 @@ impl AnnouncementRepr {
 /// The address that a neighbour solicitation asks for, duplicate address detection included. `at` is the offset of the
 /// IPv6 header. The checksum is not verified: the stack that answers does so.
 #[inline(always)]
-pub fn solicited<O: Octets + ?Sized>(octets: &O, at: usize) -> Option<[u8; 16]> {
+pub fn solicited<O: ByteAccess + ?Sized>(octets: &O, at: usize) -> Option<[u8; 16]> {
     let [next_header, hop_limit] = octets.get(at + ipv6::field::NEXT_HEADER)?;
     if next_header != ICMPV6 || hop_limit != 255 {
         return None;

@@ -22,7 +22,7 @@ pub(super) fn judge(packet: &impl Packet) -> Verdict {
 
 #[inline(always)]
 pub(super) fn fence(packet: &impl Packet) -> Verdict {
-    let view = packet.first(frame::QUESTION_LEN as u32);
+    let view = packet.first(frame::ADDRESS_REQUEST_LEN as u32);
     let Some((family, address)) = frame::asked_for(&view, packet.stripped_vlan()) else {
         return Verdict::Pass;
     };
@@ -35,7 +35,7 @@ pub(super) fn fence(packet: &impl Packet) -> Verdict {
         return Verdict::Drop;
     }
     if lease.heeds(now) {
-        record::question(slot, now);
+        record::address_request(slot, now);
     }
     Verdict::Pass
 }

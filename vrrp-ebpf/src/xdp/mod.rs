@@ -43,10 +43,10 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, InstanceKey, UnknownRouter};
-use vrrp_ebpf::path::{self, Admission, Verdict};
-use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
+use vrrp_ebpf::path::{self, FastPathResult, Verdict};
+use vrrp_ebpf::wire::frame::{Frame, NoMessage};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
-use vrrp_ebpf::wire::{AdvertInfo, Family, Octets, frame};
+use vrrp_ebpf::wire::{AdvertInfo, ByteAccess, Family, frame};
 
 use self::clock::now;
 use self::opaque::launder;
@@ -92,16 +92,16 @@ fn vrrp_tc(context: TcContext) -> i32 {
 fn judge(packet: &impl Packet) -> Verdict {
     let (frame, reach) = match dissect(packet) {
         Ok(dissected) => dissected,
-        Err(NotAdvert::Neighbour) => return fence::judge(packet),
-        Err(NotAdvert::Nested) => {
+        Err(NoMessage::Neighbour) => return fence::judge(packet),
+        Err(NoMessage::Nested) => {
             maps::count(None, Counter::NestedTags as u32);
             return Verdict::Drop;
         }
-        Err(NotAdvert::Other | NotAdvert::Truncated) => return Verdict::Pass,
+        Err(NoMessage::Other | NoMessage::Truncated) => return Verdict::Pass,
     };
     let (slot, generation) = match path::admit(&reach, &frame) {
-        Admission::Done(verdict) => return verdict,
-        Admission::Examine { slot, generation } => (slot, generation),
+        FastPathResult::Done(verdict) => return verdict,
+        FastPathResult::Examine { slot, generation } => (slot, generation),
     };
     let info = packet.examine(slot, generation);
     let refused = info == Verdict::Drop as u64;
@@ -147,7 +147,7 @@ fn note_unknown_router(packet: &impl Packet) -> u32 {
 /// A frame and its bytes that can be read in place: the whole message, if the frame has it. The kind of its headers is
 /// made unknown to the verifier: the code behind is verified once, not once for each kind.
 #[inline(always)]
-fn dissect<P: Packet>(packet: &P) -> Result<(Frame, Reach<'_, P>), NotAdvert> {
+fn dissect<P: Packet>(packet: &P) -> Result<(Frame, Reach<'_, P>), NoMessage> {
     let headers = frame::headers(&packet.headers(), packet.stripped_vlan())?;
     let view = packet.first(headers.end() as u32);
     let frame = headers.frame(&view)?;

@@ -7,7 +7,7 @@
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use vrrp_ebpf::wire::Octets;
+use vrrp_ebpf::wire::ByteAccess;
 use vrrp_ebpf::wire::ipv4::HEADER_LEN;
 use vrrp_ebpf::wire::{ethernet, ipv6};
 
@@ -112,7 +112,7 @@ impl View {
 /// How far into a frame bytes are read: beyond any header; also a mask.
 const REACH: usize = 0x7fff;
 
-impl Octets for View {
+impl ByteAccess for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         // Beyond, the verifier no longer tracks a packet pointer (its MAX_PACKET_OFF is 65535).

@@ -18,7 +18,7 @@ pub(super) struct Reach<'a, P> {
 }
 
 impl<P: Packet> Maps for Reach<'_, P> {
-    type Octets = View;
+    type Bytes = View;
     type Slot = u32;
     type Rules = RulesInForce;
 

@@ -79,7 +79,7 @@ pub(super) fn unknown_router(key: &InstanceKey) -> Option<*mut UnknownRouter> {
 
 /// Wakes the daemon because of an ARP request or neighbour solicitation. If the ring is full, the next one does.
 #[inline(always)]
-pub(super) fn question(slot: u32, now: u64) {
+pub(super) fn address_request(slot: u32, now: u64) {
     let Some(mut entry) = maps::bare_event() else {
         maps::count(Some(slot), Counter::RingFull as u32);
         return;

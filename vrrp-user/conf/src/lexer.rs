@@ -9,7 +9,7 @@ use super::diagnostic::Report;
 use super::source::{At, Position};
 #[cfg(test)]
 use super::text;
-use super::text::{Letter, trim_start};
+use super::text::{SourceChar, trim_start};
 
 /// One statement's worth of tokens; never empty.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl Word {
 }
 
 /// The words and braces of one line.
-pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Report) -> Line {
+pub(super) fn line(letters: &[SourceChar], comment_follows: bool, report: &mut Report) -> Line {
     let mut lexer = Lexer { rest: trim_start(letters), report, is_void: false };
     let mut line = Line::default();
     while let Some(first) = lexer.rest.first() {
@@ -72,7 +72,7 @@ pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Repor
 }
 
 struct Lexer<'a> {
-    rest: &'a [Letter],
+    rest: &'a [SourceChar],
     report: &'a mut Report,
     /// keepalived ignores a line with an unclosed quote.
     is_void: bool,
@@ -109,15 +109,15 @@ impl Lexer<'_> {
     }
 
     /// Typographic quotes and blanks, common in text copied from a web page, are part of the word, as with keepalived.
-    fn odd_letters(&mut self, letters: &[Letter]) {
-        if let Some(Letter { char, at }) =
+    fn odd_letters(&mut self, letters: &[SourceChar]) {
+        if let Some(SourceChar { char, at }) =
             letters.first().filter(|first| TYPOGRAPHIC_QUOTES.contains(&first.char))
         {
             self.report
                 .warning(*at, format!("the typographic quote {char} does not quote: it is part of the word"))
                 .help("write \" instead");
         }
-        if let Some(Letter { char, at }) = letters.iter().find(|letter| is_odd_blank(letter.char)) {
+        if let Some(SourceChar { char, at }) = letters.iter().find(|letter| is_odd_blank(letter.char)) {
             self.report
                 .warning(*at, format!("U+{:04X} is not a blank: it is part of the word", u32::from(*char)))
                 .help("write an ordinary blank instead");
@@ -132,9 +132,9 @@ impl Lexer<'_> {
 
     /// Reads from the opening quote through the closing one.
     fn quoted(&mut self, word: &mut Word) {
-        let Some(Letter { char: quote, at: opened }) = self.next() else { return };
+        let Some(SourceChar { char: quote, at: opened }) = self.next() else { return };
         word.raw.push(quote);
-        while let Some(Letter { char, .. }) = self.next() {
+        while let Some(SourceChar { char, .. }) = self.next() {
             word.raw.push(char);
             if char == quote {
                 return;
@@ -172,7 +172,7 @@ fn is_include(line: &Line) -> bool {
 }
 
 /// Splits braces off the edges of an unquoted word.
-fn split_braces(letters: &[Letter], keep: bool, tokens: &mut Vec<Token>) {
+fn split_braces(letters: &[SourceChar], keep: bool, tokens: &mut Vec<Token>) {
     let count = |brace| letters.iter().filter(|letter| letter.char == brace).count();
     let (mut opens, mut closes) = (count('{'), count('}'));
     if keep || opens + closes == 0 {
@@ -216,7 +216,7 @@ fn split_braces(letters: &[Letter], keep: bool, tokens: &mut Vec<Token>) {
 }
 
 /// A word without quotes.
-fn plain(letters: &[Letter]) -> Word {
+fn plain(letters: &[SourceChar]) -> Word {
     let raw: String = letters.iter().map(|letter| letter.char).collect();
     let at = letters.first().map(|first| first.at).unwrap_or_default();
     Word { text: raw.clone(), raw, at, comment_follows: false }

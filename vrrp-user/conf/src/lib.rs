@@ -50,8 +50,8 @@ pub use check::{
 pub use diagnostic::{Diagnostic, Severity, did_you_mean};
 pub use difference::Change;
 pub use explain::{
-    Effect, Explained, Explanation, Finding, Gravity, Origin, Rhythm, Surroundings, Takeover, Timers,
-    Tracked, Value, Within, text as explain_text,
+    CheckTimes, Effect, Explained, Explanation, Finding, FindingSeverity, Origin, Surroundings, Takeover,
+    TimeRange, Timers, Tracked, Value, text as explain_text,
 };
 pub use file::{FileError, open as open_file};
 pub use loaded::Loaded;
@@ -68,7 +68,7 @@ pub use source::Progress;
 pub use succession::{NoRoom, succeed};
 pub use tolerance::{KEEPALIVED_CONF, Tolerance};
 pub use vmac::{Name, Vmac, VmacSettings};
-pub use webhook::{Occurrence, Template, TemplateError, WebhookPayload, WebhookSettings, WebhookUrl};
+pub use webhook::{Template, TemplateError, WebhookEvent, WebhookPayload, WebhookSettings, WebhookUrl};
 pub use width::{folded, padded, split_at_width, width, wrapped_at};
 pub use words::{quoted, words};
 

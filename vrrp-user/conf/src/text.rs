@@ -11,12 +11,12 @@ use super::source::{FileId, Position};
 
 /// A character and its position.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Letter {
+pub(super) struct SourceChar {
     pub(super) char: char,
     pub(super) at: Position,
 }
 
-impl Letter {
+impl SourceChar {
     pub(super) fn is_blank(self) -> bool {
         is_blank(self.char)
     }
@@ -26,7 +26,7 @@ impl Letter {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text {
     /// One for each line as written, without backslash and comment; a quote over several lines stays in one row.
-    pub(super) rows: Vec<Vec<Letter>>,
+    pub(super) rows: Vec<Vec<SourceChar>>,
     /// A comment follows the last character directly, without a blank.
     pub(super) comment_follows: bool,
     /// Start of the line, if it has more than [`LETTERS_MAX`] characters; the excess is left out.
@@ -41,11 +41,11 @@ const ROW: usize = 64;
 
 impl Text {
     /// Joins the rows, with blanks between them.
-    pub(super) fn joined(self) -> Vec<Letter> {
+    pub(super) fn joined(self) -> Vec<SourceChar> {
         let mut rows = self.rows.into_iter();
         let mut joined = rows.next().unwrap_or_default();
         for row in rows {
-            joined.extend(row.first().map(|first| Letter { char: ' ', at: first.at }));
+            joined.extend(row.first().map(|first| SourceChar { char: ' ', at: first.at }));
             joined.extend(row);
         }
         joined
@@ -53,14 +53,14 @@ impl Text {
 }
 
 /// Strips the blanks at both ends.
-pub(super) fn trim(letters: &[Letter]) -> &[Letter] {
+pub(super) fn trim(letters: &[SourceChar]) -> &[SourceChar] {
     let letters = trim_start(letters);
     let blanks = letters.iter().rev().take_while(|letter| letter.is_blank()).count();
     letters.split_at(letters.len().saturating_sub(blanks)).0
 }
 
 /// Strips the leading blanks.
-pub(super) fn trim_start(letters: &[Letter]) -> &[Letter] {
+pub(super) fn trim_start(letters: &[SourceChar]) -> &[SourceChar] {
     let blanks = letters.iter().take_while(|letter| letter.is_blank()).count();
     letters.split_at(blanks).1
 }
@@ -107,7 +107,7 @@ impl Reader<'_> {
                 continue;
             }
             length = length.saturating_add(row.len()).saturating_add(1);
-            let is_empty = row.iter().all(|letter: &Letter| letter.is_blank());
+            let is_empty = row.iter().all(|letter: &SourceChar| letter.is_blank());
             text.comment_follows =
                 matches!(end, End::Comment) && row.last().is_some_and(|last| !last.is_blank());
             // A comment between continued lines does not end them.
@@ -120,11 +120,11 @@ impl Reader<'_> {
     }
 
     /// Reads up to and including the end of the line.
-    fn row(&mut self, row: &mut Vec<Letter>, mut quote: Option<char>) -> End {
+    fn row(&mut self, row: &mut Vec<SourceChar>, mut quote: Option<char>) -> End {
         while let Some(char) = self.rest.peek().copied()
             && row.len() <= LETTERS_MAX
         {
-            let letter = Letter { char, at: self.next };
+            let letter = SourceChar { char, at: self.next };
             match (char, quote) {
                 ('\n', _) => {
                     self.bump();
@@ -155,15 +155,15 @@ impl Reader<'_> {
     }
 
     /// Reads the character after a backslash.
-    fn escape(&mut self, row: &mut Vec<Letter>, backslash: Letter, quoted: bool) {
+    fn escape(&mut self, row: &mut Vec<SourceChar>, backslash: SourceChar, quoted: bool) {
         match self.rest.peek().copied() {
             Some(next) if quoted => {
                 row.push(backslash);
-                row.push(Letter { char: next, at: self.next });
+                row.push(SourceChar { char: next, at: self.next });
                 self.bump();
             }
             Some(next @ ('#' | '!')) => {
-                row.push(Letter { char: next, ..backslash });
+                row.push(SourceChar { char: next, ..backslash });
                 self.bump();
             }
             _ => row.push(backslash),
@@ -219,7 +219,7 @@ mod tests {
             .collect()
     }
 
-    fn as_text(row: &[Letter]) -> String {
+    fn as_text(row: &[SourceChar]) -> String {
         trim(row).iter().map(|letter| letter.char).collect()
     }
 

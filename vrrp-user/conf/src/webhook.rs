@@ -70,7 +70,7 @@ impl fmt::Debug for WebhookUrl {
 
 /// Kind of event that is posted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Occurrence {
+pub enum WebhookEvent {
     #[default]
     Transition,
     /// Adverts of a router that should be a peer are rejected.
@@ -78,7 +78,7 @@ pub enum Occurrence {
     PeerRejectionOver,
 }
 
-impl Occurrence {
+impl WebhookEvent {
     /// The name, as in the event log.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl Occurrence {
 /// A change of one instance or group, or a rejected peer, with all fields of a payload.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct WebhookPayload {
-    pub event: Occurrence,
+    pub event: WebhookEvent,
     /// RFC 3339 in UTC.
     pub time: String,
     pub router_id: Arc<str>,
@@ -124,11 +124,11 @@ impl WebhookPayload {
     pub fn text(&self) -> String {
         let Self { router_id, name, state, reason, peer, detail, .. } = self;
         let mut text = match self.event {
-            Occurrence::Transition => self.transition_text(),
-            Occurrence::PeerRejected => {
+            WebhookEvent::Transition => self.transition_text(),
+            WebhookEvent::PeerRejected => {
                 format!("{router_id}: {name} ({state}) rejects adverts from {peer}: {detail}")
             }
-            Occurrence::PeerRejectionOver => {
+            WebhookEvent::PeerRejectionOver => {
                 format!("{router_id}: {name} ({state}) no longer rejects adverts from {peer} ({reason})")
             }
         };
@@ -154,7 +154,7 @@ impl WebhookPayload {
     /// one change for each rejected peer.
     pub fn replaces(&self, other: &Self) -> bool {
         let of_peer =
-            |it: &Self| (it.event != Occurrence::Transition).then(|| (it.peer.clone(), it.reason.clone()));
+            |it: &Self| (it.event != WebhookEvent::Transition).then(|| (it.peer.clone(), it.reason.clone()));
         (self.kind, &self.name, of_peer(self)) == (other.kind, &other.name, of_peer(other))
     }
 }
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn a_refused_peer_is_named_with_what_differs() {
         let rejected = WebhookPayload {
-            event: Occurrence::PeerRejected,
+            event: WebhookEvent::PeerRejected,
             peer: "192.0.2.2".to_owned(),
             reason: "auth_data".into(),
             detail: "it has another password".into(),
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!((&generic["event"], &generic["reason"]), (&json!("peer_rejected"), &json!("auth_data")));
         assert_eq!(generic["detail"], json!("it has another password"));
         let over =
-            WebhookPayload { event: Occurrence::PeerRejectionOver, detail: "".into(), ..rejected.clone() };
+            WebhookPayload { event: WebhookEvent::PeerRejectionOver, detail: "".into(), ..rejected.clone() };
         assert!(over.replaces(&rejected) && !over.replaces(&reported()) && reported().replaces(&reported()));
         assert!(!over.replaces(&WebhookPayload { peer: "192.0.2.3".to_owned(), ..rejected }));
     }

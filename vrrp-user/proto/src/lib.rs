@@ -125,6 +125,7 @@ pub use timers::Timer;
 pub use timing::{lease, master_down_interval, skew};
 pub use track::Faults;
 pub use turn::{
-    APPROACH, Changes, Configured, Next, Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally, Turn,
+    APPROACH, ConfigurationChanges, ConfiguredInstance, NextTurn, Ports, RECORDS_MAX, ReceivedAdvert, Record,
+    SocketCount, Tally, Turn,
 };
 pub use units::{Epoch, GroupId, InstanceId, Interval, Priority, Version, Vrid, Weight};

@@ -99,10 +99,10 @@ fn judge(arguments: &Arguments, loaded: &Loaded, texts: &mut Texts) -> u8 {
         lacking.into_iter().for_each(|line| texts.fail(line));
         return ERRORS;
     }
-    let misfits = host_findings(&loaded.config);
+    let host_findings = host_findings(&loaded.config);
     let word = if arguments.host { "warning" } else { "note" };
-    misfits.iter().for_each(|line| texts.note(word, format!("on this host: {line}")));
-    let counts = arguments.host && !misfits.is_empty();
+    host_findings.iter().for_each(|line| texts.note(word, format!("on this host: {line}")));
+    let counts = arguments.host && !host_findings.is_empty();
     if arguments.strict && (counts || loaded.diagnostics.iter().any(|it| !it.is_harmless)) {
         return ERRORS;
     }

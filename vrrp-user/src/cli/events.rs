@@ -11,7 +11,7 @@ use crate::config::wrapped_at;
 use crate::daemon::control;
 use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
-use crate::daemon::events::select::{Selection, Since};
+use crate::daemon::events::select::{EventSelection, EventsSince};
 use crate::daemon::status::{Status, WIDTH};
 use crate::daemon::steering::{LOG, unknown_of};
 
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// Only events of the last 10m or 2h, after a local time ("2026-11-29 14:30", or the latest 14:30), or after that
     /// of this number
     #[arg(long, value_name = "TIME")]
-    since: Option<Since>,
+    since: Option<EventsSince>,
     /// Only events of this kind, such as transition or check; may be repeated
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<String>,
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
 
 pub(super) fn events(arguments: &Arguments) -> ExitCode {
     let Arguments { name, follow, since, kind, json, runtime_dir } = arguments;
-    let selection = match Selection::new(*since, name.clone(), kind.clone()) {
+    let selection = match EventSelection::new(*since, name.clone(), kind.clone()) {
         Ok(selection) => selection,
         Err(error) => {
             complain(&error);
@@ -55,7 +55,7 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
         written = io::stdout().lock().write_all(text.as_bytes());
         written.is_ok()
     };
-    let number = since.and_then(Since::number);
+    let number = since.and_then(EventsSince::number);
     let columns = screen_columns();
     let outcome = control::events(runtime_dir, number, *follow, |line, text| match line {
         Line::Event(event) if !selection.has(event) => true,

@@ -10,7 +10,7 @@ use super::{RUNTIME_DIR, complain, print, report, screen_columns};
 use crate::config::{folded, wrapped_at};
 use crate::daemon::control::{self, ControlError};
 use crate::daemon::log;
-use crate::daemon::reload::{Applied, Ask};
+use crate::daemon::reload::{AppliedReload, ReloadKind};
 use crate::daemon::status::WIDTH;
 use crate::daemon::wall;
 
@@ -38,28 +38,28 @@ pub(super) struct Arguments {
 
 pub(super) fn reload(arguments: &Arguments) -> ExitCode {
     let ask = match arguments {
-        Arguments { keep: true, .. } => Ask::Keep,
-        Arguments { dry_run: true, .. } => Ask::Try,
+        Arguments { keep: true, .. } => ReloadKind::Keep,
+        Arguments { dry_run: true, .. } => ReloadKind::Try,
         // The daemon counts whole seconds.
         Arguments { confirm, .. } => {
-            Ask::Apply { confirm: confirm.map(|time| time.max(Duration::from_secs(1))) }
+            ReloadKind::Apply { confirm: confirm.map(|time| time.max(Duration::from_secs(1))) }
         }
     };
     match control::request_reload(&arguments.runtime_dir, ask) {
         // The daemon has logged it: the journal would have it twice.
-        Ok(_) if ask != Ask::Try && log::stderr_is_journal() => ExitCode::SUCCESS,
+        Ok(_) if ask != ReloadKind::Try && log::stderr_is_journal() => ExitCode::SUCCESS,
         Ok(applied) if print(&text(&applied, ask)) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
-        Err(ControlError::Findings(findings)) if ask == Ask::Keep => {
+        Err(ControlError::Findings(findings)) if ask == ReloadKind::Keep => {
             findings.iter().for_each(|finding| complain(finding));
             ExitCode::FAILURE
         }
         Err(ControlError::Findings(findings)) => {
-            if ask == Ask::Try || !log::stderr_is_journal() {
+            if ask == ReloadKind::Try || !log::stderr_is_journal() {
                 findings.iter().for_each(report);
             }
             complain(match ask {
-                Ask::Try => "the configuration would be refused",
+                ReloadKind::Try => "the configuration would be refused",
                 _ => "the configuration is refused; the daemon keeps the previous one",
             });
             ExitCode::from(REFUSED)
@@ -71,13 +71,13 @@ pub(super) fn reload(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn text(Applied { changes, warnings, handovers }: &Applied, ask: Ask) -> String {
-    if ask == Ask::Keep {
+fn text(AppliedReload { changes, warnings, handovers }: &AppliedReload, ask: ReloadKind) -> String {
+    if ask == ReloadKind::Keep {
         return "the reload is kept\n".to_owned();
     }
     let columns = screen_columns().min(WIDTH);
     let mut out = String::new();
-    let is_dry = ask == Ask::Try;
+    let is_dry = ask == ReloadKind::Try;
     if changes.is_empty() {
         out.push_str(if is_dry { "nothing would change\n" } else { "nothing changed\n" });
     }
@@ -90,12 +90,12 @@ fn text(Applied { changes, warnings, handovers }: &Applied, ask: Ask) -> String 
         wrapped_at(columns, &mut out, "", line, INDENT);
     }
     match ask {
-        Ask::Try => out.push_str("nothing is applied (--dry-run)\n"),
-        Ask::Apply { confirm: Some(time) } => {
+        ReloadKind::Try => out.push_str("nothing is applied (--dry-run)\n"),
+        ReloadKind::Apply { confirm: Some(time) } => {
             let seconds = time.as_secs();
             out.push_str(&format!("undone in {seconds} s unless you run: vrrpx reload --keep\n"));
         }
-        Ask::Apply { confirm: None } | Ask::Keep => {}
+        ReloadKind::Apply { confirm: None } | ReloadKind::Keep => {}
     }
     folded(columns, &out)
 }

@@ -12,11 +12,11 @@ use vrrp_ebpf::time::Timestamp;
 use crate::protocol::InstanceId;
 
 #[derive(Debug, Default)]
-pub struct Announcements(Mutex<HashMap<InstanceId, HashMap<IpAddr, Announced>>>);
+pub struct Announcements(Mutex<HashMap<InstanceId, HashMap<IpAddr, AnnouncedAddress>>>);
 
 /// The announcements of an address since the start of the daemon.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Announced {
+pub struct AnnouncedAddress {
     pub count: u64,
     /// Time of the latest one.
     pub at: Timestamp,
@@ -32,12 +32,12 @@ impl Announcements {
         };
         for (instance, address, at) in sent.drain(..) {
             let announced = all.entry(instance).or_default().entry(address).or_default();
-            *announced = Announced { count: announced.count + 1, at };
+            *announced = AnnouncedAddress { count: announced.count + 1, at };
         }
     }
 
     /// Those of an instance, by address.
-    pub fn of(&self, instance: InstanceId) -> HashMap<IpAddr, Announced> {
+    pub fn of(&self, instance: InstanceId) -> HashMap<IpAddr, AnnouncedAddress> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&instance).cloned().unwrap_or_default()
     }

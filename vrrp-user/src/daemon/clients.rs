@@ -188,7 +188,7 @@ mod tests {
         };
         let served = serve("test", 4, accept, |_, _| async {});
         let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
-        // Fewer on a machine that stands still for a moment.
+        // Fewer on a machine that does not run for a moment.
         assert!((2..=11).contains(&tries), "{tries} tries in a second");
     }
 }

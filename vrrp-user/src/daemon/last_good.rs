@@ -127,7 +127,7 @@ impl LastGood {
 
 /// Saves beside the main thread, one after the other, and of several that wait only the latest.
 #[derive(Clone, Debug)]
-pub struct Saver(Arc<Saving>);
+pub struct LastGoodSaver(Arc<Saving>);
 
 #[derive(Debug)]
 struct Saving {
@@ -140,7 +140,7 @@ struct Saving {
     unwritten: Unwritten,
 }
 
-impl Saver {
+impl LastGoodSaver {
     /// `None` where no copies are made. A bridge process leaves copy and mark to the daemon that follows it.
     pub fn of(options: &RunOptions, unwritten: Unwritten) -> Option<Self> {
         if options.bridge.is_some() {

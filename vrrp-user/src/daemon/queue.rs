@@ -24,7 +24,7 @@ use crate::protocol::{
 const MAIN: u32 = 254;
 
 /// Difference between two configurations, as the engine receives it.
-pub type Changes = crate::protocol::Changes<Arc<InstanceSettings>>;
+pub type ConfigurationChanges = crate::protocol::ConfigurationChanges<Arc<InstanceSettings>>;
 
 /// To the engine, from any thread.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub enum Input {
         attachment: Option<Arc<Attachment>>,
     },
     /// Another configuration; [`Report::Reconfigured`] follows.
-    Reconfigure(Box<Changes>),
+    Reconfigure(Box<ConfigurationChanges>),
     /// Report the state and leave it as it is, apart from the leases, until [`Input::GoOn`] or [`Input::Leave`] comes;
     /// the answer is `None` during a handover, and while others have no room for what the engine has reported.
     Pause(Leases, oneshot::Sender<Option<RouterSnapshot>>),

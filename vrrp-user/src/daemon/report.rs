@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tracing::{debug, info, warn};
 use vrrp_ebpf::time::Timestamp;
 
-use super::events::What;
+use super::events::EventKind;
 use super::history::History;
 use super::notify::Notifier;
 use super::queue::{Lack, Queue, Report};
@@ -118,7 +118,7 @@ impl Reporter {
             Report::Priority(instance, priority) => {
                 notifier.priority(instance, priority);
                 info!(instance = self.name(instance), %priority, "priority changed");
-                self.event(instance, |instance| What::Priority { instance, priority: priority.0 });
+                self.event(instance, |instance| EventKind::Priority { instance, priority: priority.0 });
             }
             Report::Contest(instance, peer) => {
                 self.history.contest(instance, peer);
@@ -127,7 +127,7 @@ impl Reporter {
                     let name = self.name(instance);
                     warn!(instance = name, %peer, more, "another router with lower priority is also master");
                     let peer = peer.to_string();
-                    self.event(instance, |instance| What::Contest { instance, peer, more });
+                    self.event(instance, |instance| EventKind::Contest { instance, peer, more });
                 }
             }
             Report::SendFailed(instance, errno) => {
@@ -137,7 +137,12 @@ impl Reporter {
                     let error = Errno::from_raw(errno);
                     warn!(instance = name, interface, %error, more, "cannot send an advert");
                     let (interface, error) = (interface.to_owned(), error.desc().to_owned());
-                    self.event(instance, |instance| What::SendFailed { instance, interface, error, more });
+                    self.event(instance, |instance| EventKind::SendFailed {
+                        instance,
+                        interface,
+                        error,
+                        more,
+                    });
                 }
             }
             Report::EffectFailed { instance, object, ref refusal } => {
@@ -145,7 +150,12 @@ impl Reporter {
                     let name = self.name(instance);
                     warn!(instance = name, %object, error = %refusal, more, "cannot be removed or announced");
                     let (object, error) = (object.to_string(), refusal.plain());
-                    self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
+                    self.event(instance, |instance| EventKind::EffectFailed {
+                        instance,
+                        object,
+                        error,
+                        more,
+                    });
                 }
             }
             Report::PutBack { instance, object, more, loss } => {
@@ -164,7 +174,7 @@ impl Reporter {
                     }
                 }
                 let object = object.to_string();
-                self.event(instance, |instance| What::PutBack { instance, object, more });
+                self.event(instance, |instance| EventKind::PutBack { instance, object, more });
             }
             Report::Lacks { instance, ref lacks, is_master } => self.report_lacks(instance, lacks, is_master),
             Report::Leftovers { instance, ref left } => self.report_leftovers(instance, left),
@@ -177,7 +187,7 @@ impl Reporter {
                     "another process keeps removing routes and rules; they are not set again until \
                      the next takeover or reload"
                 );
-                self.event(instance, |instance| What::Abandoned { instance });
+                self.event(instance, |instance| EventKind::Abandoned { instance });
             }
             Report::Reconfigured | Report::Stopped => debug!("Reconfigured or Stopped was passed on"),
         }
@@ -199,7 +209,7 @@ impl Reporter {
             let by = self.removed_by(instance);
             warn!(instance = name, by, "another process keeps removing addresses");
         }
-        self.event(instance, |instance| What::Transition {
+        self.event(instance, |instance| EventKind::Transition {
             instance,
             from: transition.from.as_str().into(),
             to: transition.to.as_str().into(),
@@ -226,12 +236,12 @@ impl Reporter {
                 "cannot be set; retrying every second, and when links, addresses or routes change"
             );
             let error = lack.refusal.plain();
-            self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
+            self.event(instance, |instance| EventKind::EffectFailed { instance, object, error, more });
         }
         for (lack, more) in first(&healed) {
             let object = lack.object.to_string();
             info!(instance = name, object, more, "is set now");
-            self.event(instance, |instance| What::Restored { instance, object, more });
+            self.event(instance, |instance| EventKind::Restored { instance, object, more });
         }
     }
 
@@ -245,7 +255,7 @@ impl Reporter {
             let object = lack.object.to_string();
             warn!(instance = name, object, error = %lack.refusal, more, "cannot be removed; retrying until it is gone");
             let error = lack.refusal.plain();
-            self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
+            self.event(instance, |instance| EventKind::EffectFailed { instance, object, error, more });
         }
         for (lack, more) in first(&gone) {
             info!(instance = name, object = %lack.object, more, "is removed now, or a master has it again");
@@ -269,7 +279,7 @@ impl Reporter {
             "VRRP_Group({group}) Syncing instances to {} state",
             transition.to.as_str(),
         );
-        self.history.events.push(What::GroupTransition {
+        self.history.events.push(EventKind::GroupTransition {
             group: group.to_owned(),
             from: transition.from.as_str().into(),
             to: transition.to.as_str().into(),
@@ -279,7 +289,7 @@ impl Reporter {
         });
     }
 
-    fn event(&self, instance: InstanceId, what: impl FnOnce(String) -> What) {
+    fn event(&self, instance: InstanceId, what: impl FnOnce(String) -> EventKind) {
         self.history.events.push(what(self.name(instance).to_owned()));
     }
 

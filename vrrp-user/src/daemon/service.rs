@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::auth::Store;
+use super::auth::MarkStore;
 use super::checks::{CheckError, Checks, PreparedChecks};
 use super::control::{Control, ControlError, SocketGroups};
 use super::dump::{self, Dumps};
@@ -42,7 +42,7 @@ use super::process::systemd;
 use super::process::watchdog;
 use super::queue::{Command, Input, Queue, Report};
 use super::readers::Readers;
-use super::reload::{Ask, Ended, Purpose, Readings, Reloader, Request};
+use super::reload::{ConfigurationReadings, Ended, ReadingPurpose, ReloadKind, Reloader, Request};
 use super::report::{Reporter, ReporterEvent};
 use super::status::{DaemonContext, SharedContext};
 use super::steering::{Desk, OrderLock};
@@ -80,7 +80,7 @@ pub struct Service {
     hangup: Signal,
     dumps: Dumps,
     dump_at_start: bool,
-    store: Arc<Store>,
+    store: Arc<MarkStore>,
     readers: Readers,
 }
 
@@ -112,7 +112,7 @@ impl Service {
         inputs: Queue<Input>,
         reports: Queue<Report>,
         orders: mpsc::Sender<Order>,
-        store: Arc<Store>,
+        store: Arc<MarkStore>,
     ) -> Result<Self, ServiceError> {
         let (config, history) = (&context.config, &context.history);
         if options.bridge.is_some() {
@@ -265,7 +265,7 @@ impl Service {
 
         let (mut bridge, mut limit) = (None, reloader.options.bridge);
         let mut due = pin!(sleep(limit.unwrap_or_default()));
-        let mut readings = Readings::default();
+        let mut readings = ConfigurationReadings::default();
         let end = loop {
             // Another reload that is being read keeps the present one, or starts its time again.
             let has_passed = reloader.due().is_some_and(|due| due <= Instant::now());
@@ -332,7 +332,7 @@ impl Service {
                     continue;
                 }
                 Some(request) = asked.recv() => {
-                    if request.ask == Ask::Keep {
+                    if request.ask == ReloadKind::Keep {
                         // The client may have gone.
                         let _ = request.answer.send(reloader.keep());
                     } else {
@@ -347,7 +347,7 @@ impl Service {
                 ended = readings.ended() => ended,
             };
             let requests = reloader.preview(&ended.outcome, ended.requests);
-            if ended.purpose != Purpose::Try {
+            if ended.purpose != ReadingPurpose::Try {
                 let ended = Ended { requests, ..ended };
                 reloader.end(ended, &mut reporter, &mut notifier, &mut checks).await;
             }

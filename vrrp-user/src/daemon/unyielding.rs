@@ -1,8 +1,8 @@
 //! Lower masters that do not yield to ours: our adverts do not reach them, or they refuse them.
 //!
-//! Enters: for how long lower masters were heard while an instance is master, look after look. Leaves: the one that has
-//! had the time to yield, in the history, the log and the events. Absent: masters whose adverts are refused here, which
-//! have a reason of their own.
+//! Enters: for how long lower masters were heard while an instance is master, round after round. Leaves: the one that
+//! has had the time to yield, in the history, the log and the events. Absent: masters whose adverts are refused here,
+//! which have a reason of their own.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
-use super::events::What;
+use super::events::EventKind;
 use super::history::History;
 use super::status::{DaemonContext, lasts, why_unyielding};
 use crate::config::Config;
@@ -27,7 +27,7 @@ const YIELDS: u32 = 3;
 struct Contest {
     /// Of the instance, which a reload may remove.
     name: Arc<str>,
-    /// Time that lower masters were heard in all, ns: when this one began, and at the latest look.
+    /// Time that lower masters were heard in all, ns: when this one began, and at the latest round.
     began: u64,
     counted: u64,
     /// When that time grew last.
@@ -40,7 +40,7 @@ struct Contest {
 pub(super) struct Contests(BTreeMap<InstanceId, Contest>);
 
 impl Contests {
-    pub(super) fn look(&mut self, context: &DaemonContext, now: Timestamp) {
+    pub(super) fn update(&mut self, context: &DaemonContext, now: Timestamp) {
         self.forget_removed(&context.config, &context.history);
         for (config, live) in context.instances() {
             let (id, settings) = (config.id, &config.settings);
@@ -68,7 +68,7 @@ impl Contests {
                 let why = why_unyielding(settings, peer);
                 warn!(instance = %settings.name, %peer, "another router is master too, and does not yield: {why}");
                 let (instance, peer) = (settings.name.to_string(), peer.to_string());
-                context.history.events.push(What::Unyielding { instance, peer, detail: why.to_owned() });
+                context.history.events.push(EventKind::Unyielding { instance, peer, detail: why.to_owned() });
             }
         }
     }
@@ -92,7 +92,7 @@ fn report_over(history: &History, id: InstanceId, name: &str, peer: IpAddr, text
     history.unyielding(id, None);
     info!(instance = name, %peer, "{text}");
     let (instance, peer) = (name.to_owned(), peer.to_string());
-    history.events.push(What::UnyieldingOver { instance, peer });
+    history.events.push(EventKind::UnyieldingOver { instance, peer });
 }
 
 impl Contest {
@@ -100,7 +100,7 @@ impl Contest {
         Self { name: Arc::clone(name), began: total, counted: total, latest: None, named: None }
     }
 
-    /// Whether a lower master was heard since the latest look. After a silence of this length it is none any more.
+    /// Whether a lower master was heard since the latest round. After a silence of this length it is none any more.
     fn grows(&mut self, total: u64, now: Timestamp, silence: Duration) -> bool {
         let grows = total > self.counted;
         if grows {
@@ -177,7 +177,8 @@ mod tests {
             contests.forget_removed(&config(&["kept", "new"]), &history);
         }
         assert_eq!(contests.0.keys().collect::<Vec<_>>(), [&InstanceId(0)]);
-        let over = |name: &str| What::UnyieldingOver { instance: name.to_owned(), peer: peer.to_string() };
+        let over =
+            |name: &str| EventKind::UnyieldingOver { instance: name.to_owned(), peer: peer.to_string() };
         let events = history.events.after(None, usize::MAX).events;
         let shown = events.iter().map(|event| event.what.to_string()).collect::<Vec<_>>();
         assert_eq!(shown, ["old", "gone"].map(|name| over(name).to_string()));

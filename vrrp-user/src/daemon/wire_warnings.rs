@@ -2,7 +2,7 @@
 //! not yield, addresses that are not answered, CARP, and unknown routers.
 //!
 //! Enters: the maps. Leaves: lines of the log, events, and the time for which a refused router was a second master. It
-//! looks each second and wakes no other thread.
+//! reads status each second and wakes no other thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,21 +15,21 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
-use super::events::{Events, What};
+use super::events::{EventKind, Events};
 use super::status::{DaemonContext, Rejected, SharedContext, UnknownRouter};
 use super::unyielding::Contests;
 use crate::driver::clock;
 use crate::protocol::State;
 
-/// Between two looks.
+/// From one reading of status to the next.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Looks at refused routers from one look at the settings of peers to the next, which reads each advert.
-const LOOKS: u8 = 5;
+/// Rounds from one comparison of the settings of peers, which reads each advert, to the next.
+const ROUNDS: u8 = 5;
 
-/// Looks in a row that find an IPv6 address unanswered before the log has it: after a takeover, duplicate address
+/// Rounds in a row that find an IPv6 address unanswered before the log has it: after a takeover, duplicate address
 /// detection takes up to two seconds.
-const LOOKS_OF_DETECTION: u8 = 3;
+const ROUNDS_OF_DETECTION: u8 = 3;
 
 /// Most lines about unknown routers in all: they can be made up.
 const UNKNOWN_ROUTERS_LOGGED: usize = 64;
@@ -62,14 +62,14 @@ pub(super) fn channel() -> (mpsc::Sender<PeerNews>, mpsc::Receiver<PeerNews>) {
     mpsc::channel(WAITING)
 }
 
-/// Looks and reports for ever.
+/// Reads status and reports what has changed, for ever.
 pub(super) async fn report(shared: SharedContext, news: mpsc::Sender<PeerNews>) {
     let mut due = interval(EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut notices = Notices::default();
     loop {
         due.tick().await;
-        for reported in notices.look(&shared) {
+        for reported in notices.update(&shared) {
             // If the channel is full, it is still in the log and among the events.
             let _ = news.try_send(reported);
         }
@@ -86,14 +86,14 @@ struct Notices {
     contests: Contests,
     /// By instance and address of a master that this host does not answer for.
     unanswered: BTreeMap<(String, IpAddr), Unanswered>,
-    /// Looks since the latest one at the settings of peers.
-    looks: u8,
+    /// Rounds since the settings of peers were compared.
+    rounds: u8,
 }
 
 #[derive(Debug, Default)]
 struct Unanswered {
     /// In a row.
-    looks: u8,
+    rounds: u8,
     /// The reason that the log has.
     logged: Option<String>,
 }
@@ -110,21 +110,21 @@ struct Rejections {
 }
 
 impl Notices {
-    fn look(&mut self, shared: &SharedContext) -> Vec<PeerNews> {
+    fn update(&mut self, shared: &SharedContext) -> Vec<PeerNews> {
         let context = shared.now();
-        if self.looks == 0 {
+        if self.rounds == 0 {
             let differing = context.differing().into_iter();
             self.compare(
                 differing.map(|(instance, it)| ([instance.to_owned(), it.peer, it.what], it.detail)),
             );
         }
-        self.looks = (self.looks + 1) % LOOKS;
-        self.contests.look(&context, clock::now());
+        self.rounds = (self.rounds + 1) % ROUNDS;
+        self.contests.update(&context, clock::now());
         let unanswered = context.unanswered().into_iter();
         self.silent(
             unanswered.map(|(instance, address, why)| ((instance.to_owned(), address), why)).collect(),
         );
-        let news = self.rejections.look(&context, clock::now());
+        let news = self.rejections.update(&context, clock::now());
         for UnknownRouter { interface, vrid, source, kind, .. } in context.unknown_routers() {
             let is_carp = kind == "carp";
             if (is_carp || context.config.globals.log_unknown_vrids)
@@ -152,9 +152,9 @@ impl Notices {
     fn silent(&mut self, found: BTreeMap<(String, IpAddr), String>) {
         for ((instance, address), why) in &found {
             let it = self.unanswered.entry((instance.clone(), *address)).or_default();
-            it.looks = it.looks.saturating_add(1);
-            let enough = if address.is_ipv6() { LOOKS_OF_DETECTION } else { 1 };
-            if it.looks >= enough && it.logged.as_ref() != Some(why) {
+            it.rounds = it.rounds.saturating_add(1);
+            let enough = if address.is_ipv6() { ROUNDS_OF_DETECTION } else { 1 };
+            if it.rounds >= enough && it.logged.as_ref() != Some(why) {
                 warn!(instance, %address, why, "this master does not answer for an address of its own");
                 it.logged = Some(why.clone());
             }
@@ -175,14 +175,14 @@ impl Notices {
             }
         }
         for [instance, peer, what] in self.differences.keys().filter(|key| !found.contains_key(*key)) {
-            info!(instance, peer, what, "the difference is gone");
+            info!(instance, peer, what, "its adverts and our settings agree again");
         }
         self.differences = found;
     }
 }
 
 impl Rejections {
-    fn look(&mut self, context: &DaemonContext, now: Timestamp) -> Vec<PeerNews> {
+    fn update(&mut self, context: &DaemonContext, now: Timestamp) -> Vec<PeerNews> {
         let found = context.rejected();
         let mut rivals = BTreeMap::new();
         for (config, live, it) in &found {
@@ -230,7 +230,7 @@ impl Rejections {
                         reason: reason.clone(),
                         detail: Some(detail.clone()),
                     });
-                    events.push(What::PeerRejected { instance, peer, reason, detail });
+                    events.push(EventKind::PeerRejected { instance, peer, reason, detail });
                 }
                 is_reported
             });
@@ -255,7 +255,7 @@ impl Rejections {
                     detail: None,
                 });
                 let [instance, reason, peer] = key;
-                events.push(What::PeerRejectionOver { instance, peer, reason });
+                events.push(EventKind::PeerRejectionOver { instance, peer, reason });
             }
         }
         news
@@ -297,20 +297,20 @@ mod tests {
         let [v4, v6] = ["192.0.2.80", "2001:db8::80"].map(|it| it.parse::<IpAddr>().unwrap());
         let of = |address: IpAddr| ("VI_1".to_owned(), address);
         let mut notices = Notices::default();
-        let mut look = |addresses: &[IpAddr], why: &str| {
+        let mut update = |addresses: &[IpAddr], why: &str| {
             notices.silent(addresses.iter().map(|it| (of(*it), why.to_owned())).collect());
             [v4, v6].map(|it| notices.unanswered.get(&of(it)).and_then(|it| it.logged.clone()))
         };
         let logged = |why: &str| Some(why.to_owned());
-        assert_eq!(look(&[v4, v6], "a"), [logged("a"), None]);
-        assert_eq!(look(&[v4, v6], "b"), [logged("b"), None]);
+        assert_eq!(update(&[v4, v6], "a"), [logged("a"), None]);
+        assert_eq!(update(&[v4, v6], "b"), [logged("b"), None]);
         // A takeover: detection is over.
-        assert_eq!(look(&[v4], "b"), [logged("b"), None]);
-        assert_eq!(look(&[v6], "a"), [None, None]);
-        assert_eq!(look(&[v6], "a"), [None, None]);
-        assert_eq!(look(&[v6], "a"), [None, logged("a")]);
-        assert_eq!(look(&[v6], "b"), [None, logged("b")]);
-        assert_eq!(look(&[], ""), [None, None]);
+        assert_eq!(update(&[v4], "b"), [logged("b"), None]);
+        assert_eq!(update(&[v6], "a"), [None, None]);
+        assert_eq!(update(&[v6], "a"), [None, None]);
+        assert_eq!(update(&[v6], "a"), [None, logged("a")]);
+        assert_eq!(update(&[v6], "b"), [None, logged("b")]);
+        assert_eq!(update(&[], ""), [None, None]);
     }
 
     #[test]

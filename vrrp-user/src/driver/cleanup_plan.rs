@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_counts_and_is_read_by_whoever_inherits_it() {
+    fn the_latest_counts_and_the_process_that_inherits_it_reads_it() {
         let (plan, path) = plan();
         plan.clear();
         assert_eq!(found(&plan), None);

@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(output.tail.len(), TAIL);
         drop(output);
         let written = flood.join().unwrap();
-        // More than a pipe holds, also on a machine that stands still for a moment.
+        // More than a pipe holds, also on a machine that does not run for a moment.
         assert!((2 * PIPEFUL as u64..32 << 20).contains(&written), "{written} bytes");
     }
 }

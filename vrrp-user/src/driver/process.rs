@@ -26,7 +26,7 @@ use vrrp_ebpf::time::Timestamp;
 
 pub use super::identity::{Identity, IdentityError};
 use super::output::Output;
-use super::process_limit::{self, CROWD};
+use super::process_limit::{self, PROCESSES_MAX};
 use super::spawn::{Child, Plan, spawn};
 use super::starter;
 use crate::config::ScriptCommand;
@@ -105,7 +105,7 @@ impl fmt::Display for End {
                 Err(_) => write!(f, "signal {signal}"),
             },
             Self::TimedOut => f.write_str("timed out"),
-            Self::Crowded => write!(f, "more than {CROWD} processes"),
+            Self::Crowded => write!(f, "more than {PROCESSES_MAX} processes"),
             Self::NotStarted(errno) => write!(f, "not started: {}", Errno::from_raw(errno).desc()),
             Self::NoInterpreter => f.write_str(
                 "not started: the interpreter that its first line names does not exist (Windows line ends?)",

@@ -1,7 +1,7 @@
 //! Limit on the number of processes of one run.
 //!
-//! Enters: the run's process group. Leaves: whether it has more than [`CROWD`] processes. Absent: ending them, and
-//! processes that moved to a session of their own, as daemons do.
+//! Enters: the run's process group. Leaves: whether it has more than [`PROCESSES_MAX`] processes. Absent: ending them,
+//! and processes that moved to a session of their own, as daemons do.
 
 use std::fs;
 use std::time::Duration;
@@ -13,37 +13,37 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 /// Most processes of one run at a time.
-pub(super) const CROWD: usize = 256;
+pub(super) const PROCESSES_MAX: usize = 256;
 
 /// Time between two counts of a run.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// Returns when a run in progress, its leader and all descendants, exceeds [`CROWD`] processes.
+/// Returns when a run in progress, its leader and all descendants, exceeds [`PROCESSES_MAX`] processes.
 pub(super) async fn gathers(leader: Pid) {
     loop {
         sleep(PERIOD).await;
-        if family(leader) > CROWD {
+        if family(leader) > PROCESSES_MAX {
             return;
         }
     }
 }
 
-/// Whether more than [`CROWD`] processes remain of a run whose leader has ended.
+/// Whether more than [`PROCESSES_MAX`] processes remain of a run whose leader has ended.
 pub(super) async fn is_left(group: Pid) -> bool {
     // Usually none remains.
     if killpg(group, None).is_err() {
         return false;
     }
-    spawn_blocking(move || members(group) > CROWD).await.unwrap_or(false)
+    spawn_blocking(move || members(group) > PROCESSES_MAX).await.unwrap_or(false)
 }
 
-/// Number of a process and its descendants, counted only until it exceeds [`CROWD`]. 1 on kernels without
+/// Number of a process and its descendants, counted only until it exceeds [`PROCESSES_MAX`]. 1 on kernels without
 /// `CONFIG_PROC_CHILDREN`.
 fn family(leader: Pid) -> usize {
     let mut found = vec![leader.as_raw()];
     let mut next = 0;
     while let Some(&pid) = found.get(next)
-        && found.len() <= CROWD
+        && found.len() <= PROCESSES_MAX
     {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         found.extend(children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));

@@ -15,7 +15,7 @@ use crate::config::ScriptCommand;
 #[derive(Debug, Error)]
 pub enum SecurityError {
     #[error("{script}: {component} {weakness}; {}", weakness.remedy(component))]
-    Writable { script: String, component: String, weakness: Weakness },
+    Writable { script: String, component: String, weakness: PathWeakness },
     #[error("{script}: {error}")]
     Unreadable { script: String, error: io::Error },
     #[error("{script}: not found in PATH")]
@@ -28,7 +28,7 @@ pub enum SecurityError {
 
 /// Why part of a path is not secure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Weakness {
+pub enum PathWeakness {
     /// Owned by this user, who may change it whatever its mode.
     Owner(u32),
     /// Writable by this group.
@@ -37,7 +37,7 @@ pub enum Weakness {
     World,
 }
 
-impl Weakness {
+impl PathWeakness {
     pub fn remedy(self, component: &str) -> String {
         match self {
             Self::Owner(_) => format!("chown root {component}"),
@@ -64,7 +64,7 @@ impl Weakness {
     }
 }
 
-impl fmt::Display for Weakness {
+impl fmt::Display for PathWeakness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Owner(uid) => write!(f, "belongs to user {uid}"),
@@ -181,8 +181,8 @@ fn check_path(path: &Path) -> Result<(), SecurityError> {
         // A link has no mode of its own: any user who can write to its folder can replace it, or in a sticky folder its
         // owner.
         let weakness = match metadata.is_symlink() {
-            true => (is_shared && metadata.uid() != 0).then(|| Weakness::Owner(metadata.uid())),
-            false => Weakness::of(&metadata),
+            true => (is_shared && metadata.uid() != 0).then(|| PathWeakness::Owner(metadata.uid())),
+            false => PathWeakness::of(&metadata),
         };
         if let Some(weakness) = weakness {
             return Err(SecurityError::Writable { script, component: at.display().to_string(), weakness });
@@ -258,7 +258,7 @@ mod tests {
         chown(&script, Some(65534), None).unwrap();
         assert!(matches!(
             check(&direct(&script)),
-            Err(SecurityError::Writable { weakness: Weakness::Owner(65534), .. })
+            Err(SecurityError::Writable { weakness: PathWeakness::Owner(65534), .. })
         ));
     }
 

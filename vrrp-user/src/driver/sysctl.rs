@@ -40,13 +40,13 @@ fn path(family: Family, interface: &str, key: &str) -> PathBuf {
 
 /// A setting changed during the life of this value and restored on drop.
 #[derive(Debug)]
-pub struct Changed {
+pub struct ChangedSysctl {
     path: PathBuf,
     before: String,
     value: &'static str,
 }
 
-impl Changed {
+impl ChangedSysctl {
     /// `None` if the setting already has the value, unless `earlier` gives the value before a run that was killed.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Changed {
     }
 }
 
-impl Drop for Changed {
+impl Drop for ChangedSysctl {
     fn drop(&mut self) {
         // Another process may have changed it since: its value stays. The settings of a removed interface are gone with
         // it.

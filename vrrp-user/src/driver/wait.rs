@@ -63,7 +63,7 @@ impl Wait {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
-    /// Wakes when the machine has been asleep: the timer stands still meanwhile. Also when the time of day is set.
+    /// Wakes when the machine has been asleep: the timer does not advance meanwhile. Also when the time of day is set.
     ///
     /// # Errors
     /// No file descriptor is left.

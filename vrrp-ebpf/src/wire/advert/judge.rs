@@ -10,7 +10,7 @@
 use crate::wire::frame::Frame;
 use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, Header};
 use crate::wire::{
-    AdvertInfo, ChecksumForm, Family, InstanceRules, Octets, PAYLOAD_MAX, PROTOCOL, Reject, TRAILER_LEN,
+    AdvertInfo, ByteAccess, ChecksumForm, Family, InstanceRules, PAYLOAD_MAX, PROTOCOL, Reject, TRAILER_LEN,
     checksum,
 };
 
@@ -21,7 +21,7 @@ use crate::wire::{
 /// # Errors
 /// The first check that failed.
 #[inline(always)]
-pub fn judge<O: Octets + ?Sized>(
+pub fn judge<O: ByteAccess + ?Sized>(
     octets: &O,
     frame: &Frame,
     slot: &InstanceRules,
@@ -51,7 +51,7 @@ pub fn judge_header(frame: &Frame, sum: impl FnOnce(usize, usize) -> Option<u64>
 }
 
 /// The sum for [`judge_header`], for callers that may loop.
-pub fn header_sum<O: Octets + ?Sized>(octets: &O, at: usize, length: usize) -> Option<u64> {
+pub fn header_sum<O: ByteAccess + ?Sized>(octets: &O, at: usize, length: usize) -> Option<u64> {
     (at..at + length).step_by(2).try_fold(0, |sum, at| Some(sum + checksum::sum(&octets.get::<2>(at)?)))
 }
 
@@ -60,7 +60,7 @@ pub fn header_sum<O: Octets + ?Sized>(octets: &O, at: usize, length: usize) -> O
 /// # Errors
 /// [`Reject::Truncated`].
 #[inline(always)]
-pub fn judge_length<O: Octets + ?Sized>(octets: &O, frame: &Frame) -> Result<(), Reject> {
+pub fn judge_length<O: ByteAccess + ?Sized>(octets: &O, frame: &Frame) -> Result<(), Reject> {
     if frame.length < HEADER_LEN || octets.get::<1>(frame.at + frame.length - 1).is_none() {
         return Err(Reject::Truncated);
     }
@@ -95,7 +95,7 @@ pub fn judge_envelope(frame: &Frame, slot: &InstanceRules) -> Result<(), Reject>
 /// # Errors
 /// The first check that failed, from [`Reject::Source`] on; [`Reject::Truncated`] if the message is out of reach.
 #[inline(always)]
-pub fn judge_message<O: Octets + ?Sized>(
+pub fn judge_message<O: ByteAccess + ?Sized>(
     octets: &O,
     frame: &Frame,
     slot: &InstanceRules,

@@ -7,7 +7,7 @@ use core::slice::ChunksExact;
 use super::judge::{check_layout, check_version};
 use super::{AdvertRepr, Auth, Dialect};
 use crate::wire::vrrp::{AUTH_LEN, HEADER_LEN, Header};
-use crate::wire::{Family, Octets, Reject};
+use crate::wire::{ByteAccess, Family, Reject};
 
 /// A well-formed message: it has passed every check that needs neither the IP header nor the instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,7 +25,7 @@ impl<'a> Advert<'a> {
     /// # Errors
     /// Those of [`super::judge()`], in its order, as far as the message alone shows them.
     pub fn parse(message: &'a [u8], family: Family) -> Result<Self, Reject> {
-        let header = Header(Octets::get(message, 0).ok_or(Reject::Truncated)?);
+        let header = Header(ByteAccess::get(message, 0).ok_or(Reject::Truncated)?);
         check_version(header, family, message.len())?;
         // Whether it may have no address depends on the instance, which has been checked before.
         check_layout(header, family, message.len(), true)?;

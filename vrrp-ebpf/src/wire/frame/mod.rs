@@ -6,17 +6,17 @@
 //!
 //! Most frames are not VRRP. They leave once the ethertype and the protocol number are read.
 
-mod question;
+mod address_request;
 #[cfg(test)]
 mod tests;
 
-pub use question::{QUESTION_LEN, asked_for};
+pub use address_request::{ADDRESS_REQUEST_LEN, asked_for};
 
 use super::address::widen_ipv4;
 use super::ipv4::field as ipv4_field;
 use super::ipv6::field as ipv6_field;
 use super::vrrp::field as vrrp_field;
-use super::{Family, Octets, PROTOCOL, ah, ethernet, ipv4, ipv6, ndisc};
+use super::{ByteAccess, Family, PROTOCOL, ah, ethernet, ipv4, ipv6, ndisc};
 
 /// The headers before a VRRP message. Lengths are those of the IP header: padding of the link does not count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,14 +100,14 @@ const MIN_IHL: u8 = 5;
 /// Whether the link layer addresses the frame to a group or to this interface, whose MAC addresses `owns` knows. A
 /// switch that does not know the port of another host sends frames for it to all ports.
 #[inline(always)]
-pub fn is_to_mac<O: Octets + ?Sized>(octets: &O, owns: impl FnOnce([u8; 6]) -> bool) -> bool {
+pub fn is_to_mac<O: ByteAccess + ?Sized>(octets: &O, owns: impl FnOnce([u8; 6]) -> bool) -> bool {
     let Some(destination) = octets.get::<6>(ethernet::field::DESTINATION) else { return false };
     destination[0] & 1 != 0 || owns(destination)
 }
 
 /// The reason that a frame has no message to check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NotAdvert {
+pub enum NoMessage {
     /// Another protocol; also a fragment, an IPv6 extension header before VRRP, or more tags than are read.
     Other,
     /// More tags than are read, and none of them names a VLAN. The stack removes any number of those (Linux 5.3), and
@@ -133,14 +133,14 @@ impl Headers {
     /// Reads the VRID as well.
     ///
     /// # Errors
-    /// [`NotAdvert::Truncated`].
+    /// [`NoMessage::Truncated`].
     #[inline(always)]
-    pub fn frame<O: Octets + ?Sized>(self, octets: &O) -> Result<Frame, NotAdvert> {
+    pub fn frame<O: ByteAccess + ?Sized>(self, octets: &O) -> Result<Frame, NoMessage> {
         // Within the length in the IP header: the bytes behind it are padding.
         if self.0.length <= vrrp_field::VRID {
-            return Err(NotAdvert::Truncated);
+            return Err(NoMessage::Truncated);
         }
-        let [vrid] = octets.get::<1>(self.0.at + vrrp_field::VRID).ok_or(NotAdvert::Truncated)?;
+        let [vrid] = octets.get::<1>(self.0.at + vrrp_field::VRID).ok_or(NoMessage::Truncated)?;
         Ok(Frame { vrid, ..self.0 })
     }
 }
@@ -148,9 +148,9 @@ impl Headers {
 /// Walks Ethernet, tags and IP, as [`headers`] does, and reads the VRID.
 ///
 /// # Errors
-/// [`NotAdvert`]: no message to check.
+/// [`NoMessage`]: no message to check.
 #[inline(always)]
-pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, NotAdvert> {
+pub fn dissect<O: ByteAccess + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, NoMessage> {
     headers(octets, stripped)?.frame(octets)
 }
 
@@ -161,21 +161,21 @@ pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, N
 /// cannot reassemble fragments.
 ///
 /// # Errors
-/// [`NotAdvert`]: no message to check.
+/// [`NoMessage`]: no message to check.
 #[inline(always)]
-pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers, NotAdvert> {
+pub fn headers<O: ByteAccess + ?Sized>(octets: &O, stripped: u16) -> Result<Headers, NoMessage> {
     let (ethertype, at, vlan) = link(octets, stripped)?;
     match ethertype {
         ethernet::IPV4 => dissect_ipv4(octets, at, vlan),
         ethernet::IPV6 => dissect_ipv6(octets, at, vlan),
-        ethernet::ARP => Err(NotAdvert::Neighbour),
-        _ => Err(NotAdvert::Other),
+        ethernet::ARP => Err(NoMessage::Neighbour),
+        _ => Err(NoMessage::Other),
     }
 }
 
 /// The ethertype behind all tags, the offset of its header, and the VLAN id.
 #[inline(always)]
-fn link<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u16), NotAdvert> {
+fn link<O: ByteAccess + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u16), NoMessage> {
     let mut at = ethernet::field::ETHERTYPE;
     let mut vlan = stripped;
     let mut ethertype = read_u16(octets, at)?;
@@ -187,7 +187,7 @@ fn link<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u1
             at += ethernet::TAG_LEN;
         }
         if is_tag(ethertype) && vlan == 0 {
-            return Err(NotAdvert::Nested);
+            return Err(NoMessage::Nested);
         }
     }
     Ok((ethertype, at + 2, vlan))
@@ -201,36 +201,36 @@ fn is_tag(ethertype: u16) -> bool {
 /// The ethertype behind the tag whose own ethertype is at `at`, and the VLAN it names. Id 0 names none (802.1Q §9.6):
 /// the tag carries a priority only.
 #[inline(always)]
-fn behind_tag<O: Octets + ?Sized>(octets: &O, at: usize, outer: u16) -> Result<(u16, u16), NotAdvert> {
-    let [control_high, control_low, type_high, type_low] = octets.get::<4>(at + 2).ok_or(NotAdvert::Other)?;
+fn behind_tag<O: ByteAccess + ?Sized>(octets: &O, at: usize, outer: u16) -> Result<(u16, u16), NoMessage> {
+    let [control_high, control_low, type_high, type_low] = octets.get::<4>(at + 2).ok_or(NoMessage::Other)?;
     let id = u16::from_be_bytes([control_high, control_low]) & ethernet::VLAN_ID;
     Ok((u16::from_be_bytes([type_high, type_low]), if id == 0 { outer } else { id }))
 }
 
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
-fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
+fn dissect_ipv4<O: ByteAccess + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NoMessage> {
     // Few reads of several fields each: the program pays for the bound of each read.
     let [fragment_high, fragment_low, ttl, protocol] =
-        octets.get::<4>(at + ipv4_field::FRAGMENT).ok_or(NotAdvert::Other)?;
+        octets.get::<4>(at + ipv4_field::FRAGMENT).ok_or(NoMessage::Other)?;
     if protocol != PROTOCOL && protocol != ah::PROTOCOL {
-        return Err(NotAdvert::Other);
+        return Err(NoMessage::Other);
     }
-    let [version_ihl, _, total_high, total_low] = octets.get::<4>(at).ok_or(NotAdvert::Other)?;
+    let [version_ihl, _, total_high, total_low] = octets.get::<4>(at).ok_or(NoMessage::Other)?;
     let header = ipv4_len(version_ihl);
     if u16::from_be_bytes([fragment_high, fragment_low]) & ipv4::IS_FRAGMENT != 0 {
-        return Err(NotAdvert::Other);
+        return Err(NoMessage::Other);
     }
     let mut prefix = 0;
     if protocol == ah::PROTOCOL {
         // Another protocol behind it, or another algorithm, which no VRRP router uses.
-        if octets.get::<2>(at + header).ok_or(NotAdvert::Other)? != ah::BEGINNING {
-            return Err(NotAdvert::Other);
+        if octets.get::<2>(at + header).ok_or(NoMessage::Other)? != ah::BEGINNING {
+            return Err(NoMessage::Other);
         }
         prefix = header + ah::HEADER_LEN;
     }
     let header = header.max(prefix);
-    let addresses = octets.get::<8>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
+    let addresses = octets.get::<8>(at + ipv4_field::SOURCE).ok_or(NoMessage::Truncated)?;
     let addresses = u64::from_le_bytes(addresses);
     let [source, destination] = [addresses as u32, (addresses >> 32) as u32].map(u32::to_le_bytes);
     let total = usize::from(u16::from_be_bytes([total_high, total_low]));
@@ -250,15 +250,15 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
 }
 
 #[inline(always)]
-fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
-    let [next_header, hop_limit] = octets.get::<2>(at + ipv6_field::NEXT_HEADER).ok_or(NotAdvert::Other)?;
+fn dissect_ipv6<O: ByteAccess + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NoMessage> {
+    let [next_header, hop_limit] = octets.get::<2>(at + ipv6_field::NEXT_HEADER).ok_or(NoMessage::Other)?;
     if next_header != PROTOCOL {
         let is_icmpv6 = next_header == ndisc::ICMPV6;
-        return Err(if is_icmpv6 { NotAdvert::Neighbour } else { NotAdvert::Other });
+        return Err(if is_icmpv6 { NoMessage::Neighbour } else { NoMessage::Other });
     }
-    let [version_ihl] = octets.get::<1>(at).ok_or(NotAdvert::Other)?;
-    let source = octets.get::<16>(at + ipv6_field::SOURCE).ok_or(NotAdvert::Truncated)?;
-    let destination = octets.get::<16>(at + ipv6_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
+    let [version_ihl] = octets.get::<1>(at).ok_or(NoMessage::Other)?;
+    let source = octets.get::<16>(at + ipv6_field::SOURCE).ok_or(NoMessage::Truncated)?;
+    let destination = octets.get::<16>(at + ipv6_field::DESTINATION).ok_or(NoMessage::Truncated)?;
     let length = usize::from(read_u16(octets, at + ipv6_field::PAYLOAD_LENGTH)?);
     Ok(Headers(Frame {
         family: Family::V6,
@@ -282,8 +282,8 @@ fn ipv4_len(version_ihl: u8) -> usize {
 }
 
 #[inline(always)]
-fn read_u16<O: Octets + ?Sized>(octets: &O, at: usize) -> Result<u16, NotAdvert> {
-    octets.get::<2>(at).map(u16::from_be_bytes).ok_or(NotAdvert::Other)
+fn read_u16<O: ByteAccess + ?Sized>(octets: &O, at: usize) -> Result<u16, NoMessage> {
+    octets.get::<2>(at).map(u16::from_be_bytes).ok_or(NoMessage::Other)
 }
 
 /// Whether it is the address of one host. Compares it as one number: LLVM would keep its bytes in a register each.

@@ -4,10 +4,10 @@ use core::cell::Cell;
 
 use proptest::prelude::*;
 
-use super::{Frame, NotAdvert, QUESTION_LEN, asked_for, dissect, is_host, is_to_mac};
+use super::{ADDRESS_REQUEST_LEN, Frame, NoMessage, asked_for, dissect, is_host, is_to_mac};
 use crate::wire::address::widen_ipv4;
 use crate::wire::vectors::{GRATUITOUS_ARP, NEIGHBOR_ADVERTISEMENT, V2_PASS, V3_IPV4, V3_IPV6};
-use crate::wire::{Family, Octets};
+use crate::wire::{ByteAccess, Family};
 
 const TAG_5: [u8; 4] = [0x81, 0x00, 0xe0, 0x05];
 const SERVICE_TAG_7: [u8; 4] = [0x88, 0xa8, 0x00, 0x07];
@@ -83,12 +83,12 @@ fn tags() {
 #[test]
 fn too_many_tags() {
     let bytes = tagged(&V2_PASS, &[SERVICE_TAG_7, TAG_5, TAG_5]);
-    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Other));
-    assert_eq!(dissect(&tagged(&V2_PASS, &[TAG_5, TAG_5])[..], 7), Err(NotAdvert::Other));
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NoMessage::Other));
+    assert_eq!(dissect(&tagged(&V2_PASS, &[TAG_5, TAG_5])[..], 7), Err(NoMessage::Other));
     for count in 3..6 {
         for bytes in [V2_PASS.as_slice(), V3_IPV6.as_slice(), GRATUITOUS_ARP.as_slice()] {
             let nested = tagged(bytes, &vec![PRIORITY_TAG; count]);
-            assert_eq!(dissect(nested.as_slice(), 0), Err(NotAdvert::Nested), "{count} tags");
+            assert_eq!(dissect(nested.as_slice(), 0), Err(NoMessage::Nested), "{count} tags");
         }
     }
 }
@@ -167,7 +167,7 @@ fn fragments() {
     for (high, low) in [(0x20, 0x00), (0x00, 0x01), (0x1f, 0xff), (0x20, 0xb9)] {
         let mut bytes = V2_PASS;
         [bytes[20], bytes[21]] = [high, low];
-        assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Other), "{high:02x}{low:02x}");
+        assert_eq!(dissect(bytes.as_slice(), 0), Err(NoMessage::Other), "{high:02x}{low:02x}");
     }
     let mut unfragmented = V2_PASS;
     unfragmented[20] = 0x40;
@@ -181,7 +181,7 @@ fn extension_headers() {
     for next_header in [0, 43, 44, 51, 60] {
         let mut bytes = V3_IPV6;
         bytes[20] = next_header;
-        assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Other), "{next_header}");
+        assert_eq!(dissect(bytes.as_slice(), 0), Err(NoMessage::Other), "{next_header}");
     }
 }
 
@@ -193,13 +193,13 @@ fn padding() {
     assert_eq!(dissect(bytes.as_slice(), 0), dissect(V3_IPV4.as_slice(), 0));
     // No message at all: the padding has no VRID.
     bytes[17] = 20;
-    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NoMessage::Truncated));
     bytes[17] = 21;
-    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NoMessage::Truncated));
     bytes[17] = 22;
     assert_eq!(dissect(bytes.as_slice(), 0).unwrap().length, 2);
     bytes[17] = 3;
-    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NoMessage::Truncated));
 }
 
 /// RFC 9568 §7.1: the message is complete (R05).
@@ -210,9 +210,9 @@ fn every_length() {
         for length in 0..bytes.len() {
             let frame = dissect(&bytes[..length], 0);
             if length < protocol.end {
-                assert_eq!(frame, Err(NotAdvert::Other), "{length}");
+                assert_eq!(frame, Err(NoMessage::Other), "{length}");
             } else if length <= vrid {
-                assert_eq!(frame, Err(NotAdvert::Truncated), "{length}");
+                assert_eq!(frame, Err(NoMessage::Truncated), "{length}");
             } else {
                 assert_eq!(frame, Ok(whole), "{length}");
             }
@@ -222,10 +222,10 @@ fn every_length() {
 
 struct Reads<'a>(&'a [u8], Cell<usize>);
 
-impl Octets for Reads<'_> {
+impl ByteAccess for Reads<'_> {
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.1.set(self.1.get() + 1);
-        Octets::get(self.0, at)
+        ByteAccess::get(self.0, at)
     }
 }
 
@@ -237,10 +237,10 @@ fn others_leave_early() {
     let mut tcp6 = V3_IPV6;
     tcp6[20] = 6;
     for (bytes, reads, kind) in [
-        (tcp.as_slice(), 2, NotAdvert::Other),
-        (tcp6.as_slice(), 2, NotAdvert::Other),
-        (NEIGHBOR_ADVERTISEMENT.as_slice(), 2, NotAdvert::Neighbour),
-        (GRATUITOUS_ARP.as_slice(), 1, NotAdvert::Neighbour),
+        (tcp.as_slice(), 2, NoMessage::Other),
+        (tcp6.as_slice(), 2, NoMessage::Other),
+        (NEIGHBOR_ADVERTISEMENT.as_slice(), 2, NoMessage::Neighbour),
+        (GRATUITOUS_ARP.as_slice(), 1, NoMessage::Neighbour),
     ] {
         let octets = Reads(bytes, Cell::new(0));
         assert_eq!(dissect(&octets, 0), Err(kind));
@@ -249,7 +249,7 @@ fn others_leave_early() {
 }
 
 #[test]
-fn questions() {
+fn address_requests() {
     let mut request = GRATUITOUS_ARP;
     assert_eq!(asked_for(request.as_slice(), 0), None, "an announcement");
     request[31] ^= 1;
@@ -263,9 +263,9 @@ fn questions() {
     ] {
         for tags in [vec![], vec![PRIORITY_TAG], vec![PRIORITY_TAG, PRIORITY_TAG]] {
             let tagged = tagged(bytes, &tags);
-            assert_eq!(dissect(tagged.as_slice(), 0), Err(NotAdvert::Neighbour));
+            assert_eq!(dissect(tagged.as_slice(), 0), Err(NoMessage::Neighbour));
             let length = length + 4 * tags.len();
-            assert!(length <= QUESTION_LEN);
+            assert!(length <= ADDRESS_REQUEST_LEN);
             assert_eq!(asked_for(&tagged[..length], 0), Some(asked), "{tags:x?}");
             assert_eq!(asked_for(&tagged[..length - 1], 0), None, "{tags:x?}");
             assert_eq!(asked_for(&tagged[..length], 5), None, "{tags:x?}");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Report, did_you_mean};
 use crate::source::Position;
-use crate::text::{Letter, trim};
+use crate::text::{SourceChar, trim};
 
 /// `${_RANDOM}` without parameters, both ends included.
 const RANDOM_DEFAULT: (u64, u64) = (0, 32_767);
@@ -20,15 +20,15 @@ const RANDOM_DEFAULT: (u64, u64) = (0, 32_767);
 #[derive(Debug)]
 pub(super) struct Definition {
     pub(super) name: Arc<str>,
-    pub(super) first: Vec<Letter>,
+    pub(super) first: Vec<SourceChar>,
     /// Lines below the first.
-    pub(super) below: Vec<Vec<Letter>>,
+    pub(super) below: Vec<Vec<SourceChar>>,
     pub(super) at: Position,
 }
 
 impl Definition {
     /// Reads the rows of a line as `$NAME=text`, if they have that form.
-    pub(super) fn read(rows: &[impl AsRef<[Letter]>]) -> Option<Self> {
+    pub(super) fn read(rows: &[impl AsRef<[SourceChar]>]) -> Option<Self> {
         let (head, below) = rows.split_first()?;
         let (name, at, text) = Self::head(trim(head.as_ref()))?;
         let below = below.iter().map(|row| trim(row.as_ref()));
@@ -37,7 +37,7 @@ impl Definition {
         Some(Self { name, first: lines.next().unwrap_or_default(), below: lines.collect(), at })
     }
 
-    fn head(letters: &[Letter]) -> Option<(Arc<str>, Position, &[Letter])> {
+    fn head(letters: &[SourceChar]) -> Option<(Arc<str>, Position, &[SourceChar])> {
         let (dollar, rest) = letters.split_first().filter(|(first, _)| first.char == '$')?;
         let (name, rest) = split_name(rest)?;
         let (_, text) = rest.split_first().filter(|(equals, _)| equals.char == '=')?;
@@ -59,7 +59,7 @@ pub(super) struct Use {
 
 impl Use {
     /// Reads the use at the start of `letters`.
-    pub(super) fn read(letters: &[Letter]) -> Option<Self> {
+    pub(super) fn read(letters: &[SourceChar]) -> Option<Self> {
         let (dollar, rest) = letters.split_first().filter(|(first, _)| first.char == '$')?;
         let Some((_, inside)) = rest.split_first().filter(|(first, _)| first.char == '{') else {
             let (name, _) = split_name(rest)?;
@@ -76,7 +76,7 @@ impl Use {
     }
 
     /// Whether `next`, the character after it, makes it a valid use.
-    pub(super) fn ends_before(&self, next: Option<Letter>) -> bool {
+    pub(super) fn ends_before(&self, next: Option<SourceChar>) -> bool {
         self.braced || next.is_none_or(|next| next.is_blank() || matches!(next.char, ',' | ')'))
     }
 }
@@ -167,7 +167,7 @@ impl Definitions {
 impl Definition {
     /// A definition that is not written in a file.
     pub(super) fn of(name: Arc<str>, text: &str, at: Position) -> Self {
-        let first = text.chars().map(|char| Letter { char, at }).collect();
+        let first = text.chars().map(|char| SourceChar { char, at }).collect();
         Self { name, first, below: Vec::new(), at }
     }
 }
@@ -191,7 +191,7 @@ fn environment(name: &str, at: Position, report: &mut Report) -> String {
 }
 
 /// Splits the name off the start of `letters`.
-fn split_name(letters: &[Letter]) -> Option<(String, &[Letter])> {
+fn split_name(letters: &[SourceChar]) -> Option<(String, &[SourceChar])> {
     let name: String = letters.iter().map(|letter| letter.char).take_while(|char| is_name(*char)).collect();
     let (_, rest) = letters.split_at_checked(name.len())?;
     is_valid_name(&name).then_some((name, rest))
@@ -212,11 +212,11 @@ mod tests {
     use crate::source::FileId;
     use crate::text::lines;
 
-    fn rows(text: &str) -> Vec<Vec<Letter>> {
+    fn rows(text: &str) -> Vec<Vec<SourceChar>> {
         lines(text, FileId::default()).next().unwrap_or_default().rows
     }
 
-    fn shown(letters: &[Letter]) -> String {
+    fn shown(letters: &[SourceChar]) -> String {
         letters.iter().map(|letter| letter.char).collect()
     }
 

@@ -21,7 +21,7 @@ use super::diagnostic::Report;
 use super::file::{self, FileError};
 use super::lexer::{self, Line, Token, Word};
 use super::source::{FileId, Position, Sources};
-use super::text::{self, Letter, Text, trim, trim_start};
+use super::text::{self, SourceChar, Text, trim, trim_start};
 
 /// Bytes of one file, and of all together.
 const FILE_MAX: u64 = 64 << 20;
@@ -143,7 +143,7 @@ impl Expander<'_> {
     }
 
     /// The line after its conditions; `None` if they exclude it.
-    fn for_this_node<'l>(&self, line: &'l [Letter]) -> Option<&'l [Letter]> {
+    fn for_this_node<'l>(&self, line: &'l [SourceChar]) -> Option<&'l [SourceChar]> {
         let mut line = trim_start(line);
         while let Some((_, condition)) = line.split_first().filter(|(first, _)| first.char == '@') {
             let (negated, id) = match condition.split_first() {
@@ -164,7 +164,7 @@ impl Expander<'_> {
     /// Reads one line of a file, a definition, or a sequence.
     fn line(
         &mut self,
-        letters: Vec<Letter>,
+        letters: Vec<SourceChar>,
         comment_follows: bool,
         includes: Includes<'_>,
         depth: usize,
@@ -210,7 +210,7 @@ impl Expander<'_> {
     /// Reads the rest of a line once for each value.
     fn sequence(
         &mut self,
-        line: &[Letter],
+        line: &[SourceChar],
         comment_follows: bool,
         includes: Includes<'_>,
         depth: usize,
@@ -259,7 +259,7 @@ impl Expander<'_> {
     /// Reads a line with all names replaced.
     fn read(
         &mut self,
-        letters: &[Letter],
+        letters: &[SourceChar],
         comment_follows: bool,
         includes: Includes<'_>,
     ) -> Result<(), Stop> {

@@ -5,7 +5,7 @@
 
 use super::define::is_valid_name;
 use crate::source::Position;
-use crate::text::{Letter, trim};
+use crate::text::{SourceChar, trim};
 
 #[derive(Debug)]
 pub(super) struct Sequence {
@@ -30,13 +30,13 @@ pub(super) type Wrong = (Position, String);
 
 impl Sequence {
     /// Whether a line begins with `~SEQ` or `~LST`.
-    pub(super) fn begins(letters: &[Letter]) -> bool {
+    pub(super) fn begins(letters: &[SourceChar]) -> bool {
         let word = letters.iter().take(4).map(|letter| letter.char);
         word.clone().eq("~SEQ".chars()) || word.eq("~LST".chars())
     }
 
     /// Reads the start of a line, up to and including its closing parenthesis.
-    pub(super) fn read(head: &[Letter]) -> Result<Self, Wrong> {
+    pub(super) fn read(head: &[SourceChar]) -> Result<Self, Wrong> {
         let at = head.first().map(|first| first.at).unwrap_or_default();
         let text: String = head.iter().map(|letter| letter.char).collect();
         let wrong = |message: &str| (at, message.to_owned());
@@ -159,7 +159,7 @@ fn sets(inside: &str) -> Result<Vec<Vec<String>>, String> {
 }
 
 /// Splits a line after the first closing parenthesis.
-pub(super) fn split(letters: &[Letter]) -> Option<(&[Letter], &[Letter])> {
+pub(super) fn split(letters: &[SourceChar]) -> Option<(&[SourceChar], &[SourceChar])> {
     let close = letters.iter().position(|letter| letter.char == ')')?;
     let (head, rest) = letters.split_at_checked(close.checked_add(1)?)?;
     Some((head, trim(rest)))
@@ -170,8 +170,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<String, String> {
-        let letters: Vec<Letter> =
-            text.chars().map(|char| Letter { char, at: Position::default() }).collect();
+        let letters: Vec<SourceChar> =
+            text.chars().map(|char| SourceChar { char, at: Position::default() }).collect();
         let sequence = Sequence::read(&letters).map_err(|(_, message)| message)?;
         let names = sequence.names.join("+");
         let values: Vec<String> = sequence.take(20).map(|set| set.join("+")).collect();

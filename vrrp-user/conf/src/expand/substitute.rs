@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::define::{Definition, Definitions, Use};
 use crate::diagnostic::Report;
 use crate::source::{Position, Sources};
-use crate::text::Letter;
+use crate::text::SourceChar;
 
 /// Deepest nesting of definitions, and of sequences.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -45,12 +45,12 @@ impl<'a> Substitution<'a> {
     /// receives the definitions with further lines, innermost last.
     pub(super) fn replace(
         &mut self,
-        letters: &[Letter],
-        after: Option<Letter>,
+        letters: &[SourceChar],
+        after: Option<SourceChar>,
         directory: &Path,
         depth: usize,
         tails: &mut Vec<Tail>,
-    ) -> Result<Vec<Letter>, Stop> {
+    ) -> Result<Vec<SourceChar>, Stop> {
         if letters.iter().all(|letter| letter.char != '$') {
             return Ok(letters.to_vec());
         }
@@ -79,8 +79,8 @@ impl<'a> Substitution<'a> {
     /// Reads the use at the start of `letters`, and its definition; `None` if the text stays as it is.
     pub(super) fn used(
         &mut self,
-        letters: &[Letter],
-        after: Option<Letter>,
+        letters: &[SourceChar],
+        after: Option<SourceChar>,
         quoted: bool,
         directory: &Path,
     ) -> Option<(Use, Arc<Definition>)> {
@@ -117,13 +117,13 @@ impl<'a> Substitution<'a> {
     pub(super) fn place(
         &mut self,
         definition: &Definition,
-        line: &[Letter],
+        line: &[SourceChar],
         at: Position,
-    ) -> Result<Vec<Letter>, Stop> {
+    ) -> Result<Vec<SourceChar>, Stop> {
         self.spend(line.len(), at)?;
         let written = line.first().map_or(definition.at, |first| first.at);
         let origin = self.sources.originate(&definition.name, written);
-        Ok(line.iter().map(|letter| Letter { at: Position { origin, ..at }, ..*letter }).collect())
+        Ok(line.iter().map(|letter| SourceChar { at: Position { origin, ..at }, ..*letter }).collect())
     }
 
     /// Deducts characters from those that may still be added.

@@ -36,7 +36,7 @@ pub enum Origin {
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Gravity {
+pub enum FindingSeverity {
     /// Not reported by `vrrpx check`: it may be intended.
     Note,
     Warning,
@@ -47,7 +47,7 @@ pub enum Gravity {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    pub gravity: Gravity,
+    pub gravity: FindingSeverity,
     pub place: Option<Location>,
     pub message: String,
     pub help: Option<String>,
@@ -56,9 +56,9 @@ pub struct Finding {
 impl From<&Diagnostic> for Finding {
     fn from(diagnostic: &Diagnostic) -> Self {
         let gravity = match diagnostic.severity {
-            Severity::Warning => Gravity::Warning,
-            Severity::LeftOut => Gravity::LeftOut,
-            Severity::Error | Severity::Unreadable => Gravity::Error,
+            Severity::Warning => FindingSeverity::Warning,
+            Severity::LeftOut => FindingSeverity::LeftOut,
+            Severity::Error | Severity::Unreadable => FindingSeverity::Error,
         };
         let Diagnostic { message, help, .. } = diagnostic;
         let place = Some(Location::of_finding(diagnostic));

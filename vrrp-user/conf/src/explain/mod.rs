@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use finding::{Finding, Gravity, Origin, Value};
+pub use finding::{Finding, FindingSeverity, Origin, Value};
 pub use text::text;
-pub use time::{Takeover, Timers, Within};
-pub use track::{Effect, Rhythm, Tracked};
+pub use time::{Takeover, TimeRange, Timers};
+pub use track::{CheckTimes, Effect, Tracked};
 
 use self::finding::arc;
 use super::diagnostic::{Diagnostic, Severity};
@@ -114,7 +114,8 @@ impl Loaded {
         };
         let mut traps: Vec<Diagnostic> = Vec::new();
         for finding in self.config.instances.iter().filter_map(of).flatten() {
-            let Finding { gravity: Gravity::Warning, place: Some(place), message, help } = finding else {
+            let Finding { gravity: FindingSeverity::Warning, place: Some(place), message, help } = finding
+            else {
                 continue;
             };
             let Location { file, line, column } = place;

@@ -6,7 +6,7 @@ use super::super::diagnostic::Printable;
 use super::super::width::{padded, width};
 use super::track::Effect;
 use super::value::span;
-use super::{Explained, Explanation, Finding, Gravity, Origin, Tracked, Value};
+use super::{Explained, Explanation, Finding, FindingSeverity, Origin, Tracked, Value};
 
 /// Formats an explanation by instance. Default values are left out unless `all` is set.
 pub fn text(explanation: &Explanation, all: bool) -> String {
@@ -91,10 +91,10 @@ fn findings(f: &mut String, findings: &[Finding]) -> fmt::Result {
     }
     for finding in findings {
         let word = match finding.gravity {
-            Gravity::Note => "note",
-            Gravity::Warning => "warning",
-            Gravity::LeftOut => "left out",
-            Gravity::Error => "error",
+            FindingSeverity::Note => "note",
+            FindingSeverity::Warning => "warning",
+            FindingSeverity::LeftOut => "left out",
+            FindingSeverity::Error => "error",
         };
         match &finding.place {
             Some(place) => writeln!(f, "  {word}: {place}: {}", Printable(&finding.message))?,

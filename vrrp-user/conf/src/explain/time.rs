@@ -26,13 +26,13 @@ pub struct Takeover {
     /// The event at the master.
     pub after: String,
     /// `None` if this node does not take over.
-    pub within: Option<Within>,
+    pub within: Option<TimeRange>,
     /// A qualification.
     pub remark: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Within {
+pub struct TimeRange {
     #[serde(rename = "least_seconds", serialize_with = "seconds")]
     pub least: Duration,
     #[serde(rename = "most_seconds", serialize_with = "seconds")]
@@ -58,27 +58,28 @@ impl Timers {
 pub(super) fn takeovers(settings: &InstanceSettings, tracked: &[Tracked]) -> Vec<Takeover> {
     let Timers { advert_interval, skew, master_down_interval } = Timers::of(settings);
     // The last advert was sent at some time within the interval before.
-    let silence = Within { least: master_down_interval - advert_interval, most: master_down_interval };
+    let silence = TimeRange { least: master_down_interval - advert_interval, most: master_down_interval };
     let takeover = |after: &str, within| Takeover { after: after.to_owned(), within, remark: None };
     let mut takeovers = vec![
         takeover("its host dies", Some(silence)),
-        takeover("it is stopped cleanly", Some(Within { least: skew, most: skew })),
+        takeover("it is stopped cleanly", Some(TimeRange { least: skew, most: skew })),
     ];
     for track in tracked.iter().filter(|track| track.reaction != Some(Effect::None)) {
         let found =
-            track.rhythm.map_or(Within { least: Duration::ZERO, most: Duration::ZERO }, |it| it.found());
+            track.rhythm.map_or(TimeRange { least: Duration::ZERO, most: Duration::ZERO }, |it| it.found());
         let more = match track.reaction {
-            Some(Effect::Fault) => Some(Within { least: skew, most: skew }),
+            Some(Effect::Fault) => Some(TimeRange { least: skew, most: skew }),
             _ if !settings.preempt => None,
             // This node ignores the lowered priority, and the deadline of the previous advert stays.
-            _ => Some(Within {
+            _ => Some(TimeRange {
                 least: silence.least + settings.preempt_delay,
                 most: silence.most + settings.preempt_delay,
             }),
         };
         takeovers.push(Takeover {
             after: format!("its `{}` fails", track.name),
-            within: more.map(|more| Within { least: found.least + more.least, most: found.most + more.most }),
+            within: more
+                .map(|more| TimeRange { least: found.least + more.least, most: found.most + more.most }),
             remark: match (more, track.rhythm) {
                 (None, _) => Some("because `nopreempt` leaves a lowered master alone".to_owned()),
                 (Some(more), Some(rhythm)) => Some(format!(

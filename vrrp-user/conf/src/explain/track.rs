@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::outline::{Location, Text, Written};
 use super::super::{CheckSettings, CheckTarget, Config, Damping, HoldSettings, Instance};
 use super::finding::{Origin, arc};
-use super::time::{Within, seconds};
+use super::time::{TimeRange, seconds};
 use super::value;
 use vrrp_proto::{Priority, TrackSettings, TrackedObject, Weight};
 
@@ -26,7 +26,7 @@ pub struct Tracked {
     /// The command; for a script.
     pub command: Option<String>,
     /// When a check runs and how its results count; `None` if it is not polled.
-    pub rhythm: Option<Rhythm>,
+    pub rhythm: Option<CheckTimes>,
     /// Conditions that keep it failed.
     pub held: Option<String>,
     /// Effect on this node; `None` if it depends on more than good and failed.
@@ -35,7 +35,7 @@ pub struct Tracked {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Rhythm {
+pub struct CheckTimes {
     #[serde(rename = "interval_seconds", serialize_with = "seconds")]
     pub interval: Duration,
     #[serde(rename = "timeout_seconds", serialize_with = "seconds")]
@@ -56,11 +56,14 @@ pub enum Effect {
     None,
 }
 
-impl Rhythm {
+impl CheckTimes {
     /// Time from the failure of a checked service to the result, if the script returns at once.
-    pub(super) fn found(self) -> Within {
+    pub(super) fn found(self) -> TimeRange {
         let (interval, fall) = (self.interval, self.fall);
-        Within { least: interval.saturating_mul(fall.saturating_sub(1)), most: interval.saturating_mul(fall) }
+        TimeRange {
+            least: interval.saturating_mul(fall.saturating_sub(1)),
+            most: interval.saturating_mul(fall),
+        }
     }
 
     /// The same, at most, if every run hangs until its time limit. Starts that fall into a run are skipped.
@@ -194,8 +197,8 @@ fn is_polled(target: &CheckTarget) -> bool {
     )
 }
 
-fn rhythm(script: &CheckSettings) -> Rhythm {
-    Rhythm { interval: script.interval, timeout: script.timeout, rise: script.rise, fall: script.fall }
+fn rhythm(script: &CheckSettings) -> CheckTimes {
+    CheckTimes { interval: script.interval, timeout: script.timeout, rise: script.rise, fall: script.fall }
 }
 
 fn held(HoldSettings { least, damping }: HoldSettings) -> Option<String> {
@@ -267,13 +270,13 @@ mod tests {
     #[test]
     fn a_hanging_script_skips_the_starts_that_fall_into_its_runs() {
         let seconds = Duration::from_secs;
-        let rhythm = |interval, timeout, fall| Rhythm {
+        let rhythm = |interval, timeout, fall| CheckTimes {
             interval: seconds(interval),
             timeout: seconds(timeout),
             rise: 1,
             fall,
         };
-        assert_eq!(rhythm(2, 2, 2).found(), Within { least: seconds(2), most: seconds(4) });
+        assert_eq!(rhythm(2, 2, 2).found(), TimeRange { least: seconds(2), most: seconds(4) });
         assert_eq!(rhythm(2, 2, 2).found_hanging(), seconds(6));
         assert_eq!(rhythm(2, 5, 2).found_hanging(), seconds(2 + 6 + 5));
         assert_eq!(rhythm(5, 1, 1).found_hanging(), seconds(6));

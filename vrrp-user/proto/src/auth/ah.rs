@@ -11,33 +11,33 @@ use md5::Md5;
 use vrrp_ebpf::wire::Reject;
 use vrrp_ebpf::wire::ah::{AhRepr, HEADER_LEN, ICV, ICV_LEN};
 
-use super::{Admitted, Mark, Marks, Proof, Sequence};
+use super::{Admitted, Mark, Proof, SenderMarks, Sequence};
 
 /// Bytes of the longest IPv4 header.
 const IP_MAX: usize = 60;
 
 /// Verifies adverts that are signed with the password, and signs ours.
 #[derive(Clone)]
-pub struct AhGuard {
+pub struct AhVerifier {
     keyed: Hmac<Md5>,
     /// Not by unicast: routers on the path decrement the TTL.
     covers_ttl: bool,
-    marks: Marks,
+    marks: SenderMarks,
     /// The highest number sent or heard.
     counter: u32,
 }
 
-impl core::fmt::Debug for AhGuard {
+impl core::fmt::Debug for AhVerifier {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("AhGuard").field("counter", &self.counter).finish_non_exhaustive()
+        f.debug_struct("AhVerifier").field("counter", &self.counter).finish_non_exhaustive()
     }
 }
 
-impl AhGuard {
+impl AhVerifier {
     /// `room` is the number of senders with a mark. Never `None`: the hash takes keys of any length.
     pub fn new(password: &[u8; 8], unicast: bool, room: usize) -> Option<Self> {
         let keyed = Hmac::new_from_slice(password).ok()?;
-        Some(Self { keyed, covers_ttl: !unicast, marks: Marks::new(room), counter: 0 })
+        Some(Self { keyed, covers_ttl: !unicast, marks: SenderMarks::new(room), counter: 0 })
     }
 
     /// Restores the marks and the sequence sent, from other settings or another process.
@@ -145,11 +145,11 @@ mod tests {
     const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
     const MESSAGE: [u8; 20] = [0x21, 51, 100, 1, 2, 1, 0, 0, 192, 0, 2, 100, 0, 0, 0, 0, 0, 0, 0, 0];
 
-    fn verifier(password: &[u8; 8], unicast: bool) -> AhGuard {
-        AhGuard::new(password, unicast, 4).unwrap()
+    fn verifier(password: &[u8; 8], unicast: bool) -> AhVerifier {
+        AhVerifier::new(password, unicast, 4).unwrap()
     }
 
-    fn packet(sender: &mut AhGuard) -> Vec<u8> {
+    fn packet(sender: &mut AhVerifier) -> Vec<u8> {
         let mut packet = vec![0; 20 + HEADER_LEN];
         let repr = Ipv4Repr {
             source: SOURCE,
@@ -167,7 +167,7 @@ mod tests {
         packet
     }
 
-    fn judge(hearer: &mut AhGuard, packet: &[u8]) -> Result<(), Reject> {
+    fn judge(hearer: &mut AhVerifier, packet: &[u8]) -> Result<(), Reject> {
         hearer.admit(packet, SOURCE.into()).map(|admitted| assert_eq!(admitted.message, MESSAGE))
     }
 

@@ -17,7 +17,7 @@ pub struct Mark {
 
 /// Marks of one instance's senders. Only adverts with a valid signature move them: no sender without the key can.
 #[derive(Clone, Debug)]
-pub struct Marks {
+pub struct SenderMarks {
     entries: Vec<Entry>,
     room: usize,
     uses: u64,
@@ -33,7 +33,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Replay;
 
-impl Marks {
+impl SenderMarks {
     /// For at most `room` senders, at least one.
     pub fn new(room: usize) -> Self {
         Self { entries: Vec::with_capacity(room), room: room.max(1), uses: 0 }
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn only_what_is_newer_is_taken() {
-        let mut marks = Marks::new(4);
+        let mut marks = SenderMarks::new(4);
         assert_eq!(marks.advance(source(1), Sequence(10), never), Ok(0));
         assert_eq!(marks.advance(source(1), Sequence(10), never), Err(Replay));
         assert_eq!(marks.advance(source(1), Sequence(9), never), Err(Replay));
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_longest_silent_one_makes_room() {
-        let mut marks = Marks::new(2);
+        let mut marks = SenderMarks::new(2);
         marks.advance(source(1), Sequence(5), never).unwrap();
         marks.advance(source(2), Sequence(5), never).unwrap();
         marks.advance(source(1), Sequence(6), never).unwrap();
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn recalled_marks_never_go_back() {
-        let mut marks = Marks::new(2);
+        let mut marks = SenderMarks::new(2);
         marks.recall(Mark { source: source(1), sequence: Sequence(7) });
         marks.recall(Mark { source: source(1), sequence: Sequence(6) });
         assert_eq!(marks.advance(source(1), Sequence(7), never), Err(Replay));

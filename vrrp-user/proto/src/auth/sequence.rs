@@ -2,7 +2,8 @@
 
 use super::TimeOfDay;
 
-/// Seconds of UTC (32 bits), 1/65536 seconds (16 bits), a counter within them (16 bits); or the number of an `AhGuard`.
+/// Seconds of UTC (32 bits), 1/65536 seconds (16 bits), a counter within them (16 bits); or the number of an
+/// `AhVerifier`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Sequence(pub u64);
 
@@ -14,7 +15,7 @@ impl Sequence {
         Self((time.as_secs() as u32 as u64) << 32 | fraction << 16)
     }
 
-    /// Whether it is a number of an `AhGuard`, which has 32 bits; every time since 1970 is above them.
+    /// Whether it is a number of an `AhVerifier`, which has 32 bits; every time since 1970 is above them.
     pub const fn is_counter(self) -> bool {
         self.0 >> 32 == 0
     }

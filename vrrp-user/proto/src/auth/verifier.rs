@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use vrrp_ebpf::wire::vrrp::Header;
 use vrrp_ebpf::wire::{Family, Reject, TRAILER_LEN, Trailer};
 
-use super::{HmacSettings, Mark, Marks, Senders, Sequence, TimeOfDay};
+use super::{HmacSettings, Mark, SenderMarks, Senders, Sequence, TimeOfDay};
 
 /// Verifies that adverts are signed as the settings require, and signs ours.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Verifier {
     settings: Arc<HmacSettings>,
     family: Family,
     senders: Senders,
-    marks: Marks,
+    marks: SenderMarks,
     /// The sequence of our latest advert.
     sent: Option<Sequence>,
 }
@@ -47,7 +47,7 @@ pub enum Proof {
 impl Verifier {
     /// `room` is the number of senders with a mark.
     pub fn new(settings: Arc<HmacSettings>, family: Family, senders: Senders, room: usize) -> Self {
-        Self { settings, family, senders, marks: Marks::new(room), sent: None }
+        Self { settings, family, senders, marks: SenderMarks::new(room), sent: None }
     }
 
     pub fn settings(&self) -> &HmacSettings {

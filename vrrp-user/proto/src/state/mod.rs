@@ -133,7 +133,7 @@ FAULT -> INIT: shutdown, removed";
     }
 
     #[test]
-    fn only_a_master_takes_over_anew() {
+    fn only_a_master_takes_over_again() {
         assert!(MOVES.iter().all(|(from, to, _)| from != to || *to == State::Master));
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn lapsed(instance: &mut Instance, cx: &Cx<'_>) {
     }
 }
 
-/// The machine was asleep. Also if it listens: its time to listen has stood still.
+/// The machine was asleep. Also if it listens: its time to listen did not advance.
 pub(crate) fn slept(instance: &mut Instance, cx: &Cx<'_>) {
     instance.master.entitled_until = instance.master.entitled_until.map(|until| until.min(cx.now));
     listen(instance, cx);

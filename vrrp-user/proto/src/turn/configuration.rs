@@ -16,10 +16,10 @@ use crate::units::{Epoch, GroupId, InstanceId};
 
 /// Difference between two configurations.
 #[derive(Debug)]
-pub struct Changes<E> {
+pub struct ConfigurationChanges<E> {
     pub removed: Vec<InstanceId>,
     /// New instances come in the order of their numbers, so that none leaves a gap.
-    pub configured: Vec<Configured<E>>,
+    pub configured: Vec<ConfiguredInstance<E>>,
     /// All sync groups, if any of them differs.
     pub groups: Option<Vec<GroupSettings>>,
     /// Latest results of everything that is tracked.
@@ -30,7 +30,7 @@ pub struct Changes<E> {
 
 /// An instance that is new or has other settings, with their effects outside the protocol.
 #[derive(Debug)]
-pub struct Configured<E> {
+pub struct ConfiguredInstance<E> {
     pub id: InstanceId,
     pub settings: ElectionSettings,
     /// An address is new, or has other options, so that it is set once more.
@@ -38,7 +38,7 @@ pub struct Configured<E> {
     pub effects: E,
 }
 
-impl<E> Default for Changes<E> {
+impl<E> Default for ConfigurationChanges<E> {
     fn default() -> Self {
         Self {
             removed: Vec::new(),
@@ -50,7 +50,7 @@ impl<E> Default for Changes<E> {
     }
 }
 
-impl<E> Changes<E> {
+impl<E> ConfigurationChanges<E> {
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.configured.is_empty() && self.groups.is_none()
     }
@@ -58,7 +58,12 @@ impl<E> Changes<E> {
 
 impl Turn {
     /// Applies another configuration. Removed instances go first: others may get their addresses.
-    pub fn reconfigure<P: Ports>(&mut self, ports: &mut P, changes: Changes<P::Effects>, now: Timestamp) {
+    pub fn reconfigure<P: Ports>(
+        &mut self,
+        ports: &mut P,
+        changes: ConfigurationChanges<P::Effects>,
+        now: Timestamp,
+    ) {
         self.catch_all_up(ports, now);
         for id in changes.removed {
             self.router.remove(id, now);
@@ -70,7 +75,7 @@ impl Turn {
         }
         // New instances exist before their groups do, and groups before a member that changes.
         let is_new =
-            |change: &Configured<_>| self.router.instance(change.id).is_none_or(Instance::is_removed);
+            |change: &ConfiguredInstance<_>| self.router.instance(change.id).is_none_or(Instance::is_removed);
         let (new, changed): (Vec<_>, Vec<_>) = changes.configured.into_iter().partition(is_new);
         self.configure(ports, new, &changes.known, now);
         // Before new instances take part.
@@ -92,11 +97,11 @@ impl Turn {
     fn configure<P: Ports>(
         &mut self,
         ports: &mut P,
-        configured: Vec<Configured<P::Effects>>,
+        configured: Vec<ConfiguredInstance<P::Effects>>,
         known: &[(TrackId, i32)],
         now: Timestamp,
     ) {
-        for Configured { id, settings, has_new_addresses, effects } in configured {
+        for ConfiguredInstance { id, settings, has_new_addresses, effects } in configured {
             if id.index() == self.watchers.len() {
                 self.watchers.push(Watcher::default());
             }

@@ -26,7 +26,7 @@ use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-pub use self::configuration::{Changes, Configured};
+pub use self::configuration::{ConfigurationChanges, ConfiguredInstance};
 pub use self::ports::{Ports, RECORDS_MAX, ReceivedAdvert, Record, SocketCount, Tally};
 use super::event::Event;
 use super::instance::Instance;
@@ -42,7 +42,7 @@ pub const APPROACH: Duration = Duration::from_micros(120);
 
 /// When to take the next turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Next {
+pub enum NextTurn {
     /// At exactly this time, at which a backup may take over. Adverts that arrive meanwhile are seen: the program goes
     /// on recording them.
     Spin(Timestamp),
@@ -108,7 +108,7 @@ impl Turn {
 
     /// Takes a turn. Calling early is harmless.
     #[inline(never)]
-    pub fn run<P: Ports>(&mut self, ports: &mut P) -> Next {
+    pub fn run<P: Ports>(&mut self, ports: &mut P) -> NextTurn {
         let now = ports.now();
         if self.sleep.note(ports.asleep(), now) {
             self.expire_leases(ports, now);
@@ -129,7 +129,7 @@ impl Turn {
         let takeover = self.router.next_takeover().filter(|due| *due > now && due.since(now) <= APPROACH);
         if let Some(due) = takeover.filter(|_| !has_spun) {
             self.has_spun = true;
-            return Next::Spin(due);
+            return NextTurn::Spin(due);
         }
         self.router.handle_timeout(now);
         self.act(ports, None, now);
@@ -140,12 +140,12 @@ impl Turn {
 
     /// When to take the first turn, and every later one. A turn before a takeover is early, and ends with a spin until
     /// that instant.
-    pub fn next(&self) -> Next {
+    pub fn next(&self) -> NextTurn {
         if self.is_paused {
-            return Next::Sleep(self.sustained);
+            return NextTurn::Sleep(self.sustained);
         }
         let takeover = self.router.next_takeover().map(|due| due - APPROACH);
-        Next::Sleep(takeover.or_else(|| self.router.poll_timeout()))
+        NextTurn::Sleep(takeover.or_else(|| self.router.poll_timeout()))
     }
 
     /// Whether the router was shut down and the last handover is done.

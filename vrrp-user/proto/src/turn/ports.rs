@@ -134,7 +134,7 @@ pub trait Ports {
 
     fn unwatch(&mut self, id: InstanceId);
 
-    // What counts adverts beside the program.
+    // Other counts of adverts than the program's.
 
     /// Whether the program has been detached from the instance's interface, as far as is known now. The answer may be
     /// one of the latest question: a silent master is in doubt several times before a takeover.

@@ -23,7 +23,7 @@ use crate::daemon::dump::Dump;
 use crate::daemon::log::syslog::Syslog;
 use crate::daemon::log::{self, LogError, Sink};
 use crate::daemon::process::background::{Side, Waiting, divide};
-use crate::daemon::process::options::{Places, ProcessOptions, RunOptions};
+use crate::daemon::process::options::{KeepalivedPaths, ProcessOptions, RunOptions};
 use crate::daemon::process::{features, preflight};
 use crate::daemon::run;
 
@@ -133,7 +133,11 @@ fn run_options(options: Options) -> RunOptions {
         control_group: None,
         status_group: None,
         process: ProcessOptions {
-            places: Some(Places { pid: options.pid, vrrp_pid: options.vrrp_pid, folder: folder.is_some() }),
+            places: Some(KeepalivedPaths {
+                pid: options.pid,
+                vrrp_pid: options.vrrp_pid,
+                folder: folder.is_some(),
+            }),
             dump_at_start: options.dump,
             umask: options.umask,
             is_silent: !options.foreground && !options.console,

@@ -8,7 +8,7 @@ use ratatui::Frame;
 use vrrp_ebpf::time::Timestamp;
 
 use super::{detail, screen};
-use crate::daemon::control::Reading;
+use crate::daemon::control::StatusReading;
 use crate::daemon::events::Event;
 use crate::daemon::status::{Instance, Status};
 
@@ -30,7 +30,7 @@ const PAGE: usize = 10;
 /// What the reading thread has to say.
 #[derive(Debug)]
 pub enum News {
-    Read(Box<Reading>),
+    Read(Box<StatusReading>),
     /// There is a daemon, and it does not answer.
     Silent,
     /// There is no daemon that may be read; why.
@@ -143,7 +143,7 @@ impl Board {
 
     /// Takes the latest reading, or that there is none.
     pub fn hear(&mut self, news: News) {
-        let Reading { status, events } = match news {
+        let StatusReading { status, events } = match news {
             News::Read(reading) => *reading,
             News::Silent => {
                 self.lost = None;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::board::News;
 use crate::config::words;
-use crate::daemon::control::{ControlError, Reader, Reading};
+use crate::daemon::control::{ControlError, StatusReader, StatusReading};
 
 /// From one reading to the next, and between two tries to connect.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -22,9 +22,9 @@ pub(super) fn begin(runtime_dir: &Path) -> Receiver<News> {
 }
 
 fn feed(runtime_dir: &Path, sender: &SyncSender<News>) {
-    let mut reader: Option<Reader> = None;
+    let mut reader: Option<StatusReader> = None;
     loop {
-        let news = match look(reader.take(), runtime_dir) {
+        let news = match next_reading(reader.take(), runtime_dir) {
             Ok((reading, connected)) => {
                 reader = Some(connected);
                 News::Read(Box::new(reading))
@@ -40,10 +40,13 @@ fn feed(runtime_dir: &Path, sender: &SyncSender<News>) {
 }
 
 /// A reading by this connection, or by another one: a crowd of clients may have taken its place.
-fn look(reader: Option<Reader>, runtime_dir: &Path) -> Result<(Reading, Reader), ControlError> {
-    let read = |mut reader: Reader| Ok((reader.read()?, reader));
+fn next_reading(
+    reader: Option<StatusReader>,
+    runtime_dir: &Path,
+) -> Result<(StatusReading, StatusReader), ControlError> {
+    let read = |mut reader: StatusReader| Ok((reader.read()?, reader));
     if let Some(Ok(reading)) = reader.map(read) {
         return Ok(reading);
     }
-    Reader::connect(runtime_dir).and_then(read)
+    StatusReader::connect(runtime_dir).and_then(read)
 }

@@ -236,7 +236,7 @@ fn head(pen: &mut Pen<'_>, board: &Board) {
     };
     let (name, time, states) = (&node.router_id, clock(&node.time), states.join(", "));
     let up = rough(node.uptime_seconds);
-    // What is left out first where there is no room for it.
+    // From the longest to the shortest; the first that there is room for is shown.
     let texts = [
         format!(" {name}  {time}  up {up}  {count}: {states}  "),
         format!(" {name}  {time}  {count}: {states}  "),

@@ -12,7 +12,7 @@ use super::store::margin;
 use crate::config::InstanceSettings;
 use crate::driver::clock;
 use crate::driver::socket::{AdvertSender, Outgoing};
-use crate::protocol::auth::{Admitted, AhGuard, GROUP_SENDERS, Mark, Proof, Verifier};
+use crate::protocol::auth::{Admitted, AhVerifier, GROUP_SENDERS, Mark, Proof, Verifier};
 use crate::protocol::{Auth, InstanceId, Priority};
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Gate {
 #[derive(Debug)]
 enum Kind {
     Hmac(Verifier),
-    Ah(AhGuard),
+    Ah(AhVerifier),
 }
 
 impl Gate {
@@ -39,7 +39,7 @@ impl Gate {
                 let room = if unicast.is_some() { ledger.room() } else { GROUP_SENDERS };
                 Kind::Hmac(Verifier::new(Arc::clone(hmac), settings.family, senders, room))
             }
-            Auth::Ah(password) => Kind::Ah(AhGuard::new(password, unicast.is_some(), ledger.room())?),
+            Auth::Ah(password) => Kind::Ah(AhVerifier::new(password, unicast.is_some(), ledger.room())?),
             Auth::None | Auth::Pass(_) => return None,
         };
         let is_ah = matches!(verifier, Kind::Ah(_));
@@ -70,7 +70,7 @@ impl Gate {
     /// Judges an advert that the kernel saw at `stamp`.
     ///
     /// # Errors
-    /// As [`Verifier::admit`] and [`AhGuard::admit`].
+    /// As [`Verifier::admit`] and [`AhVerifier::admit`].
     pub fn admit<'a>(
         &mut self,
         octets: &'a [u8],
@@ -158,7 +158,7 @@ mod tests {
             mode: HmacMode::Enforce,
         };
         let hmac = Verifier::new(Arc::new(settings), Family::V4, None, GROUP_SENDERS);
-        let ah = AhGuard::new(b"s3cret\0\0", false, GROUP_SENDERS).unwrap();
+        let ah = AhVerifier::new(b"s3cret\0\0", false, GROUP_SENDERS).unwrap();
         [Kind::Hmac(hmac), Kind::Ah(ah)]
             .map(|verifier| Gate { verifier, ledger: Arc::new(Ledger::new(GROUP_SENDERS)) })
     }

@@ -45,7 +45,7 @@ const SENDERS: usize = 64;
 /// All known marks, by interface, family and VRID: also those of instances that a reload has removed, which may come
 /// back.
 #[derive(Debug)]
-pub struct Store {
+pub struct MarkStore {
     path: PathBuf,
     known: Mutex<BTreeMap<Key, Kept>>,
 }
@@ -74,7 +74,7 @@ fn hmac(instance: &config::Instance) -> Option<&HmacSettings> {
     }
 }
 
-impl Store {
+impl MarkStore {
     /// Reads what an earlier daemon has left.
     pub fn open(runtime_dir: &Path) -> Self {
         let path = runtime_dir.join(NAME);

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 use vrrp_ebpf::time::Timestamp;
 
-use super::events::What;
+use super::events::EventKind;
 use super::hot_restart::RouterSnapshot;
 use super::queue::{Input, Queue};
 use super::status::SharedContext;
@@ -29,7 +29,7 @@ use crate::driver::clock;
 use crate::driver::probe::Cause;
 use crate::driver::probe::attempt::{Failure, Resolver};
 use crate::driver::probe::check::{CheckProbe, Outcome, ProbeResult};
-use crate::driver::probe::watch::{By, prepare_file};
+use crate::driver::probe::watch::{NoticedBy, prepare_file};
 use crate::driver::process::Identity;
 use crate::protocol::{Event, InstanceId, InstanceSnapshot, TrackId};
 
@@ -247,7 +247,7 @@ async fn or_failed(
         outcome: Outcome::Failed(Failure::new("it ended by a panic; a reload starts it again")),
         lasted: Duration::ZERO,
         printed: None,
-        by: By::Polling,
+        by: NoticedBy::Polling,
         runs: 0,
         up: false,
         held: None,
@@ -269,7 +269,7 @@ fn deliver(
 ) -> impl FnMut(&ProbeResult) -> bool + Send + use<> {
     let mut cause = None;
     let mut skipped = Skipped::default();
-    // What was reported, and is not delivered yet.
+    // A result that was reported and is not delivered yet.
     let mut owed = None;
     move |round| {
         shared.now().history.check(round.clone());
@@ -321,7 +321,7 @@ fn deliver(
 
 /// Reports a change of the result.
 fn report(check: &str, round: &ProbeResult, shared: &SharedContext) {
-    shared.now().history.events.push(What::Check {
+    shared.now().history.events.push(EventKind::Check {
         check: check.to_owned(),
         up: round.up,
         outcome: round.outcome.to_string(),

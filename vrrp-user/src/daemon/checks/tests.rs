@@ -165,7 +165,7 @@ fn a_result_that_the_engine_has_no_room_for_is_reported_once_and_delivered_later
         outcome: if up { Outcome::Well } else { Outcome::TimedOut },
         lasted: Duration::ZERO,
         printed: None,
-        by: By::Polling,
+        by: NoticedBy::Polling,
         runs: 1,
         up,
         held: None,

@@ -14,7 +14,7 @@ use crate::daemon::events::Event;
 use crate::daemon::events::follow::Line;
 use crate::daemon::neighbours;
 use crate::daemon::process::runtime_dir;
-use crate::daemon::reload::{Applied, Ask};
+use crate::daemon::reload::{AppliedReload, ReloadKind};
 use crate::daemon::status::{NamedOrder, Status};
 
 /// Why the control socket gave no answer.
@@ -104,11 +104,11 @@ pub fn status_over(mut stream: UnixStream) -> Result<Status, ControlError> {
 ///
 /// # Errors
 /// The daemon refuses it and keeps the previous one; or as for [`status`].
-pub fn request_reload(runtime_dir: &Path, what: Ask) -> Result<Applied, ControlError> {
-    let (dry_run, keep) = (what == Ask::Try, what == Ask::Keep);
+pub fn request_reload(runtime_dir: &Path, what: ReloadKind) -> Result<AppliedReload, ControlError> {
+    let (dry_run, keep) = (what == ReloadKind::Try, what == ReloadKind::Keep);
     let confirm = match what {
-        Ask::Apply { confirm } => confirm.map(|time| time.as_secs()),
-        Ask::Try | Ask::Keep => None,
+        ReloadKind::Apply { confirm } => confirm.map(|time| time.as_secs()),
+        ReloadKind::Try | ReloadKind::Keep => None,
     };
     match ask(runtime_dir, &Request::Reload { dry_run, confirm, keep })? {
         Response::Reloaded(applied) => Ok(applied),
@@ -182,7 +182,7 @@ pub fn events(
 /// A connection that stays open, for a screen that is drawn again and again. It is one of the socket for readers if
 /// there is one that may be opened.
 #[derive(Debug)]
-pub struct Reader {
+pub struct StatusReader {
     stream: io::BufReader<UnixStream>,
     path: PathBuf,
     runtime_dir: PathBuf,
@@ -190,15 +190,15 @@ pub struct Reader {
     latest: Option<u64>,
 }
 
-/// What a [`Reader`] has read.
+/// What a [`StatusReader`] has read.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct StatusReading {
     pub status: Status,
     /// Those since the last reading; first of all, those that are kept.
     pub events: Vec<Event>,
 }
 
-impl Reader {
+impl StatusReader {
     /// # Errors
     /// As for [`status`].
     pub fn connect(runtime_dir: &Path) -> Result<Self, ControlError> {
@@ -215,7 +215,7 @@ impl Reader {
 
     /// # Errors
     /// As for [`status`]; then the connection is of no further use.
-    pub fn read(&mut self) -> Result<Reading, ControlError> {
+    pub fn read(&mut self) -> Result<StatusReading, ControlError> {
         let status = match serde_json::from_str(&self.ask(&Request::Status)?) {
             Ok(Response::Status(status)) => *status,
             Ok(other) => return Err(unexpected(other)),
@@ -228,10 +228,10 @@ impl Reader {
                 Line::Event(event) => events.push(event),
                 Line::End { latest } => {
                     self.latest = Some(latest);
-                    return Ok(Reading { status, events });
+                    return Ok(StatusReading { status, events });
                 }
                 // All places of followers are taken.
-                Line::Dropped(_) | Line::Error(_) => return Ok(Reading { status, events }),
+                Line::Dropped(_) | Line::Error(_) => return Ok(StatusReading { status, events }),
                 Line::Events { .. } | Line::Gap(_) => {}
             }
             text = self.line()?;

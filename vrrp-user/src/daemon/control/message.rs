@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::daemon::reload::Applied;
+use crate::daemon::reload::AppliedReload;
 use crate::daemon::status::{NamedOrder, Status};
 
 /// A client that sends nothing for this long, or takes no response, is disconnected.
@@ -122,7 +122,7 @@ pub enum Response {
     Status(Box<Status>),
     Pong,
     InMaintenance(Vec<NamedOrder>),
-    Reloaded(Applied),
+    Reloaded(AppliedReload),
     /// Orders are carried out; what came of them, one line each.
     Steered(Vec<String>),
     /// The configuration is not in use, with its findings, or an order is not carried out, with the reasons; one each.

@@ -13,9 +13,9 @@
 //! Only processes that may open the socket have access: root, and a group if one is named. A second socket, which all
 //! or a group may open, answers only what changes nothing, and has places of its own. Requests are bounded in length,
 //! clients in number and in time: if no place is left, the client that has been idle for longest is disconnected.
-//! Readers that wait for a status share one, see [`Shelf`], and are served on a thread of their own, so that a crowd of
-//! them delays no order. Clients of the first socket get theirs from there too; what is in maintenance is answered
-//! without it.
+//! Readers that wait for a status share one, see [`DocumentServer`], and are served on a thread of their own, so that a
+//! crowd of them delays no order. Clients of the first socket get theirs from there too; what is in maintenance is
+//! answered without it.
 
 pub(super) mod client;
 mod listener;
@@ -42,17 +42,18 @@ use tokio::time::timeout;
 use tracing::debug;
 
 pub use client::{
-    ControlError, Reader, Reading, events, in_maintenance, request_reload, status, status_over, steer,
+    ControlError, StatusReader, StatusReading, events, in_maintenance, request_reload, status, status_over,
+    steer,
 };
 pub use message::{Request, Response};
 
 use self::listener::Listener;
 use self::message::PATIENCE;
 use super::clients::{self, Activity};
+use super::documents::DocumentServer;
 use super::events::follow;
 use super::process::runtime_dir::{self, RuntimeDir};
-use super::reload::{self, Ask};
-use super::shelf::Shelf;
+use super::reload::{self, ReloadKind};
 use super::status::SharedContext;
 use super::steering::{Call, who};
 use crate::driver::abstract_socket::Peer;
@@ -90,17 +91,17 @@ struct Receivers {
 /// What the clients of a socket may ask for.
 #[derive(Clone, Debug)]
 enum Rights {
-    All(Shelf<()>),
-    /// Status, from this shelf, and events.
-    Read(Shelf<()>),
+    All(DocumentServer<()>),
+    /// Status, made for all that wait for it, and events.
+    Read(DocumentServer<()>),
     /// The same, for root and this process's user alone: any user may connect to an abstract name.
-    Neighbour(Shelf<()>),
+    Neighbour(DocumentServer<()>),
 }
 
 impl Rights {
-    fn shelf(&self) -> &Shelf<()> {
+    fn documents(&self) -> &DocumentServer<()> {
         match self {
-            Self::All(shelf) | Self::Read(shelf) | Self::Neighbour(shelf) => shelf,
+            Self::All(documents) | Self::Read(documents) | Self::Neighbour(documents) => documents,
         }
     }
 }
@@ -181,18 +182,18 @@ impl Control {
         context: SharedContext,
     ) -> (impl Future<Output = Infallible> + Send, impl Future<Output = Infallible> + Send) {
         let Self { mut listener, mut readers, neighbours, receivers } = self;
-        let (of_readers, shelf) = (context.clone(), Shelf::default());
-        let rights = Rights::All(shelf.clone());
+        let (of_readers, documents) = (context.clone(), DocumentServer::default());
+        let rights = Rights::All(documents.clone());
         let steering = async move {
             let accept = |cx: &mut Context<'_>| listener.poll_accept(cx);
             serve("control socket", accept, &context, receivers, rights).await
         };
         let reading = async move {
             let make = |(): &()| encoded(&Response::Status(Box::new(of_readers.now().status()))).ok();
-            let rights = Rights::Read(shelf.clone());
+            let rights = Rights::Read(documents.clone());
             let answering = async {
                 let Some(listener) = &neighbours else { return std::future::pending().await };
-                let rights = Rights::Neighbour(shelf.clone());
+                let rights = Rights::Neighbour(documents.clone());
                 let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
                 serve("neighbours' socket", accept, &of_readers, Receivers::default(), rights).await
             };
@@ -200,7 +201,7 @@ impl Control {
             tokio::select! {
                 never = serve("status socket", accept, &of_readers, Receivers::default(), rights) => never,
                 never = answering => never,
-                never = shelf.serve(make) => never,
+                never = documents.serve(make) => never,
             }
         };
         (steering, reading)
@@ -263,7 +264,7 @@ async fn converse(
             return successors.send(client).await.map_err(io::Error::other);
         }
         if let (Ok(Request::Status), true) = (&request, complete) {
-            let Some(text) = rights.shelf().get(()).await else { return Ok(()) };
+            let Some(text) = rights.documents().get(()).await else { return Ok(()) };
             timeout(PATIENCE, write.write_all(&text)).await??;
             activity.end();
             continue;
@@ -340,9 +341,9 @@ async fn answer(
         ),
         Ok(Request::Reload { dry_run, confirm, keep }) => {
             let ask = match (keep, dry_run) {
-                (true, _) => Ask::Keep,
-                (false, true) => Ask::Try,
-                (false, false) => Ask::Apply { confirm: confirm.map(Duration::from_secs) },
+                (true, _) => ReloadKind::Keep,
+                (false, true) => ReloadKind::Try,
+                (false, false) => ReloadKind::Apply { confirm: confirm.map(Duration::from_secs) },
             };
             reload(reloads, ask).await.unwrap_or_else(|| Response::Error("the daemon is stopping".to_owned()))
         }
@@ -371,7 +372,7 @@ async fn order(request: Request, by: &str, desk: Option<&mpsc::Sender<Call>>) ->
 }
 
 /// `None` if the daemon no longer reloads.
-async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>, ask: Ask) -> Option<Response> {
+async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>, ask: ReloadKind) -> Option<Response> {
     let (answer, answered) = oneshot::channel();
     reloads?.send(reload::Request { ask, answer }).await.ok()?;
     Some(match answered.await.ok()? {

@@ -281,7 +281,7 @@ impl Effect {
     }
 
     fn remove(&mut self, id: InstanceId) {
-        // Whatever is queued by now, of any epoch, announces addresses that leave.
+        // Announcements that are queued by now, of any epoch, are for addresses that leave.
         self.repeats.void(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held.take().is_none() {

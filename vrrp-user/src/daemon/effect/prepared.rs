@@ -13,7 +13,7 @@ use super::lacks::Attempt;
 use super::place::{AddressPlace, Device, note, placed};
 use crate::driver::clock;
 use crate::driver::netlink::address;
-use crate::driver::netlink::socket::{Encoded, RouteSocket};
+use crate::driver::netlink::socket::{EncodedRequests, RouteSocket};
 
 /// Addresses set by one send. The announcements of each send precede the next one, so that the first addresses of many
 /// do not wait for the last.
@@ -49,7 +49,7 @@ impl Devices {
 pub(super) struct Prepared {
     pub(super) devices: Devices,
     /// One for each [`CHUNK`] of addresses; empty if all of these wait for their interface.
-    sends: Vec<Encoded>,
+    sends: Vec<EncodedRequests>,
     /// When the interfaces were read.
     read: Timestamp,
 }

@@ -92,13 +92,13 @@ impl Repeat {
             return Some(at);
         }
         while let Some(target) = self.targets.get(self.next) {
-            let lane = (target.station.ifindex, target.address.is_ipv4());
+            let key = (target.station.ifindex, target.address.is_ipv4());
             if !target.pause.is_zero() {
-                let at = free.get(&lane).copied().unwrap_or(now);
+                let at = free.get(&key).copied().unwrap_or(now);
                 if at > now {
                     return Some(at);
                 }
-                free.insert(lane, now + target.pause);
+                free.insert(key, now + target.pause);
             }
             send(self.instance, target);
             self.next += 1;
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_pauses_between_two_whoever_sends_them() {
+    fn an_interface_pauses_between_two_also_of_different_instances() {
         let mut repeats = Repeats::default();
         repeats.push(InstanceId(0), vec![target(1, 1, 10), target(1, 2, 10)], 1);
         repeats.push(InstanceId(1), vec![target(1, 3, 10)], 1);

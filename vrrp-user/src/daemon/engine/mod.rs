@@ -31,11 +31,11 @@ use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::realtime::{RealtimeError, STACK, become_realtime};
 use crate::driver::xdp::Ring;
-use crate::protocol::{ElectionSettings, GroupSettings, Next, Turn};
+use crate::protocol::{ElectionSettings, GroupSettings, NextTurn, Turn};
 
 /// Everything an engine is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct EngineParts {
     pub instances: Vec<Arc<InstanceSettings>>,
     pub groups: Vec<GroupSettings>,
     pub maps: Arc<Maps>,
@@ -50,7 +50,7 @@ pub struct Parts {
 pub struct Engine {
     turn: Turn,
     ports: KernelPorts,
-    next: Next,
+    next: NextTurn,
     stand_by: StandBy,
 }
 
@@ -65,7 +65,7 @@ pub struct Spawned {
 impl Engine {
     /// # Errors
     /// No raw socket (CAP_NET_RAW), or no descriptor for the timer.
-    pub fn new(parts: Parts) -> io::Result<Self> {
+    pub fn new(parts: EngineParts) -> io::Result<Self> {
         let mut ports = KernelPorts::new(
             &parts.instances,
             parts.maps,
@@ -121,12 +121,12 @@ impl Engine {
     #[inline(never)]
     pub fn step(&mut self) -> io::Result<()> {
         match self.next {
-            Next::Spin(due) => {
+            NextTurn::Spin(due) => {
                 while clock::now() < due {
                     std::hint::spin_loop();
                 }
             }
-            Next::Sleep(due) => {
+            NextTurn::Sleep(due) => {
                 let due = self.have_stand_by().or(due);
                 self.ports.wait(due)?;
             }

@@ -332,7 +332,7 @@ impl Ports for KernelPorts {
             Action::HoldAddresses(id, epoch) => self.commands.push(Command::Hold(id, epoch)),
             Action::StopAnswering(id, _) => self.commands.push(Command::StopAnnouncing(id)),
             Action::Announce(id, announcement) => self.commands.push(Command::Announce(id, announcement)),
-            Action::Heed(id, from) => self.maps.heed_questions(id, from),
+            Action::Heed(id, from) => self.maps.heed_address_requests(id, from),
             Action::PutBack(id, epoch, missing) => self.commands.push(Command::PutBack(id, epoch, missing)),
             Action::ReportAbandoned(id) => self.reports.push(Report::Abandoned(id)),
             Action::Report(id, transition) => {

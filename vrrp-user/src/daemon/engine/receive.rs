@@ -20,7 +20,7 @@ impl KernelPorts {
         let Some(mut ring) = self.ring.take() else { return };
         let taken = ring.drain(DRAIN_MAX, |event| {
             let id = InstanceId(event.slot);
-            if event.is_question() {
+            if event.is_address_request() {
                 return turn.take_request(self, id, now);
             }
             let stamp = Timestamp::from_nanos(event.stamp);

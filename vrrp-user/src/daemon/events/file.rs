@@ -175,7 +175,7 @@ pub(super) fn read(folder: &Path) -> Vec<Arc<Event>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Events, What};
+    use super::super::{EventKind, Events};
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
@@ -185,8 +185,8 @@ mod tests {
         folder
     }
 
-    fn named(instance: &str) -> What {
-        What::Abandoned { instance: instance.to_owned() }
+    fn named(instance: &str) -> EventKind {
+        EventKind::Abandoned { instance: instance.to_owned() }
     }
 
     fn reported(events: &Events) -> Vec<String> {

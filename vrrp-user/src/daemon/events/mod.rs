@@ -61,21 +61,21 @@ pub struct Event {
     #[serde(with = "wall")]
     pub time: SystemTime,
     #[serde(flatten)]
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// A word of the protocol. Thousands of events are kept: those of this run have no copies of it.
-pub type Word = Cow<'static, str>;
+pub type EventWord = Cow<'static, str>;
 
 /// The kind of an event, tagged by `event`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum What {
+pub enum EventKind {
     Transition {
         instance: String,
-        from: Word,
-        to: Word,
-        reason: Word,
+        from: EventWord,
+        to: EventWord,
+        reason: EventWord,
         priority: u8,
         epoch: u64,
         peer: Option<String>,
@@ -83,9 +83,9 @@ pub enum What {
     /// Follows the transitions of its members; `member` moved the others.
     GroupTransition {
         group: String,
-        from: Word,
-        to: Word,
-        reason: Word,
+        from: EventWord,
+        to: EventWord,
+        reason: EventWord,
         member: String,
         epoch: u64,
     },
@@ -178,7 +178,7 @@ pub enum What {
         object: String,
         more: u64,
     },
-    /// As [`What::Abandoned`], for static ones.
+    /// As [`EventKind::Abandoned`], for static ones.
     StaticAbandoned,
     /// Of an instance or a group.
     HookFailed {
@@ -195,7 +195,7 @@ pub enum What {
         name: String,
         keyword: String,
         state: String,
-        /// As that of [`What::HookFailed`].
+        /// As that of [`EventKind::HookFailed`].
         output: String,
     },
     /// A change was given up.
@@ -239,7 +239,7 @@ pub enum What {
     },
 }
 
-impl What {
+impl EventKind {
     pub fn reloaded(changes: &[Change]) -> Self {
         let mut said: Vec<String> = changes.iter().take(CHANGES).map(ToString::to_string).collect();
         if changes.len() > CHANGES {
@@ -317,7 +317,7 @@ impl Events {
     }
 
     /// Never waits.
-    pub fn push(&self, what: What) {
+    pub fn push(&self, what: EventKind) {
         let mut ring = self.lock();
         ring.latest = ring.latest.saturating_add(1);
         let seq = ring.latest;
@@ -374,7 +374,7 @@ mod tests {
 
     fn filled(count: u64) -> Events {
         let events = Events::beginning_with(1000);
-        (0..count).for_each(|_| events.push(What::Abandoned { instance: "a".to_owned() }));
+        (0..count).for_each(|_| events.push(EventKind::Abandoned { instance: "a".to_owned() }));
         events
     }
 
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn the_lines_are_as_documented() {
-        let what = What::Check { check: "web".into(), up: false, outcome: "exit 1".into() };
+        let what = EventKind::Check { check: "web".into(), up: false, outcome: "exit 1".into() };
         let time = wall::parse_rfc3339("2026-11-21T10:00:00.000Z").unwrap();
         let event = Event { seq: 7, time, what };
         let line = r#"{"seq":7,"time":"2026-11-21T10:00:00.000Z","event":"check","check":"web","up":false,"outcome":"exit 1"}"#;

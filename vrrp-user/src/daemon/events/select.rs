@@ -3,12 +3,12 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use super::{Event, What};
+use super::{Event, EventKind};
 use crate::daemon::wall;
 
 /// From where on events are wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Since {
+pub enum EventsSince {
     /// After the one with this number.
     Number(u64),
     /// A time ago.
@@ -16,7 +16,7 @@ pub enum Since {
     At(SystemTime),
 }
 
-impl FromStr for Since {
+impl FromStr for EventsSince {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -32,7 +32,7 @@ impl FromStr for Since {
     }
 }
 
-impl Since {
+impl EventsSince {
     /// The number, if it is one.
     pub fn number(self) -> Option<u64> {
         match self {
@@ -52,20 +52,23 @@ impl Since {
 
 /// The events that are wanted.
 #[derive(Clone, Debug, Default)]
-pub struct Selection {
+pub struct EventSelection {
     since: Option<SystemTime>,
     name: Option<String>,
     kinds: Vec<String>,
 }
 
-impl Selection {
+impl EventSelection {
     /// # Errors
     /// One of the kinds is none.
-    pub fn new(since: Option<Since>, name: Option<String>, kinds: Vec<String>) -> Result<Self, String> {
-        if let Some(wrong) = kinds.iter().find(|kind| !What::KINDS.contains(&kind.as_str())) {
-            return Err(format!("`{wrong}` is no kind of event; the kinds are {}", What::KINDS.join(", ")));
+    pub fn new(since: Option<EventsSince>, name: Option<String>, kinds: Vec<String>) -> Result<Self, String> {
+        if let Some(wrong) = kinds.iter().find(|kind| !EventKind::KINDS.contains(&kind.as_str())) {
+            return Err(format!(
+                "`{wrong}` is no kind of event; the kinds are {}",
+                EventKind::KINDS.join(", ")
+            ));
         }
-        Ok(Self { since: since.and_then(Since::time), name, kinds })
+        Ok(Self { since: since.and_then(EventsSince::time), name, kinds })
     }
 
     pub fn has(&self, event: &Event) -> bool {
@@ -76,7 +79,7 @@ impl Selection {
     }
 }
 
-impl What {
+impl EventKind {
     /// All kinds, by the word in `event`.
     pub const KINDS: [&str; 28] = [
         "transition",
@@ -182,20 +185,20 @@ impl What {
 mod tests {
     use super::*;
 
-    fn event(ago: u64, what: What) -> Event {
+    fn event(ago: u64, what: EventKind) -> Event {
         Event { seq: 1, time: SystemTime::now() - Duration::from_secs(ago), what }
     }
 
-    fn priority(instance: &str) -> What {
-        What::Priority { instance: instance.to_owned(), priority: 9 }
+    fn priority(instance: &str) -> EventKind {
+        EventKind::Priority { instance: instance.to_owned(), priority: 9 }
     }
 
     #[test]
     fn since_is_a_number_a_span_or_a_time() {
-        assert_eq!("17".parse(), Ok(Since::Number(17)));
-        assert_eq!("10m".parse(), Ok(Since::Ago(Duration::from_secs(600))));
-        assert!(matches!("2026-11-29 14:30".parse(), Ok(Since::At(_))));
-        assert!("yesterday".parse::<Since>().is_err());
+        assert_eq!("17".parse(), Ok(EventsSince::Number(17)));
+        assert_eq!("10m".parse(), Ok(EventsSince::Ago(Duration::from_secs(600))));
+        assert!(matches!("2026-11-29 14:30".parse(), Ok(EventsSince::At(_))));
+        assert!("yesterday".parse::<EventsSince>().is_err());
     }
 
     #[test]
@@ -203,7 +206,7 @@ mod tests {
         let chosen = |since: Option<&str>, name: Option<&str>, kinds: &[&str], event: &Event| {
             let since = since.map(|since| since.parse().unwrap());
             let kinds = kinds.iter().map(ToString::to_string).collect();
-            Selection::new(since, name.map(str::to_owned), kinds).unwrap().has(event)
+            EventSelection::new(since, name.map(str::to_owned), kinds).unwrap().has(event)
         };
         let old = event(700, priority("web"));
         assert!(chosen(None, None, &[], &old));
@@ -211,15 +214,15 @@ mod tests {
         assert!(chosen(Some("12m"), Some("web"), &["check", "priority"], &old));
         assert!(!chosen(None, Some("db"), &[], &old));
         assert!(!chosen(None, None, &["check"], &old));
-        assert!(Selection::new(None, None, vec!["chek".to_owned()]).is_err());
+        assert!(EventSelection::new(None, None, vec!["chek".to_owned()]).is_err());
     }
 
     #[test]
     fn a_kind_is_its_word_in_json() {
-        for what in [priority("a"), What::ReloadKept, What::reloaded(&[])] {
+        for what in [priority("a"), EventKind::ReloadKept, EventKind::reloaded(&[])] {
             let json = serde_json::to_value(&what).unwrap();
             assert_eq!(json["event"], what.kind());
-            assert!(What::KINDS.contains(&what.kind()));
+            assert!(EventKind::KINDS.contains(&what.kind()));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Event, What};
+use super::{Event, EventKind};
 use crate::daemon::wall::{self, shown_of};
 
 impl fmt::Display for Event {
@@ -11,7 +11,7 @@ impl fmt::Display for Event {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let others = |more: &u64| if *more > 0 { format!(", and {more} more") } else { String::new() };
         match self {

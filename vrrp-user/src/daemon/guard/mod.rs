@@ -113,7 +113,7 @@ async fn relieve_at(file: &Path, within: Duration) -> io::Result<CleanupPlan> {
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`]: the guard is at work. Otherwise, the plan is for another network namespace, it cannot
 /// be read, or nothing can be sent.
-pub fn stand_in(runtime_dir: &Path) -> io::Result<bool> {
+pub fn carry_out_left_plan(runtime_dir: &Path) -> io::Result<bool> {
     let file = match File::options().read(true).write(true).open(runtime_dir.join(FILE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         file => file?,

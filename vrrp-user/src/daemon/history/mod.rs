@@ -20,19 +20,19 @@ use vrrp_ebpf::time::Timestamp;
 
 pub use delivery::{FifoRecord, HookRun, HookRuns, Mails, Posts, RunningHook};
 pub use record::{
-    GroupRecord, InstanceRecord, Loads, NOT_FOUND, PastTransition, RareRecord, Realtime, RxPathNote,
-    StaticRecord,
+    ConfigurationLoads, GroupRecord, InstanceRecord, NOT_FOUND, PastTransition, RareRecord, Realtime,
+    RxPathNote, StaticRecord,
 };
 
-pub use sums::{SUMS, Sums, sum};
+pub use sums::{CounterSums, SUMS, sum};
 
 use self::delivery::before_now;
-use super::events::{Event, Events, What};
+use super::events::{Event, EventKind, Events};
 use super::host::reception::ReceptionFault;
 use super::host_faults::HostFaults;
 use super::process::preflight::Disabled;
 use super::queue::Lack;
-use super::reload::{Cause, Stale};
+use super::reload::{Cause, StaleConfiguration};
 use super::steering::Steerings;
 use super::unwritten::Unwritten;
 use crate::config::{Change, Config};
@@ -53,7 +53,7 @@ pub struct History {
     pub events: Events,
     pub unwritten: Unwritten,
     pub host_faults: HostFaults,
-    pub sums: Sums,
+    pub sums: CounterSums,
     /// A master lacks an object that it did not lack before.
     pub lacking: Notify,
 }
@@ -85,7 +85,7 @@ pub struct Inner {
     pub unpinned: Option<String>,
     /// Scripts of the configuration in use that are not run.
     pub disabled: Vec<Disabled>,
-    pub loads: Loads,
+    pub loads: ConfigurationLoads,
     /// By their paths.
     pub fifos: BTreeMap<Arc<str>, FifoRecord>,
     pub mails: Mails,
@@ -202,7 +202,7 @@ impl History {
                 return;
             }
             before = std::mem::replace(&mut record.reception_fault, reception_fault);
-            record.kept_rows.extend(reception_fault.map(|it| format!("reception_fault {}", it.who())));
+            record.kept_rows.extend(reception_fault.map(|it| format!("reception_fault {}", it.receiver())));
         });
         before
     }
@@ -265,11 +265,11 @@ impl History {
 
     /// The file was loaded.
     pub fn loaded(&self, at: SystemTime, changes: &[Change]) {
-        self.events.push(What::reloaded(changes));
+        self.events.push(EventKind::reloaded(changes));
         let mut inner = self.write();
         inner.instances.iter_mut().for_each(|record| record.is_abandoned = false);
         let loads = &mut inner.loads;
-        *loads = Loads {
+        *loads = ConfigurationLoads {
             at: Some(at),
             reloaded: loads.reloaded + 1,
             refused: loads.refused,
@@ -285,8 +285,8 @@ impl History {
     }
 
     /// The file was refused.
-    pub fn stale(&self, stale: Stale) {
-        self.events.push(What::refused(&stale.findings));
+    pub fn stale(&self, stale: StaleConfiguration) {
+        self.events.push(EventKind::refused(&stale.findings));
         let loads = &mut self.write().loads;
         loads.refused += 1;
         loads.stale = Some(stale);
@@ -300,7 +300,7 @@ impl History {
         let earlier = self.events.keep(folder, &self.unwritten)?;
         let mut latest: HashMap<&str, VecDeque<Arc<Event>>> = HashMap::new();
         for event in &earlier {
-            let What::Transition { instance, .. } = &event.what else { continue };
+            let EventKind::Transition { instance, .. } = &event.what else { continue };
             let of_instance = latest.entry(instance).or_default();
             if of_instance.len() >= HISTORY {
                 of_instance.pop_front();
@@ -315,8 +315,8 @@ impl History {
     }
 
     /// The daemon was started with a configuration that was applied `at` an earlier time, and is not the file's.
-    pub fn started_stale(&self, stale: Stale, at: Option<SystemTime>) {
-        self.events.push(What::StartStale { findings: stale.findings.clone() });
+    pub fn started_stale(&self, stale: StaleConfiguration, at: Option<SystemTime>) {
+        self.events.push(EventKind::StartStale { findings: stale.findings.clone() });
         let loads = &mut self.write().loads;
         (loads.at, loads.stale) = (at, Some(stale));
     }
@@ -327,15 +327,16 @@ impl History {
     }
 
     pub fn kept(&self) {
-        self.events.push(What::ReloadKept);
+        self.events.push(EventKind::ReloadKept);
         self.awaiting(None);
     }
 
     /// The reload was not kept within this time: the configuration that was read `at` an earlier one is in use again.
     pub fn undone(&self, at: Option<SystemTime>, within: Duration) {
-        self.events.push(What::ReloadUndone { seconds: within.as_secs() });
+        self.events.push(EventKind::ReloadUndone { seconds: within.as_secs() });
         let finding = format!("the reload was not kept within {} s", within.as_secs());
-        let stale = Stale { since: SystemTime::now(), cause: Cause::NotKept, findings: vec![finding] };
+        let stale =
+            StaleConfiguration { since: SystemTime::now(), cause: Cause::NotKept, findings: vec![finding] };
         let loads = &mut self.write().loads;
         (loads.at, loads.stale, loads.keep_by) = (at, Some(stale), None);
     }

@@ -12,7 +12,7 @@ use super::delivery::{HookRun, RunningHook};
 use crate::daemon::events::Event;
 use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::queue::Lack;
-use crate::daemon::reload::Stale;
+use crate::daemon::reload::StaleConfiguration;
 use crate::driver::RxPath;
 use crate::driver::netlink::removed_by::RemovedBy;
 use crate::protocol::Transition;
@@ -124,20 +124,20 @@ pub struct Realtime {
 
 /// Loads of the configuration file.
 #[derive(Clone, Debug, Default)]
-pub struct Loads {
+pub struct ConfigurationLoads {
     /// When the configuration in use was read; the start of the daemon if it was not reloaded.
     pub at: Option<SystemTime>,
     pub reloaded: u64,
     pub refused: u64,
     /// Set while the file is not in use: it was refused, or its reload was undone.
-    pub stale: Option<Stale>,
+    pub stale: Option<StaleConfiguration>,
     /// When the reload is undone unless it is kept.
     pub keep_by: Option<SystemTime>,
     /// Lines of the file in use that are left out, and on which the election may depend.
     pub left_out: Vec<String>,
 }
 
-impl Loads {
+impl ConfigurationLoads {
     /// Whether the configuration was loaded after this time.
     pub fn since(&self, time: SystemTime) -> bool {
         self.at.is_some_and(|at| at > time)

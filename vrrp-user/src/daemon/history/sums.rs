@@ -10,9 +10,9 @@ pub const SUMS: usize = 2;
 
 /// Counters as they were last read.
 #[derive(Debug, Default)]
-pub struct Sums(Mutex<[u64; SUMS]>);
+pub struct CounterSums(Mutex<[u64; SUMS]>);
 
-impl Sums {
+impl CounterSums {
     /// The counters, of which `sums` are what the instances of a configuration have counted, and `gone` what those had
     /// that it no longer has.
     pub fn of(&self, sums: [u64; SUMS], gone: [u64; SUMS]) -> [u64; SUMS] {
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_removed_instance_takes_nothing_of_a_sum_along() {
-        let sums = Sums::default();
+        let sums = CounterSums::default();
         assert_eq!(sums.of([10_000, 7], [0, 0]), [10_000, 7]);
         assert_eq!(sums.of([9_600, 0], [500, 7]), [10_100, 7], "one is gone");
         assert_eq!(sums.of([10_050, 7], [0, 0]), [10_100, 7], "read before, and late");

@@ -73,14 +73,14 @@ impl fmt::Display for Removed {
 
 /// What a daemon, dead or alive, has on the host.
 #[derive(Debug)]
-struct Estate<'a> {
+struct DeadDaemon<'a> {
     runtime_dir: &'a Path,
     filters: Vec<Filter>,
     pins: Vec<&'a Pins>,
 }
 
-/// Removes what dead daemons have left, and logs it. Addresses that are `in_use` here stay. What stays otherwise is
-/// tried again while it is among the `faults`.
+/// Removes what dead daemons have left, and logs it. Addresses that are `in_use` here stay. The rest is tried
+/// again while it is among the `faults`.
 pub(in crate::daemon) fn bury(in_use: &dyn Fn(IpAddr) -> bool, faults: &HostFaults) {
     let mut found = Vec::new();
     for (runtime_dir, outcome) in bury_with(None, false, in_use) {
@@ -131,7 +131,7 @@ pub fn bury_with(
                 continue;
             }
         }
-        let estate = Estate {
+        let daemon = DeadDaemon {
             runtime_dir,
             filters: filters
                 .iter()
@@ -140,7 +140,7 @@ pub fn bury_with(
                 .collect(),
             pins: pins.iter().filter(|(folder, _)| folder == runtime_dir).map(|(_, pins)| pins).collect(),
         };
-        match estate.remove(is_forced, in_use) {
+        match daemon.remove(is_forced, in_use) {
             Ok(None) => {}
             Ok(Some(removed)) => outcomes.push((runtime_dir.to_owned(), Ok(removed))),
             Err(error) => outcomes.push((runtime_dir.to_owned(), Err(error))),
@@ -150,7 +150,7 @@ pub fn bury_with(
     outcomes
 }
 
-impl Estate<'_> {
+impl DeadDaemon<'_> {
     /// `None` if there was nothing, or it is left to a guard or a living daemon.
     fn remove(&self, is_forced: bool, in_use: &dyn Fn(IpAddr) -> bool) -> Result<Option<Removed>, BuryError> {
         // One of another mount namespace, with a directory of the same name.
@@ -158,7 +158,7 @@ impl Estate<'_> {
             return Ok(None);
         }
         // Addresses first: this host must not answer for them without a fence.
-        let has_plan = match guard::stand_in(self.runtime_dir) {
+        let has_plan = match guard::carry_out_left_plan(self.runtime_dir) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             outcome => outcome?,
         };

@@ -30,7 +30,7 @@ use super::secondaries::Secondaries;
 use super::statics::Statics;
 use super::vmacs::Vmacs;
 use crate::config::{Config, Instance, InstanceSettings, NoRoom, words};
-use crate::daemon::auth::Store;
+use crate::daemon::auth::MarkStore;
 use crate::daemon::guard::Guard;
 use crate::daemon::history::{NOT_FOUND, RxPathNote};
 use crate::daemon::queue::{Input, Queue};
@@ -87,12 +87,12 @@ pub enum AdoptError {
     #[error("cannot map the program's memory for more instances: {0}")]
     Maps(#[source] io::Error),
     #[error("cannot read the addresses of the host: {0}")]
-    Residue(#[source] io::Error),
+    Leftovers(#[source] io::Error),
 }
 
 /// Settings of an earlier configuration.
 #[derive(Debug)]
-pub struct Former {
+pub struct EarlierSettings {
     id: InstanceId,
     settings: Arc<InstanceSettings>,
     /// The effect thread has removed the addresses, or has tried to.
@@ -107,7 +107,7 @@ pub struct Interfaces<'a> {
     pub attachments: Attachments,
     pub vmacs: &'a RefCell<Vmacs>,
     pub statics: Statics,
-    pub store: Arc<Store>,
+    pub store: Arc<MarkStore>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
     /// When it was last tried to mend the host's faults.
@@ -116,7 +116,7 @@ pub struct Interfaces<'a> {
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
     /// Earlier settings, whose addresses may still be set.
-    pub former: Vec<Former>,
+    pub former: Vec<EarlierSettings>,
     /// Names of instances' interfaces that are not there.
     pub missing: BTreeSet<Arc<str>>,
     pub runtime_dir: PathBuf,
@@ -319,7 +319,7 @@ impl Interfaces<'_> {
     }
 
     /// Whether addresses are still to be removed, or could not be.
-    fn may_be_set(&self, former: &Former) -> bool {
+    fn may_be_set(&self, former: &EarlierSettings) -> bool {
         !former.is_left.load(Acquire) || self.has_left(former.id)
     }
 
@@ -385,7 +385,7 @@ impl Interfaces<'_> {
                 |it: &InstanceSettings| (Arc::clone(&it.addresses), Arc::clone(it.address_interface()));
             if config.instance(*id).is_none_or(|it| places(&it.settings) != places(settings)) {
                 let (settings, is_left) = (Arc::clone(settings), Arc::clone(&is_left));
-                former.push(Former { id: *id, settings, is_left });
+                former.push(EarlierSettings { id: *id, settings, is_left });
             }
         }
         self.former = former;

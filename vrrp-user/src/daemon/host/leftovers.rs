@@ -22,7 +22,7 @@ use crate::driver::xdp::{PinError, Pins, Program, remove_filters};
 
 /// Removes what an earlier run has left, before anything may be announced. Addresses of a configuration in use are not
 /// touched. Nor are routes and rules while another daemon runs in this network namespace: they may be that one's.
-pub(in crate::daemon) fn remove_residue(
+pub(in crate::daemon) fn remove_leftovers(
     config: &Config,
     in_use: Option<&Config>,
     runtime_dir: &Path,
@@ -67,8 +67,8 @@ fn left<T: Clone + PartialEq>(
     all.filter(|it| !is_used(it)).cloned().collect()
 }
 
-/// Removes the tc filters of an earlier run, apart from `own` ones. Returns their number. What stays is tried again
-/// while it is among the `faults`.
+/// Removes the tc filters of an earlier run, apart from `own` ones. Returns their number. A filter that stays is
+/// tried again while it is among the `faults`.
 pub(in crate::daemon) fn detach_filters(runtime_dir: &Path, own: &[Filter], faults: &HostFaults) -> usize {
     let outcome = remove_filters(runtime_dir, |filter| !own.contains(filter));
     let fault = outcome.as_ref().err().map(|error| HostFault {
@@ -91,7 +91,7 @@ impl Interfaces<'_> {
         let slots = config.instances.iter().map(|instance| instance.id.index() + 1).max();
         self.context.maps.reach(slots.unwrap_or(0)).map_err(AdoptError::Maps)?;
         let faults = &self.context.history.host_faults;
-        remove_residue(config, Some(&self.config), &self.runtime_dir, faults).map_err(AdoptError::Residue)
+        remove_leftovers(config, Some(&self.config), &self.runtime_dir, faults).map_err(AdoptError::Leftovers)
     }
 
     /// Tries again to mend the faults of the host, if it is time. Returns when to look again.

@@ -1,7 +1,7 @@
 //! Reception monitor: compares the adverts that the program sees with those that the host's own sockets receive.
 //!
-//! Enters: what the maps and a reference socket per interface have received since the last look. Leaves: what is
-//! [`ReceptionFault`] for each instance. Absent: remedies. It looks on the main thread, each [`PAUSE`] and more often
+//! Enters: what the maps and a reference socket per interface have received since the last round. Leaves: the
+//! [`ReceptionFault`] of each instance. Absent: remedies. It runs on the main thread, each [`PAUSE`] and more often
 //! while something differs; nothing waits for it.
 
 use std::collections::HashMap;
@@ -20,16 +20,16 @@ use crate::driver::maps::Maps;
 use crate::driver::socket::{HeardVrids, ReferenceSocket, is_member};
 use crate::protocol::InstanceId;
 
-/// From one look to the next; with many interfaces more, at [`COST`] for each, up to [`PAUSE_MAX`].
+/// From one round to the next; with many interfaces more, at [`COST`] for each, up to [`PAUSE_MAX`].
 pub const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 const COST: Duration = Duration::from_millis(4);
 /// The same while something differs: with adverts each second, a fault has a finding after 1.7 s at the latest.
 const PAUSE_SUSPICIOUS: Duration = Duration::from_millis(100);
 
-/// Looks until a difference counts. At one look an advert may still be on its way from the program to the socket.
-const PROGRAM_MISSES_LOOKS: u8 = 2;
-const UNHEARD_LOOKS: u8 = 3;
+/// Rounds until a difference counts. In one round an advert may still be on its way from the program to the socket.
+const PROGRAM_MISSES_ROUNDS: u8 = 2;
+const UNHEARD_ROUNDS: u8 = 3;
 
 /// Time without any advert after which a finding expires. Longer than any advert interval of version 3.
 const QUIET: Duration = Duration::from_secs(60);
@@ -48,10 +48,10 @@ pub enum ReceptionFault {
 }
 
 impl ReceptionFault {
-    pub const WHO: [&'static str; 2] = ["program", "host"];
+    pub const RECEIVERS: [&'static str; 2] = ["program", "host"];
 
     /// The receiver that misses adverts, as status and metrics name it.
-    pub const fn who(self) -> &'static str {
+    pub const fn receiver(self) -> &'static str {
         match self {
             Self::Program => "program",
             Self::Membership | Self::OwnAddress(_) | Self::Host => "host",
@@ -100,23 +100,23 @@ pub struct ReceptionMonitor {
     marks: HashMap<InstanceId, Mark>,
 }
 
-/// Findings of earlier looks.
+/// Findings of earlier rounds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark {
     /// Stamp of the latest advert in the maps.
     seen: Timestamp,
-    /// Looks at which sockets received adverts and the program did not.
+    /// Rounds in which sockets received adverts and the program did not.
     program_misses: u8,
-    /// Adverts that the program had counted at the latest of those looks.
+    /// Adverts that the program had counted at the latest of those rounds.
     counted: u64,
-    /// Looks since the program has received an advert that no socket did.
+    /// Rounds since the program has received an advert that no socket did.
     unheard: u8,
     /// Since when neither has received any.
     quiet_since: Option<Timestamp>,
 }
 
 impl ReceptionMonitor {
-    /// Time until the next look.
+    /// Time until the next round.
     pub fn pause(&self) -> Duration {
         let interfaces = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
         let cost = COST.saturating_mul(interfaces).min(PAUSE_MAX);
@@ -126,14 +126,14 @@ impl ReceptionMonitor {
     /// Whether something differs that does not count yet.
     pub fn is_suspicious(&self) -> bool {
         self.marks.values().any(|mark| {
-            (1..PROGRAM_MISSES_LOOKS).contains(&mark.program_misses)
-                || (1..UNHEARD_LOOKS).contains(&mark.unheard)
+            (1..PROGRAM_MISSES_ROUNDS).contains(&mark.program_misses)
+                || (1..UNHEARD_ROUNDS).contains(&mark.unheard)
         })
     }
 
     /// The fault of each instance that has one. Takes a few system calls per interface, and one per instance that
     /// watches no master and whose adverts reach sockets.
-    pub fn look<'a>(
+    pub fn check<'a>(
         &mut self,
         places: impl Iterator<Item = ReceptionPlace<'a>> + Clone,
         maps: &Maps,
@@ -199,7 +199,7 @@ impl ReceptionMonitor {
             if answers.contains_key(&place) {
                 continue;
             }
-            // A socket that cannot be opened now, as for an interface that goes, is tried again at the next look.
+            // A socket that cannot be opened now, as for an interface that goes, is tried again in the next round.
             let reference = self
                 .references
                 .remove(&place)
@@ -232,7 +232,7 @@ impl Mark {
         self.counted = counted;
     }
 
-    /// An advert that no socket had received at the last look has not come since: it is not on its way.
+    /// An advert that no socket had received in the last round has not come since: it is not on its way.
     fn neither_heard(&mut self, now: Timestamp) {
         if self.unheard > 0 {
             self.unheard = self.unheard.saturating_add(1);
@@ -246,9 +246,9 @@ impl Mark {
     fn reception_fault(self, settings: &InstanceSettings, ifindex: u32) -> Option<ReceptionFault> {
         let is_member = || settings.unicast.is_some() || is_member(settings.group(), ifindex);
         match self {
-            Self { program_misses: PROGRAM_MISSES_LOOKS.., .. } => Some(ReceptionFault::Program),
-            Self { unheard: UNHEARD_LOOKS.., .. } if is_member() => Some(ReceptionFault::Host),
-            Self { unheard: UNHEARD_LOOKS.., .. } => Some(ReceptionFault::Membership),
+            Self { program_misses: PROGRAM_MISSES_ROUNDS.., .. } => Some(ReceptionFault::Program),
+            Self { unheard: UNHEARD_ROUNDS.., .. } if is_member() => Some(ReceptionFault::Host),
+            Self { unheard: UNHEARD_ROUNDS.., .. } => Some(ReceptionFault::Membership),
             _ => None,
         }
     }
@@ -275,16 +275,16 @@ mod tests {
 
     const WATCHED: bool = true;
 
-    fn program_misses(looks: &[(bool, u64)]) -> u8 {
+    fn program_misses(rounds: &[(bool, u64)]) -> u8 {
         let mut mark = Mark::default();
-        looks.iter().for_each(|(is_new, counted)| mark.heard_by_sockets(*is_new, || *counted));
+        rounds.iter().for_each(|(is_new, counted)| mark.heard_by_sockets(*is_new, || *counted));
         mark.program_misses
     }
 
     #[test]
-    fn the_program_is_deaf_when_nothing_is_counted_between_two_looks() {
+    fn the_program_is_deaf_when_nothing_is_counted_between_two_rounds() {
         assert_eq!(program_misses(&[(!WATCHED, 7)]), 1);
-        assert_eq!(program_misses(&[(!WATCHED, 7), (!WATCHED, 7)]), PROGRAM_MISSES_LOOKS);
+        assert_eq!(program_misses(&[(!WATCHED, 7), (!WATCHED, 7)]), PROGRAM_MISSES_ROUNDS);
         // Senders that are not recorded are counted.
         assert_eq!(program_misses(&[(!WATCHED, 7), (!WATCHED, 8), (!WATCHED, 9)]), 1);
         assert_eq!(program_misses(&[(!WATCHED, 7), (WATCHED, 7), (!WATCHED, 7)]), 1);
@@ -292,23 +292,23 @@ mod tests {
 
     #[test]
     fn a_finding_expires_when_neither_side_hears_anything() {
-        let mut mark = Mark { unheard: UNHEARD_LOOKS, ..Mark::default() };
+        let mut mark = Mark { unheard: UNHEARD_ROUNDS, ..Mark::default() };
         let at = |seconds: u64| Timestamp::from_nanos((100 + seconds) * 1_000_000_000);
         (0..QUIET.as_secs()).for_each(|second| mark.neither_heard(at(second)));
-        assert!(mark.unheard >= UNHEARD_LOOKS);
+        assert!(mark.unheard >= UNHEARD_ROUNDS);
         mark.neither_heard(at(QUIET.as_secs()));
         assert_eq!(mark.unheard, 0);
     }
 
-    /// With one advert a second there are looks without a further one.
+    /// With one advert a second there are rounds without a further one.
     #[test]
     fn an_advert_that_no_socket_receives_is_found_without_a_further_one() {
         let mut mark = Mark { unheard: 1, ..Mark::default() };
         let at = |look: u64| Timestamp::from_nanos(look * 100_000_000);
-        (1..u64::from(UNHEARD_LOOKS)).for_each(|look| mark.neither_heard(at(look)));
-        assert!(mark.unheard >= UNHEARD_LOOKS);
+        (1..u64::from(UNHEARD_ROUNDS)).for_each(|look| mark.neither_heard(at(look)));
+        assert!(mark.unheard >= UNHEARD_ROUNDS);
         let mut quiet = Mark::default();
-        (1..9).for_each(|look| quiet.neither_heard(at(look)));
+        (1..9).for_each(|round| quiet.neither_heard(at(round)));
         assert_eq!(quiet.unheard, 0);
     }
 }

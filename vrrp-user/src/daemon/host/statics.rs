@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::config;
 use crate::config::{Route, Rule, VirtualAddress};
-use crate::daemon::events::What;
+use crate::daemon::events::EventKind;
 use crate::daemon::history::{History, StaticRecord};
 use crate::daemon::queue::{Lack, Object};
 use crate::daemon::report::first;
@@ -188,13 +188,13 @@ impl Statics {
         let healed: Vec<&Lack> = self.reported.lacks.iter().filter(|lack| !among(&now.lacks, lack)).collect();
         for (lack, more) in first(&fresh) {
             let (object, error) = (lack.object.to_string(), lack.refusal.plain());
-            history.events.push(What::StaticFailed { object, error, more });
+            history.events.push(EventKind::StaticFailed { object, error, more });
         }
         for (lack, more) in first(&healed) {
-            history.events.push(What::StaticRestored { object: lack.object.to_string(), more });
+            history.events.push(EventKind::StaticRestored { object: lack.object.to_string(), more });
         }
         if is_abandoned && !self.reported.is_abandoned {
-            history.events.push(What::StaticAbandoned);
+            history.events.push(EventKind::StaticAbandoned);
         }
         history.write().statics = now.clone();
         self.reported = now;

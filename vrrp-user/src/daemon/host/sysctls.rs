@@ -13,29 +13,32 @@ use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
 
-use crate::driver::netlink::devconf::{self, Setting};
+use crate::driver::netlink::devconf::{self, DevconfSetting};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::ownership;
-use crate::driver::sysctl::Changed;
+use crate::driver::sysctl::ChangedSysctl;
 
 /// Settings that go together.
 #[derive(Debug)]
 pub(crate) struct Purpose {
     /// By name in `/proc/sys`, and by number for netlink: containers may not write the one and may send the other.
-    settings: &'static [(&'static str, &'static str, (Setting, u32))],
+    settings: &'static [(&'static str, &'static str, (DevconfSetting, u32))],
     file: &'static str,
 }
 
 /// Keeps a parent from answering for addresses on its macvlans.
 pub(crate) const PARENT: Purpose = Purpose {
-    settings: &[("arp_ignore", "1", (Setting::ArpIgnore, 1)), ("arp_filter", "1", (Setting::ArpFilter, 1))],
+    settings: &[
+        ("arp_ignore", "1", (DevconfSetting::ArpIgnore, 1)),
+        ("arp_filter", "1", (DevconfSetting::ArpFilter, 1)),
+    ],
     file: "sysctl",
 };
 
 /// Has the kernel keep the other addresses of a subnet when the first one is removed.
 pub(crate) const SECONDARIES: Purpose = Purpose {
-    settings: &[("promote_secondaries", "1", (Setting::PromoteSecondaries, 1))],
+    settings: &[("promote_secondaries", "1", (DevconfSetting::PromoteSecondaries, 1))],
     file: "sysctl-secondaries",
 };
 
@@ -51,7 +54,7 @@ pub(crate) struct Sysctls {
 #[derive(Debug)]
 struct Held {
     ifindex: u32,
-    changed: Vec<(&'static str, Changed)>,
+    changed: Vec<(&'static str, ChangedSysctl)>,
 }
 
 impl Sysctls {
@@ -86,7 +89,7 @@ impl Sysctls {
         let mut changed = Vec::new();
         for (key, value, by_netlink) in self.purpose.settings {
             let earlier = self.earlier.remove(&(interface.to_string(), (*key).to_owned()));
-            match Changed::of_interface(Family::V4, interface, key, value, earlier) {
+            match ChangedSysctl::of_interface(Family::V4, interface, key, value, earlier) {
                 Ok(done) => changed.extend(done.map(|done| (*key, done))),
                 // The interfaces of a container that may not write there end with it: nothing needs to be restored.
                 Err(_) => devconf::set(socket, link.ifindex, &[*by_netlink])?,
@@ -105,7 +108,7 @@ impl Sysctls {
         for ((interface, key), before) in std::mem::take(&mut self.earlier) {
             if let Some((key, value, _)) = self.purpose.settings.iter().find(|(known, ..)| *known == key) {
                 // If the interface is gone, so is the setting.
-                drop(Changed::of_interface(Family::V4, &interface, key, value, Some(before)));
+                drop(ChangedSysctl::of_interface(Family::V4, &interface, key, value, Some(before)));
             }
         }
         self.remember();
@@ -147,7 +150,7 @@ pub(crate) struct HostSysctl {
     purpose: &'static HostPurpose,
     file: PathBuf,
     is_wanted: bool,
-    changed: Option<Changed>,
+    changed: Option<ChangedSysctl>,
     /// The value from before an earlier run that did not restore it, or from before the daemon that this one replaces.
     earlier: Option<String>,
 }
@@ -172,7 +175,7 @@ impl HostSysctl {
             self.set_back();
         } else if self.changed.is_none() {
             let HostPurpose { key, value, .. } = *self.purpose;
-            self.changed = Changed::of_host(key, value, self.earlier.clone())?;
+            self.changed = ChangedSysctl::of_host(key, value, self.earlier.clone())?;
             self.earlier = None;
             if let Some(changed) = &self.changed {
                 // Without the file, a run that is killed leaves the setting changed, which harms nothing.
@@ -196,7 +199,7 @@ impl HostSysctl {
         }
         if let Some(before) = self.earlier.take() {
             let HostPurpose { key, value, .. } = *self.purpose;
-            self.changed = Changed::of_host(key, value, Some(before)).unwrap_or_default();
+            self.changed = ChangedSysctl::of_host(key, value, Some(before)).unwrap_or_default();
         }
         if let Some(changed) = self.changed.take() {
             drop(changed);

@@ -1,6 +1,6 @@
 //! Leases of a paused engine, in memory that the next daemon shares.
 //!
-//! The paused engine sends for as long as the next daemon takes, and either may stand still meanwhile. So the state is
+//! The paused engine sends for as long as the next daemon takes, and either may be suspended meanwhile. So the state is
 //! too old to say until when a master is entitled: the engine that resumes reads it here, at that moment.
 
 use std::fs::File;

@@ -119,7 +119,7 @@ async fn hear(client: &mut BufReader<UnixStream>, word: &str, patience: Duration
     Err(io::Error::other(format!("the new daemon sent {:?} instead of {word:?}", line.trim_end())))
 }
 
-/// That of the lock shares it, so that it stays held when this process ends.
+/// Sends a descriptor. The receiver of the lock's one shares the lock, which stays held when this process ends.
 async fn give(client: &UnixStream, word: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let (descriptors, text) = ([descriptor.as_raw_fd()], format!("\"{word}\"\n"));
     let send = || {

@@ -35,10 +35,10 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::clients::{self, Activity};
+use super::documents::DocumentServer;
 use super::host_faults::HostFault;
 use super::metrics::{self, Format};
 use super::process::heartbeat::Heartbeat;
-use super::shelf::Shelf;
 use super::status::{DaemonContext, SharedContext};
 use answer::{Answer, all, bare, json_error, plain};
 pub use compress::gzip;
@@ -133,14 +133,14 @@ impl Http {
     pub async fn serve(self, context: impl Into<SharedContext>, heartbeat: Heartbeat) -> Infallible {
         let (listener, shared) = (self.listener, context.into());
         let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
-        let shelf = Shelf::default();
+        let documents = DocumentServer::default();
         let make = |wanted: &Wanted| wanted.make(&shared.now());
         let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
         let serving = clients::serve("metrics", CLIENTS_MAX, accept, |client, activity| {
             let served = Served {
                 shared: shared.clone(),
                 heartbeat: heartbeat.clone(),
-                shelf: shelf.clone(),
+                documents: documents.clone(),
                 activity,
                 followers: Arc::clone(&followers),
                 follows: Arc::default(),
@@ -149,7 +149,7 @@ impl Http {
         });
         tokio::select! {
             never = serving => never,
-            never = shelf.serve(make) => never,
+            never = documents.serve(make) => never,
         }
     }
 }
@@ -159,7 +159,7 @@ impl Http {
 struct Served {
     shared: SharedContext,
     heartbeat: Heartbeat,
-    shelf: Shelf<Wanted>,
+    documents: DocumentServer<Wanted>,
     activity: Activity,
     /// Places for followers of events.
     followers: Arc<Semaphore>,
@@ -269,7 +269,7 @@ async fn document(served: &Served, headers: &HeaderMap, text: Text) -> Answer {
     served.activity.begin();
     let is_compressed = compress::is_accepted(&all(headers, header::ACCEPT_ENCODING));
     let (content_type, is_page) = (text.content_type(), text == Text::Page);
-    let Some(body) = served.shelf.get(Wanted { text, is_compressed }).await else {
+    let Some(body) = served.documents.get(Wanted { text, is_compressed }).await else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
     let mut answer = answer::document(content_type, is_compressed, body);

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::driver::clock;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::socket::{Caught, Tap};
+use crate::driver::socket::{CapturedFrame, Tap};
 
 /// Longest wait at a time.
 const WAIT: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub fn capture(
     ifindex: u32,
     groups: &[IpAddr],
     span: Option<Duration>,
-    mut f: impl FnMut(&Caught<'_>) -> bool,
+    mut f: impl FnMut(&CapturedFrame<'_>) -> bool,
 ) -> io::Result<()> {
     let tap = Tap::open(ifindex, groups)?;
     let end = span.map(|span| clock::now() + span);

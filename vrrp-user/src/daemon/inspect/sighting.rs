@@ -12,9 +12,9 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::{self, Advert};
 use vrrp_ebpf::wire::frame::{self, Frame};
 use vrrp_ebpf::wire::vrrp::{AUTH_LEN, Header};
-use vrrp_ebpf::wire::{ChecksumForm, Family, Octets, Reject, TRAILER_LEN, checksum};
+use vrrp_ebpf::wire::{ByteAccess, ChecksumForm, Family, Reject, TRAILER_LEN, checksum};
 
-use crate::driver::socket::Caught;
+use crate::driver::socket::CapturedFrame;
 use crate::protocol::{Interval, Version};
 
 /// An advert of a router, or CARP.
@@ -80,7 +80,7 @@ impl AuthSeen {
 
 impl Sighting {
     /// `None`: no VRRP, or a frame of several that does not show its VRID.
-    pub fn read(caught: &Caught<'_>) -> Option<Self> {
+    pub fn read(caught: &CapturedFrame<'_>) -> Option<Self> {
         let frame = frame::dissect(caught.frame, caught.vlan).ok()?;
         let content = match content(caught.frame, &frame) {
             Ok(seen) => Content::Advert(seen),
@@ -141,7 +141,7 @@ pub(super) fn message<'a>(bytes: &'a [u8], frame: &Frame) -> Option<&'a [u8]> {
 /// The rules of an instance that sends adverts of this form.
 fn own_form(message: &[u8], frame: &Frame, header: Header) -> InstanceRules {
     let is_v2 = header.version() == 2;
-    let auth_data = message.len().checked_sub(AUTH_LEN).and_then(|at| Octets::get(message, at));
+    let auth_data = message.len().checked_sub(AUTH_LEN).and_then(|at| ByteAccess::get(message, at));
     InstanceRules {
         auth_data: auth_data.unwrap_or_default(),
         auth_type: match frame.prefix {
@@ -197,8 +197,8 @@ pub(super) mod tests {
         frame
     }
 
-    pub(in crate::daemon::inspect) fn caught(frame: &[u8], vlan: u16, millis: u64) -> Caught<'_> {
-        Caught { frame, vlan, is_outgoing: false, at: Duration::from_millis(millis) }
+    pub(in crate::daemon::inspect) fn caught(frame: &[u8], vlan: u16, millis: u64) -> CapturedFrame<'_> {
+        CapturedFrame { frame, vlan, is_outgoing: false, at: Duration::from_millis(millis) }
     }
 
     #[test]

@@ -20,8 +20,8 @@ use crate::daemon::process::fit::Host;
 use crate::daemon::status::detail;
 use crate::daemon::wall::clock_millis;
 use crate::driver::clock;
-use crate::driver::socket::Caught;
-use crate::protocol::auth::{AhGuard, GROUP_SENDERS, Verifier};
+use crate::driver::socket::CapturedFrame;
+use crate::protocol::auth::{AhVerifier, GROUP_SENDERS, Verifier};
 use crate::protocol::{Auth, InstanceId, Unicast};
 
 /// Columns of a line.
@@ -69,7 +69,7 @@ struct Judge<'a> {
 enum Gate {
     None,
     Hmac(Box<Verifier>),
-    Ah(Box<AhGuard>),
+    Ah(Box<AhVerifier>),
 }
 
 impl<'a> Tracer<'a> {
@@ -83,7 +83,7 @@ impl<'a> Tracer<'a> {
 
     /// The line for a frame, and one more for the first refusal of its kind. `None`: no VRRP, or of another instance
     /// than the one asked for.
-    pub fn line(&mut self, caught: &Caught<'_>) -> Option<String> {
+    pub fn line(&mut self, caught: &CapturedFrame<'_>) -> Option<String> {
         let sighting = Sighting::read(caught)?;
         let frame = frame::dissect(caught.frame, caught.vlan).ok()?;
         let of = |judge: &Judge<'_>| {
@@ -126,7 +126,7 @@ impl<'a> Judge<'a> {
                 let senders = settings.unicast.as_ref().map(peers);
                 Gate::Hmac(Box::new(Verifier::new(hmac.clone(), settings.family, senders, room)))
             }
-            Auth::Ah(password) => AhGuard::new(password, settings.unicast.is_some(), room)
+            Auth::Ah(password) => AhVerifier::new(password, settings.unicast.is_some(), room)
                 .map_or(Gate::None, |guard| Gate::Ah(Box::new(guard))),
             Auth::None | Auth::Pass(_) => Gate::None,
         };

@@ -225,7 +225,7 @@ impl Lines {
     /// False if it is not written to its end.
     fn write(&mut self, to: To<'_>, mut rest: &[u8]) -> bool {
         let to = match to {
-            // What has no room after all this patience is dropped.
+            // A line that has no room after all this patience is dropped.
             To::Writer(writer) => return writer.put(rest) || self.has_room(to) && writer.put(rest),
             To::Descriptor(descriptor) => descriptor,
         };
@@ -265,7 +265,7 @@ impl Lines {
 impl To<'_> {
     fn is_ready(self, limit: Duration) -> bool {
         match self {
-            // What cannot be polled is no pipe, and the write finds its error.
+            // A descriptor that cannot be polled is no pipe, and the write finds its error.
             Self::Descriptor(descriptor) => polled(descriptor, limit) != Ok(0),
             Self::Writer(writer) => writer.wait(limit),
         }
@@ -407,7 +407,7 @@ mod tests {
             assert!(clock::now().since(began) < 20 * PATIENCE);
             let flags = OFlag::from_bits_retain(fcntl(&stderr, FcntlArg::F_GETFL).unwrap());
             assert!(!flags.contains(OFlag::O_NONBLOCK), "other processes write to the same open file");
-            // What replaces it is taken.
+            // Another file in its place is used.
             let null = File::options().write(true).open("/dev/null").unwrap();
             way.to(null.as_fd());
             assert!(way.own.is_none());

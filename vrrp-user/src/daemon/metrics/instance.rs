@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::exposition::{Exposition, Kind};
 use super::family::{counter, gauge, nanos, unix};
 use super::{Reading, Scrape};
-use crate::daemon::history::{SUMS, Sums, sum};
+use crate::daemon::history::{CounterSums, SUMS, sum};
 use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::status::family;
 use crate::protocol::State;
@@ -111,7 +111,7 @@ impl Scrape {
 pub(super) fn activity(
     out: &mut Exposition,
     readings: &[Reading<'_>],
-    (kept, gone): (&Sums, [u64; SUMS]),
+    (kept, gone): (&CounterSums, [u64; SUMS]),
 ) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
     let totals: [(&str, &str, Total); 4] = [
@@ -146,9 +146,12 @@ pub(super) fn activity(
     let help = "1 while the program, or the host, misses adverts that the other one receives";
     gauge(out, "vrrpx_reception_fault", help, |row| {
         for reading in readings {
-            for who in ReceptionFault::WHO.into_iter().filter(|who| reading.has_had_reception_fault(who)) {
-                let is_deaf = reading.reception_fault == Some(who);
-                row(&reading.labels_and("who", who), f64::from(u8::from(is_deaf)))?;
+            for receiver in ReceptionFault::RECEIVERS
+                .into_iter()
+                .filter(|receiver| reading.has_had_reception_fault(receiver))
+            {
+                let is_faulty = reading.reception_fault == Some(receiver);
+                row(&reading.labels_and("receiver", receiver), f64::from(u8::from(is_faulty)))?;
             }
         }
         Ok(())

@@ -103,7 +103,7 @@ struct Reading<'a> {
     since: Option<SystemTime>,
     events: Vec<EventRow>,
     kept_rows: BTreeSet<String>,
-    /// See [`ReceptionFault::who`].
+    /// See [`ReceptionFault::receiver`].
     reception_fault: Option<&'static str>,
     peers: Vec<(String, Peer)>,
     /// An operator keeps it in maintenance.
@@ -156,7 +156,7 @@ impl Scrape {
             events: EventRow::all(&self.context.live, slot, &counters, &kept_rows),
             counters,
             kept_rows,
-            reception_fault: past.and_then(|past| past.reception_fault).map(ReceptionFault::who),
+            reception_fault: past.and_then(|past| past.reception_fault).map(ReceptionFault::receiver),
             peers: peers.into_iter().map(|peer| (source(&peer, settings.family), peer)).collect(),
             maintenance: steered.is_some_and(|steered| steered.maintenance.is_some()),
             steered_priority: steered.and_then(Steered::base),
@@ -175,8 +175,8 @@ impl Reading<'_> {
     }
 
     /// Also in the daemon before.
-    fn has_had_reception_fault(&self, who: &str) -> bool {
-        !self.kept_rows.is_empty() && self.kept_rows.contains(&format!("reception_fault {who}"))
+    fn has_had_reception_fault(&self, receiver: &str) -> bool {
+        !self.kept_rows.is_empty() && self.kept_rows.contains(&format!("reception_fault {receiver}"))
     }
 
     fn labels(&self) -> Labels<'_> {

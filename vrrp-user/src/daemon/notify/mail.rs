@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use super::line::{NotifyState, Subject};
 use crate::config::MailSettings;
-use crate::daemon::events::What;
+use crate::daemon::events::EventKind;
 use crate::daemon::history::History;
 use crate::daemon::tasks::Tasks;
 use crate::driver::accounts;
@@ -242,7 +242,7 @@ impl Courier {
             Err(why) => {
                 warn!(subject = mail.subject, %why, "mail not sent; giving up");
                 let (subject, why) = (mail.subject.clone(), why.to_string());
-                self.history.events.push(What::MailFailed { subject, why });
+                self.history.events.push(EventKind::MailFailed { subject, why });
                 None
             }
         }

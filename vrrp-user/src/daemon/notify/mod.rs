@@ -43,7 +43,7 @@ use super::process::preflight::{Disabled, Notice};
 use super::tasks::Tasks;
 use super::wall::rfc3339;
 use super::wire_warnings::PeerNews;
-use crate::config::{Config, Globals, NotifySettings, Occurrence, ScriptUser, WebhookPayload};
+use crate::config::{Config, Globals, NotifySettings, ScriptUser, WebhookEvent, WebhookPayload};
 use crate::protocol::{
     Epoch, GroupId, GroupTransition, InstanceId, InstanceSnapshot, Priority, Reason, State, Transition,
 };
@@ -462,7 +462,7 @@ impl SubjectNotifier {
     fn payload_of_peer(&self, news: &PeerNews) -> WebhookPayload {
         let state = self.latest.map_or("", |latest| latest.word.as_str());
         let event =
-            if news.detail.is_some() { Occurrence::PeerRejected } else { Occurrence::PeerRejectionOver };
+            if news.detail.is_some() { WebhookEvent::PeerRejected } else { WebhookEvent::PeerRejectionOver };
         WebhookPayload {
             event,
             time: rfc3339(SystemTime::now()),

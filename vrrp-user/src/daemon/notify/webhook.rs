@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, WebhookPayload, WebhookSettings};
-use crate::daemon::events::What;
+use crate::daemon::events::EventKind;
 use crate::daemon::history::{History, Posts};
 use crate::daemon::tasks::Tasks;
 use crate::driver::probe::attempt::Resolver;
@@ -316,7 +316,7 @@ impl Courier {
         });
         if ends {
             warn!(webhook = &*self.name, name = &*name, state, %why, "change not posted; giving up");
-            self.history.events.push(What::WebhookFailed {
+            self.history.events.push(EventKind::WebhookFailed {
                 webhook: self.name.to_string(),
                 name: name.to_string(),
                 state: state.to_owned(),

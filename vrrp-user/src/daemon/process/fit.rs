@@ -36,21 +36,21 @@ pub struct Host {
 
 /// One finding about a configuration on this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Misfit {
+pub struct HostFinding {
     pub text: String,
     /// An instance whose own interface is missing: it is in Fault.
     pub is_lacking: bool,
 }
 
 /// Compares a configuration with the interfaces and addresses of this host.
-pub fn findings(config: &Config) -> Vec<Misfit> {
-    let other = |text| Misfit { text, is_lacking: false };
+pub fn findings(config: &Config) -> Vec<HostFinding> {
+    let other = |text| HostFinding { text, is_lacking: false };
     match Host::read_for(config) {
         Ok(host) => {
             let lacking = host.lacks_interfaces_of(config).into_iter();
-            let lacking = lacking.map(|text| Misfit { text, is_lacking: true });
+            let lacking = lacking.map(|text| HostFinding { text, is_lacking: true });
             let unfit = host.unfit(config).into_iter().map(|(text, fix)| format!("{text}; {fix}"));
-            lacking.chain(unfit.chain(host.misfits(config)).map(other)).collect()
+            lacking.chain(unfit.chain(host.host_findings(config)).map(other)).collect()
         }
         Err(error) => vec![other(format!("cannot read the interfaces of this host: {error}"))],
     }
@@ -135,7 +135,7 @@ impl Host {
     }
 
     /// All other findings, each once.
-    pub fn misfits(&self, config: &Config) -> Vec<String> {
+    pub fn host_findings(&self, config: &Config) -> Vec<String> {
         let mut lines = BTreeSet::new();
         lines.extend(self.lacks_tracked(config).map(|(_, line)| line));
         for (device, address) in
@@ -146,7 +146,7 @@ impl Host {
         }
         for settings in config.instances.iter().map(|instance| &instance.settings) {
             for address in settings.addresses.all() {
-                lines.extend(self.misfit(settings, address));
+                lines.extend(self.finding_of(settings, address));
             }
             lines.extend(self.lacks_source_of(settings));
         }
@@ -228,7 +228,7 @@ impl Host {
         })
     }
 
-    fn misfit(&self, settings: &InstanceSettings, address: &VirtualAddress) -> Option<String> {
+    fn finding_of(&self, settings: &InstanceSettings, address: &VirtualAddress) -> Option<String> {
         let (name, it) = (&settings.name, address.address);
         let has_vmacs = settings.vmacs.own.is_some() || !settings.vmacs.further.is_empty();
         // Interfaces with virtual MAC addresses are made at the start.
@@ -342,7 +342,7 @@ mod tests {
             ("virtual_rules {\nfrom 192.0.2.21 iif eth1 table 100 preference 6\n}", "192.0.2.21/24"),
         ] {
             let config = instance(lines, addresses);
-            assert_eq!(host().misfits(&config), [""; 0], "{lines} {addresses}");
+            assert_eq!(host().host_findings(&config), [""; 0], "{lines} {addresses}");
             assert_eq!(host().lacks_interfaces_of(&config), [""; 0]);
         }
     }
@@ -412,7 +412,7 @@ mod tests {
                 "track_interface: interface eth7 not found: it counts as down".to_owned(),
             ),
         ] {
-            assert_eq!(host().misfits(&instance(lines, addresses)), [expected]);
+            assert_eq!(host().host_findings(&instance(lines, addresses)), [expected]);
         }
         let bare = Host::default();
         let config = instance("", "192.0.3.1/24");
@@ -420,6 +420,6 @@ mod tests {
             bare.lacks_interfaces_of(&config),
             [none("eth0") + ": the instance stays in FAULT until it appears"]
         );
-        assert_eq!(bare.misfits(&config), [""; 0], "the interface is reported alone");
+        assert_eq!(bare.host_findings(&config), [""; 0], "the interface is reported alone");
     }
 }

@@ -48,7 +48,7 @@ impl RunOptions {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ProcessOptions {
     /// Paths of files; `None`: none but those in the runtime folder.
-    pub places: Option<Places>,
+    pub places: Option<KeepalivedPaths>,
     /// Log the state of everything once at the start.
     pub dump_at_start: bool,
     /// File mode mask; overrides that of the configuration.
@@ -59,7 +59,7 @@ pub struct ProcessOptions {
 
 /// Paths that keepalived's users know; one that is not given is keepalived's default for its configuration.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Places {
+pub struct KeepalivedPaths {
     /// Both hold the process id while it runs.
     pub pid: Option<PathBuf>,
     pub vrrp_pid: Option<PathBuf>,
@@ -81,7 +81,7 @@ pub enum XdpMode {
 }
 
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("`{0}` is none of auto, native, tcx, tc, generic, socket")]
+#[error("unknown receive path `{0}`: use auto, native, tcx, tc, generic or socket")]
 pub struct UnknownMode(String);
 
 impl XdpMode {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::options::Places;
+use super::options::KeepalivedPaths;
 use crate::config::ProcessSettings;
 use crate::driver::ownership;
 
@@ -15,7 +15,7 @@ const FOLDER: &str = "/run";
 const FOLDER_OF_ITS_OWN: &str = "/run/keepalived";
 
 /// Paths of the pid files.
-pub fn paths(places: &Places, process: &ProcessSettings) -> [PathBuf; 2] {
+pub fn paths(places: &KeepalivedPaths, process: &ProcessSettings) -> [PathBuf; 2] {
     let suffix = process.instance.as_ref().map_or_else(String::new, |name| format!("_{name}"));
     let by_default = |name: &str| {
         let folder = Path::new(if process.pid_folder { FOLDER_OF_ITS_OWN } else { FOLDER });
@@ -95,12 +95,17 @@ mod tests {
 
     #[test]
     fn places_are_keepalived_s() {
-        let named = Places { pid: Some("/p".into()), ..Places::default() };
+        let named = KeepalivedPaths { pid: Some("/p".into()), ..KeepalivedPaths::default() };
         for (places, pid_folder, instance, expected) in [
-            (Places::default(), false, None, ["/run/keepalived.pid", "/run/keepalived_vrrp.pid"]),
-            (Places::default(), true, None, ["/run/keepalived/keepalived.pid", "/run/keepalived/vrrp.pid"]),
+            (KeepalivedPaths::default(), false, None, ["/run/keepalived.pid", "/run/keepalived_vrrp.pid"]),
             (
-                Places::default(),
+                KeepalivedPaths::default(),
+                true,
+                None,
+                ["/run/keepalived/keepalived.pid", "/run/keepalived/vrrp.pid"],
+            ),
+            (
+                KeepalivedPaths::default(),
                 true,
                 Some("blue".into()),
                 ["/run/keepalived/keepalived_blue.pid", "/run/keepalived/vrrp_blue.pid"],

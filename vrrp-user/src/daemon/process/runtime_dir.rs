@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::driver::clock;
 use crate::driver::ownership;
-use crate::driver::security::Weakness;
+use crate::driver::security::PathWeakness;
 
 /// The folder for what outlives the daemon: that of the unit (`StateDirectory=`), else the runtime folder.
 pub fn state(runtime_dir: &Path) -> PathBuf {
@@ -91,7 +91,7 @@ pub enum ClaimError {
     Io { path: PathBuf, error: io::Error },
     #[error("the runtime directory {} {weakness}: another user could impersonate this daemon there; {}, or name \
         another --runtime-dir", .path.display(), .weakness.remedy(&.path.display().to_string()))]
-    Untrusted { path: PathBuf, weakness: Weakness },
+    Untrusted { path: PathBuf, weakness: PathWeakness },
     #[error("{} is {kind}, where the daemon keeps a file: remove it", .path.display())]
     NoFile { path: PathBuf, kind: &'static str },
 }
@@ -106,11 +106,11 @@ pub fn trust(path: &Path) -> Result<(), ClaimError> {
     let (user, group) = (Uid::effective().as_raw(), Gid::effective().as_raw());
     let is_ours = |id: u32, own: u32| id == 0 || id == own;
     let weakness = if !is_ours(metadata.uid(), user) {
-        Weakness::Owner(metadata.uid())
+        PathWeakness::Owner(metadata.uid())
     } else if metadata.mode() & libc::S_IWOTH != 0 {
-        Weakness::World
+        PathWeakness::World
     } else if metadata.mode() & libc::S_IWGRP != 0 && !is_ours(metadata.gid(), group) {
-        Weakness::Group(metadata.gid())
+        PathWeakness::Group(metadata.gid())
     } else {
         return Ok(());
     };

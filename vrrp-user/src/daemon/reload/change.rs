@@ -7,24 +7,24 @@
 use std::sync::Arc;
 
 use crate::config::{Config, InstanceSettings};
-use crate::daemon::queue::Changes;
+use crate::daemon::queue::ConfigurationChanges;
 use crate::daemon::steering::Steerings;
-use crate::protocol::{Configured, ElectionSettings, GroupSettings, TrackId};
+use crate::protocol::{ConfiguredInstance, ElectionSettings, GroupSettings, TrackId};
 
 pub fn between(
     before: &Config,
     after: &Config,
     known: Vec<(TrackId, i32)>,
     steerings: &Steerings,
-) -> Changes {
+) -> ConfigurationChanges {
     let gone = before.instances.iter().map(|instance| instance.id);
     let removed = gone.filter(|id| after.instance(*id).is_none()).collect();
     let changed = after
         .instances
         .iter()
         .filter(|instance| before.instance(instance.id).is_none_or(|old| old.settings != instance.settings));
-    let mut configured: Vec<Configured<Arc<InstanceSettings>>> = changed
-        .map(|instance| Configured {
+    let mut configured: Vec<ConfiguredInstance<Arc<InstanceSettings>>> = changed
+        .map(|instance| ConfiguredInstance {
             id: instance.id,
             settings: ElectionSettings::from(&*instance.settings),
             has_new_addresses: before
@@ -38,7 +38,7 @@ pub fn between(
         config.groups.iter().map(|group| group.settings.clone()).collect()
     };
     let (old, new) = (groups(before), groups(after));
-    Changes {
+    ConfigurationChanges {
         removed,
         configured,
         groups: (old != new).then_some(new),

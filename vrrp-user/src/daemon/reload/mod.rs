@@ -1,9 +1,9 @@
 //! Reload: another configuration for a running daemon.
 //!
 //! Enters: SIGHUP, or a request on the control socket. Leaves: the new file in use as a whole, or not at all; then the
-//! configuration is [`Stale`]. A reload that is not confirmed in time gives way to the configuration before it.
-//! Absent: what the parts do with it; each changes over by itself: interfaces and programs
-//! first, then the engine at one moment, then hooks and checks.
+//! configuration is [`StaleConfiguration`]. A reload that is not confirmed in time gives way to the configuration
+//! before it. Absent: what the parts do with it; each changes over by itself: interfaces and programs first, then the
+//! engine at one moment, then hooks and checks.
 
 pub mod change;
 mod outlook;
@@ -11,9 +11,9 @@ mod reading;
 mod request;
 mod stale;
 
-pub use reading::{Ended, Outcome, Purpose, Readings};
-pub use request::{Answer, Applied, Ask, Request};
-pub use stale::{Cause, Stale};
+pub use reading::{ConfigurationReadings, Ended, Outcome, ReadingPurpose};
+pub use request::{Answer, AppliedReload, ReloadKind, Request};
+pub use stale::{Cause, StaleConfiguration};
 
 use std::future::pending;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use tracing::{error, info, warn};
 use self::reading::Ready;
 use super::checks::Checks;
 use super::essential::unpanicked;
-use super::events::What;
+use super::events::EventKind;
 use super::history::sum;
 use super::host::interfaces::Order;
-use super::last_good::Saver;
+use super::last_good::LastGoodSaver;
 use super::load;
 use super::neighbours;
 use super::notify::Notifier;
@@ -88,12 +88,12 @@ pub struct Reloader {
     unsure: Option<(Arc<Loaded>, Option<SystemTime>)>,
     /// Another look at the other daemons, for that.
     looks: JoinSet<Vec<String>>,
-    saver: Option<Saver>,
+    saver: Option<LastGoodSaver>,
 }
 
 impl Reloader {
     pub fn new(options: RunOptions, shared: SharedContext, orders: mpsc::Sender<Order>) -> Self {
-        let saver = Saver::of(&options, shared.now().history.unwritten.clone());
+        let saver = LastGoodSaver::of(&options, shared.now().history.unwritten.clone());
         let (current, awaiting, returning, unsure) = (None, None, None, None);
         Self { options, shared, orders, current, awaiting, returning, unsure, looks: JoinSet::new(), saver }
     }
@@ -122,8 +122,8 @@ impl Reloader {
     }
 
     /// Starts to read the file again, beside this thread.
-    pub fn begin(&self, readings: &mut Readings) {
-        if readings.purpose() != Purpose::Try {
+    pub fn begin(&self, readings: &mut ConfigurationReadings) {
+        if readings.purpose() != ReadingPurpose::Try {
             systemd::notify(&[
                 NotifyState::Reloading,
                 NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
@@ -139,7 +139,7 @@ impl Reloader {
     }
 
     /// Asks for the return to the configuration before, which is due.
-    pub fn go_back(&mut self, readings: &mut Readings) {
+    pub fn go_back(&mut self, readings: &mut ConfigurationReadings) {
         if let Some(Awaiting { before, given, read, .. }) = self.awaiting.take() {
             warn!("the reload was not kept within {given:?}; going back to the configuration before it");
             self.returning = Some((Undoing::NotKept(given), read));
@@ -193,17 +193,18 @@ impl Reloader {
         self.forget_removed();
         self.save();
         info!("the reload is kept");
-        Ok(Applied::default())
+        Ok(AppliedReload::default())
     }
 
     /// Says what would change, and answers the requests for that alone; returns the others.
     pub fn preview(&self, read: &Outcome, requests: Vec<Request>) -> Vec<Request> {
-        let (tries, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(|it| it.ask == Ask::Try);
+        let (tries, others): (Vec<_>, Vec<_>) =
+            requests.into_iter().partition(|it| it.ask == ReloadKind::Try);
         if tries.is_empty() {
             return others;
         }
         let answer = match read {
-            Ok(ready) => Ok(Applied {
+            Ok(ready) => Ok(AppliedReload {
                 changes: ready.changes.clone(),
                 warnings: ready.warnings(),
                 handovers: outlook::handovers(&self.shared.now(), &ready.config),
@@ -229,13 +230,13 @@ impl Reloader {
         checks: &mut Checks,
     ) {
         let confirm = requests.iter().filter_map(|it| match it.ask {
-            Ask::Apply { confirm } => confirm,
-            Ask::Try | Ask::Keep => None,
+            ReloadKind::Apply { confirm } => confirm,
+            ReloadKind::Try | ReloadKind::Keep => None,
         });
         let confirm = confirm.min();
         let outcome = match read {
             Ok(ready) => {
-                let applied = Applied {
+                let applied = AppliedReload {
                     changes: ready.changes.clone(),
                     warnings: ready.warnings(),
                     handovers: Vec::new(),
@@ -254,8 +255,8 @@ impl Reloader {
             }
             Err(findings) => {
                 match purpose {
-                    Purpose::Return => self.stayed(&findings),
-                    Purpose::Apply | Purpose::Try => self.refused(&findings),
+                    ReadingPurpose::Return => self.stayed(&findings),
+                    ReadingPurpose::Apply | ReadingPurpose::Try => self.refused(&findings),
                 }
                 Err(findings)
             }
@@ -269,10 +270,10 @@ impl Reloader {
     /// Notes that a configuration is in use.
     fn applied(
         &mut self,
-        applied: &Applied,
+        applied: &AppliedReload,
         loaded: Arc<Loaded>,
         confirm: Option<Duration>,
-        purpose: Purpose,
+        purpose: ReadingPurpose,
         has_baton: bool,
     ) {
         let left_out = load::electing(&loaded);
@@ -284,7 +285,7 @@ impl Reloader {
         if applied.changes.len() > LISTED {
             info!("and {} more changes", applied.changes.len() - LISTED);
         }
-        if purpose == Purpose::Return {
+        if purpose == ReadingPurpose::Return {
             warn!("the configuration before the reload is in use again; the file differs from it");
             match self.returning.take() {
                 Some((Undoing::NotKept(given), read)) => history.undone(read, given),
@@ -334,7 +335,7 @@ impl Reloader {
         }
         error!("cannot go back to the configuration before the reload; the reloaded one stays in use");
         let history = &self.shared.now().history;
-        history.events.push(What::refused(findings));
+        history.events.push(EventKind::refused(findings));
         history.awaiting(None);
         self.forget_removed();
         self.save();
@@ -346,12 +347,12 @@ impl Reloader {
         }
         warn!("configuration not reloaded; the previous one stays in use");
         let (since, findings) = (SystemTime::now(), findings.to_owned());
-        self.shared.now().history.stale(Stale { since, cause: Cause::Refused, findings });
+        self.shared.now().history.stale(StaleConfiguration { since, cause: Cause::Refused, findings });
     }
 
     async fn change_over(
         &self,
-        Ready { config, loaded, traps, notices, misfits, .. }: Ready,
+        Ready { config, loaded, traps, notices, host_findings, .. }: Ready,
         reporter: &mut Reporter,
         notifier: &mut Notifier,
         checks: &mut Checks,
@@ -360,7 +361,7 @@ impl Reloader {
             warn!("{warning}");
         }
         notices.iter().for_each(|notice| warn!("{notice}"));
-        misfits.iter().for_each(|line| warn!("{line}"));
+        host_findings.iter().for_each(|line| warn!("{line}"));
         let prepared = checks.prepare(&config).await.map_err(|error| vec![error.to_string()])?;
         let config = self.adopt(config).await.map_err(|error| vec![error])?;
         // Earlier reports of the engine are handled under the names of the earlier configuration.

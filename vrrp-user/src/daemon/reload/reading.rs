@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::{Ask, LISTED, Request};
+use super::{LISTED, ReloadKind, Request};
 use crate::config::{Change, Config, Diagnostic, Loaded, Progress, Reader};
 use crate::daemon::load::{self, LoadError, Usable};
 use crate::daemon::neighbours::{self, Baton};
@@ -47,7 +47,7 @@ pub struct Ready {
     /// Findings about what was removed from it.
     pub(super) notices: Vec<Notice>,
     /// Findings about this host.
-    pub(super) misfits: Vec<String>,
+    pub(super) host_findings: Vec<String>,
     /// Differences from the configuration in use.
     pub(super) changes: Vec<Change>,
     /// Until it is in use, as other daemons see it.
@@ -58,7 +58,7 @@ impl Ready {
     /// All findings, one each.
     pub(super) fn warnings(&self) -> Vec<String> {
         let of_file = self.loaded.diagnostics.iter().chain(&self.traps).map(ToString::to_string);
-        let of_host = self.notices.iter().map(ToString::to_string).chain(self.misfits.iter().cloned());
+        let of_host = self.notices.iter().map(ToString::to_string).chain(self.host_findings.iter().cloned());
         let of_host = of_host.map(|line| format!("warning: on this host: {line}"));
         let mut all: Vec<String> = of_file.chain(of_host).collect();
         if all.len() > LISTED {
@@ -71,7 +71,7 @@ impl Ready {
 
 /// What a reading is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Purpose {
+pub enum ReadingPurpose {
     /// To change over to the file.
     Apply,
     /// To say what would change.
@@ -86,15 +86,15 @@ pub struct Ended {
     pub outcome: Outcome,
     /// The requests that it answers.
     pub requests: Vec<Request>,
-    pub purpose: Purpose,
+    pub purpose: ReadingPurpose,
 }
 
 /// The present reading, the requests that it answers, and those for the next.
 #[derive(Debug, Default)]
-pub struct Readings {
+pub struct ConfigurationReadings {
     current: Option<Current>,
     served: Vec<Request>,
-    next: Option<Next>,
+    next: Option<NextReading>,
     /// The configuration to go back to; comes before `next`.
     back: Option<Arc<Loaded>>,
     /// Each reading thread holds a reference.
@@ -102,13 +102,13 @@ pub struct Readings {
 }
 
 #[derive(Debug, Default)]
-struct Next {
+struct NextReading {
     requests: Vec<Request>,
     /// A signal, which awaits no answer.
     has_signal: bool,
 }
 
-impl Next {
+impl NextReading {
     /// Requests whose clients have not given up.
     fn awaited(&self) -> impl Iterator<Item = &Request> {
         self.requests.iter().filter(|request| !request.answer.is_closed())
@@ -117,13 +117,13 @@ impl Next {
 
 #[derive(Debug)]
 struct Current {
-    purpose: Purpose,
+    purpose: ReadingPurpose,
     answered: oneshot::Receiver<Outcome>,
     due: Instant,
     progress: Progress,
 }
 
-impl Readings {
+impl ConfigurationReadings {
     /// Asks for a reading that begins from now on; `None` is a signal, which awaits no answer.
     pub fn ask(&mut self, request: Option<Request>) {
         let next = self.next.get_or_insert_default();
@@ -144,17 +144,18 @@ impl Readings {
 
     /// Whether a reading is to begin, and none is running.
     pub fn is_due(&self) -> bool {
-        let is_awaited = |next: &Next| next.has_signal || next.awaited().next().is_some();
+        let is_awaited = |next: &NextReading| next.has_signal || next.awaited().next().is_some();
         self.current.is_none() && (self.next.as_ref().is_some_and(is_awaited) || self.back.is_some())
     }
 
     /// Purpose of the next reading.
-    pub fn purpose(&self) -> Purpose {
-        let tries = |next: &Next| !next.has_signal && next.awaited().all(|it| it.ask == Ask::Try);
+    pub fn purpose(&self) -> ReadingPurpose {
+        let tries =
+            |next: &NextReading| !next.has_signal && next.awaited().all(|it| it.ask == ReloadKind::Try);
         match &self.next {
-            _ if self.back.is_some() => Purpose::Return,
-            Some(next) if tries(next) => Purpose::Try,
-            _ => Purpose::Apply,
+            _ if self.back.is_some() => ReadingPurpose::Return,
+            Some(next) if tries(next) => ReadingPurpose::Try,
+            _ => ReadingPurpose::Apply,
         }
     }
 
@@ -163,10 +164,10 @@ impl Readings {
         let purpose = self.purpose();
         let back = self.back.take();
         self.served = match purpose {
-            Purpose::Return => Vec::new(),
-            Purpose::Apply | Purpose::Try => self.next.take().unwrap_or_default().requests,
+            ReadingPurpose::Return => Vec::new(),
+            ReadingPurpose::Apply | ReadingPurpose::Try => self.next.take().unwrap_or_default().requests,
         };
-        let sign = sign.filter(|_| purpose == Purpose::Apply);
+        let sign = sign.filter(|_| purpose == ReadingPurpose::Apply);
         let reader = options.reader();
         let progress = reader.progress();
         let (answer, answered) = oneshot::channel();
@@ -223,10 +224,10 @@ fn prepare(
         return Err(clashes);
     }
     let notices = preflight::scripts(&mut config);
-    let misfits = fit::findings(&config).into_iter().map(|it| it.text).collect();
+    let host_findings = fit::findings(&config).into_iter().map(|it| it.text).collect();
     let changes = current.map(|current| current.changes_to(&loaded)).unwrap_or_default();
     let traps = loaded.traps();
-    Ok(Ready { config, loaded, traps, notices, misfits, changes, baton })
+    Ok(Ready { config, loaded, traps, notices, host_findings, changes, baton })
 }
 
 /// The file of `reload_file`, which exists while the configuration is read.

@@ -10,13 +10,13 @@ use crate::config::Change;
 /// A request to reload.
 #[derive(Debug)]
 pub struct Request {
-    pub ask: Ask,
+    pub ask: ReloadKind,
     pub answer: oneshot::Sender<Answer>,
 }
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ask {
+pub enum ReloadKind {
     /// With a time: go back unless it is kept by then.
     Apply { confirm: Option<Duration> },
     /// Say what would change.
@@ -26,11 +26,11 @@ pub enum Ask {
 }
 
 /// Findings, one each, if the daemon goes on as it was.
-pub type Answer = Result<Applied, Vec<String>>;
+pub type Answer = Result<AppliedReload, Vec<String>>;
 
 /// What a reload has changed, or would change.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Applied {
+pub struct AppliedReload {
     pub changes: Vec<Change>,
     /// One finding each.
     pub warnings: Vec<String>,

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 /// Why the configuration in use is not that of the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stale {
+pub struct StaleConfiguration {
     pub since: SystemTime,
     pub cause: Cause,
     /// One finding each.

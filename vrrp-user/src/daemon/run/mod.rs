@@ -24,7 +24,7 @@ use prepare::First;
 use serve::Prepared;
 use threads::Queues;
 
-use super::auth::Store;
+use super::auth::MarkStore;
 use super::guard::{self, Guard};
 use super::history::{History, SUMS};
 use super::host::vmacs::Vmacs;
@@ -127,7 +127,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     if let Some((stale, at)) = stale {
         context.history.started_stale(stale, at);
     }
-    let store = Arc::new(Store::open(&options.runtime_dir));
+    let store = Arc::new(MarkStore::open(&options.runtime_dir));
     store.prepare(&context.config, &context.live);
     let queues = Queues::new(context.config.instances.len())?;
     let prepared = Prepared {

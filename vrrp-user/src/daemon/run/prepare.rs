@@ -21,7 +21,7 @@ use crate::daemon::load::{ERRORS, LoadError, Usable, config_exit_code, load, usa
 use crate::daemon::process::fit;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, Disabled, MissingCapabilities};
-use crate::daemon::reload::{Cause, Stale};
+use crate::daemon::reload::{Cause, StaleConfiguration};
 use crate::driver::xdp::ring::event_bytes;
 
 /// The configuration of a start.
@@ -29,7 +29,7 @@ use crate::driver::xdp::ring::event_bytes;
 pub(super) struct First {
     pub(super) usable: Usable,
     /// Why it is not that of the file, and when it was applied.
-    pub(super) stale: Option<(Stale, Option<SystemTime>)>,
+    pub(super) stale: Option<(StaleConfiguration, Option<SystemTime>)>,
 }
 
 /// Reads the configuration of a start; a signal ends the process even while a file system does not answer. If the file
@@ -78,7 +78,7 @@ fn restore(
         error!("{finding}");
     }
     error!("started with the last good configuration; correct the file, then run: vrrpx reload");
-    let stale = Stale { since: SystemTime::now(), cause, findings };
+    let stale = StaleConfiguration { since: SystemTime::now(), cause, findings };
     Ok(First { usable, stale: Some((stale, restored.at)) })
 }
 

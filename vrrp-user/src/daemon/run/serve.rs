@@ -25,13 +25,13 @@ use super::error::RunError;
 use super::loading::Loading;
 use super::threads::{Queues, start_threads};
 use crate::config::{Globals, Loaded, words};
-use crate::daemon::auth::Store;
+use crate::daemon::auth::MarkStore;
 use crate::daemon::essential::Unpanicked;
 use crate::daemon::guard::Guard;
 use crate::daemon::host::attach::Attachments;
 use crate::daemon::host::firewall::Firewall;
 use crate::daemon::host::interfaces::{Interfaces, Order};
-use crate::daemon::host::leftovers::{outlive, remove_residue};
+use crate::daemon::host::leftovers::{outlive, remove_leftovers};
 use crate::daemon::host::secondaries::Secondaries;
 use crate::daemon::host::statics::Statics;
 use crate::daemon::host::vmacs::Vmacs;
@@ -61,7 +61,7 @@ pub(super) struct Prepared<'a> {
     /// The configuration as read.
     pub(super) loaded: &'a Arc<Loaded>,
     pub(super) context: &'a Arc<DaemonContext>,
-    pub(super) store: &'a Arc<Store>,
+    pub(super) store: &'a Arc<MarkStore>,
     pub(super) queues: &'a Queues,
     pub(super) vmacs: &'a RefCell<Vmacs>,
     /// Empty while no guard could be started.
@@ -89,7 +89,7 @@ impl Prepared<'_> {
         let mut service = self.service(&orders).await?;
         if predecessor.is_none() {
             let faults = &self.context.history.host_faults;
-            remove_residue(&self.context.config, None, self.folder.path(), faults)?;
+            remove_leftovers(&self.context.config, None, self.folder.path(), faults)?;
         }
         let threads = start_threads(self.options, self.context, self.queues, ring)?;
         if predecessor.is_none() {

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::error::RunError;
 use crate::config::words;
 use crate::daemon::effect::{Effect, InstanceEffects};
-use crate::daemon::engine::{Engine, Parts, Spawned};
+use crate::daemon::engine::{Engine, EngineParts, Spawned};
 use crate::daemon::essential::unpanicked;
 use crate::daemon::history::{History, Realtime};
 use crate::daemon::host_faults::{Finder, HostFault, RETRY};
@@ -107,7 +107,7 @@ pub(super) fn start_threads(
     ring: Option<Ring>,
 ) -> Result<Threads, RunError> {
     let config = &context.config;
-    let engine = Engine::new(Parts {
+    let engine = Engine::new(EngineParts {
         instances: config.instances.iter().map(|instance| Arc::clone(&instance.settings)).collect(),
         groups: config.groups.iter().map(|group| group.settings.clone()).collect(),
         maps: Arc::clone(&context.maps),

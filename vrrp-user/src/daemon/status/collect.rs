@@ -10,11 +10,11 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::address::Host;
-use super::oddity::named;
 use super::peer::{self, down_interval, family, lasts, master, skew, source};
 use super::rejected::Refusals;
 use super::unyielding::unyielding;
 use super::why::{self, Facts};
+use super::wire_records::named;
 use super::{
     Check, Configuration, Count, Counts, DaemonContext, DisabledScript, Engine, Failure, Fence, Fifo, Group,
     Held, Hook, HostFault, Instance, Interface, Lacking, Lateness, Leftover, Mail, Node, PastTransition,
@@ -22,8 +22,8 @@ use super::{
     Vmac, Webhook, XdpProgram,
 };
 use crate::config;
-use crate::daemon::events::{What, Word};
-use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, Loads, Posts, RunningHook};
+use crate::daemon::events::{EventKind, EventWord};
+use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, ConfigurationLoads, Posts, RunningHook};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
@@ -207,7 +207,10 @@ impl DaemonContext {
             rejected: self.rejected_by(config, live, refusals, now),
             unyielding: past.and_then(|past| unyielding(config, live, past)),
             reception_fault: past.and_then(|past| past.reception_fault).map(|reception_fault| {
-                ReceptionFault { who: reception_fault.who().to_owned(), detail: reception_fault.to_string() }
+                ReceptionFault {
+                    receiver: reception_fault.receiver().to_owned(),
+                    detail: reception_fault.to_string(),
+                }
             }),
             addresses: self.addresses(config, live, host, now),
             removed_by: past
@@ -328,7 +331,7 @@ pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
     }
 }
 
-fn hooks(latest: &BTreeMap<&'static str, HookRun>, state: State, loads: &Loads) -> Vec<Hook> {
+fn hooks(latest: &BTreeMap<&'static str, HookRun>, state: State, loads: &ConfigurationLoads) -> Vec<Hook> {
     let hook = |(keyword, hook): (&&'static str, &HookRun)| Hook {
         keyword: (*keyword).to_owned(),
         state: hook.state.to_owned(),
@@ -385,8 +388,8 @@ fn transitions(past: &InstanceRecord) -> Vec<PastTransition> {
         peer: passed.transition.peer.map(|peer| peer.to_string()),
     };
     let earlier = past.earlier.iter().filter_map(|event| match event.what.clone() {
-        What::Transition { from, to, reason, priority, epoch, peer, .. } => {
-            let [from, to, reason] = [from, to, reason].map(Word::into_owned);
+        EventKind::Transition { from, to, reason, priority, epoch, peer, .. } => {
+            let [from, to, reason] = [from, to, reason].map(EventWord::into_owned);
             Some(PastTransition { at: rfc3339(event.time), from, to, reason, priority, epoch, peer })
         }
         _ => None,
@@ -437,7 +440,7 @@ fn mail(settings: &config::MailSettings, history: &Inner) -> Mail {
     }
 }
 
-fn webhook(name: &str, posts: &Posts, loads: &Loads) -> Webhook {
+fn webhook(name: &str, posts: &Posts, loads: &ConfigurationLoads) -> Webhook {
     let failure = posts.failure.as_ref();
     Webhook {
         webhook: name.to_owned(),

@@ -91,7 +91,7 @@ pub struct Rejected {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ReceptionFault {
     /// `program` or `host`.
-    pub who: String,
+    pub receiver: String,
     /// Text for the operator.
     pub detail: String,
 }

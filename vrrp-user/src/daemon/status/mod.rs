@@ -10,7 +10,6 @@ mod context;
 mod detail;
 mod document;
 mod gaps;
-mod oddity;
 mod overview;
 mod peer;
 mod problem;
@@ -24,6 +23,7 @@ mod steering;
 mod table;
 mod unyielding;
 mod why;
+mod wire_records;
 
 pub use context::DaemonContext;
 pub use detail::detailed;

@@ -12,8 +12,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::{Family, Reject};
 
-use super::oddity::UnknownRouters;
 use super::peer::lasts;
+use super::wire_records::UnknownRouters;
 use super::{DaemonContext, Rejected};
 use crate::config;
 use crate::config::InstanceSettings;

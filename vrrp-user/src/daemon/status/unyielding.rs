@@ -66,7 +66,7 @@ mod tests {
     use crate::protocol::{Unicast, UnicastPeer, Vrid};
 
     #[test]
-    fn a_peer_that_we_do_not_send_to_is_told_from_one_that_does_not_hear() {
+    fn a_peer_that_we_do_not_send_to_has_another_text_than_one_that_does_not_hear() {
         let mut settings = InstanceSettings::new("a", "eth0", Vrid::new(1).unwrap(), Family::V4);
         let of = |settings: &InstanceSettings| why_unyielding(settings, IpAddr::from([192, 0, 2, 2]));
         assert!(of(&settings).contains("snooping"));

@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::order::Order;
-use crate::daemon::events::What;
+use crate::daemon::events::EventKind;
 use crate::daemon::status::DaemonContext;
 use crate::daemon::wall::{rfc3339, rfc3339_local};
 
@@ -17,9 +17,9 @@ pub(super) fn audit(context: &DaemonContext, name: &str, what: &str, order: &Ord
     if name == LOG {
         info!(by, until, "log: {what}");
     } else {
-        info!(instance = name, by, until, why, "steered: {what}");
+        info!(instance = name, by, until, why, "operator order: {what}");
     }
-    context.history.events.push(What::Steered {
+    context.history.events.push(EventKind::Steered {
         name: name.to_owned(),
         what: what.to_owned(),
         by: by.clone(),

@@ -57,7 +57,7 @@ pub fn resume(context: &DaemonContext, runtime_dir: &Path, names: &[(InstanceId,
     for (name, steered) in &steerings.instances {
         for (kind, _, order) in steered.orders() {
             let until = order.end().map(rfc3339_local);
-            info!(instance = name, by = order.by, until, "still in force: {}", kind.as_str());
+            info!(instance = name, by = order.by, until, "operator order still in force: {}", kind.as_str());
         }
     }
     let event = Event::Steer(steerings.orders(&context.config));

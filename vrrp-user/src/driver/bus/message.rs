@@ -30,7 +30,7 @@ mod field {
 
 /// Bytes that are no message, or values of other types than expected.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("the bus has sent what cannot be read")]
+#[error("the bus sent a malformed message")]
 pub struct MalformedError;
 
 /// A call of a method.

@@ -53,16 +53,16 @@ pub(super) enum Reply {
     Unknown,
     /// It does not fit into a datagram.
     Truncated,
-    Refused(Code),
+    Refused(ResponseCode),
     /// Not an answer to this query.
     Other,
 }
 
 /// Why a server does not answer the query: its response code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Code(u8);
+pub struct ResponseCode(u8);
 
-impl fmt::Display for Code {
+impl fmt::Display for ResponseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             1 => f.write_str("FORMERR"),
@@ -134,7 +134,7 @@ pub(super) fn reply(message: &[u8], query: &[u8], record: Record) -> Result<Repl
         0 if flags & TRUNCATED != 0 => return Ok(Reply::Truncated),
         0 => {}
         NO_SUCH_NAME => return Ok(Reply::Unknown),
-        code => return Ok(Reply::Refused(Code(code))),
+        code => return Ok(Reply::Refused(ResponseCode(code))),
     }
     let mut answer = Answer::default();
     for _ in 0..answers {
@@ -239,8 +239,8 @@ mod tests {
     fn what_is_no_address_has_a_reason() {
         for (flags, questions, expected) in [
             (0x8183, 1, Reply::Unknown),
-            (0x8182, 1, Reply::Refused(Code(2))),
-            (0x8185, 0, Reply::Refused(Code(5))),
+            (0x8182, 1, Reply::Refused(ResponseCode(2))),
+            (0x8185, 0, Reply::Refused(ResponseCode(5))),
             (0x8380, 1, Reply::Truncated),
             (0x0100, 1, Reply::Other),
             (0x8180, 0, Reply::Other),

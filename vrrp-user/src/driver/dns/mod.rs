@@ -40,14 +40,14 @@ pub struct Found {
 /// Why there are no addresses.
 #[derive(Debug, Error)]
 pub enum LookupError {
-    #[error("not a name")]
+    #[error("not a valid DNS name")]
     Name,
     #[error("no such name")]
     Unknown,
     #[error("no address")]
     Empty,
     #[error("the server {0} answers {1}")]
-    Refused(SocketAddr, message::Code),
+    Refused(SocketAddr, message::ResponseCode),
     #[error("no answer of the server {0} within {1:?}")]
     Silent(SocketAddr, Duration),
     #[error("the answer of the server {0} cannot be read: {1}")]

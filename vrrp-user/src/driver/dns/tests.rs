@@ -142,7 +142,7 @@ async fn a_name_without_addresses_has_a_reason() {
         (codes(0), "web.example", "no address".to_owned()),
         (codes(3), "web.example", "no such name".to_owned()),
         (refuses, "web.example", format!("the server {refuses} answers REFUSED")),
-        (codes(0), "web..example", "not a name".to_owned()),
+        (codes(0), "web..example", "not a valid DNS name".to_owned()),
     ] {
         assert_eq!(found(name, &Servers::one(server)).await.unwrap_err(), why);
     }

@@ -33,7 +33,7 @@ impl Maps {
         if let Some(program) = &self.program {
             program.clear_gaps(place);
         }
-        // What was never written is no memory.
+        // A page that was never written takes no memory.
         if self.gaps.read(place).is_some_and(|gaps| gaps != Gaps::NONE) {
             self.gaps.write(place, &Gaps::NONE);
         }

@@ -47,7 +47,7 @@ impl Maps {
 
     /// Lets the first ARP request or neighbour solicitation for an address of the instance after this time wake the
     /// daemon.
-    pub fn heed_questions(&self, slot: InstanceId, from: Timestamp) {
+    pub fn heed_address_requests(&self, slot: InstanceId, from: Timestamp) {
         if let Some(lease) = self.words(slot) {
             lease.heed.store(from.as_nanos(), Ordering::Relaxed);
         }
@@ -82,7 +82,7 @@ mod tests {
         maps.set_lease(SECOND, Some(at(10)));
         maps.settle_challenge(SECOND, at(7));
         maps.settle_challenge(SECOND, at(5));
-        maps.heed_questions(SECOND, at(3));
+        maps.heed_address_requests(SECOND, at(3));
         let expected = Lease { until: 10, challenged: 0, judged: 7, heed: 3 };
         assert_eq!([at(9), at(10)].map(|now| maps.holds_lease(SECOND, now)), [true, false]);
         assert_eq!((maps.leases.read(1), maps.lease(SECOND)), (Some(expected), Some(at(10))));

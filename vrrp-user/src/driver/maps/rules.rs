@@ -40,7 +40,7 @@ impl Rules for RulesInForce<'_> {
     }
 
     fn are_in_force(&self) -> bool {
-        // Whatever was read of the copy was read before.
+        // Reads of the copy happen before this one.
         fence(Ordering::Acquire);
         self.maps.generation(self.slot) == Some(self.generation)
     }

@@ -15,9 +15,9 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use vrrp_ebpf::wire::Family;
 
-use super::devconf::{self, Setting};
+use super::devconf::{self, DevconfSetting};
 use super::refusal::NetlinkError;
-use super::socket::{Encoded, Request, RouteSocket};
+use super::socket::{EncodedRequests, Request, RouteSocket};
 use super::table::Address;
 use crate::config::VirtualAddress;
 use crate::driver::sysctl;
@@ -65,7 +65,7 @@ pub fn add_missing(
 }
 
 /// The requests of [`add_missing`], encoded for a later [`RouteSocket::exchange`].
-pub fn encode_added(socket: &mut RouteSocket, placed: &[Placed<'_>]) -> Encoded {
+pub fn encode_added(socket: &mut RouteSocket, placed: &[Placed<'_>]) -> EncodedRequests {
     socket.encode_all(additions(placed))
 }
 
@@ -116,7 +116,7 @@ fn sparing(subnets: impl Iterator<Item = (u32, IpAddr, u8)>, requests: Vec<Reque
     let interfaces = subnets.filter(|(_, address, prefix)| address.is_ipv4() && *prefix < 32);
     let mut found = BTreeSet::new();
     found.extend(interfaces.map(|(ifindex, _, _)| ifindex));
-    let set = |ifindex, value| devconf::request(ifindex, &[(Setting::PromoteSecondaries, value)]);
+    let set = |ifindex, value| devconf::request(ifindex, &[(DevconfSetting::PromoteSecondaries, value)]);
     let (mut all, mut after) = (Vec::new(), Vec::new());
     for ifindex in found {
         let Ok(name) = if_indextoname(ifindex) else { continue };

@@ -13,7 +13,7 @@ use super::socket::{Request, RouteSocket};
 /// IPV4_DEVCONF_* of `linux/ip.h`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u16)]
-pub enum Setting {
+pub enum DevconfSetting {
     RpFilter = 8,
     ArpFilter = 13,
     ArpIgnore = 19,
@@ -30,14 +30,14 @@ const HEAD: u16 = 4;
 ///
 /// # Errors
 /// ENODEV: the interface is gone. EPERM without CAP_NET_ADMIN.
-pub fn set(socket: &mut RouteSocket, ifindex: u32, settings: &[(Setting, u32)]) -> io::Result<()> {
+pub fn set(socket: &mut RouteSocket, ifindex: u32, settings: &[(DevconfSetting, u32)]) -> io::Result<()> {
     let mut refused = Ok(());
     socket.perform(vec![request(ifindex, settings)], |_, refusal| refused = Err(refusal.into()))?;
     refused
 }
 
 /// The request of [`set`].
-pub fn request(ifindex: u32, settings: &[(Setting, u32)]) -> Request {
+pub fn request(ifindex: u32, settings: &[(DevconfSetting, u32)]) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = ifindex;
     let family = AfSpecUnspec::Other(DefaultNla::new(AF_INET, nested(settings)));
@@ -46,7 +46,7 @@ pub fn request(ifindex: u32, settings: &[(Setting, u32)]) -> Request {
 }
 
 /// IFLA_INET_CONF around one attribute per setting.
-fn nested(settings: &[(Setting, u32)]) -> Vec<u8> {
+fn nested(settings: &[(DevconfSetting, u32)]) -> Vec<u8> {
     const ENTRY: u16 = HEAD + 4;
     let mut bytes = Vec::new();
     let head = |length: u16, kind: u16, bytes: &mut Vec<u8>| {
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn settings_are_laid_out_as_the_kernel_reads_them() {
-        let words: Vec<u16> = nested(&[(Setting::ArpIgnore, 1), (Setting::RpFilter, 0)])
+        let words: Vec<u16> = nested(&[(DevconfSetting::ArpIgnore, 1), (DevconfSetting::RpFilter, 0)])
             .chunks(2)
             .map(|pair| u16::from_ne_bytes([pair[0], pair[1]]))
             .collect();

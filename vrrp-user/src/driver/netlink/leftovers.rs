@@ -19,7 +19,7 @@ use crate::protocol::Priority;
 
 /// A leftover address and what was done with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Residue {
+pub struct LeftoverAddress {
     pub address: Address,
     /// Why its removal failed.
     pub refusal: Option<NetlinkError>,
@@ -60,7 +60,7 @@ pub fn paths(socket: &mut RouteSocket) -> io::Result<(usize, usize)> {
 pub fn remove<'a>(
     instances: impl IntoIterator<Item = &'a InstanceSettings>,
     may_go: impl Fn(IpAddr) -> bool,
-) -> io::Result<Vec<Residue>> {
+) -> io::Result<Vec<LeftoverAddress>> {
     let mut socket = RouteSocket::open()?;
     let wanted = wanted(&mut socket, instances);
     let mut all = Vec::new();
@@ -68,7 +68,7 @@ pub fn remove<'a>(
     let is_wanted = |present: &Address| wanted.contains_key(&present.address);
     let found = all.iter().copied().filter(|present| {
         let places = wanted.get(&present.address);
-        places.is_some_and(|places| is_residue(present, places)) && may_go(present.address)
+        places.is_some_and(|places| is_leftover(present, places)) && may_go(present.address)
     });
     let is_reported = origin::is_reported(&all);
     let (kept, found): (Vec<Address>, Vec<Address>) = found.partition(|present| {
@@ -77,14 +77,18 @@ pub fn remove<'a>(
         sending.any(|place| place.sends && (is_reported || !place.has_source))
             && origin::is_only_source(present, &all, is_wanted)
     });
-    let leftovers = |address: &Address| Residue { address: *address, refusal: None, is_kept: false };
+    let leftovers = |address: &Address| LeftoverAddress { address: *address, refusal: None, is_kept: false };
     let mut leftovers: Vec<_> = found.iter().map(leftovers).collect();
     address::clear(&mut socket, &found, |index, refusal| {
         if let Some(leftovers) = leftovers.get_mut(index) {
             leftovers.refusal = Some(refusal);
         }
     })?;
-    leftovers.extend(kept.into_iter().map(|address| Residue { address, refusal: None, is_kept: true }));
+    leftovers.extend(kept.into_iter().map(|address| LeftoverAddress {
+        address,
+        refusal: None,
+        is_kept: true,
+    }));
     Ok(leftovers)
 }
 
@@ -121,7 +125,7 @@ fn wanted<'a>(
     wanted
 }
 
-fn is_residue(present: &Address, places: &[WantedAddress]) -> bool {
+fn is_leftover(present: &Address, places: &[WantedAddress]) -> bool {
     present.marked
         || places.iter().any(|place| {
             !place.owned && place.ifindex == Some(present.ifindex) && place.prefix == present.prefix
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_ours_is_residue() {
+    fn only_what_is_ours_is_a_leftover() {
         let present = |ifindex, prefix, marked| Address {
             ifindex,
             address: [192, 0, 2, 1].into(),
@@ -145,12 +149,12 @@ mod tests {
         };
         let place =
             [WantedAddress { ifindex: Some(3), prefix: 24, owned: false, sends: true, has_source: false }];
-        assert!(is_residue(&present(3, 24, false), &place));
-        assert!(!is_residue(&present(3, 32, false), &place));
-        assert!(!is_residue(&present(4, 24, false), &place));
-        assert!(is_residue(&present(4, 32, true), &place));
+        assert!(is_leftover(&present(3, 24, false), &place));
+        assert!(!is_leftover(&present(3, 32, false), &place));
+        assert!(!is_leftover(&present(4, 24, false), &place));
+        assert!(is_leftover(&present(4, 32, true), &place));
         let owned = [WantedAddress { owned: true, ..place[0] }];
-        assert!(!is_residue(&present(3, 24, false), &owned));
-        assert!(is_residue(&present(3, 24, true), &owned));
+        assert!(!is_leftover(&present(3, 24, false), &owned));
+        assert!(is_leftover(&present(3, 24, true), &owned));
     }
 }

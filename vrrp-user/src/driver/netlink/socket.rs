@@ -59,7 +59,7 @@ pub struct Request {
 
 /// Requests that one send carries, with the socket's next sequence numbers.
 #[derive(Debug)]
-pub struct Encoded {
+pub struct EncodedRequests {
     bytes: Vec<u8>,
     first: u32,
     count: usize,
@@ -132,13 +132,13 @@ impl RouteSocket {
 
     /// Encodes requests for one [`Self::exchange`]. Only the last requests an acknowledgement: the kernel works in
     /// order, so all refusals precede it.
-    pub fn encode_all(&mut self, requests: Vec<Request>) -> Encoded {
+    pub fn encode_all(&mut self, requests: Vec<Request>) -> EncodedRequests {
         let (first, count) = (self.sequence.wrapping_add(1), requests.len());
         let mut bytes = Vec::new();
         for (number, request) in (1..).zip(requests) {
             self.encode(request, if number == count { NLM_F_ACK } else { 0 }, &mut bytes);
         }
-        Encoded { bytes, first, count }
+        EncodedRequests { bytes, first, count }
     }
 
     /// Sends encoded requests, once, and reports as [`Self::perform`].
@@ -147,7 +147,7 @@ impl RouteSocket {
     /// As in [`Self::perform`].
     pub fn exchange(
         &mut self,
-        Encoded { bytes, first, count }: &Encoded,
+        EncodedRequests { bytes, first, count }: &EncodedRequests,
         mut failed: impl FnMut(usize, NetlinkError),
     ) -> io::Result<()> {
         let Some(others) = u32::try_from(*count).unwrap_or(0).checked_sub(1) else { return Ok(()) };

@@ -17,7 +17,7 @@ use rtnetlink::packet_route::link::{
 use thiserror::Error;
 use vrrp_ebpf::wire::Family;
 
-use super::devconf::{self, Setting};
+use super::devconf::{self, DevconfSetting};
 use super::link::Link;
 use super::refusal::NetlinkError;
 use super::socket::{Request, RouteSocket};
@@ -169,16 +169,16 @@ fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()>
         message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
     });
     // Otherwise it would answer for the IPv4 addresses of the parent.
-    let mut settings = vec![(Setting::ArpIgnore, 1)];
+    let mut settings = vec![(DevconfSetting::ArpIgnore, 1)];
     if vmac.family == Family::V4 {
         // Packets to the addresses arrive here, while replies may leave by the parent. The kernel applies the larger of
         // this setting and the one for all interfaces, so that loose (2) overrides strict (1).
         let strict = sysctl::read(Family::V4, "all", "rp_filter").is_ok_and(|value| value == "1");
         let rp_filter = if strict { 2 } else { 0 };
         settings.extend([
-            (Setting::AcceptLocal, 1),
-            (Setting::PromoteSecondaries, 1),
-            (Setting::RpFilter, rp_filter),
+            (DevconfSetting::AcceptLocal, 1),
+            (DevconfSetting::PromoteSecondaries, 1),
+            (DevconfSetting::RpFilter, rp_filter),
         ]);
     }
     devconf::set(socket, ifindex, &settings)?;

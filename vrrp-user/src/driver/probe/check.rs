@@ -19,8 +19,8 @@ use super::attempt::Dns;
 use super::attempt::Http;
 use super::attempt::{Attempt, Failure, Ping, Resolver};
 use super::hold::Held;
-use super::rise_fall::{Look, RiseFall};
-use super::watch::{By, News, Watch};
+use super::rise_fall::{Poll, RiseFall};
+use super::watch::{News, NoticedBy, Watch};
 use crate::config::{CheckSettings, CheckTarget};
 use crate::driver::clock;
 use crate::driver::output::Output;
@@ -51,7 +51,7 @@ pub struct ProbeResult {
     /// The end of a command's output.
     pub printed: Option<Arc<str>>,
     /// How the result was learnt, and how a change would be.
-    pub by: By,
+    pub by: NoticedBy,
     /// Number of polls so far, including this one.
     pub runs: u64,
     /// The result, after `rise`, `fall`, `damping` and `min_hold`.
@@ -228,7 +228,7 @@ impl CheckProbe {
                 let outcome = timeout(limit, attempt.make(rise_fall.runs)).await;
                 let outcome = outcome.map_or(Outcome::TimedOut, Outcome::from);
                 let lasted = clock::now().since(started);
-                rise_fall.judge(Look { lasted, ..outcome.into() }, &mut deliver);
+                rise_fall.judge(Poll { lasted, ..outcome.into() }, &mut deliver);
             },
             Source::Command(job, mut output) => loop {
                 tokio::select! {
@@ -237,8 +237,8 @@ impl CheckProbe {
                 }
                 let (run, remains) = job.run_watched(&mut output).await;
                 let printed = Some(output.tail()).filter(|tail| !tail.is_empty());
-                let look = Look { lasted: run.lasted, printed, ..Outcome::Ended(run.end).into() };
-                rise_fall.judge(look, &mut deliver);
+                let poll = Poll { lasted: run.lasted, printed, ..Outcome::Ended(run.end).into() };
+                rise_fall.judge(poll, &mut deliver);
                 if let Some(remains) = remains {
                     remains.end().await;
                 }

@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use super::check::{Outcome, ProbeResult};
 use super::hold::Hold;
-use super::watch::{By, News};
+use super::watch::{News, NoticedBy};
 use crate::config::CheckSettings;
 use crate::driver::clock;
 use crate::protocol::TrackId;
 
 /// One poll, before `rise` and `fall`.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Poll {
     pub(super) outcome: Outcome,
     pub(super) lasted: Duration,
     pub(super) printed: Option<String>,
-    pub(super) by: By,
+    pub(super) by: NoticedBy,
 }
 
-impl From<Outcome> for Look {
+impl From<Outcome> for Poll {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, lasted: Duration::ZERO, printed: None, by: By::Polling }
+        Self { outcome, lasted: Duration::ZERO, printed: None, by: NoticedBy::Polling }
     }
 }
 
-impl From<News> for Look {
+impl From<News> for Poll {
     fn from(news: News) -> Self {
         let (outcome, by) = match news {
             News::Health(health, by) => (health.into(), by),
@@ -75,11 +75,11 @@ impl RiseFall {
         self.latest = self.latest.take().map(|round| ProbeResult { runs: 0, ..round });
     }
 
-    pub(super) fn judge(&mut self, look: Look, deliver: &mut impl FnMut(&ProbeResult) -> bool) {
-        if look.outcome.is_shortage() {
-            return self.skip(look, deliver);
+    pub(super) fn judge(&mut self, poll: Poll, deliver: &mut impl FnMut(&ProbeResult) -> bool) {
+        if poll.outcome.is_shortage() {
+            return self.skip(poll, deliver);
         }
-        let Look { outcome, lasted, printed, by } = look;
+        let Poll { outcome, lasted, printed, by } = poll;
         self.runs = self.runs.saturating_add(1);
         let number = match outcome {
             Outcome::Number(number) => Some(number),
@@ -101,16 +101,16 @@ impl RiseFall {
     }
 
     /// Without a poll the last result stays, and an undelivered change is repeated.
-    fn skip(&mut self, look: Look, deliver: &mut impl FnMut(&ProbeResult) -> bool) {
-        let skipped = Some(look.outcome.to_string().into());
+    fn skip(&mut self, poll: Poll, deliver: &mut impl FnMut(&ProbeResult) -> bool) {
+        let skipped = Some(poll.outcome.to_string().into());
         let round = match &self.latest {
             Some(latest) => ProbeResult { skipped, news: self.owed, ..latest.clone() },
             None => ProbeResult {
                 track: self.track,
-                outcome: look.outcome,
-                lasted: look.lasted,
+                outcome: poll.outcome,
+                lasted: poll.lasted,
                 printed: None,
-                by: look.by,
+                by: poll.by,
                 runs: 0,
                 up: false,
                 held: None,

@@ -124,14 +124,14 @@ pub(super) fn dialect(settings: &InstanceSettings, version: Version) -> Result<D
 
 #[derive(Debug)]
 pub struct AdvertSender {
-    v4: Lane<sockaddr_in, ControlV4>,
+    v4: BatchSocket<sockaddr_in, ControlV4>,
     /// Whole IPv4 packets with an IPsec authentication header.
-    sealed: Lane<sockaddr_in, ControlV4>,
-    v6: Lane<sockaddr_in6, ControlV6>,
+    sealed: BatchSocket<sockaddr_in, ControlV4>,
+    v6: BatchSocket<sockaddr_in6, ControlV6>,
 }
 
 #[derive(Debug)]
-struct Lane<N, C> {
+struct BatchSocket<N, C> {
     /// `None` if the kernel lacks the family.
     socket: Option<OwnedFd>,
     batch: Batch<(InstanceId, IpAddr), N, C>,
@@ -162,9 +162,9 @@ impl AdvertSender {
     /// CAP_NET_RAW is missing. A family that the kernel lacks is not an error; its adverts fail with EAFNOSUPPORT.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            v4: Lane { socket: present(open_v4())?, batch: Batch::new() },
-            sealed: Lane { socket: present(open_sealed())?, batch: Batch::new() },
-            v6: Lane { socket: present(open_v6())?, batch: Batch::new() },
+            v4: BatchSocket { socket: present(open_v4())?, batch: Batch::new() },
+            sealed: BatchSocket { socket: present(open_sealed())?, batch: Batch::new() },
+            v6: BatchSocket { socket: present(open_v6())?, batch: Batch::new() },
         })
     }
 
@@ -290,7 +290,7 @@ impl AdvertSender {
     }
 }
 
-impl<N, C> Lane<N, C> {
+impl<N, C> BatchSocket<N, C> {
     fn flush(&mut self, outcome: &mut impl FnMut(InstanceId, IpAddr, Result<(), i32>)) -> usize {
         let mut sent = 0;
         match &self.socket {

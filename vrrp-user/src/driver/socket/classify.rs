@@ -7,7 +7,7 @@ use vrrp_ebpf::path::{self, Message};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::frame::Frame;
 use vrrp_ebpf::wire::vrrp::Header;
-use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Octets, Reject, advert, checksum, frame};
+use vrrp_ebpf::wire::{AdvertInfo, ByteAccess, ChecksumForm, Reject, advert, checksum, frame};
 
 use crate::driver::maps::{Maps, RulesInForce};
 use crate::protocol::InstanceId;
@@ -53,7 +53,7 @@ struct Reach<'a, 'm, L> {
 }
 
 impl<'m, L: Fn(InstanceKey) -> Option<InstanceId>> path::Maps for Reach<'_, 'm, L> {
-    type Octets = [u8];
+    type Bytes = [u8];
     type Slot = InstanceId;
     type Rules = RulesInForce<'m>;
 
@@ -116,7 +116,7 @@ impl<'m, L: Fn(InstanceKey) -> Option<InstanceId>> path::Maps for Reach<'_, 'm, 
     }
 
     fn note_unknown_router(&self, key: &InstanceKey, frame: &Frame) {
-        if let Some(header) = Octets::get(self.bytes, frame.at) {
+        if let Some(header) = ByteAccess::get(self.bytes, frame.at) {
             self.maps.note_unknown_router(*key, |unknown_router| {
                 unknown_router.note(Header(header), self.bytes, frame, self.stamp.as_nanos());
             });
@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// Only VRID 51 is known, for both families.
-    fn look(maps: &Maps, frame: &[u8]) -> Option<(u32, AdvertInfo, Vec<u8>)> {
+    fn classify_frame(maps: &Maps, frame: &[u8]) -> Option<(u32, AdvertInfo, Vec<u8>)> {
         let known = [Family::V4, Family::V6].map(|family| InstanceKey::new(IFINDEX, 0, family, 51));
         let lookup = |key| known.contains(&key).then_some(SLOT);
         let received = classify(frame, IFINDEX, NOW, maps, lookup)?;
@@ -219,11 +219,11 @@ mod tests {
     #[test]
     fn a_valid_advert_is_sighted_and_recorded() {
         let maps = maps();
-        let (peer, info, message) = look(&maps, &v4(51, 255)).unwrap();
+        let (peer, info, message) = classify_frame(&maps, &v4(51, 255)).unwrap();
         assert_eq!((peer, info.priority, info.interval, message.len()), (0, 100, 100, 12));
         assert_eq!(maps.peer(SLOT, 0).unwrap().last_seen, NOW.as_nanos());
         let v6 = advert(51, 255, "fe80::1".parse().unwrap(), "fe80::100".parse().unwrap());
-        assert_eq!(look(&maps, &v6).unwrap().0, 1);
+        assert_eq!(classify_frame(&maps, &v6).unwrap().0, 1);
     }
 
     /// Neither counted nor recorded.
@@ -241,7 +241,7 @@ mod tests {
         let mut of_no_stack = v4(52, 255);
         of_no_stack[19] ^= 1;
         for frame in [to(51, [192, 0, 2, 8]), to(52, [192, 0, 2, 8]), of_no_stack] {
-            assert!(look(&maps, &frame).is_none());
+            assert!(classify_frame(&maps, &frame).is_none());
         }
         for row in [None, Some(SLOT)] {
             assert_eq!(maps.counters(row).counts, untouched.counters(row).counts);
@@ -251,7 +251,7 @@ mod tests {
         let further = LocalKey::of_address(IFINDEX, Family::V4, widen([192, 0, 2, 8].into()));
         maps.locals().set([further].into());
         for address in [[192, 0, 2, 7], [192, 0, 2, 8]] {
-            assert!(look(&maps, &to(51, address)).is_none());
+            assert!(classify_frame(&maps, &to(51, address)).is_none());
         }
         assert_eq!(maps.counters(Some(SLOT)).reject(Reject::Checksum), 2);
     }
@@ -259,27 +259,27 @@ mod tests {
     #[test]
     fn the_watched_advert_is_noted_only() {
         let maps = maps();
-        let (peer, info, message) = look(&maps, &v4(51, 255)).unwrap();
+        let (peer, info, message) = classify_frame(&maps, &v4(51, 255)).unwrap();
         maps.arm(SLOT, info.source, peer, &message, Timestamp::ZERO);
-        assert!(look(&maps, &v4(51, 255)).is_none());
+        assert!(classify_frame(&maps, &v4(51, 255)).is_none());
         assert_eq!(maps.last_seen(SLOT), Some(NOW));
     }
 
     #[test]
     fn what_is_refused_is_counted() {
         let maps = maps();
-        assert!(look(&maps, &v4(51, 254)).is_none());
+        assert!(classify_frame(&maps, &v4(51, 254)).is_none());
         let mut broken = v4(51, 255);
         broken[36] ^= 1;
-        assert!(look(&maps, &broken).is_none());
+        assert!(classify_frame(&maps, &broken).is_none());
         let mut of_no_stack = v4(51, 255);
         of_no_stack[19] ^= 1;
-        assert!(look(&maps, &of_no_stack).is_none());
+        assert!(classify_frame(&maps, &of_no_stack).is_none());
         let mut headless = v4(51, 255);
         headless[14] = 0x65;
-        assert!(look(&maps, &headless).is_none());
-        assert!(look(&maps, &v4(51, 255)[..40]).is_none());
-        assert!(look(&maps, &v4(52, 255)).is_none());
+        assert!(classify_frame(&maps, &headless).is_none());
+        assert!(classify_frame(&maps, &v4(51, 255)[..40]).is_none());
+        assert!(classify_frame(&maps, &v4(52, 255)).is_none());
         let counted = maps.counters(Some(SLOT));
         assert_eq!(
             [Reject::Ttl, Reject::Checksum, Reject::Truncated, Reject::IpChecksum, Reject::IpHeader]
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_flood_is_limited_and_the_rest_is_counted() {
         let maps = maps();
-        let heard = (0..100).filter(|_| look(&maps, &v4(51, 255)).is_some()).count();
+        let heard = (0..100).filter(|_| classify_frame(&maps, &v4(51, 255)).is_some()).count();
         assert_eq!(heard, BUDGET_OTHERS as usize);
         let counted = maps.counters(Some(SLOT));
         let of = |counter| counted.counter(counter);
@@ -317,7 +317,7 @@ mod tests {
         let of = |host: u8| advert(51, 255, [192, 0, 2, host].into(), [192, 0, 2, 100].into());
         maps.reserve_budget_for(SLOT, widen([192, 0, 2, 1].into()));
         let heard = |host| -> Vec<u32> {
-            (0..5000).filter_map(|_| look(&maps, &of(host))).map(|(peer, ..)| peer).collect()
+            (0..5000).filter_map(|_| classify_frame(&maps, &of(host))).map(|(peer, ..)| peer).collect()
         };
         let others = heard(2);
         assert_eq!(others.len(), BUDGET_SIGNED as usize);
@@ -336,10 +336,10 @@ mod tests {
     #[test]
     fn an_advert_from_our_own_address_is_refused_although_it_is_watched() {
         let maps = maps();
-        let (peer, info, message) = look(&maps, &v4(51, 255)).unwrap();
+        let (peer, info, message) = classify_frame(&maps, &v4(51, 255)).unwrap();
         maps.arm(SLOT, info.source, peer, &message, Timestamp::ZERO);
         maps.set_slot(SLOT, &InstanceRules { version: 3, source: info.source, ..InstanceRules::UNUSED });
-        assert!(look(&maps, &v4(51, 255)).is_none());
+        assert!(classify_frame(&maps, &v4(51, 255)).is_none());
         assert_eq!(maps.counters(Some(SLOT)).reject(Reject::OwnSource), 1);
     }
 }

@@ -31,4 +31,4 @@ pub use membership::{Membership, Memberships, is_member};
 pub use queries::QueryTap;
 pub use reference::{HeardVrid, HeardVrids, ReferenceSocket};
 pub use sample::advert_of_peer;
-pub use tap::{Caught, Tap};
+pub use tap::{CapturedFrame, Tap};

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn own_adverts_are_nobody_elses() {
+    fn own_adverts_are_those_of_no_other_router() {
         let (own, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let destination = IpAddr::from([224, 0, 0, 18]);
         let heard = [(51, own), (52, other)].map(|(vrid, source)| HeardVrid { vrid, source, destination });

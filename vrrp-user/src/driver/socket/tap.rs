@@ -35,7 +35,7 @@ pub struct Tap {
 
 /// A frame that was caught.
 #[derive(Debug)]
-pub struct Caught<'a> {
+pub struct CapturedFrame<'a> {
     pub frame: &'a [u8],
     /// VLAN id of the tag that the kernel has removed; 0 without one.
     pub vlan: u16,
@@ -69,7 +69,7 @@ impl Tap {
     ///
     /// # Errors
     /// ENETDOWN: the interface went down or was removed.
-    pub fn next(&self, patience: Duration, f: impl FnOnce(Caught<'_>)) -> io::Result<bool> {
+    pub fn next(&self, patience: Duration, f: impl FnOnce(CapturedFrame<'_>)) -> io::Result<bool> {
         let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         // Rounded up, so that the last wait of a time is not a busy one.
         let millis = i32::try_from(patience.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
@@ -84,7 +84,7 @@ impl Tap {
             return Ok(false);
         };
         let (vlan, at) = metadata(&header);
-        f(Caught {
+        f(CapturedFrame {
             frame: frame.get(..length).unwrap_or_default(),
             vlan,
             is_outgoing: name.sll_pkttype == libc::PACKET_OUTGOING,

@@ -15,12 +15,12 @@ pub struct Ring {
 
 /// An event, with its message.
 #[derive(Clone, Copy, Debug)]
-pub struct Queued<'a> {
+pub struct QueuedEvent<'a> {
     head: &'a EventHead,
     message: &'a [u8],
 }
 
-impl<'a> Queued<'a> {
+impl<'a> QueuedEvent<'a> {
     /// An entry as the event that the program wrote; `None` for another size, which it never writes.
     fn of(entry: &'a [u8]) -> Option<Self> {
         let (head, payload) = entry.split_at_checked(size_of::<EventHead>())?;
@@ -39,7 +39,7 @@ impl<'a> Queued<'a> {
     }
 }
 
-impl Deref for Queued<'_> {
+impl Deref for QueuedEvent<'_> {
     type Target = EventHead;
 
     fn deref(&self) -> &EventHead {
@@ -54,12 +54,12 @@ impl Ring {
 
     /// Passes at most `max` queued events to `each`, in order and in place, and returns their number. Neither allocates
     /// nor blocks, and makes no system call.
-    pub fn drain(&mut self, max: usize, mut each: impl FnMut(Queued<'_>)) -> usize {
+    pub fn drain(&mut self, max: usize, mut each: impl FnMut(QueuedEvent<'_>)) -> usize {
         let mut drained = 0;
         while drained < max
             && let Some(entry) = self.entries.next()
         {
-            if let Some(event) = Queued::of(&entry) {
+            if let Some(event) = QueuedEvent::of(&entry) {
                 each(event);
             }
             drained += 1;
@@ -116,8 +116,8 @@ mod tests {
         entry[4] = u64::from_ne_bytes([16, 0, 0, 0, 0, 0, 0, 0]);
         // SAFETY: numbers as bytes.
         let entry = unsafe { std::slice::from_raw_parts(entry.as_ptr().cast::<u8>(), 64) };
-        assert!(Queued::of(&entry[..32]).is_none());
-        let messages = [40, 48, 56, 64].map(|end| Queued::of(&entry[..end]).unwrap().message().len());
+        assert!(QueuedEvent::of(&entry[..32]).is_none());
+        let messages = [40, 48, 56, 64].map(|end| QueuedEvent::of(&entry[..end]).unwrap().message().len());
         assert_eq!(messages, [0, 0, 16, 16], "one that is cut off is none");
     }
 }

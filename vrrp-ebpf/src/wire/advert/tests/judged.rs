@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::*;
 use crate::wire::advert::Advert;
-use crate::wire::frame::{NotAdvert, dissect};
+use crate::wire::frame::{NoMessage, dissect};
 use crate::wire::vectors::{SIGNED_IPV4, SIGNED_IPV6, V2_PASS, V3_IPV4, V3_IPV6};
 use crate::wire::{PROTOCOL, TRAILER_LEN};
 
@@ -308,7 +308,7 @@ fn ip_headers() {
             Ok(_) => assert_eq!(judged(&bytes, 2), Err(expected), "{first:#x}"),
             // The header would end at or behind the end of the message.
             Err(error) => {
-                assert!(first & 0x0f > 10 && error == NotAdvert::Truncated, "{first:#x}: {error:?}");
+                assert!(first & 0x0f > 10 && error == NoMessage::Truncated, "{first:#x}: {error:?}");
             }
         }
     }

@@ -60,7 +60,7 @@ impl Attachments {
         for ifindex in deaf {
             let Some((ids, interface)) = self.users(ifindex) else { continue };
             if self.renew(ifindex, &ids, &interface) != RxPath::None {
-                self.listen_anew(&ids);
+                self.listen_again(&ids);
             }
         }
     }
@@ -99,7 +99,7 @@ impl Attachments {
         let slept = "the machine was asleep, over which this driver loses its program; attaching it again";
         for ifindex in lost {
             if let Some(ids) = self.reattach(ifindex, slept) {
-                self.listen_anew(&ids);
+                self.listen_again(&ids);
             }
         }
     }
@@ -117,7 +117,7 @@ impl Attachments {
                 source: place.source,
             })
         };
-        let reception_fault = reception.look(places.iter().filter_map(place), maps, now);
+        let reception_fault = reception.check(places.iter().filter_map(place), maps, now);
         for (id, settings) in instances {
             let now = reception_fault.get(id).copied();
             let before = self.history.reception_fault(*id, now);
@@ -193,12 +193,12 @@ impl Attachments {
             self.hidden.insert(ifindex);
         }
         if let Some(ids) = self.reattach(ifindex, why) {
-            self.listen_anew(&ids);
+            self.listen_again(&ids);
         }
     }
 
     /// Silence until now proves nothing.
-    fn listen_anew(&mut self, ids: &[InstanceId]) {
+    fn listen_again(&mut self, ids: &[InstanceId]) {
         for id in ids {
             self.inputs.push(Input::Event(Event::NotReceiving(*id)));
         }

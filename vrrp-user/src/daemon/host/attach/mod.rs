@@ -32,7 +32,7 @@ use crate::daemon::history::{History, RxPathNote};
 use crate::daemon::live::LiveState;
 use crate::daemon::outbox::Outbox;
 use crate::daemon::process::options::XdpMode;
-use crate::daemon::queue::{Changes, Input, Queue};
+use crate::daemon::queue::{ConfigurationChanges, Input, Queue};
 use crate::driver::RxPath;
 use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
@@ -40,7 +40,7 @@ use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership, Memberships};
 use crate::driver::xdp::{Attached, Hook, HookWatch, Mode, PinError, Pins, Program};
-use crate::protocol::{Configured, InstanceId};
+use crate::protocol::{ConfiguredInstance, InstanceId};
 
 #[derive(Debug)]
 pub struct Attachments {
@@ -139,7 +139,7 @@ impl Attachments {
     }
 
     /// Takes other settings. New instances wait for their interfaces.
-    pub fn adopt(&mut self, changes: &Changes) {
+    pub fn adopt(&mut self, changes: &ConfigurationChanges) {
         for &instance in &changes.removed {
             let place = self.places.remove(&instance);
             if let Some(ifindex) = place.and_then(|place| place.ifindex) {
@@ -148,7 +148,7 @@ impl Attachments {
             self.instances.remove(&instance);
             self.retain_allowed_peers(instance, &[]);
         }
-        for Configured { id, effects, .. } in &changes.configured {
+        for ConfiguredInstance { id, effects, .. } in &changes.configured {
             let old = self.instances.insert(*id, Arc::clone(effects));
             if old.is_none() {
                 self.maps.forget(*id);

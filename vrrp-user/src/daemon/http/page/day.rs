@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::FEW;
 use super::html::Escaped;
-use crate::daemon::events::{Event, KEPT, What};
+use crate::daemon::events::{Event, EventKind, KEPT};
 use crate::daemon::status::{Instance, Status, rough};
 use crate::daemon::wall::{clock_millis, shown};
 
@@ -117,7 +117,7 @@ pub(super) fn chart(
 fn moves(events: &[Arc<Event>]) -> HashMap<&str, Vec<Move<'_>>> {
     let mut all: HashMap<&str, Vec<Move<'_>>> = HashMap::new();
     for event in events {
-        let What::Transition { instance, from, to, reason, peer, .. } = &event.what else { continue };
+        let EventKind::Transition { instance, from, to, reason, peer, .. } = &event.what else { continue };
         let at = event.time;
         all.entry(instance).or_default().push(Move { at, from, to, reason, peer: peer.as_deref() });
     }

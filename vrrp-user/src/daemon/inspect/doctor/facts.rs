@@ -65,7 +65,7 @@ pub struct Facts {
     pub interfaces: BTreeMap<String, InterfaceFacts>,
     /// By path below `/proc/sys/net`.
     pub settings: HashMap<String, i64>,
-    pub listeners: Vec<Listening>,
+    pub listeners: Vec<ListeningService>,
     /// Rules of nftables, as `nft` writes them in JSON.
     pub nftables: Option<Result<String, String>>,
     /// Rules of iptables-nft with extensions, as iptables-save writes them.
@@ -99,7 +99,7 @@ pub struct InterfaceFacts {
 
 /// A service that listens.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Listening {
+pub struct ListeningService {
     pub address: SocketAddr,
     /// Name of its process, if it can be seen.
     pub process: Option<String>,
@@ -117,7 +117,7 @@ pub struct KeepalivedFacts {
 }
 
 impl Facts {
-    /// Reads everything that the checks of this configuration need. What cannot be read stays unknown.
+    /// Reads everything that the checks of this configuration need. A fact that cannot be read stays unknown.
     pub fn read(config: &Config) -> Self {
         let host = Host::read_for(config).unwrap_or_default();
         let survey = Survey::take();
@@ -207,13 +207,13 @@ fn settings(used: BTreeSet<&str>, host: &Host) -> HashMap<String, i64> {
     paths.filter_map(|path| Some((path.clone(), value(&path)?))).collect()
 }
 
-fn listeners() -> Vec<Listening> {
+fn listeners() -> Vec<ListeningService> {
     let tables = [procfs::net::tcp(), procfs::net::tcp6()];
     let entries = tables.into_iter().flat_map(Result::unwrap_or_default);
     let found: Vec<_> = entries.filter(|entry| entry.state == TcpState::Listen).collect();
     let inodes: BTreeSet<u64> = found.iter().map(|entry| entry.inode).collect();
     let names = holders(&inodes);
-    let of = |entry: procfs::net::TcpNetEntry| Listening {
+    let of = |entry: procfs::net::TcpNetEntry| ListeningService {
         address: entry.local_address,
         process: names.get(&entry.inode).cloned(),
     };

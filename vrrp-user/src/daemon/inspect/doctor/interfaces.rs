@@ -183,7 +183,7 @@ pub(super) fn snooping(config: &Config, facts: &Facts, findings: &mut Findings) 
 
 pub(super) fn subnets(config: &Config, facts: &Facts, findings: &mut Findings) {
     let faults = facts.host.faults(config);
-    for line in facts.host.misfits(config).into_iter().filter(|line| !faults.contains(line)) {
+    for line in facts.host.host_findings(config).into_iter().filter(|line| !faults.contains(line)) {
         findings.warn(line, "ip -br addr; correct the address or its `dev`");
     }
     let here = !here(config, facts).is_empty();

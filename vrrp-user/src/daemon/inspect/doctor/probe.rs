@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_of_a_peer_is_told_from_the_others() {
+    fn each_way_of_a_peer_has_a_line_of_its_own() {
         let peer = IpAddr::from(PEER);
         let of = |tried: Tried| {
             let tried = Tried { peers: [(peer, tried.peers.get(&peer).copied().flatten())].into(), ..tried };
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn adverts_are_told_by_their_senders_and_none_proves_what_peers_receive() {
+    fn adverts_are_named_by_their_senders_and_none_proves_what_peers_receive() {
         let of = |lines: &str, adverts: &[Seen]| {
             judged(lines, &Tried { adverts: adverts.iter().copied().collect(), ..Tried::default() }, false)
         };

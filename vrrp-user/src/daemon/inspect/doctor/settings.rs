@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::wire::Family;
 
-use super::facts::Listening;
+use super::facts::ListeningService;
 use super::interfaces::{here, on, sysctl};
 use super::{Facts, Findings};
 use crate::config::{Config, VirtualAddress};
@@ -137,9 +137,10 @@ pub(super) fn listeners(config: &Config, facts: &Facts, findings: &mut Findings)
         };
         facts.setting(path) == Some(1)
     };
-    let bound: Vec<&Listening> = facts.listeners.iter().filter(|it| is_virtual(it.address.ip())).collect();
+    let bound: Vec<&ListeningService> =
+        facts.listeners.iter().filter(|it| is_virtual(it.address.ip())).collect();
     let stuck = bound.iter().filter(|it| !free(Family::of(it.address.ip())));
-    for Listening { address, process } in stuck.take(NAMED) {
+    for ListeningService { address, process } in stuck.take(NAMED) {
         let who = process.as_deref().unwrap_or("a service");
         let key = if address.is_ipv4() { "net.ipv4.ip_nonlocal_bind" } else { "net.ipv6.ip_nonlocal_bind" };
         findings.warn(
@@ -242,7 +243,7 @@ mod tests {
     fn a_service_on_a_virtual_address_is_reported_unless_it_may_bind_to_it() {
         let of = |address: &str, free| {
             let process = Some("nginx".to_owned());
-            let listeners = vec![Listening { address: address.parse().unwrap(), process }];
+            let listeners = vec![ListeningService { address: address.parse().unwrap(), process }];
             let facts = Facts { listeners, ..facts(&[("ipv4/ip_nonlocal_bind", free)], &[]) };
             judged(super::listeners, &instance("", "192.0.2.1/24"), &facts)
         };

@@ -18,7 +18,7 @@ pub(crate) use self::notification::{LeftHooks, Notification, Subject};
 use super::line::NotifyState;
 use crate::config::{Globals, NotifyCommand, NotifySettings, words};
 use crate::daemon::essential::unpanicked;
-use crate::daemon::events::What;
+use crate::daemon::events::EventKind;
 use crate::daemon::history::{History, HookRun, RunningHook};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::tasks::Tasks;
@@ -124,7 +124,7 @@ impl HookQueue {
             is_left.then_some((notification, number == begun))
         });
         let running = Some(self.progress.running.load(Relaxed)).filter(|pid| *pid != 0);
-        // That of a daemon before may still run.
+        // A hook of an earlier daemon may still run.
         let after = after.filter(|process| pidfd::named(process.0) == Some(*process));
         LeftHooks { subject, running: running.and_then(pidfd::named).or(after), unreported }
     }
@@ -327,10 +327,10 @@ impl Hooks {
         let (keyword, state) = (keyword.to_owned(), state.to_owned());
         let what = if run.end.is_success() {
             info!(instance, group, keyword, state, lasted = ?run.lasted, output, "hook done");
-            printed.map(|output| What::HookPrinted { name, keyword, state, output })
+            printed.map(|output| EventKind::HookPrinted { name, keyword, state, output })
         } else {
             warn!(instance, group, keyword, state, lasted = ?run.lasted, end, output, "hook failed");
-            Some(What::HookFailed { name, keyword, state, end, output: printed })
+            Some(EventKind::HookFailed { name, keyword, state, end, output: printed })
         };
         what.into_iter().for_each(|what| self.history.events.push(what));
     }

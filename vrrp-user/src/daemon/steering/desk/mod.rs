@@ -65,7 +65,7 @@ pub struct Desk {
     pub order_lock: Arc<OrderLock>,
 }
 
-/// What an operator hears in a hot restart.
+/// The answer to an operator in a hot restart.
 const REPLACED: &str = "another daemon takes the place of this one; try again";
 
 /// Why a request is not carried out.

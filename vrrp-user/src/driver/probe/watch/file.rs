@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::super::attempt::Failure;
-use super::By;
+use super::NoticedBy;
 use crate::config::{FileError, FileTarget, open_file};
 
 /// Bytes read of the file.
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn watch(
     target: &FileTarget,
     every: Duration,
-    mut report: impl FnMut(Result<i32, Failure>, By),
+    mut report: impl FnMut(Result<i32, Failure>, NoticedBy),
 ) -> Infallible {
     loop {
         let watched = beside(&target.path, |path| watched(folder(path))).await;
@@ -40,14 +40,14 @@ pub(super) async fn watch(
         let watched = watched.and_then(|watched| Ok(register(watched?)?));
         let Ok(changes) = watched else {
             if let Ok(number) = beside(&target.path, number).await {
-                report(number, By::Polling);
+                report(number, NoticedBy::Polling);
             }
             sleep(every).await;
             continue;
         };
         loop {
             if let Ok(number) = beside(&target.path, number).await {
-                report(number, By::Inotify);
+                report(number, NoticedBy::Inotify);
             }
             match timeout(every, changed(&changes)).await {
                 // Nothing happened, or a change in the folder.

@@ -34,13 +34,13 @@ pub enum Watch {
 /// The news, and how it was noticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum News {
-    Health(Health, By),
-    Number(i32, By),
+    Health(Health, NoticedBy),
+    Number(i32, NoticedBy),
 }
 
 /// How a change is noticed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum By {
+pub enum NoticedBy {
     /// Polling, once per interval.
     Polling,
     /// The kernel's notification of the end of a process.
@@ -53,7 +53,7 @@ pub enum By {
     Signals,
 }
 
-impl By {
+impl NoticedBy {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Polling => "polling",
@@ -75,11 +75,11 @@ impl Watch {
         match self {
             #[cfg(feature = "docker")]
             Self::Docker(target) => {
-                docker::watch(target, every, limit, |it| report(News::Health(it, By::Events))).await
+                docker::watch(target, every, limit, |it| report(News::Health(it, NoticedBy::Events))).await
             }
             #[cfg(feature = "systemd")]
             Self::Systemd(unit) => {
-                systemd::watch(unit, every, limit, |it| report(News::Health(it, By::Signals))).await
+                systemd::watch(unit, every, limit, |it| report(News::Health(it, NoticedBy::Signals))).await
             }
             Self::Process(target) => {
                 process::watch(target, every, |it, by| report(News::Health(it, by))).await

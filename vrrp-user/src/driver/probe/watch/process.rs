@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use vrrp_ebpf::time::Timestamp;
 
 use super::super::attempt::Failure;
-use super::{By, Health};
+use super::{Health, NoticedBy};
 use crate::config::{Matching, ProcessTarget, Processes, open_file};
 use crate::driver::{clock, pidfd};
 
@@ -40,19 +40,19 @@ const SOON: Duration = Duration::from_millis(10);
 pub(super) async fn watch(
     target: &ProcessTarget,
     every: Duration,
-    mut report: impl FnMut(Health, By),
+    mut report: impl FnMut(Health, NoticedBy),
 ) -> Infallible {
     let mut debounce = Debounce::default();
     let mut known = Vec::new();
     let mut pause = SOON;
     loop {
         let wanted = target.clone();
-        let found = spawn_blocking(move || look(&wanted, &known)).await;
+        let found = spawn_blocking(move || matching_pids(&wanted, &known)).await;
         let found = found.unwrap_or_else(|error| Err(Failure::new(error)));
         if let Err(failure) = &found
             && failure.is_shortage()
         {
-            report(Err(failure.clone()), By::Polling);
+            report(Err(failure.clone()), NoticedBy::Polling);
             known = Vec::new();
             sleep(every).await;
             continue;
@@ -62,7 +62,7 @@ pub(super) async fn watch(
         pause = if health.is_ok() { SOON } else { pause.saturating_mul(2).min(every) };
         let ends: Vec<AsyncFd<OwnedFd>> =
             known.iter().take(AWAITED).filter_map(|pid| end_of(*pid).ok()).collect();
-        let by = if ends.is_empty() && !known.is_empty() { By::Polling } else { By::Pidfd };
+        let by = if ends.is_empty() && !known.is_empty() { NoticedBy::Polling } else { NoticedBy::Pidfd };
         let next = if health.is_ok() { every } else { pause };
         let (health, wait) = debounce.judge(health, target, clock::now());
         if let Some(health) = health {
@@ -125,7 +125,7 @@ impl Debounce {
 }
 
 /// Pids of the matching processes: only known ones, if they are enough.
-fn look(target: &ProcessTarget, known: &[i32]) -> Result<Vec<i32>, Failure> {
+fn matching_pids(target: &ProcessTarget, known: &[i32]) -> Result<Vec<i32>, Failure> {
     let quorum = usize::try_from(target.quorum).unwrap_or(usize::MAX);
     if target.quorum_max.is_none() && !matches!(target.which, Processes::PidFile(_)) {
         let mut left = Vec::new();
@@ -254,7 +254,7 @@ mod tests {
 
     /// Starts a process and waits until it can be found. The kernel lets `spawn` return before the new command line is
     /// in place.
-    fn sleeper(seconds: &str) -> Child {
+    fn sleeping(seconds: &str) -> Child {
         let child = Command::new("sleep").arg(seconds).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let which = Processes::CommandLine(format!("sleep {seconds}").into());
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn processes_are_found_by_name_call_line_and_file() {
-        let mut child = sleeper("86001.25");
+        let mut child = sleeping("86001.25");
         let pid = i32::try_from(child.id()).unwrap();
         let file = std::env::temp_dir().join(format!("vrrpx-pid-{}", std::process::id()));
         fs::write(&file, format!("{pid}\n/var/lib/of/it\n12345\n")).unwrap();
@@ -300,7 +300,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_end_and_a_new_start_are_reported_long_before_the_next_look() {
-        let mut child = sleeper("86002.5");
+        let mut child = sleeping("86002.5");
         let which = Processes::CommandLine("sleep 86002.5".into());
         let (target, reported) = (target(which), Mutex::new(Vec::new()));
         let report = |health: Health, by| reported.lock().unwrap().push((health.is_ok(), by));
@@ -318,7 +318,7 @@ mod tests {
             child.kill().unwrap();
             child.wait().unwrap();
             last(false).await;
-            child = sleeper("86002.5");
+            child = sleeping("86002.5");
             last(true).await;
         };
         tokio::select! {
@@ -326,19 +326,19 @@ mod tests {
             () = life => {}
         }
         assert!(clock::now().since(start) < Duration::from_secs(60));
-        assert_eq!(reported.lock().unwrap().first(), Some(&(true, By::Pidfd)));
+        assert_eq!(reported.lock().unwrap().first(), Some(&(true, NoticedBy::Pidfd)));
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     #[test]
     fn all_of_proc_is_looked_at_only_where_too_few_are_known() {
-        let (mut first, mut second) = (sleeper("86003.5"), sleeper("86003.5"));
+        let (mut first, mut second) = (sleeping("86003.5"), sleeping("86003.5"));
         let pids = [first.id(), second.id()].map(|pid| i32::try_from(pid).unwrap());
         let one = target(Processes::CommandLine("sleep 86003.5".into()));
-        assert_eq!(look(&one, &pids[..1]), Ok(vec![pids[0]]));
+        assert_eq!(matching_pids(&one, &pids[..1]), Ok(vec![pids[0]]));
         let sorted = |target: &ProcessTarget, known: &[i32]| {
-            let mut found = look(target, known).unwrap();
+            let mut found = matching_pids(target, known).unwrap();
             found.sort_unstable();
             found
         };
@@ -349,10 +349,10 @@ mod tests {
         assert_eq!(sorted(&few, &pids[..1]), pids);
         first.kill().unwrap();
         first.wait().unwrap();
-        assert_eq!(look(&one, &pids[..1]), Ok(vec![pids[1]]));
+        assert_eq!(matching_pids(&one, &pids[..1]), Ok(vec![pids[1]]));
         second.kill().unwrap();
         second.wait().unwrap();
-        assert_eq!(look(&one, &pids), Ok(vec![]));
+        assert_eq!(matching_pids(&one, &pids), Ok(vec![]));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Makes the document that each `K` names. Cheap to clone; all clones are the same.
 #[derive(Debug)]
-pub(super) struct Shelf<K>(Arc<Waiting<K>>);
+pub(super) struct DocumentServer<K>(Arc<Waiting<K>>);
 
 #[derive(Debug)]
 struct Waiting<K> {
@@ -34,19 +34,19 @@ struct Waiting<K> {
 
 type Client<K> = (K, oneshot::Sender<Arc<[u8]>>);
 
-impl<K> Clone for Shelf<K> {
+impl<K> Clone for DocumentServer<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K> Default for Shelf<K> {
+impl<K> Default for DocumentServer<K> {
     fn default() -> Self {
         Self(Arc::new(Waiting { clients: Mutex::default(), news: Notify::default() }))
     }
 }
 
-impl<K: Clone + PartialEq> Shelf<K> {
+impl<K: Clone + PartialEq> DocumentServer<K> {
     /// A document that is made after this call; `None` if it cannot be made, also by a panic, or takes too long.
     pub(super) async fn get(&self, wanted: K) -> Option<Arc<[u8]>> {
         self.get_within(LIMIT, wanted).await
@@ -99,14 +99,14 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn clients_that_wait_share_what_is_made_after_they_have_asked() {
-        let (shelf, made) = (Shelf::default(), RefCell::new(Vec::new()));
+        let (documents, made) = (DocumentServer::default(), RefCell::new(Vec::new()));
         let make = |wanted: &usize| {
             made.borrow_mut().push(*wanted);
             (*wanted < 9).then(|| wanted.to_string().into_bytes())
         };
         let ask = async {
             for _ in 0..2 {
-                let crowd = join_all((0..1000).map(|client| shelf.get(client % 10))).await;
+                let crowd = join_all((0..1000).map(|client| documents.get(client % 10))).await;
                 for (client, document) in (0..1000).map(|client| client % 10).zip(crowd) {
                     let expected = (client < 9).then(|| client.to_string().into_bytes());
                     assert_eq!(document.as_deref(), expected.as_deref());
@@ -115,33 +115,33 @@ mod tests {
         };
         tokio::select! {
             () = ask => {}
-            never = shelf.serve(make) => match never {},
+            never = documents.serve(make) => match never {},
         }
         assert_eq!(made.into_inner(), (0..10).chain(0..10).collect::<Vec<_>>());
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_document_whose_making_panics_leaves_the_others() {
-        let shelf = Shelf::default();
+        let documents = DocumentServer::default();
         let make = |wanted: &usize| {
             assert_ne!(*wanted, 1, "it panics");
             Some(wanted.to_string().into_bytes())
         };
         let ask = async {
             for _ in 0..2 {
-                let documents = join_all((0..3).map(|client| shelf.get(client))).await;
+                let documents = join_all((0..3).map(|client| documents.get(client))).await;
                 let documents: Vec<_> = documents.iter().map(Option::as_deref).collect();
                 assert_eq!(documents, [Some(&b"0"[..]), None, Some(b"2")]);
             }
         };
         tokio::select! {
             () = ask => {}
-            never = shelf.serve(make) => match never {},
+            never = documents.serve(make) => match never {},
         }
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_client_does_not_wait_for_ever() {
-        assert_eq!(Shelf::default().get_within(Duration::from_millis(10), 1).await, None);
+        assert_eq!(DocumentServer::default().get_within(Duration::from_millis(10), 1).await, None);
     }
 }
