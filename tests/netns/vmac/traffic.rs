@@ -5,7 +5,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::needs;
@@ -15,7 +15,7 @@ use vrrp_tests::probe::Prober;
 use vrrp_tests::starvation::Starvation;
 
 use super::{MAC, VMAC, carrier, setting};
-use crate::{ours, roles, subject};
+use crate::{ours, roles, standing, subject};
 
 /// Frames on a node's cable, as tcpdump prints them.
 struct Dump {
@@ -96,7 +96,7 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
         let held = pair.node(1)?.addresses()?;
         let is_link_local = |held: &&Held| held.interface == INTERFACE && held.address.starts_with("fe80");
         let link_local = &held.iter().find(is_link_local).context("no link-local address")?.address;
-        std::thread::sleep(Duration::from_secs(2));
+        poll("a backup", SETTLE, || Ok((standing(pair, 1)?.0 == "BACKUP").then_some(())))?;
         for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
             pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "5", address])?;
         }
@@ -147,7 +147,7 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
     pair.start(1)?;
     pair.check(|pair| {
         pair.wait_for_master(0)?;
-        std::thread::sleep(Duration::from_secs(1));
+        pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
         pair.stop(0)?;
         pair.wait_for_master(1)?;
         let seen = dump.seen()?;
