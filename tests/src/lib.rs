@@ -10,7 +10,6 @@
 
 pub mod arp;
 pub mod bench;
-pub mod bench_xdp;
 pub mod clock;
 pub mod control_group;
 pub mod daemon;
