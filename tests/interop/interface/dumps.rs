@@ -170,7 +170,7 @@ fn dumped_by(program: Program) -> Result<[String; 3]> {
         until(address, SOON, || lab.has_address(0, address).is_ok_and(|held| held))
             .with_context(|| started.log())?;
     }
-    let mut dump = |word: &str, name: &str| {
+    let dump = |word: &str, name: &str| {
         started.ordered(signum(program, word)?, name).with_context(|| name.to_owned())
     };
     let data = poll("results of the check, and the peer's adverts", SOON, || {

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::needs;
@@ -15,7 +15,7 @@ use vrrp_tests::probe::Prober;
 use vrrp_tests::starvation::Starvation;
 
 use super::{MAC, VMAC, carrier, setting};
-use crate::{ours, roles, standing, subject};
+use crate::{ours, roles, subject};
 
 /// Frames on a node's cable, as tcpdump prints them.
 struct Dump {
@@ -96,7 +96,8 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
         let held = pair.node(1)?.addresses()?;
         let is_link_local = |held: &&Held| held.interface == INTERFACE && held.address.starts_with("fe80");
         let link_local = &held.iter().find(is_link_local).context("no link-local address")?.address;
-        poll("a backup", SETTLE, || Ok((standing(pair, 1)?.0 == "BACKUP").then_some(())))?;
+        let is_backup = |(state, _): (String, u64)| state == "BACKUP";
+        until("a backup", SETTLE, || pair.running(1).is_ok_and(|it| it.standing().is_ok_and(is_backup)))?;
         for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
             pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "5", address])?;
         }

@@ -1,6 +1,7 @@
 //! Cost of the BPF program by BPF_PROG_TEST_RUN: each kind of frame beside an empty program in the same run.
 //!
-//! Only differences count: the time of an empty run depends on the machine.
+//! Only differences count: the time of an empty run depends on the machine. A cell has the difference of the medians,
+//! and best/median of the empty program's times and of ours.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -86,12 +87,7 @@ pub fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
         for entry in Entry::ALL {
             let cell = cost(&mut program, entry, &case, repeat)?;
             let goal = case.goal.map_or("–".to_owned(), |goal| format!("≤ {goal} ns more"));
-            let measure = format!(
-                "{}, {}: more than an empty program; best/median of both, {ROUNDS} times {repeat} runs",
-                case.name,
-                word(entry)
-            );
-            sheet.add(&Row::new(measure, goal, vec![cell]))?;
+            sheet.add(&Row::new(format!("{}, {}", case.name, word(entry)), goal, vec![cell]))?;
         }
     }
     Ok(())
@@ -172,7 +168,7 @@ fn cost(program: &mut Program, entry: Entry, case: &Case, repeat: u32) -> Result
     let more = figure("more", ours.1.saturating_sub(empty.1));
     let more = case.goal.map_or(more, |goal| more.at_most(goal * 10.0));
     let difference = ours.1.saturating_sub(empty.1).as_nanos();
-    Ok(Cell::new(format!("+{difference} ns; empty {}, ours {}", text(empty), text(ours)))
+    Ok(Cell::new(format!("+{difference} ns; empty {}, ours {} ns", text(empty), text(ours)))
         .with(figure("empty best", empty.0))
         .with(figure("empty median", empty.1))
         .with(figure("best", ours.0))
