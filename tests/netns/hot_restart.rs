@@ -40,10 +40,10 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         let before = standings(pair)?;
         let prober = Prober::new(&pair.lab, address, Duration::from_millis(1))?;
         until("answers", SETTLE, || prober.served_by() == Some(0))?;
-        // Announcements of its takeover continue for some milliseconds.
-        sleep(Duration::from_millis(300));
+        pair.observer.wait_for_quiet(SETTLE)?;
         pair.observer.clear();
-        let (machine, start) = (Starvation::of_machine()?, pair.mark());
+        let (machine, threads) = (Starvation::of_machine()?, Starvation::of_ordinary_threads()?);
+        let start = pair.mark();
         ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
         sleep(AFTERWARDS);
         if mode == Mode::Native {
@@ -55,11 +55,11 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         pair.observer.ensure_only(0)?;
         ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         let gap = pair.observer.longest_silence(0).context("no adverts")?;
-        let stood = machine.longest();
-        ensure!(gap < Duration::from_millis(250) + stood, "no advert for {gap:?}");
+        ensure!(gap < Duration::from_millis(150) + machine.longest(), "no advert for {gap:?}");
         ensure!(pair.observer.announcers(address).is_empty(), "addresses were announced again");
         let outage = prober.longest_outage(start);
-        ensure!(outage < Duration::from_millis(60) + stood, "no node answered for {outage:?}");
+        let stood = threads.longest();
+        ensure!(outage < Duration::from_millis(10) + stood, "no node answered for {outage:?}, {stood:?}");
         // It is locked like any other daemon: no second one can start beside it.
         ensure_locked(pair.running(0)?.directory())?;
         ensure!(pair.stop(0)?.success(), "the newer process ended with an error");

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
+use vrrp_tests::{member, needs};
 
 use crate::hanging::DeadMount;
 
@@ -120,9 +120,9 @@ fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
 }
 
 #[test]
-#[needs("ours")]
+#[needs("ours", "supplementary group")]
 fn scripts_have_the_configured_umask_and_groups() -> Result<()> {
-    let Some((user, group)) = member() else { return Ok(()) };
+    let (user, group) = member().context("no user with a supplementary group")?;
     let directory = Directory::private()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777))?;
     let made = directory.path().join("made");
@@ -137,16 +137,6 @@ fn scripts_have_the_configured_umask_and_groups() -> Result<()> {
         let mode = fs::metadata(&made)?.mode() & 0o777;
         ensure!(mode == 0o640, "{mode:o}");
         Ok(())
-    })
-}
-
-/// A user with a supplementary group, and the group's number.
-fn member() -> Option<(String, String)> {
-    let groups = fs::read_to_string("/etc/group").ok()?;
-    groups.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let user = fields.get(3)?.split(',').next().filter(|user| !user.is_empty())?;
-        Some((user.to_owned(), (*fields.get(2)?).to_owned()))
     })
 }
 

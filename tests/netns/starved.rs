@@ -68,8 +68,7 @@ fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
         pair.wait_for_master(1)?;
         let last = "10.77.129.149".parse()?;
         pair.wait_for_address(1, last, true)?;
-        // The announcements are repeated.
-        sleep(Duration::from_millis(500));
+        pair.observer.wait_for_quiet(SETTLE)?;
         pair.start(0)?;
         pair.wait_for_address(0, last, true)?;
         pair.wait_for_address(1, last, false)?;

@@ -74,7 +74,9 @@ impl Flavour {
 
 /// Election, death of the master's host, its return, and its clean stop.
 pub fn lifecycle(pair: &mut Pair) -> Result<()> {
-    let heir = pair.roles.get(1).and_then(|role| role.config.instances.first()).context("no heir")?.clone();
+    let role = pair.roles.get(1).context("no heir")?;
+    let is_ours = matches!(role.daemon, Daemon::Vrrpx(_));
+    let heir = role.config.instances.first().context("no instance")?.clone();
     let address = *heir.virtual_addresses().last().context("no virtual address")?;
     let patience = heir.master_down_interval();
 
@@ -85,10 +87,13 @@ pub fn lifecycle(pair: &mut Pair) -> Result<()> {
     let early = pair.observer.adverts().iter().filter(|advert| advert.1 == 1).count();
     ensure!(early == 0, "the heir has sent {early} adverts while the master lived");
 
-    let death = pair.mark();
+    let (machine, death) = (Starvation::of_machine()?, pair.mark());
     pair.die(0)?;
     let heard = pair.observer.wait_for_advert(1, death, patience + SETTLE)?;
-    ensure!(heard - death < nanos(patience) + nanos(Duration::from_secs(1)), "the heir was too late");
+    let last = pair.observer.adverts().iter().filter(|advert| advert.1 == 0).map(|advert| advert.0).max();
+    let silence = Duration::from_nanos(heard - last.context("no advert of the master")?);
+    let slack = if is_ours { machine.slack(&heir) } else { Duration::from_secs(1) };
+    ensure!(silence < patience + slack, "the heir was too late: {silence:?}, {slack:?} beyond {patience:?}");
     // The dead host may keep the address, but is unreachable.
     pair.wait_for_address(1, address, true).context("after the death")?;
     announced(pair, 1, address)?;

@@ -10,7 +10,6 @@
 
 pub mod arp;
 pub mod bench;
-pub mod bench_xdp;
 pub mod clock;
 pub mod control_group;
 pub mod daemon;
@@ -40,7 +39,7 @@ pub mod vm;
 pub mod webhook;
 pub mod worker;
 
-pub use require::{Skipped, find, met, missing, require};
+pub use require::{Skipped, find, member, met, missing, require};
 pub use vrrp_tests_needs::needs;
 
 use vrrp_user::protocol::InstanceId;

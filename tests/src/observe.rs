@@ -20,6 +20,9 @@ use crate::clock::{nanos, poll, realtime};
 use crate::lab::Lab;
 use crate::worker::{Workers, lock};
 
+/// Longer than between two announcements of one takeover.
+const QUIET: Duration = Duration::from_millis(200);
+
 /// Watches the nodes of a lab until dropped.
 #[derive(Debug)]
 pub struct Observer {
@@ -163,6 +166,17 @@ impl Observer {
                 Ok(next.map(|it| Some(Duration::from_nanos(it.at - last))))
             },
         )
+    }
+
+    /// Waits until no node has announced an address for [`QUIET`]: announcements of a takeover are repeated for some
+    /// milliseconds.
+    pub fn wait_for_quiet(&self, within: Duration) -> Result<()> {
+        poll("the end of announcements", within, || {
+            let log = lock(&self.log);
+            let latest = log.seen.iter().rev().find(|seen| matches!(seen.what, What::Announce(_)));
+            let since = latest.map_or(log.since, |seen| seen.at);
+            Ok((realtime().saturating_sub(since) > nanos(QUIET)).then_some(()))
+        })
     }
 
     /// Nodes that have announced `address` so far, in order of time.

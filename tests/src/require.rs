@@ -13,8 +13,9 @@ use crate::daemon::{self, Daemon, Mode, subject};
 const PROMETHEUS_CLIENT: &str = "/usr/lib/python3/dist-packages/prometheus_client/parser.py";
 
 /// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
-/// groups with one), `process limits` (as well), `prometheus_client` (for Python), `egress hook` (of nftables), a program in PATH, or one of
-/// several needs:
+/// groups with one), `process limits` (the same, of processes), `supplementary group` (a user with one, see
+/// [`member`]), `prometheus_client` (for Python), `egress hook` (of nftables), a program in PATH, or one of several
+/// needs:
 ///
 /// - `lab`: ours on nodes of its own;
 /// - `subject`: the daemon that `VRRPX_SUBJECT` selects, on such nodes;
@@ -52,9 +53,20 @@ pub fn missing(need: &str) -> Option<String> {
         "prometheus_client" => {
             find(PROMETHEUS_CLIENT).is_none().then(|| "python3-prometheus-client is not installed".to_owned())
         }
+        "supplementary group" => member().is_none().then(|| "no user has a supplementary group".to_owned()),
         "keepalived" if std::env::var_os("KEEPALIVED").is_some() => None,
         program => find(program).is_none().then(|| format!("{program} is not installed")),
     }
+}
+
+/// A user with a supplementary group, and the group's number.
+pub fn member() -> Option<(String, String)> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let user = fields.get(3)?.split(',').next().filter(|user| !user.is_empty())?;
+        Some((user.to_owned(), (*fields.get(2)?).to_owned()))
+    })
 }
 
 /// Whether `need` is met, see [`missing`]; if not, the test that asks is reported as skipped. A test names its needs in

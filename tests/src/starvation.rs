@@ -11,12 +11,16 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::clock::{monotonic, nanos, slowness};
+use crate::daemon::Instance;
 use crate::worker::{Workers, real_time_at};
 
 /// Time between two looks at the clock.
 const NAP: Duration = Duration::from_millis(1);
 /// Above the threads of a daemon, whose own computing is no excuse.
 const ABOVE: i32 = 90;
+
+/// Precision of a takeover, with room for a build without optimisation.
+const PUNCTUAL: Duration = Duration::from_millis(5);
 
 /// Attempts at a scenario on a busy machine.
 const ATTEMPTS: usize = 5;
@@ -94,6 +98,16 @@ impl Starvation {
         // The thread may be kept waiting still.
         let longest = self.processors.iter().map(|seen| seen.longest.load(Relaxed).max(seen.since_latest()));
         Duration::from_nanos(longest.max().unwrap_or_default())
+    }
+
+    /// How much later than Master_Down_Interval this heir, one of our daemons, may send its first advert: a moment, and
+    /// what the machine stood still. A backup that sees itself suspended (a quarter of an interval, at most 100 ms)
+    /// listens again.
+    pub fn slack(&self, heir: &Instance) -> Duration {
+        let (stood, interval) = (self.longest(), heir.advert_interval());
+        let suspended = (interval / 4).clamp(Duration::from_millis(2), Duration::from_millis(100));
+        let again = if stood < suspended / 2 { Duration::ZERO } else { heir.master_down_interval() };
+        PUNCTUAL * slowness() + stood + again
     }
 
     /// Whether `within`, and the longest time that a thread was kept from running, have passed since `start`

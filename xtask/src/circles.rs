@@ -1,14 +1,15 @@
 //! Circles of imports: files that use each other, by way of others or not.
 //!
-//! Enters: the sources of the four packages. Leaves: circles of more than [`MOST`] files. An import counts for the file
-//! that defines the item, not for one that imports or exports it too; unit tests and paths inside of code do not count.
+//! Enters: the sources of the four packages. Leaves: circles of more than [`MOST`] files, and what rooms use. A path
+//! counts wherever it stands, in an import or in code, and for the file that defines the item, not for one that imports
+//! or exports it too. Unit tests do not count, nor paths in code from a module to one below it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::layers::{files, outermost, without_comment};
+use crate::layers::{at_start_of_path, files, outermost, without_comment};
 
 /// Most files of a circle.
 const MOST: usize = 3;
@@ -25,6 +26,33 @@ type Module = Vec<String>;
 
 /// Circles that must be opened, each as a line.
 pub(crate) fn faults(root: &Path) -> Result<Vec<String>> {
+    Ok(too_large(&sources(root)?))
+}
+
+/// Modules directly below `parent`, and the others of them that the files of each use.
+pub(crate) fn rooms(root: &Path, parent: &[&str]) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    Ok(rooms_of(&sources(root)?, parent))
+}
+
+fn rooms_of(sources: &BTreeMap<Module, String>, parent: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+    let room = |path: &[String]| -> Option<String> {
+        let is_below = path.get(..parent.len()).is_some_and(|start| start == parent);
+        path.get(parent.len()).filter(|_| is_below).cloned()
+    };
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (module, text) in sources {
+        let Some(own) = room(module) else { continue };
+        let paths = uses(text).into_iter().chain(inline(text));
+        let used = paths.filter_map(|path| room(&absolute(module, &path, sources)?));
+        rooms.entry(own.clone()).or_default().extend(used.filter(|other| *other != own));
+    }
+    let known: BTreeSet<String> = rooms.keys().cloned().collect();
+    // Items of the parent itself are no rooms.
+    rooms.values_mut().for_each(|used| used.retain(|other| known.contains(other)));
+    rooms
+}
+
+fn sources(root: &Path) -> Result<BTreeMap<Module, String>> {
     let mut sources = BTreeMap::new();
     for (package, directory) in PACKAGES {
         let directory = root.join(directory);
@@ -40,7 +68,7 @@ pub(crate) fn faults(root: &Path) -> Result<Vec<String>> {
             sources.insert(module, text);
         }
     }
-    Ok(too_large(&sources))
+    Ok(sources)
 }
 
 fn too_large(sources: &BTreeMap<Module, String>) -> Vec<String> {
@@ -68,6 +96,8 @@ impl<'a> Imports<'a> {
                 }
                 used.entry(module).or_default().push(path);
             }
+            let inline = inline(text).into_iter().filter_map(|path| absolute(module, &path, sources));
+            used.entry(module).or_default().extend(inline);
         }
         let defining = |path: &[String]| -> Option<&'a Module> {
             let mut path = path.to_vec();
@@ -126,10 +156,28 @@ impl<'a> Imports<'a> {
     }
 }
 
+/// The text without comments and unit tests.
+fn code_of(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    text.lines().map(|line| format!("{}\n", without_comment(line))).collect()
+}
+
+/// Paths in code that begin with a word for a module. Groups belong to `use` declarations; `pub(in PATH)` is no use.
+fn inline(text: &str) -> Vec<Vec<String>> {
+    let code = code_of(text);
+    let starts = ["crate::", "self::", "super::"].iter().flat_map(|word| code.match_indices(word));
+    let starts = starts.filter(|&(at, _)| at_start_of_path(&code, at) && !code[..at].ends_with("(in "));
+    let path = |(at, _): (usize, &str)| {
+        let is_part = |mark: char| mark.is_alphanumeric() || matches!(mark, '_' | ':');
+        let path = code[at..].split(|mark| !is_part(mark)).next().unwrap_or_default();
+        (!path.ends_with(':')).then(|| path.split("::").map(str::to_owned).collect())
+    };
+    starts.filter_map(path).collect()
+}
+
 /// Paths of the `use` declarations.
 fn uses(text: &str) -> Vec<Vec<String>> {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code: String = text.lines().map(|line| format!("{}\n", without_comment(line))).collect();
+    let code = code_of(text);
     let mut found = Vec::new();
     for statement in code.split(';') {
         let statement = format!("\n{}", statement.trim_start());
@@ -248,6 +296,34 @@ mod tests {
             ),
         ]);
         assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_path_in_code_counts() {
+        let found = circles(&[
+            ("vrrp_user::daemon::a", "fn a() { super::b::run(); }"),
+            ("vrrp_user::daemon::b", "pub(in crate::daemon) fn run() -> crate::daemon::a::A {}"),
+            ("vrrp_user::daemon::c", "pub(in crate::daemon) struct C;\nuse super::{a, b};"),
+        ]);
+        let [found] = &*found else { panic!("{found:?}") };
+        assert!(found.starts_with("2 files"), "{found}");
+    }
+
+    #[test]
+    fn a_room_uses_other_rooms_by_any_path() {
+        let sources = sources(&[
+            ("vrrp_user::daemon", "pub use a::A;"),
+            ("vrrp_user::daemon::a", "use super::{b::B, Item};"),
+            (
+                "vrrp_user::daemon::a::inner",
+                "fn f() { crate::daemon::c::run(super::super::b::B); self::g() }",
+            ),
+            ("vrrp_user::daemon::b", "use crate::driver::c;"),
+            ("vrrp_user::daemon::c", ""),
+        ]);
+        let rooms = rooms_of(&sources, &["vrrp_user", "daemon"]);
+        let used = |room: &str| rooms[room].iter().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!((used("a"), used("b"), used("c")), (vec!["b", "c"], vec![], vec![]));
     }
 
     #[test]

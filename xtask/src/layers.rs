@@ -8,8 +8,8 @@
 //! ```
 //! The check searches the sources for paths that begin with `crate::` or `vrrp_ebpf::`; comments do not count.
 //! vrrp-user calls the packages vrrp-proto and vrrp-conf `crate::protocol` and `crate::config`. Their lists of
-//! dependencies are closed; the check compares them with cargo's tree. It also finds circles of imports, see
-//! [`circles`], and counts the crates of the daemon.
+//! dependencies are closed; the check compares them with cargo's tree. It also finds circles of files, see
+//! [`circles`], compares the rooms of the daemon with their table, see [`rooms`], and counts the crates of the daemon.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo::{cargo, root, show};
-use crate::circles;
+use crate::{circles, rooms};
 
 /// A module or package, and the modules it may use.
 struct Layer {
@@ -168,6 +168,9 @@ pub(crate) fn check() -> Result<()> {
     let circles = circles::faults(&root()?)?;
     ensure!(circles.is_empty(), "{}", circles.join("\n"));
     println!("layers: no circle of imports is large");
+    let rooms = rooms::faults(&root()?)?;
+    ensure!(rooms.is_empty(), "rooms of the daemon:\n{}", rooms.join("\n"));
+    println!("layers: the rooms of the daemon use each other as docs/architecture.md says");
     let services = format!("--features={}", SERVICES.join(","));
     let crates: BTreeSet<_> = tree(DAEMON, &["--no-default-features", &services])?
         .into_iter()
@@ -320,7 +323,7 @@ fn first_word(text: &str) -> String {
 }
 
 /// Whether `at` is not in the middle of a longer word or path.
-fn at_start_of_path(code: &str, at: usize) -> bool {
+pub(crate) fn at_start_of_path(code: &str, at: usize) -> bool {
     let before = code.get(..at).and_then(|before| before.chars().next_back());
     !before.is_some_and(|mark| mark.is_alphanumeric() || mark == '_' || mark == ':')
 }

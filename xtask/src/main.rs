@@ -16,6 +16,7 @@ mod layers;
 mod lint;
 mod packages;
 mod prose;
+mod rooms;
 mod run;
 mod setup;
 mod tally;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{poll, until};
 use vrrp_tests::lab::Lab;
 use vrrp_tests::needs;
 
@@ -154,6 +154,12 @@ const PEER: &str = "vrrp_instance VI_3 {
 }
 ";
 
+/// Whether the check has succeeded, VI_3 hears the peer, and the others are masters.
+fn is_settled(data: &str) -> bool {
+    let count = |text: &str| data.lines().filter(|line| line.trim() == text).count();
+    count("Status = GOOD") == 1 && count("Master priority = 200") == 1 && count("State = MASTER") == 5
+}
+
 /// keepalived.data, keepalived.stats, keepalived.json.
 fn dumped_by(program: Program) -> Result<[String; 3]> {
     let lab = Lab::new(2)?;
@@ -164,12 +170,18 @@ fn dumped_by(program: Program) -> Result<[String; 3]> {
         until(address, SOON, || lab.has_address(0, address).is_ok_and(|held| held))
             .with_context(|| started.log())?;
     }
-    // The check has results by then, and the peer's adverts have arrived.
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let texts = [("DATA", "keepalived.data"), ("STATS", "keepalived.stats"), ("JSON", "keepalived.json")]
-        .map(|(word, name)| started.ordered(signum(program, word)?, name).with_context(|| name.to_owned()));
-    let [data, stats, json] = texts;
-    let texts = [data?, stats?, json?];
+    let dump = |word: &str, name: &str| {
+        started.ordered(signum(program, word)?, name).with_context(|| name.to_owned())
+    };
+    let data = poll("results of the check, and the peer's adverts", SOON, || {
+        let data = dump("DATA", "keepalived.data")?;
+        if is_settled(&data) {
+            return Ok(Some(data));
+        }
+        std::fs::remove_file(started.path("keepalived.data"))?;
+        Ok(None)
+    })?;
+    let texts = [data, dump("STATS", "keepalived.stats")?, dump("JSON", "keepalived.json")?];
     ensure!(started.stop()? == Some(0), "{program:?} ends with an error");
     Ok(texts)
 }

@@ -96,7 +96,8 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
         let held = pair.node(1)?.addresses()?;
         let is_link_local = |held: &&Held| held.interface == INTERFACE && held.address.starts_with("fe80");
         let link_local = &held.iter().find(is_link_local).context("no link-local address")?.address;
-        std::thread::sleep(Duration::from_secs(2));
+        let is_backup = |(state, _): (String, u64)| state == "BACKUP";
+        until("a backup", SETTLE, || pair.running(1).is_ok_and(|it| it.standing().is_ok_and(is_backup)))?;
         for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
             pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "5", address])?;
         }
@@ -147,7 +148,7 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
     pair.start(1)?;
     pair.check(|pair| {
         pair.wait_for_master(0)?;
-        std::thread::sleep(Duration::from_secs(1));
+        pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
         pair.stop(0)?;
         pair.wait_for_master(1)?;
         let seen = dump.seen()?;

@@ -1,10 +1,10 @@
 //! Measures failover, ours beside keepalived, in one run on one machine.
 //!
-//! [`checks`], [`faults`] and [`footprint`] are tables of their own. Each other module is some rows of the table:
-//! [`failover`] the dead host, beside light work too, and the clean stop, [`load`] busy processors, [`flood`] malformed
-//! adverts, [`backup`] the cost of listening, [`reload`] changes of the configuration, [`growth`] what they leave
-//! behind, [`patience`] changing priorities, [`takeover`] the first moments of a master. All times of frames are the
-//! kernel's stamps as they leave a node's cable, so the tool's own lateness is in none of them.
+//! [`checks`], [`faults`], [`footprint`] and [`xdp`] are tables of their own. Each other module is some rows of the
+//! table: [`failover`] the dead host, beside light work too, and the clean stop, [`load`] busy processors, [`flood`]
+//! malformed adverts, [`backup`] the cost of listening, [`reload`] changes of the configuration, [`growth`] what they
+//! leave behind, [`patience`] changing priorities, [`takeover`] the first moments of a master. All times of frames are
+//! the kernel's stamps as they leave a node's cable, so the tool's own lateness is in none of them.
 
 pub mod backup;
 #[cfg(feature = "bus")]
@@ -21,6 +21,7 @@ pub mod reload;
 pub mod sheet;
 mod stats;
 pub mod takeover;
+pub mod xdp;
 
 use std::time::Duration;
 

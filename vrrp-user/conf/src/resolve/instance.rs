@@ -10,8 +10,9 @@ use super::super::diagnostic::Report;
 use super::super::schema::{AuthDraft, AuthType, Checksum, GlobalsDraft, InstanceDraft, NAME_MAX, seconds};
 use super::super::source::At;
 use super::address;
+use super::announcing::{Announcing, announce};
+use super::hmac;
 use super::policy::Policy;
-use super::{Announcing, hmac};
 use crate::{InstanceSettings, VmacSettings};
 use vrrp_proto::{Auth, Interval, Priority, TrackSettings, Unicast, UnicastPeer, Version, Vrid, Weight};
 
@@ -42,7 +43,7 @@ pub(super) fn settings(
     policy: Policy,
     tracks: Vec<TrackSettings>,
     globals: &GlobalsDraft,
-    announce: &Announcing,
+    inherited: &Announcing,
     report: &mut Report,
 ) -> Option<InstanceSettings> {
     let family = family(&draft);
@@ -74,7 +75,7 @@ pub(super) fn settings(
             .help("with 1, a master would have to remove its addresses before its next advert is due");
     }
     let down_timer_adverts = down_timer_adverts.map_or(3, |count| count.value.max(2));
-    let announce = super::announce(&draft.announce, announce, report);
+    let announce = announce(&draft.announce, inherited, report);
     let addresses = address::resolve(&draft, family, report);
     count_addresses(&draft, version, report);
 

@@ -3,6 +3,7 @@
 //! Values that cannot be used as written are changed as keepalived changes them, with a warning, or refused.
 
 mod address;
+mod announcing;
 mod delay;
 mod group;
 mod hmac;
@@ -20,17 +21,15 @@ pub(super) use address::repeated;
 pub(super) use instance::family;
 pub(super) use policy::{is_strict, lacks_link_local};
 
+use self::announcing::clamped_u32;
 use self::policy::Policy;
 use super::check::CheckTarget;
 use super::diagnostic::{self, Report};
 use super::model::{CheckSettings, Config, Globals, Instance, Statics};
-use super::schema::{
-    AnnounceDraft, Class, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets,
-};
-use super::settings::{AnnouncePauses, ExtraAnnounce};
+use super::schema::{Class, Draft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets};
 use super::source::At;
 use super::template;
-use vrrp_proto::{AnnounceSettings, InstanceId, Priority, TrackId, TrackSettings, TrackedObject, Weight};
+use vrrp_proto::{InstanceId, Priority, TrackId, TrackSettings, TrackedObject, Weight};
 
 /// The result is valid only if the report has no errors.
 pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
@@ -55,7 +54,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     }
     let members = group::join(&groups, &mut instances, &scripts, report);
     let default = globals.default_interface.as_ref().map_or("eth0".into(), |name| name.value.clone());
-    let announce = announce_defaults(&globals, report);
+    let announce = announcing::defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
     let mut resolved: Vec<Instance> = Vec::with_capacity(instances.len());
     for mut draft in instances {
@@ -332,61 +331,6 @@ fn ignored_by_owner(name: &At<Arc<str>>, report: &mut Report) {
         name.at,
         format!("`{}` is not tracked: priority 255 never changes, so a weight has no effect", name.value),
     );
-}
-
-/// Defaults for instances that set nothing themselves.
-fn announce_defaults(globals: &GlobalsDraft, report: &mut Report) -> Announcing {
-    let standard = AnnounceSettings::default();
-    let base = if globals.min_garp {
-        AnnounceSettings { delay: Duration::ZERO, repeat: 1, ..standard }
-    } else {
-        standard
-    };
-    let delay = globals.announce.delay.map_or(base.delay, |span| span.value);
-    let repeat = globals.announce.repeat.map_or(base.repeat, |count| clamped_u32(count.value).max(1));
-    let span = |span: Option<At<Duration>>| span.map_or(Duration::ZERO, |span| span.value);
-    let base = Announcing {
-        settings: AnnounceSettings { lower_prio_delay: delay, lower_prio_repeat: repeat, ..base },
-        pauses: AnnouncePauses { garp: span(globals.garp_interval), gna: span(globals.gna_interval) },
-        extra: None,
-    };
-    announce(&globals.announce, &base, report)
-}
-
-/// Announcements, as instances inherit them.
-#[derive(Clone, Copy, Debug)]
-struct Announcing {
-    settings: AnnounceSettings,
-    pauses: AnnouncePauses,
-    extra: Option<ExtraAnnounce>,
-}
-
-fn announce(draft: &AnnounceDraft, inherited: &Announcing, report: &mut Report) -> Announcing {
-    let span = |span: Option<At<Duration>>, base| span.map_or(base, |span| span.value);
-    let base = &inherited.settings;
-    let settings = AnnounceSettings {
-        delay: span(draft.delay, base.delay),
-        repeat: draft.repeat.map_or(base.repeat, |count| at_least_one(count, report)),
-        refresh: span(draft.refresh, base.refresh),
-        refresh_repeat: draft.refresh_repeat.map_or(base.refresh_repeat, |count| at_least_one(count, report)),
-        lower_prio_delay: span(draft.lower_prio_delay, base.lower_prio_delay),
-        lower_prio_repeat: draft
-            .lower_prio_repeat
-            .map_or(base.lower_prio_repeat, |count| clamped_u32(count.value)),
-    };
-    let extra = draft.extra_announce.map_or(inherited.extra, |it| Some(it).filter(|it| !it.period.is_zero()));
-    Announcing { settings, extra, ..*inherited }
-}
-
-fn at_least_one(count: At<i64>, report: &mut Report) -> u32 {
-    if count.value == 0 {
-        report.warning(count.at, "0 announcements are raised to 1, as with keepalived");
-    }
-    clamped_u32(count.value).max(1)
-}
-
-fn clamped_u32(number: i64) -> u32 {
-    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Cost of the BPF program by BPF_PROG_TEST_RUN: each kind of frame beside an empty program in the same run.
 //!
-//! Only differences count: the time of an empty run depends on the machine.
+//! Only differences count: the time of an empty run depends on the machine. A cell has the difference of the medians,
+//! and best/median of the empty program's times and of ours.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,12 +15,18 @@ use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::{Entry, Program};
 use vrrp_user::protocol::InstanceId;
 
+use super::{Cell, Figure, Plan, Row, Sheet, millis};
 use crate::packet::{self, Frame, V3_IPV4, V3_IPV6};
 use crate::{FIRST, SECOND};
 
-/// Runs of the program per measurement, and measurements per row.
+/// Runs of the program per measurement, and measurements per case.
 const REPEAT: u32 = 500_000;
 const ROUNDS: usize = 7;
+
+/// Nanoseconds that a frame may cost more than with an empty program: other traffic, and a steady advert.
+const OTHER: Option<f64> = Some(2.0);
+const STEADY: Option<f64> = Some(60.0);
+const STEADY_OF_MANY: Option<f64> = Some(90.0);
 
 /// BPF_PROG_TEST_RUN presents frames as those of the loopback device.
 const LOOPBACK: u32 = 1;
@@ -31,10 +38,11 @@ const TCP: u8 = 6;
 /// Addresses of the instances, one per family.
 const OURS: [&str; 2] = ["192.0.2.100", "fe80::100"];
 
-struct Row {
+struct Case {
     name: &'static str,
     frame: Vec<u8>,
     state: State,
+    goal: Option<f64>,
 }
 
 /// State of the maps when the frame arrives.
@@ -49,8 +57,8 @@ enum State {
     Lapsed,
 }
 
-/// Prints the table.
-pub fn run() -> Result<()> {
+/// Measures the load of the program, and then each frame at each entry.
+pub fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let started = clock::now();
     let mut program = Program::load(2)?;
     let load = clock::now().since(started);
@@ -64,36 +72,44 @@ pub fn run() -> Result<()> {
         let family = Family::of(address) as u32;
         program.fence(LeaseKey { ifindex: LOOPBACK, family, address: widen(address) }, slot)?;
     }
-    println!("all maps and both entries: {:.1} ms", load.as_secs_f64() * 1e3);
+    let cell = Cell::new(format!("{} ms", millis(load))).with(Figure::millis("load", load));
+    sheet.add(&Row::new("load of all maps and both entries", "–", vec![cell]))?;
     for entry in Entry::ALL {
         let verified = program.verification(entry).map_err(|error| anyhow!("{entry:?}: {error}"))?;
         let count = verified.instructions.context("the kernel does not count (Linux 5.16)")?;
-        println!(
-            "{entry:?}: {count} instructions verified in {:.1} ms",
-            verified.duration.as_secs_f64() * 1e3
-        );
+        let cell = Cell::new(format!("{count} in {} ms", millis(verified.duration)))
+            .with(Figure::new("instructions", f64::from(count), ""))
+            .with(Figure::millis("verification", verified.duration));
+        sheet.add(&Row::new(format!("{}: instructions verified", word(entry)), "–", vec![cell]))?;
     }
-    println!("{:<26} {:>5} {:>16} {:>16} {:>10}", "frame", "hook", "empty ns", "ours ns", "more ns");
-    for row in rows()? {
+    let repeat = if plan.quick { REPEAT / 10 } else { REPEAT };
+    for case in cases()? {
         for entry in Entry::ALL {
-            measure(&mut program, entry, &row)?;
+            let cell = cost(&mut program, entry, &case, repeat)?;
+            let goal = case.goal.map_or("–".to_owned(), |goal| format!("≤ {goal} ns more"));
+            sheet.add(&Row::new(format!("{}, {}", case.name, word(entry)), goal, vec![cell]))?;
         }
     }
-    println!("ns: best and median of {ROUNDS} measurements of {REPEAT} runs; more: by the medians");
     Ok(())
 }
 
-fn rows() -> Result<Vec<Row>> {
-    let plain = |name, frame: Frame| Row { name, frame: frame.build(), state: State::Plain };
-    let steady = |name, frame: Frame, at| Row { name, frame: frame.build(), state: State::Watched(at) };
-    let asks = |name, target: IpAddr, state| Row { name, frame: packet::address_request(target, &[]), state };
+fn word(entry: Entry) -> String {
+    format!("{entry:?}").to_lowercase()
+}
+
+fn cases() -> Result<Vec<Case>> {
+    let plain = |name, frame: Frame| Case { name, frame: frame.build(), state: State::Plain, goal: None };
+    let other = |name, frame| Case { goal: OTHER, ..plain(name, frame) };
+    let steady = |name, frame, at, goal| Case { state: State::Watched(at), goal, ..plain(name, frame) };
+    let asks =
+        |name, target: IpAddr, state| Case { name, frame: packet::address_request(target, &[]), state, goal: None };
     let [v4, v6] = [OURS[0].parse()?, OURS[1].parse()?];
     Ok(vec![
-        plain("TCP over IPv4", packet::advert(V3_IPV4, 1).protocol(TCP)),
-        plain("TCP over IPv6", packet::advert(V3_IPV6, 1).protocol(TCP)),
-        steady("steady, 1 address", packet::advert(V3_IPV4, 1), 34),
-        steady("steady, 20 addresses", packet::advert(V3_IPV4, 20), 34),
-        steady("steady, IPv6, 20 addresses", packet::advert(V3_IPV6, 20), 54),
+        other("TCP over IPv4", packet::advert(V3_IPV4, 1).protocol(TCP)),
+        other("TCP over IPv6", packet::advert(V3_IPV6, 1).protocol(TCP)),
+        steady("steady, 1 address", packet::advert(V3_IPV4, 1), 34, STEADY),
+        steady("steady, 20 addresses", packet::advert(V3_IPV4, 20), 34, STEADY_OF_MANY),
+        steady("steady, IPv6, 20 addresses", packet::advert(V3_IPV6, 20), 54, STEADY_OF_MANY),
         plain("TTL 64", packet::advert(V3_IPV4, 1).ttl(64)),
         plain("wrong checksum", packet::advert(V3_IPV4, 1).wrong_checksum()),
         plain("unknown VRID", packet::advert(V3_IPV4, 1).byte(1, packet::VRID + 1)),
@@ -105,16 +121,16 @@ fn rows() -> Result<Vec<Row>> {
     ])
 }
 
-fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
+fn cost(program: &mut Program, entry: Entry, case: &Case, repeat: u32) -> Result<Cell> {
     let maps = program.maps();
-    let slot = if row.frame.get(12..14) == Some(&[0x86, 0xdd]) { SECOND } else { FIRST };
-    let expected = match row.state {
+    let slot = if case.frame.get(12..14) == Some(&[0x86, 0xdd]) { SECOND } else { FIRST };
+    let expected = match case.state {
         State::Plain => None,
         State::Watched(at) => {
             // The first run records the peer.
-            program.run(entry, &row.frame, 1)?;
-            let message = row.frame.get(at..).context("no message")?;
-            let source = source(&row.frame, slot)?;
+            program.run(entry, &case.frame, 1)?;
+            let message = case.frame.get(at..).context("no message")?;
+            let source = source(&case.frame, slot)?;
             let (index, _) = maps
                 .peers(slot)
                 .find(|(_, peer)| peer.source == source)
@@ -140,19 +156,28 @@ fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
     let before = counted();
     let (mut empty, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        empty.push(program.run_empty(entry, &row.frame, REPEAT)?.duration);
-        ours.push(program.run(entry, &row.frame, REPEAT)?.duration);
+        empty.push(program.run_empty(entry, &case.frame, repeat)?.duration);
+        ours.push(program.run(entry, &case.frame, repeat)?.duration);
     }
     let raised = counted().iter().zip(before).map(|(after, before)| *after > before).collect::<Vec<_>>();
     let meant = [Counter::Steady, Counter::Fenced].map(|counter| Some(counter) == expected);
-    ensure!(raised == meant, "{}: unexpected counters", row.name);
+    ensure!(raised == meant, "{}: unexpected counters", case.name);
     maps.disarm(slot);
     let (empty, ours) = (spread(empty), spread(ours));
-    let hook = format!("{entry:?}").to_lowercase();
-    let cell = |(best, median): (Duration, Duration)| format!("{}/{}", best.as_nanos(), median.as_nanos());
-    let more = ours.1.saturating_sub(empty.1).as_nanos();
-    println!("{:<26} {hook:>5} {:>16} {:>16} {more:>10}", row.name, cell(empty), cell(ours));
-    Ok(())
+    let text = |(best, median): (Duration, Duration)| format!("{}/{}", best.as_nanos(), median.as_nanos());
+    let more = figure("more", ours.1.saturating_sub(empty.1));
+    let more = case.goal.map_or(more, |goal| more.at_most(goal * 10.0));
+    let difference = ours.1.saturating_sub(empty.1).as_nanos();
+    Ok(Cell::new(format!("+{difference} ns; empty {}, ours {} ns", text(empty), text(ours)))
+        .with(figure("empty best", empty.0))
+        .with(figure("empty median", empty.1))
+        .with(figure("best", ours.0))
+        .with(figure("median", ours.1))
+        .with(more))
+}
+
+fn figure(name: &'static str, span: Duration) -> Figure {
+    Figure::new(name, span.as_secs_f64() * 1e9, "ns")
 }
 
 /// Best and median.
