@@ -10,11 +10,11 @@ use vrrp_ebpf::wire::address::widen;
 use vrrp_tests::FIRST;
 use vrrp_user::daemon::history::HookRun;
 use vrrp_user::daemon::metrics::{Format, kept_rows, render, render_keepalived};
+use vrrp_user::daemon::probe::check::{Outcome, ProbeResult};
+use vrrp_user::daemon::probe::watch::NoticedBy;
+use vrrp_user::daemon::probe::{Cause, Held};
 use vrrp_user::daemon::status::{DaemonContext, table};
 use vrrp_user::driver::clock;
-use vrrp_user::driver::probe::check::{Outcome, ProbeResult};
-use vrrp_user::driver::probe::watch::NoticedBy;
-use vrrp_user::driver::probe::{Cause, Held};
 use vrrp_user::driver::process::End;
 
 use vrrp_user::config::{CheckSettings, CheckTarget, FileTarget, NotifySettings};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use nix::unistd::{Uid, User};
 use vrrp_user::config::{CheckSettings, CheckTarget, ScriptCommand, ScriptUser};
+use vrrp_user::daemon::probe::attempt::Resolver;
+use vrrp_user::daemon::probe::check::{CheckProbe, Outcome, ProbeResult};
 use vrrp_user::driver::clock;
-use vrrp_user::driver::probe::attempt::Resolver;
-use vrrp_user::driver::probe::check::{CheckProbe, Outcome, ProbeResult};
 use vrrp_user::driver::process::{End, Identity};
 
 use crate::setup::{Folder, alive, eventually, script};

@@ -10,10 +10,10 @@ use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
 use vrrp_user::config::{Addresses, CheckSettings, NotifySettings, VirtualAddress};
 use vrrp_user::daemon::history::HookRun;
 use vrrp_user::daemon::metrics::{Format, render};
+use vrrp_user::daemon::probe::check::{Outcome, ProbeResult};
+use vrrp_user::daemon::probe::watch::NoticedBy;
 use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::clock;
-use vrrp_user::driver::probe::check::{Outcome, ProbeResult};
-use vrrp_user::driver::probe::watch::NoticedBy;
 use vrrp_user::driver::process::{End, Run};
 use vrrp_user::protocol::{Epoch, InstanceId, Priority, Reason, State, TrackId, Transition};
 

@@ -27,6 +27,8 @@ pub mod host;
 pub mod host_faults;
 pub mod hot_restart;
 pub mod http;
+#[cfg(feature = "http")]
+pub mod http_client;
 pub mod inspect;
 pub mod last_good;
 pub mod live;
@@ -37,6 +39,7 @@ pub mod mismatch;
 pub mod neighbours;
 pub mod notify;
 mod outbox;
+pub mod probe;
 pub mod process;
 pub mod queue;
 mod readers;

@@ -1,5 +1,7 @@
-//! The daemon's interface to the kernel, to processes and to other services. Drivers take no decisions: they turn
-//! packets and messages into events, and actions into packets and messages.
+//! The daemon's interface to the kernel, to processes, and to the host's resolver and message bus. Drivers take no
+//! decisions: they turn packets and messages into events, and actions into packets and messages. Absent: clients of
+//! other services, which live with checks (`daemon::probe`, `daemon::http_client`) and with notifications
+//! (`daemon::notify`).
 
 pub mod abstract_socket;
 pub mod accounts;
@@ -12,8 +14,6 @@ pub mod clock;
 pub mod dns;
 pub mod fifo;
 pub mod firewall;
-#[cfg(feature = "http")]
-pub mod http_client;
 pub mod identity;
 pub mod locals;
 pub mod maps;
@@ -23,7 +23,6 @@ pub mod output;
 pub mod overrun;
 pub mod ownership;
 pub mod pidfd;
-pub mod probe;
 pub mod process;
 mod process_limit;
 pub mod realtime;
@@ -31,8 +30,6 @@ pub mod restart;
 pub mod resumption;
 pub mod security;
 pub mod shortage;
-#[cfg(feature = "mail")]
-pub mod smtp;
 pub mod socket;
 mod spawn;
 mod starter;
@@ -40,8 +37,6 @@ pub mod sysctl;
 pub mod terminal;
 pub mod time_namespace;
 pub mod wait;
-#[cfg(feature = "webhook")]
-pub mod webhook;
 pub mod xdp;
 
 /// Receive paths for the adverts of an interface, best first.

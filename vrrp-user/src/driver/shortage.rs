@@ -47,7 +47,7 @@ pub fn is_kept_back(new: &impl AsFd) -> bool {
 }
 
 /// The reason if no descriptor can be opened now.
-pub(super) fn of_descriptors() -> Option<io::Error> {
+pub(crate) fn of_descriptors() -> Option<io::Error> {
     let error = File::open("/dev/null").err()?;
     error.raw_os_error().is_some_and(is_shortage).then_some(error)
 }
@@ -65,7 +65,7 @@ pub fn is_shortage_of_fork(errno: i32) -> bool {
 
 /// As [`is_shortage`], for an error or any of its sources. Libraries wrap system errors in different ways, but all keep
 /// the text.
-pub(super) fn has_shortage(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn has_shortage(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if errno_in(&error.to_string()).is_some_and(is_shortage) {

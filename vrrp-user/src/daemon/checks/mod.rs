@@ -25,11 +25,11 @@ use super::queue::{Input, Queue};
 use super::status::SharedContext;
 use super::tasks::Tasks;
 use crate::config::{CheckSettings, CheckTarget, Config, FileTarget, ScriptUser};
+use crate::daemon::probe::Cause;
+use crate::daemon::probe::attempt::{Failure, Resolver};
+use crate::daemon::probe::check::{CheckProbe, Outcome, ProbeResult};
+use crate::daemon::probe::watch::{NoticedBy, prepare_file};
 use crate::driver::clock;
-use crate::driver::probe::Cause;
-use crate::driver::probe::attempt::{Failure, Resolver};
-use crate::driver::probe::check::{CheckProbe, Outcome, ProbeResult};
-use crate::driver::probe::watch::{NoticedBy, prepare_file};
 use crate::driver::process::Identity;
 use crate::protocol::{Event, InstanceId, InstanceSnapshot, TrackId};
 

@@ -36,9 +36,9 @@ use super::reload::{Cause, StaleConfiguration};
 use super::steering::Steerings;
 use super::unwritten::Unwritten;
 use crate::config::{Change, Config};
+use crate::daemon::probe::check::ProbeResult;
 use crate::driver::clock;
 use crate::driver::netlink::removed_by::RemovedBy;
-use crate::driver::probe::check::ProbeResult;
 use crate::driver::xdp::Foreign;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
 

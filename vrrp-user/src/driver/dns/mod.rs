@@ -2,7 +2,7 @@
 //!
 //! Enters: a name, and the servers to ask. Leaves: its IPv4 and IPv6 addresses, and how long they hold. Absent: the C
 //! library, whose lookups block a thread each as long as a server is silent; a cache, which is
-//! [`Resolver`](super::probe::attempt::Resolver)'s.
+//! [`Resolver`](crate::daemon::probe::attempt::Resolver)'s.
 //!
 //! All servers are asked at the same time, so that a silent one delays little. The first answer with addresses counts;
 //! one without any counts only if the servers that are named before do not know better within a moment.

@@ -16,7 +16,7 @@ mod classify;
 mod echo;
 mod listen;
 mod membership;
-pub(in crate::driver) mod option;
+pub(crate) mod option;
 mod queries;
 mod reference;
 mod sample;

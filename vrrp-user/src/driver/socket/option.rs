@@ -94,7 +94,7 @@ pub(in crate::driver) fn set_buffer(
 }
 
 /// Attaches a filter: only packets that the program accepts enter the socket's queue.
-pub(in crate::driver) fn set_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+pub(crate) fn set_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // The kernel copies the program and does not write to it.
     let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
@@ -102,7 +102,7 @@ pub(in crate::driver) fn set_filter(socket: BorrowedFd<'_>, program: &[libc::soc
 }
 
 /// One classic BPF instruction: `code`, jump offsets for true and false, operand.
-pub(in crate::driver) const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+pub(crate) const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     #[expect(clippy::cast_possible_truncation, reason = "codes are 8 bits wide")]
     let code = code as u16;
     libc::sock_filter { code, jt, jf, k }

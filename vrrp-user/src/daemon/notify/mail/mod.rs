@@ -7,6 +7,8 @@
 //! A refused mail is tried again after growing pauses, [`PAUSES`] times in all, and then given up with one warning;
 //! those behind it wait. Mails that wait together go over one connection.
 
+pub mod smtp;
+
 use std::borrow::Cow;
 use std::fs;
 use std::sync::Arc;
@@ -20,14 +22,14 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use self::smtp::{MailMessage, Server, Session, SmtpError};
 use super::line::{NotifyState, Subject};
 use crate::config::MailSettings;
 use crate::daemon::events::EventKind;
 use crate::daemon::history::History;
+use crate::daemon::probe::attempt::{Failure, Resolver};
 use crate::daemon::tasks::Tasks;
 use crate::driver::accounts;
-use crate::driver::probe::attempt::{Failure, Resolver};
-use crate::driver::smtp::{MailMessage, Server, Session, SmtpError};
 
 /// Most mails that may wait: one for every instance and group of a large configuration.
 const WAITING: usize = 4096;

@@ -9,9 +9,9 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 use tokio::time::timeout;
 
-use super::http_client::Client;
-use super::probe::attempt::{Failure, Resolver, cause};
 use crate::config::{WebhookSettings, WebhookUrl};
+use crate::daemon::http_client::Client;
+use crate::daemon::probe::attempt::{Failure, Resolver, cause};
 
 /// The target of the requests.
 #[derive(Clone, Debug)]

@@ -28,13 +28,13 @@ impl Failure {
     }
 
     /// The failed operation and the innermost cause.
-    pub(in crate::driver) fn of(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
+    pub(in crate::daemon) fn of(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
         let is_shortage = shortage::has_shortage(error);
         Self { is_shortage, ..Self::new(format_args!("{what}: {}", cause(error))) }
     }
 
     /// If no descriptor can be opened, there is no result: not every library reports the reason for its failure.
-    pub(in crate::driver) fn or_shortage(self) -> Self {
+    pub(in crate::daemon) fn or_shortage(self) -> Self {
         match shortage::of_descriptors() {
             Some(error) if !self.is_shortage => Self::of("no descriptor", &error),
             _ => self,
@@ -56,7 +56,7 @@ impl fmt::Display for Failure {
 }
 
 /// The innermost cause of an error, the useful part for a reader; libraries wrap it in their own words.
-pub(in crate::driver) fn cause(error: &dyn Error) -> String {
+pub(in crate::daemon) fn cause(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Failure, Resolver};
 use crate::config::{BODY, HttpTarget};
-use crate::driver::http_client::Client;
+use crate::daemon::http_client::Client;
 
 /// A request that can be repeated.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@
 //! again after growing pauses; those behind it wait. A webhook that a reload has removed, and every one at the end of
 //! the daemon, tries its waiting changes once more and ends.
 
+pub mod post;
+
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +19,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use self::post::{PostError, Webhook};
 use crate::config::{Config, WebhookPayload, WebhookSettings};
 use crate::daemon::events::EventKind;
 use crate::daemon::history::{History, Posts};
+use crate::daemon::probe::attempt::Resolver;
 use crate::daemon::tasks::Tasks;
-use crate::driver::probe::attempt::Resolver;
-use crate::driver::webhook::{PostError, Webhook};
 
 /// Most changes that may wait for one webhook: one for every instance of a large configuration.
 const WAITING: usize = 4096;

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub use dns::Dns;
 pub use failure::Failure;
 #[cfg(feature = "webhook")]
-pub(in crate::driver) use failure::cause;
+pub(in crate::daemon) use failure::cause;
 #[cfg(feature = "http")]
 pub use http::Http;
 pub use names::Resolver;

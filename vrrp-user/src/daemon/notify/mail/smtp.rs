@@ -26,8 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::probe::attempt::{Failure, Resolver};
 use crate::config::Endpoint;
+use crate::daemon::probe::attempt::{Failure, Resolver};
 
 /// Most bytes from the server in one session; it must not fill the memory.
 const ANSWERS: usize = 1 << 20;

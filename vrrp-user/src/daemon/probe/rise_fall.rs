@@ -165,7 +165,7 @@ impl RunVerdict {
 mod tests {
     use super::*;
     use crate::config::{CheckTarget, Damping, HoldSettings, ScriptCommand};
-    use crate::driver::probe::attempt::Failure;
+    use crate::daemon::probe::attempt::Failure;
     use crate::driver::process::End;
     use crate::protocol::Weight;
 
