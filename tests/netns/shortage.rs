@@ -276,6 +276,8 @@ fn a_hook_that_takes_all_processes_leaves_the_daemon_at_work() -> Result<()> {
     let is_sleep = |pid: &i32| {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
     };
-    left.filter(is_sleep).for_each(|pid| drop(kill(Pid::from_raw(pid), Signal::SIGKILL)));
+    for pid in left.filter(is_sleep) {
+        let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
     outcome.with_context(|| daemon.log())
 }

@@ -101,8 +101,12 @@ fn cases() -> Result<Vec<Case>> {
     let plain = |name, frame: Frame| Case { name, frame: frame.build(), state: State::Plain, goal: None };
     let other = |name, frame| Case { goal: OTHER, ..plain(name, frame) };
     let steady = |name, frame, at, goal| Case { state: State::Watched(at), goal, ..plain(name, frame) };
-    let asks =
-        |name, target: IpAddr, state| Case { name, frame: packet::address_request(target, &[]), state, goal: None };
+    let asks = |name, target: IpAddr, state| Case {
+        name,
+        frame: packet::address_request(target, &[]),
+        state,
+        goal: None,
+    };
     let [v4, v6] = [OURS[0].parse()?, OURS[1].parse()?];
     Ok(vec![
         other("TCP over IPv4", packet::advert(V3_IPV4, 1).protocol(TCP)),

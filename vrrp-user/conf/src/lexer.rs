@@ -124,7 +124,7 @@ impl Lexer<'_> {
         }
     }
 
-    fn next(&mut self) -> Option<Letter> {
+    fn next(&mut self) -> Option<SourceChar> {
         let (next, behind) = self.rest.split_first()?;
         self.rest = behind;
         Some(*next)

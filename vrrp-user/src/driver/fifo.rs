@@ -22,14 +22,14 @@ pub struct Fifo {
     file: File,
     path: PathBuf,
     made: bool,
-    place: Place,
+    place: FileId,
 }
 
 /// The file behind a path: device and inode.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Place(u64, u64);
+pub struct FileId(u64, u64);
 
-impl Place {
+impl FileId {
     /// `None` if there is none. Waits for the file system.
     pub fn of(path: &Path) -> Option<Self> {
         fs::symlink_metadata(path).ok().map(|found| Self(found.dev(), found.ino()))
@@ -65,7 +65,7 @@ impl Fifo {
         }
         let file = opened?;
         let found = file.metadata()?;
-        Ok(Self { file, path: path.to_owned(), made, place: Place(found.dev(), found.ino()) })
+        Ok(Self { file, path: path.to_owned(), made, place: FileId(found.dev(), found.ino()) })
     }
 
     fn open_made(path: &Path, owner: Option<(Uid, Gid)>, made: bool) -> Result<File, FifoError> {
@@ -98,7 +98,7 @@ impl Fifo {
     }
 
     /// The file that its path led to when it was opened.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> FileId {
         self.place
     }
 
@@ -122,7 +122,7 @@ impl Fifo {
 impl Drop for Fifo {
     fn drop(&mut self) {
         // After a hot restart the new daemon keeps using it. Another process may have put another file in its place.
-        if self.made && ownership::is_ours() && Place::of(&self.path) == Some(self.place) {
+        if self.made && ownership::is_ours() && FileId::of(&self.path) == Some(self.place) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -167,9 +167,9 @@ mod tests {
     fn what_has_taken_its_place_is_kept() {
         let path = path("replaced");
         let fifo = Fifo::open(&path, None).unwrap();
-        assert_eq!(Place::of(&path), Some(fifo.place()));
+        assert_eq!(FileId::of(&path), Some(fifo.place()));
         fs::remove_file(&path).unwrap();
-        assert_eq!(Place::of(&path), None);
+        assert_eq!(FileId::of(&path), None);
         mkfifo(&path, Mode::S_IRWXU).unwrap();
         drop(fifo);
         assert!(path.exists());

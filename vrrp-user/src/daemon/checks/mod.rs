@@ -298,8 +298,8 @@ fn deliver(
             }
             let check = check.to_string();
             shared.now().history.events.push(match held {
-                Some(cause) => What::CheckHeld { check, reason: cause.as_str().into() },
-                None => What::CheckHeldOver { check },
+                Some(cause) => EventKind::CheckHeld { check, reason: cause.as_str().into() },
+                None => EventKind::CheckHeldOver { check },
             });
         }
         if !round.news {

@@ -4,9 +4,9 @@ use super::*;
 use crate::config::parse;
 use crate::daemon::history::{History, SUMS};
 use crate::daemon::live::LiveState;
+use crate::daemon::probe::Held;
 use crate::daemon::status::DaemonContext;
 use crate::driver::maps::Maps;
-use crate::driver::probe::Held;
 use crate::protocol::{Epoch, State};
 
 const FILE: &str = "\

@@ -133,7 +133,7 @@ pub enum EventKind {
     /// A check counts as failed although it succeeds, for `reason`.
     CheckHeld {
         check: String,
-        reason: Word,
+        reason: EventWord,
     },
     /// Its own results count again.
     CheckHeldOver {

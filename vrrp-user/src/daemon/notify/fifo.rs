@@ -20,7 +20,7 @@ use super::line::Line;
 use crate::config::{FifoSettings, Globals, words};
 use crate::daemon::essential::unpanicked;
 use crate::daemon::history::{FifoRecord, History};
-use crate::driver::fifo::{Fifo, Place};
+use crate::driver::fifo::{Fifo, FileId};
 use crate::driver::process::{Identity, Job};
 
 /// Longest time that a script may take to read the rest when its FIFO is closed; then it gets SIGTERM.
@@ -30,7 +30,7 @@ pub const READ_LIMIT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(4);
 
-/// Between two looks at the FIFOs. What is unread, and was at the look before, has no reader.
+/// Between two looks at the FIFOs. Lines that are unread, and were at the look before, have no reader.
 pub const LOOK: Duration = Duration::from_secs(4);
 
 /// How long a script runs until its failures before are over.
@@ -130,7 +130,7 @@ async fn look(outlets: Arc<Mutex<Vec<Outlet>>>) {
     loop {
         sleep(LOOK).await;
         let paths: Vec<PathBuf> = lock(&outlets).iter().map(Outlet::path).collect();
-        let find = move || paths.into_iter().map(|path| (Place::of(&path), path)).collect::<Vec<_>>();
+        let find = move || paths.into_iter().map(|path| (FileId::of(&path), path)).collect::<Vec<_>>();
         let Ok(found) = spawn_blocking(find).await else { continue };
         for (place, path) in found {
             // A reload may have removed it meanwhile.
@@ -213,7 +213,7 @@ impl Outlet {
     }
 
     /// `place`: what its path leads to.
-    fn look(&mut self, place: Option<Place>) {
+    fn look(&mut self, place: Option<FileId>) {
         match &self.fifo {
             Ok(fifo) if Some(fifo.place()) == place => {
                 let unread = fifo.unread();

@@ -159,7 +159,7 @@ impl Reloader {
     }
 
     /// Asks for the return to the configuration before a reload, if another daemon has the same as the reloaded one.
-    pub fn give_way(&mut self, clashes: Vec<String>, readings: &mut Readings) {
+    pub fn give_way(&mut self, clashes: Vec<String>, readings: &mut ConfigurationReadings) {
         if clashes.is_empty() {
             return;
         }

@@ -23,7 +23,9 @@ use super::{
 };
 use crate::config;
 use crate::daemon::events::{EventKind, EventWord};
-use crate::daemon::history::{HISTORY, HookRun, Inner, InstanceRecord, ConfigurationLoads, Posts, RunningHook};
+use crate::daemon::history::{
+    ConfigurationLoads, HISTORY, HookRun, Inner, InstanceRecord, Posts, RunningHook,
+};
 use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;

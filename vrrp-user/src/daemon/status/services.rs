@@ -43,7 +43,7 @@ pub struct Held {
     pub seconds: f64,
 }
 
-/// A hook that runs for long. What is to be run for later changes waits for its end.
+/// A hook that runs for long. Hooks of later changes wait for its end.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SlowHook {
     /// Its keyword, such as `notify_master`.
