@@ -1,12 +1,14 @@
 //! Lexer: characters of a line to words and braces.
 //!
-//! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. A brace is a token
-//! at the edge of a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
+//! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. Under keepalived's name
+//! that is so for commands; in other lines `"…"` is a word, and all else are letters. A brace is a token at the edge of
+//! a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
 
 use std::iter::{Copied, Peekable};
 use std::slice::Iter;
 use std::sync::Arc;
 
+use super::command::is_command;
 use super::diagnostic::Report;
 use super::source::{At, Position};
 #[cfg(test)]
@@ -58,13 +60,18 @@ impl Word {
 
 /// The words and braces of one line.
 pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Report) -> Line {
-    let mut lexer = Lexer { rest: letters.iter().copied().peekable(), report, is_void: false };
+    let as_keepalived = report.is_tolerant();
+    let mut lexer =
+        Lexer { rest: letters.iter().copied().peekable(), report, splits: as_keepalived, is_void: false };
     let mut line = Line::default();
     while let Some(next) = lexer.rest.peek().copied() {
         if next.is_blank() {
             lexer.rest.next();
         } else {
             lexer.word(next.at, &mut line);
+            let is_command =
+                matches!(line.tokens.first(), Some(Token::Word(first)) if is_command(&first.text));
+            lexer.splits = as_keepalived && !is_command;
         }
     }
     if lexer.is_void {
@@ -79,6 +86,9 @@ pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Repor
 struct Lexer<'a> {
     rest: Peekable<Copied<Iter<'a, Letter>>>,
     report: &'a mut Report,
+    /// As keepalived reads a line without a command: only `"` is a quote, it ends the word before it, and a backslash
+    /// is a letter.
+    splits: bool,
     /// keepalived ignores a line with an unclosed quote.
     is_void: bool,
 }
@@ -91,12 +101,16 @@ impl Lexer<'_> {
         while let Some(next) = self.rest.peek().copied() {
             match next.char {
                 _ if next.is_blank() => break,
+                '"' if self.splits && !word.raw.is_empty() => break,
                 '"' => {
                     plain = false;
                     self.quoted(&mut word);
+                    if self.splits {
+                        break;
+                    }
                 }
                 // An apostrophe inside a word is a letter.
-                '\'' if word.raw.is_empty() => {
+                '\'' if word.raw.is_empty() && !self.splits => {
                     plain = false;
                     self.quoted(&mut word);
                 }
@@ -143,7 +157,7 @@ impl Lexer<'_> {
             if char == quote {
                 return;
             }
-            if char == '\\' {
+            if char == '\\' && !self.splits {
                 let escaped = self.rest.next().map(|escaped| escaped.char);
                 word.raw.extend(escaped);
                 word.text.extend(escaped);
@@ -229,7 +243,7 @@ fn plain(letters: &[Letter]) -> Word {
 /// All lines of a text.
 #[cfg(test)]
 pub(super) fn lines(text: &str, file: super::source::FileId, report: &mut Report) -> Vec<Line> {
-    text::lines(text, file)
+    text::lines(text, file, text::Quotes::Both)
         .map(|text| line(&text.clone().joined(), text.comment_follows, report))
         .filter(|line| !line.tokens.is_empty())
         .collect()

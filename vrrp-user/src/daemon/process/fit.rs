@@ -4,7 +4,7 @@
 //! Enters: a configuration. Leaves: lines for the operator. The daemon runs all the same: an interface may come later,
 //! and a virtual address may have a subnet of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +24,9 @@ pub struct Host {
     pub links: Vec<(u32, String)>,
     pub addresses: Vec<Address>,
 }
+
+/// By interface and whether it is IPv4: the first address outside of its subnets, and the number of further ones.
+type Outside = BTreeMap<(Arc<str>, bool), (String, usize)>;
 
 /// One finding about a configuration on this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -104,12 +107,17 @@ impl Host {
             let address = address.address;
             lines.insert(format!("static_ipaddress {address}: interface {device} not found"));
         }
+        let mut outside = Outside::new();
         for settings in config.instances.iter().map(|instance| &instance.settings) {
             for address in settings.addresses.all() {
-                lines.extend(self.misfit(settings, address));
+                lines.extend(self.misfit(settings, address, &mut outside));
             }
             lines.extend(self.lacks_source_of(settings));
         }
+        lines.extend(outside.into_values().map(|(line, more)| match more {
+            0 => line,
+            more => format!("{line} (and {more} more)"),
+        }));
         lines.extend(self.lacks_of_paths(config));
         lines.into_iter().collect()
     }
@@ -188,7 +196,13 @@ impl Host {
         })
     }
 
-    fn misfit(&self, settings: &InstanceSettings, address: &VirtualAddress) -> Option<String> {
+    /// The finding about one address; one outside of all subnets goes to `outside`.
+    fn misfit(
+        &self,
+        settings: &InstanceSettings,
+        address: &VirtualAddress,
+        outside: &mut Outside,
+    ) -> Option<String> {
         let (name, it) = (&settings.name, address.address);
         let has_vmacs = settings.vmacs.own.is_some() || !settings.vmacs.further.is_empty();
         // Interfaces with virtual MAC addresses are made at the start.
@@ -219,13 +233,20 @@ impl Host {
             && !is_link_local(it)
             && !it.is_multicast()
             && !subnets().any(|own| is_within(it, own.address, own.prefix));
-        is_outside.then(|| {
-            let subnets: Vec<String> = subnets().map(|own| format!("{}/{}", own.address, own.prefix)).collect();
-            format!(
-                "vrrp_instance {name}: {it} is in no subnet of {device}, which has {}: clients there reach it only by a route",
-                subnets.join(", ")
-            )
-        })
+        if is_outside {
+            let first = outside.entry((Arc::clone(device), it.is_ipv4()));
+            first.and_modify(|(_, more)| *more += 1).or_insert_with(|| {
+                let subnets: Vec<String> =
+                    subnets().map(|own| format!("{}/{}", own.address, own.prefix)).collect();
+                let line = format!(
+                    "vrrp_instance {name}: {it} is in no subnet of {device}, which has {}: clients there reach it only \
+                     by a route",
+                    subnets.join(", ")
+                );
+                (line, 0)
+            });
+        }
+        None
     }
 
     fn index(&self, name: &str) -> Option<u32> {
@@ -304,6 +325,15 @@ mod tests {
             assert_eq!(host().misfits(&config), [""; 0], "{lines} {addresses}");
             assert_eq!(host().lacks_interfaces_of(&config), [""; 0]);
         }
+    }
+
+    #[test]
+    fn addresses_outside_of_the_subnets_are_one_line_for_an_interface() {
+        let config = instance("", "192.0.3.1/24\n192.0.3.2/24\n192.0.2.21/24");
+        let found = host().misfits(&config);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("vrrp_instance web: 192.0.3.1 is in no subnet of eth0"), "{found:?}");
+        assert!(found[0].ends_with(" (and 1 more)"), "{found:?}");
     }
 
     #[test]
