@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use vrrp_user::config::{
-    Diagnostic, Explanation, Finding, FindingSeverity, Reader, Surroundings, Takeover, explain_text, parse,
+    Diagnostic, Explanation, Finding, FindingSeverity, Origin, Reader, Surroundings, Takeover, Tolerance,
+    explain_text, parse,
 };
 
 fn explain(text: &str) -> Explanation {
@@ -136,6 +137,51 @@ fn a_refused_file_is_explained_by_its_findings() {
     let shown = explain_text(&Explanation::refused("t", &findings), false);
     assert!(shown.starts_with("t has errors; no part of it would be used\n"), "{shown}");
     assert!(shown.contains("error: t:1:"), "{shown}");
+}
+
+fn as_keepalived(text: &str) -> Explanation {
+    let loaded = Reader::new(None).tolerating(Tolerance::AsKeepalived).parse("t", text);
+    loaded.unwrap_or_else(|found| panic!("{found:?}")).explain(Surroundings::default())
+}
+
+#[test]
+fn all_that_is_configured_is_shown_where_braces_are_wrong() {
+    let text = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n\
+                track_script {\n192.0.2.2/24 label x\n}\n}\n}\nvrrp_instance b {\ninterface eth0\n\
+                virtual_router_id 2\nvirtual_ipaddress {\n192.0.2.3\n}\n}\n";
+    let loaded = Reader::new(None).tolerating(Tolerance::AsKeepalived).parse("t", text).unwrap();
+    let explanation = loaded.explain(Surroundings::default());
+    let names = |it: &Explanation| it.instances.iter().map(|it| it.name.to_string()).collect::<Vec<_>>();
+    let configured: Vec<String> =
+        loaded.config.instances.iter().map(|it| it.settings.name.to_string()).collect();
+    assert_eq!(names(&explanation), configured);
+    for (shown, instance) in explanation.instances.iter().zip(&loaded.config.instances) {
+        let addresses = instance.settings.addresses.all().count();
+        assert!(addresses > 0 && shown.addresses.len() == addresses, "{shown:?}");
+    }
+}
+
+#[test]
+fn what_is_left_out_is_no_value_and_no_origin() {
+    let lines = "priority 150\nfoo 1\nvirtual_routes {\n192.0.2.0/24 dev eth0\nnonsense\n}\n\
+                 virtual_rules {\nfrom nonsense\nfrom 192.0.2.1 table 7\n}\nvirtual_ipaddress_excluded {\n\
+                 192.0.2.9/24 scope nonsense\n}\n";
+    let text = instance(lines).replace("priority 100\n", "");
+    let explanation = as_keepalived(&text);
+    let it = &explanation.instances[0];
+    let paths: Vec<&str> = it.paths.iter().map(|it| &*it.value).collect();
+    assert_eq!(paths, ["192.0.2.0/24 dev eth0", "from 192.0.2.1 table 7 (preference 16384)"]);
+    let of = |keyword: &str| it.values.iter().find(|it| it.keyword == keyword);
+    assert_eq!(of("foo"), None);
+    assert!(matches!(of("priority").unwrap().from, Origin::Written(_)));
+    assert!(it.addresses.iter().all(|it| !it.value.contains("nonsense")), "{:?}", it.addresses);
+}
+
+#[test]
+fn words_with_blanks_are_quoted() {
+    let explanation = explain(&instance("notify \"/bin/x 'a b' c\""));
+    let shown = explanation.instances[0].values.iter().find(|it| it.keyword == "notify").unwrap();
+    assert_eq!(shown.value, "/bin/x \"a b\" c");
 }
 
 #[test]

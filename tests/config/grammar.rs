@@ -67,7 +67,7 @@ fn environment_variables_are_substituted() {
 fn the_whole_load_balancer_is_one_warning() {
     let text = "
         global_defs {
-            lvs_sync_daemon eth0 VI_1
+            lvs_flush
             checker_priority -10
         }
         SSL {
@@ -97,10 +97,7 @@ fn the_whole_load_balancer_is_one_warning() {
     let ["there is no vrrp_instance: the daemon has nothing to do", skipped] = messages[..] else {
         panic!("{messages:?}");
     };
-    assert!(
-        skipped.starts_with("`lvs_sync_daemon` is skipped") && skipped.ends_with("(and 5 more)"),
-        "{skipped}"
-    );
+    assert!(skipped.starts_with("`lvs_flush` is skipped") && skipped.ends_with("(and 5 more)"), "{skipped}");
 }
 
 #[test]

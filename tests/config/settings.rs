@@ -89,7 +89,7 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(notify.backup, Some(NotifyCommand { command: direct(&["/usr/bin/backup"]), user: None }));
     assert_eq!(
         notify.fault.as_ref().map(|hook| &hook.command),
-        Some(&ScriptCommand::Shell("/usr/bin/alarm || exit 1".into()))
+        Some(&direct(&["/usr/bin/alarm", "||", "exit", "1"]))
     );
     assert_eq!(notify.stop, Some(NotifyCommand { command: direct(&["/usr/bin/stopped"]), user: None }));
     assert_eq!(
@@ -129,8 +129,7 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!((ping.weight, ping.reverse, ping.rise, ping.fall), (Weight(5), true, 2, 3));
     assert_eq!(ping.user, Some(user("nobody", Some("nogroup"))));
     let http = &scripts[1];
-    let line = ScriptCommand::Shell("curl -sf http://127.0.0.1/ | grep -q ok".into());
-    assert_eq!(http.target, CheckTarget::Command(line));
+    assert_eq!(http.target, run(&["curl", "-sf", "http://127.0.0.1/", "|", "grep", "-q", "ok"]));
     assert_eq!(
         (http.interval, http.timeout, http.init_fail),
         (Duration::from_secs(1), Duration::from_secs(1), true)

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use vrrp_tests::needs;
-use vrrp_user::config::{Config, Diagnostic, Loaded, Reader, Severity, Tolerance};
+use vrrp_user::config::{Config, Diagnostic, Loaded, Reader, ScriptCommand, Severity, Tolerance};
+use vrrp_user::protocol::Auth;
 
 use crate::corpus::compare;
 
@@ -39,7 +41,7 @@ cat /tmp/keepalived.data
 #[needs("root", "ip", "keepalived")]
 fn files_that_keepalived_starts_on_give_the_same_instances() {
     let files = files();
-    assert_eq!(files.len(), 47);
+    assert_eq!(files.len(), 54);
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -84,6 +86,69 @@ fn ignored_lines_are_named_and_refused_in_strict_mode() {
         compare(&path.with_extension("expected"), &found);
         assert!(Reader::new(None).parse(&name, &text).is_err(), "{name}");
     }
+}
+
+/// As keepalived 2.2.7 dumps these files.
+#[test]
+fn quotes_options_and_order_count_as_for_keepalived() {
+    let loaded = |name: &str| {
+        let path = files().into_iter().find(|path| path.ends_with(name)).unwrap();
+        tolerant(name, &std::fs::read_to_string(path).unwrap()).unwrap().config
+    };
+    let quoted = &loaded("single-quotes.conf").instances[0];
+    assert_eq!(quoted.settings.auth, Auth::Pass(*b"'a\0\0\0\0\0\0"));
+    let words = ["/bin/true", "a b"].map(Arc::from).to_vec();
+    assert_eq!(quoted.notify.master.as_ref().map(|it| &it.command), Some(&ScriptCommand::Direct(words)));
+    let split = loaded("quote-in-a-word.conf");
+    let labels = split.instances[0].settings.addresses.advertised.iter().map(|it| it.label.as_deref());
+    assert_eq!(labels.collect::<Vec<_>>(), [None, Some("lan0"), None, None]);
+    let masters: Vec<bool> = split.instances.iter().map(|it| it.settings.initial_master).collect();
+    assert_eq!(masters, [true, true]);
+    assert_eq!(loaded("track-below.conf").instances[0].settings.tracks, []);
+    let tracks = loaded("track-option-first.conf");
+    let weights = |index: usize| -> Vec<i16> {
+        tracks.instances[index].settings.tracks.iter().map(|it| it.weight.0).collect()
+    };
+    assert_eq!([0, 1, 2, 3].map(weights), [vec![], vec![5], vec![], vec![]]);
+}
+
+#[test]
+fn quotes_that_keepalived_reads_in_another_way_are_warnings() {
+    let warned = |line: &str| {
+        let text = format!(
+            "vrrp_instance a {{\ninterface lan0\nvirtual_router_id 1\n{line}\nno_virtual_ipaddress\n}}\n"
+        );
+        let found = Reader::new(None).parse("t", &text).unwrap().diagnostics;
+        found.iter().any(|it| it.message.contains("keepalived") && it.line == 4)
+    };
+    for line in ["priority '150'", "priority 1\"5\"0"] {
+        assert!(warned(line), "{line}");
+    }
+    for line in ["priority \"150\"", "notify_master '/bin/true'", "notify_master /bin/\"true\""] {
+        assert!(!warned(line), "{line}");
+    }
+}
+
+#[test]
+fn a_template_that_is_not_rendered_is_one_finding() {
+    let text = "vrrp_instance {{ name }} {\n{% if a %}\ninterface {{ it }}\n}\n";
+    let found = Reader::new(None).parse("t", text).unwrap_err();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].message.contains("template"), "{found:?}");
+    let sound =
+        "vrrp_instance a { # {{ x }}\ninterface \"{{x}}\"\nvirtual_router_id 1\nno_virtual_ipaddress\n}\n";
+    let found = Reader::new(None).parse("t", sound);
+    let found = found.map_or_else(|found| found, |loaded| loaded.diagnostics);
+    assert!(found.iter().all(|it| !it.message.contains("template")), "{found:?}");
+}
+
+#[test]
+fn keywords_taken_for_mail_addresses_are_one_finding() {
+    let text = "global_defs {\nnotification_email {\na@b.c\nsmtp_server 192.0.2.9\nrouter_id r\n}\n}\n";
+    let found = Reader::new(None).parse("t", text).unwrap().diagnostics;
+    let of_mail: Vec<&Diagnostic> = found.iter().filter(|it| (4..=5).contains(&it.line)).collect();
+    assert_eq!(of_mail.len(), 1, "{found:?}");
+    assert!(of_mail[0].message.contains("(and 1 more)"), "{found:?}");
 }
 
 #[test]

@@ -4,23 +4,59 @@ use std::sync::Arc;
 
 use super::model::ScriptCommand;
 
-/// Characters that have a meaning to a shell only, outside quotes.
-const SHELL_LETTERS: &str = "|&;<>()$`*?[]{}";
+/// Keywords with a command behind them.
+const COMMANDS: &[&str] = &[
+    "exec",
+    "lvs_notify_fifo_script",
+    "notify",
+    "notify_backup",
+    "notify_deleted",
+    "notify_fault",
+    "notify_fifo_script",
+    "notify_master",
+    "notify_master_rx_lower_pri",
+    "notify_stop",
+    "script",
+    "shutdown_script",
+    "startup_script",
+    "vrrp_notify_fifo_script",
+];
 
-/// Splits a command into words, with quotes and C escapes (`\n`, `\x41`, `\101`). A command that needs a shell stays
-/// whole. `None` for an empty command, `Err` for a quote that is not closed.
-pub(super) fn parse(text: &str) -> Result<Option<ScriptCommand>, UnclosedQuote> {
-    let mut splitter = Splitter { rest: text.chars().peekable(), words: Vec::new(), shell: false };
+/// Whether a command is behind this keyword, in whose line both quotes count.
+pub(super) fn is_command(keyword: &str) -> bool {
+    COMMANDS.contains(&keyword)
+}
+
+/// A command line, split.
+#[derive(Debug, PartialEq)]
+pub(super) struct Parsed {
+    pub(super) command: ScriptCommand,
+    /// The first word that only a shell would understand.
+    pub(super) for_shell: Option<String>,
+}
+
+/// Splits a command into words, with quotes and C escapes (`\n`, `\x41`, `\101`). A line that begins with `</`, which
+/// asks whether a file can be opened, is for a shell and stays whole; letters of a shell in any other are arguments.
+/// `None` for an empty command, `Err` for a quote that is not closed.
+pub(super) fn parse(text: &str) -> Result<Option<Parsed>, UnclosedQuote> {
+    let mut splitter = Splitter { rest: text.chars().peekable(), words: Vec::new(), for_shell: None };
     splitter.split()?;
-    let Splitter { words, shell, .. } = splitter;
+    let Splitter { words, for_shell, .. } = splitter;
     let Some(first) = words.first() else { return Ok(None) };
-    // An assignment before the program, or a home directory.
-    let shell = shell || first.contains('=') || first.starts_with('~');
-    Ok(Some(if shell {
-        ScriptCommand::Shell(text.trim().into())
+    Ok(Some(if first.starts_with("</") {
+        Parsed { command: ScriptCommand::Shell(text.trim().into()), for_shell: None }
     } else {
-        ScriptCommand::Direct(words.into_iter().map(Arc::from).collect())
+        Parsed { command: ScriptCommand::Direct(words.into_iter().map(Arc::from).collect()), for_shell }
     }))
+}
+
+/// Whether a word without quotes means something to a shell only.
+fn is_for_shell(word: &str) -> bool {
+    let redirects = word.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '&');
+    matches!(word, "|" | "||" | "&" | "&&")
+        || word.ends_with(';')
+        || word.contains(['$', '`'])
+        || redirects.starts_with(['<', '>'])
 }
 
 /// The command in a word that the file has between two `outer` quotes. Backslashes before such a quote are the file's,
@@ -48,8 +84,7 @@ pub(super) struct UnclosedQuote(pub(super) char);
 struct Splitter<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     words: Vec<String>,
-    /// A character for the shell was found.
-    shell: bool,
+    for_shell: Option<String>,
 }
 
 impl Splitter<'_> {
@@ -58,26 +93,30 @@ impl Splitter<'_> {
             if next.is_ascii_whitespace() {
                 self.rest.next();
             } else {
-                let word = self.word()?;
+                let (word, plain) = self.word()?;
+                if self.for_shell.is_none() && is_for_shell(&plain) {
+                    self.for_shell = Some(plain);
+                }
                 self.words.push(word);
             }
         }
         Ok(())
     }
 
-    fn word(&mut self) -> Result<String, UnclosedQuote> {
-        let mut word = String::new();
+    /// The next word, and its letters that are neither quoted nor escaped.
+    fn word(&mut self) -> Result<(String, String), UnclosedQuote> {
+        let (mut word, mut plain) = (String::new(), String::new());
         while let Some(next) = self.rest.next_if(|next| !next.is_ascii_whitespace()) {
             match next {
                 '"' | '\'' => self.quoted(next, &mut word)?,
                 '\\' => self.escape(&mut word),
                 letter => {
-                    self.shell |= SHELL_LETTERS.contains(letter);
+                    plain.push(letter);
                     word.push(letter);
                 }
             }
         }
-        Ok(word)
+        Ok((word, plain))
     }
 
     fn quoted(&mut self, quote: char, word: &mut String) -> Result<(), UnclosedQuote> {
@@ -132,7 +171,7 @@ mod tests {
     use super::*;
 
     fn direct(text: &str) -> Vec<String> {
-        match parse(text) {
+        match parse(text).map(|parsed| parsed.map(|parsed| parsed.command)) {
             Ok(Some(ScriptCommand::Direct(words))) => words.iter().map(ToString::to_string).collect(),
             other => panic!("{text}: {other:?}"),
         }
@@ -145,12 +184,39 @@ mod tests {
         assert_eq!(direct(r#"/bin/x \"a\" \x41\102 a\ b"#), ["/bin/x", "\"a\"", "AB", "a b"]);
     }
 
+    /// What keepalived 2.2.7 runs.
     #[test]
-    fn what_needs_a_shell_gets_one() {
-        for text in
-            ["pidof nginx || exit 1", "</dev/tcp/127.0.0.1/80", "A=1 run", "/bin/x $HOME", "~/check", "a; b"]
-        {
-            assert_eq!(parse(text), Ok(Some(ScriptCommand::Shell(text.into()))), "{text}");
+    fn letters_of_a_shell_are_arguments() {
+        assert_eq!(
+            direct("/bin/x a&b ?x $H (x) * ; | z"),
+            ["/bin/x", "a&b", "?x", "$H", "(x)", "*", ";", "|", "z"]
+        );
+        assert_eq!(direct("A=1 run"), ["A=1", "run"]);
+        assert_eq!(direct("< /dev/x"), ["<", "/dev/x"]);
+        let command = ScriptCommand::Shell("</dev/tcp/127.0.0.1/80".into());
+        assert_eq!(parse(" </dev/tcp/127.0.0.1/80"), Ok(Some(Parsed { command, for_shell: None })));
+    }
+
+    #[test]
+    fn words_for_a_shell_are_named() {
+        let first = |text| parse(text).unwrap().unwrap().for_shell;
+        for (text, word) in [
+            ("pidof nginx || exit 1", "||"),
+            ("a b; c", "b;"),
+            ("a >/dev/null 2>&1", ">/dev/null"),
+            ("a 2>&1 b", "2>&1"),
+            ("a $HOME", "$HOME"),
+            ("a `b`", "`b`"),
+        ] {
+            assert_eq!(first(text).as_deref(), Some(word), "{text}");
+        }
+        for text in [
+            "curl -sf http://192.0.2.1/health?full=1&verbose=0",
+            "/bin/sh -c 'a || b; $c'",
+            r"x \$a",
+            "[ -e /x ]",
+        ] {
+            assert_eq!(first(text), None, "{text}");
         }
     }
 
@@ -161,9 +227,6 @@ mod tests {
         assert_eq!(words(r#"/bin/x \"a  b\" 'c  d' \"p'q\" e"#), ["/bin/x", "a  b", "c  d", "p'q", "e"]);
         assert_eq!(words(r#"/bin/x \"curl -H \\\"A: b\\\" c\" d"#), ["/bin/x", r#"curl -H "A: b" c"#, "d"]);
         assert_eq!(direct(&unquoted(r#"/bin/x "a  b" \'c  d\' \n"#, '\'')), ["/bin/x", "a  b", "c  d", "\n"]);
-        let line = r#"curl -s x | grep -q \"all right\" && echo \n '\$'"#;
-        let expected = r#"curl -s x | grep -q "all right" && echo \n '\$'"#;
-        assert_eq!(parse(&unquoted(line, '"')), Ok(Some(ScriptCommand::Shell(expected.into()))));
         assert_eq!(unquoted(r"a\\", '"'), r"a\\");
     }
 

@@ -1,10 +1,12 @@
 //! Lexer: characters of a line to words and braces.
 //!
-//! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. A brace is a token
-//! at the edge of a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
+//! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. Under keepalived's name
+//! that is so for commands; in other lines `"…"` is a word, and all else are letters. A brace is a token at the edge of
+//! a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
 
 use std::sync::Arc;
 
+use super::command::is_command;
 use super::diagnostic::Report;
 use super::source::{At, Position};
 #[cfg(test)]
@@ -56,11 +58,14 @@ impl Word {
 
 /// The words and braces of one line.
 pub(super) fn line(letters: &[SourceChar], comment_follows: bool, report: &mut Report) -> Line {
-    let mut lexer = Lexer { rest: trim_start(letters), report, is_void: false };
+    let as_keepalived = report.is_tolerant();
+    let mut lexer = Lexer { rest: trim_start(letters), report, splits: as_keepalived, is_void: false };
     let mut line = Line::default();
     while let Some(first) = lexer.rest.first() {
         lexer.word(first.at, &mut line);
         lexer.rest = trim_start(lexer.rest);
+        let is_command = matches!(line.tokens.first(), Some(Token::Word(first)) if is_command(&first.text));
+        lexer.splits = as_keepalived && !is_command;
     }
     if lexer.is_void {
         return Line::default();
@@ -74,6 +79,9 @@ pub(super) fn line(letters: &[SourceChar], comment_follows: bool, report: &mut R
 struct Lexer<'a> {
     rest: &'a [SourceChar],
     report: &'a mut Report,
+    /// As keepalived reads a line without a command: only `"` is a quote, it ends the word before it, and a backslash
+    /// is a letter.
+    splits: bool,
     /// keepalived ignores a line with an unclosed quote.
     is_void: bool,
 }
@@ -83,7 +91,7 @@ impl Lexer<'_> {
         let length = self.rest.iter().take_while(|letter| !letter.is_blank()).count();
         let (letters, behind) = self.rest.split_at(length);
         // An apostrophe inside a word is a letter.
-        let begins_quoted = letters.first().is_some_and(|first| first.char == '\'');
+        let begins_quoted = !self.splits && letters.first().is_some_and(|first| first.char == '\'');
         if !begins_quoted && letters.iter().all(|letter| letter.char != '"') {
             self.rest = behind;
             self.odd_letters(letters);
@@ -94,8 +102,14 @@ impl Lexer<'_> {
         while let Some((next, behind)) = self.rest.split_first() {
             match next.char {
                 _ if next.is_blank() => break,
-                '"' => self.quoted(&mut word),
-                '\'' if word.raw.is_empty() => self.quoted(&mut word),
+                '"' if self.splits && !word.raw.is_empty() => break,
+                '"' => {
+                    self.quoted(&mut word);
+                    if self.splits {
+                        break;
+                    }
+                }
+                '\'' if word.raw.is_empty() && !self.splits => self.quoted(&mut word),
                 // After a closing quote, a brace is a token.
                 '{' | '}' if word.quote().is_some() => break,
                 char => {
@@ -139,7 +153,7 @@ impl Lexer<'_> {
             if char == quote {
                 return;
             }
-            if char == '\\' {
+            if char == '\\' && !self.splits {
                 let escaped = self.next().map(|escaped| escaped.char);
                 word.raw.extend(escaped);
                 word.text.extend(escaped);
@@ -225,7 +239,7 @@ fn plain(letters: &[SourceChar]) -> Word {
 /// All lines of a text.
 #[cfg(test)]
 pub(super) fn lines(text: &str, file: super::source::FileId, report: &mut Report) -> Vec<Line> {
-    text::lines(text, file)
+    text::lines(text, file, text::Quotes::Both)
         .map(|text| line(&text.clone().joined(), text.comment_follows, report))
         .filter(|line| !line.tokens.is_empty())
         .collect()

@@ -23,6 +23,7 @@ mod model;
 mod opens;
 mod outline;
 mod overwrite;
+mod quotes;
 mod resolve;
 mod route;
 mod rule;
@@ -199,6 +200,15 @@ impl Reader {
                 )
                 .help("convert the line ends to LF: tr '\\r' '\\n'");
         }
+        if let Some(at) = text::unrendered(text, file) {
+            report
+                .left_out(at, "this is a template: `{{ … }}` or `{% … %}` is still in it")
+                .elects(true)
+                .help("render it, with Ansible, Helm or the like, and check the result");
+            if !report.is_tolerant() {
+                return Err(report.into_diagnostics(&sources));
+            }
+        }
         let is_blank = |line: &str| line.is_empty() || line.starts_with(['#', '!']);
         // keepalived runs with such a file.
         if !report.is_tolerant() && text.lines().map(str::trim_start).all(is_blank) {
@@ -246,6 +256,9 @@ impl Reader {
         mut report: Report,
     ) -> Result<Loaded, Vec<Diagnostic>> {
         let outline = Outline::of(statements, sources);
+        if !report.is_tolerant() {
+            quotes::check(statements, &mut report);
+        }
         let mut draft = schema::read(statements, &mut report);
         secret::open(&mut draft, opens_files, sources, &mut report);
         template::open(&mut draft, opens_files, sources, &mut report);

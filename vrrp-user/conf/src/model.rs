@@ -249,7 +249,7 @@ pub struct NotifyCommand {
 pub enum ScriptCommand {
     /// Program and arguments, run directly.
     Direct(Vec<Arc<str>>),
-    /// A line for a shell, run with `/bin/sh -c`.
+    /// A line for a shell, run with `/bin/sh -c`: `</FILE` asks whether the file can be opened.
     Shell(Arc<str>),
 }
 

@@ -5,11 +5,19 @@
 
 use super::diagnostic::Report;
 use super::lexer::{Line, Token};
-use super::schema::{TOP_LEVEL, opens_block};
+use super::schema::{GLOBAL_DEFS, TOP_LEVEL, opens_block};
 use super::source::Position;
 
+/// An open block.
+struct Open {
+    keyword: String,
+    /// Its brace is set, and it is in `global_defs`. The process that reads instances skips that block by the braces as
+    /// they are written, so its `}` ends both.
+    in_globals: bool,
+}
+
 pub(super) fn complete(mut lines: Vec<Line>, report: &mut Report) -> Vec<Line> {
-    let mut open: Vec<String> = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
     // The statement that the next brace belongs to.
     let mut head: Option<(String, Position)> = None;
     for number in 0..lines.len() {
@@ -18,26 +26,36 @@ pub(super) fn complete(mut lines: Vec<Line>, report: &mut Report) -> Vec<Line> {
             head = None;
         }
         let Some(line) = lines.get_mut(number) else { break };
-        for token in &line.tokens {
+        let mut closes = Vec::new();
+        for (index, token) in line.tokens.iter().enumerate() {
             match token {
                 Token::Word(word) => {
                     head.get_or_insert_with(|| (word.text.clone(), word.at));
                 }
-                Token::Open(_) => open.push(head.take().map_or_else(String::new, |(keyword, _)| keyword)),
-                Token::Close(_) => {
-                    open.pop();
+                Token::Open(_) => {
+                    let keyword = head.take().map_or_else(String::new, |(keyword, _)| keyword);
+                    open.push(Open { keyword, in_globals: false });
+                }
+                Token::Close(at) => {
+                    if open.pop().is_some_and(|block| block.in_globals) {
+                        closes.push((index, *at));
+                        open.pop();
+                    }
                     head = None;
                 }
             }
         }
-        let home = open.last().map_or(TOP_LEVEL, String::as_str);
+        for (index, at) in closes.into_iter().rev() {
+            line.tokens.insert(index, Token::Close(at));
+        }
+        let home = open.last().map_or(TOP_LEVEL, |block| block.keyword.as_str());
         if let Some((keyword, at)) = head.take_if(|(keyword, _)| !is_open_next && opens_block(home, keyword))
         {
             report
                 .left_out(at, format!("the `{{` of `{keyword}` is missing, and taken as written"))
                 .help(format!("write `{keyword} {{`"));
             line.tokens.push(Token::Open(at));
-            open.push(keyword);
+            open.push(Open { in_globals: home == GLOBAL_DEFS, keyword });
         }
     }
     lines

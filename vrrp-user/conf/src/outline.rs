@@ -242,6 +242,17 @@ impl Written {
         self.block.as_deref().unwrap_or_default()
     }
 
+    /// The first statement that `is_it`, of this one and those of its block.
+    pub(super) fn find(&self, is_it: &impl Fn(&Self) -> bool) -> Option<&Self> {
+        if is_it(self) { Some(self) } else { self.inner().iter().find_map(|inner| inner.find(is_it)) }
+    }
+
+    /// Adds this statement and those of its block.
+    pub(super) fn with_inner<'a>(&'a self, all: &mut Vec<&'a Self>) {
+        all.push(self);
+        self.inner().iter().for_each(|inner| inner.with_inner(all));
+    }
+
     /// Whether a word of the statement, or of its block, begins at `place`.
     pub(super) fn holds(&self, place: &Location) -> bool {
         std::iter::once(&self.keyword).chain(&self.args).any(|word| word.place == *place)

@@ -1,8 +1,8 @@
 //! Text of a file to lines: comments removed, continued lines joined.
 //!
-//! A `#` or `!` outside quotes begins a comment; `\#` and `\!` are literal. A backslash at the end of a line continues
-//! it with the next one, also inside quotes. The rows of a line stay apart, because a definition of several lines
-//! consists of its rows.
+//! A `#` or `!` outside quotes begins a comment; `\#` and `\!` are literal. Under keepalived's name, only `"` quotes.
+//! A backslash at the end of a line continues it with the next one, also inside quotes. The rows of a line stay apart,
+//! because a definition of several lines consists of its rows.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -70,15 +70,40 @@ pub(super) fn is_blank(letter: char) -> bool {
 }
 
 /// The lines of a text, including empty ones.
-pub(super) fn lines(text: &str, file: FileId) -> impl Iterator<Item = Text> + '_ {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { rest: text.chars().peekable(), next: Position::start_of(file) };
+pub(super) fn lines(text: &str, file: FileId, quotes: Quotes) -> impl Iterator<Item = Text> + '_ {
+    let mut reader = Reader { rest: text.chars().peekable(), next: Position::start_of(file), quotes };
     std::iter::from_fn(move || reader.rest.peek().is_some().then(|| reader.text()))
+}
+
+/// Place of the first expression of a template engine outside quotes and comments.
+pub(super) fn unrendered(text: &str, file: FileId) -> Option<Position> {
+    // Most files have none.
+    if !text.contains("{{") && !text.contains("{%") {
+        return None;
+    }
+    let mut rows = lines(text, file, Quotes::Both).flat_map(|text| text.rows);
+    rows.find_map(|row| {
+        let line: String = row.iter().map(|letter| letter.char).collect();
+        let (before, _) = [("{{", "}}"), ("{%", "%}")].into_iter().find_map(|(open, close)| {
+            let (before, inside) = line.split_once(open)?;
+            (!before.contains(['"', '\'']) && inside.contains(close)).then_some((before, inside))
+        })?;
+        row.get(before.chars().count()).map(|letter| letter.at)
+    })
 }
 
 struct Reader<'a> {
     rest: Peekable<Chars<'a>>,
     next: Position,
+    quotes: Quotes,
+}
+
+/// Quotes that keep a comment from beginning.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Quotes {
+    /// As for keepalived.
+    Double,
+    Both,
 }
 
 /// How a line ends.
@@ -145,7 +170,11 @@ impl Reader<'_> {
                 (_, Some(open)) if char == open => quote = None,
                 ('"', None) => quote = Some(char),
                 // An apostrophe inside a word is a letter.
-                ('\'', None) if row.last().is_none_or(|last| last.is_blank()) => quote = Some(char),
+                ('\'', None)
+                    if self.quotes == Quotes::Both && row.last().is_none_or(|last| last.is_blank()) =>
+                {
+                    quote = Some(char);
+                }
                 _ => {}
             }
             self.bump();
@@ -211,7 +240,7 @@ mod tests {
 
     /// Rows of a line separated by `/`; `#` for a comment that directly follows.
     fn shown(text: &str) -> Vec<String> {
-        lines(text, FileId::default())
+        lines(text, FileId::default(), Quotes::Both)
             .map(|text| {
                 let rows: Vec<String> = text.rows.iter().map(|row| as_text(row)).collect();
                 rows.join("/") + if text.comment_follows { "#" } else { "" }
@@ -243,7 +272,7 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_letters() {
-        let text = lines("é \\\n\\#b", FileId::default()).next().unwrap_or_default();
+        let text = lines("é \\\n\\#b", FileId::default(), Quotes::Both).next().unwrap_or_default();
         let places: Vec<(char, u32, u32)> =
             text.joined().iter().map(|letter| (letter.char, letter.at.line, letter.at.column)).collect();
         assert_eq!(places, [('é', 1, 1), (' ', 1, 2), (' ', 2, 1), ('#', 2, 1), ('b', 2, 3)]);

@@ -238,7 +238,7 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__explain)
-            opts="-i -h --json --all --config-id --help"
+            opts="-i -h --json --all --config-id --keepalived --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -67,6 +67,7 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -s h -l help -d 'Prin
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -l json -d 'Print JSON, on one line'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -l all -d 'Show default values too'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -l keepalived -d 'Leave wrong lines out, as keepalived does [default for /etc/keepalived/keepalived.conf]'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s a -l all -d 'Show every instance, even if there are more than 20'

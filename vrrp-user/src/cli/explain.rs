@@ -24,13 +24,16 @@ pub(super) struct Arguments {
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
     config_id: Option<String>,
+    /// Leave wrong lines out, as keepalived does [default for /etc/keepalived/keepalived.conf]
+    #[arg(long)]
+    keepalived: bool,
 }
 
 pub(super) fn explain(arguments: &Arguments) -> ExitCode {
     let Some(file) = file_or_default(arguments.file.as_deref(), "vrrpx explain FILE") else {
         return ExitCode::from(UNREADABLE);
     };
-    let tolerance = Tolerance::of(&file, false);
+    let tolerance = Tolerance::of(&file, arguments.keepalived);
     let loaded = Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&file);
     let (explanation, code) = match &loaded {
         Ok(loaded) => (loaded.explain(host()), 0),

@@ -54,7 +54,7 @@ pub(super) struct Use {
     /// In characters, from the `$`.
     pub(super) length: usize,
     /// Without braces, the next character must delimit the name.
-    braced: bool,
+    pub(super) braced: bool,
 }
 
 impl Use {
@@ -210,10 +210,10 @@ fn is_name(char: char) -> bool {
 mod tests {
     use super::*;
     use crate::source::FileId;
-    use crate::text::lines;
+    use crate::text::{Quotes, lines};
 
     fn rows(text: &str) -> Vec<Vec<SourceChar>> {
-        lines(text, FileId::default()).next().unwrap_or_default().rows
+        lines(text, FileId::default(), Quotes::Both).next().unwrap_or_default().rows
     }
 
     fn shown(letters: &[SourceChar]) -> String {

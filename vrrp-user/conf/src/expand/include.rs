@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use glob::MatchOptions;
+
 use crate::lexer::{Line, Token, Word};
 
 /// Most file names from the braces of one pattern.
@@ -90,7 +92,8 @@ pub(super) fn find(pattern: &str, directory: &Path, strictness: Strictness) -> R
     let in_braces = names.len() > 1;
     let mut found = Found::default();
     for name in names {
-        let paths = glob::glob(&absolute(directory, &name))
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::default() };
+        let paths = glob::glob_with(&absolute(directory, &name), options)
             .map_err(|error| format!("`{name}` is not a valid file name pattern: {}", error.msg))?;
         let before = found.files.len();
         found.files.extend(paths.flatten());
@@ -107,9 +110,11 @@ pub(super) fn find(pattern: &str, directory: &Path, strictness: Strictness) -> R
     Ok(found)
 }
 
-/// The text after the keyword. A name with blanks is normally quoted, as one word; unquoted words are joined.
-pub(super) fn pattern(line: &Line) -> String {
-    let words: Vec<&str> = arguments(line).iter().map(|word| word.text.as_str()).collect();
+/// The text after the keyword. A name with blanks is normally quoted, as one word; unquoted words are joined. To
+/// keepalived, quotes are letters of the name.
+pub(super) fn pattern(line: &Line, as_keepalived: bool) -> String {
+    let text = |word: &Word| if as_keepalived { word.raw.clone() } else { word.text.clone() };
+    let words: Vec<String> = arguments(line).into_iter().map(text).collect();
     words.join(" ")
 }
 

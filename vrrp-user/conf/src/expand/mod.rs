@@ -21,7 +21,7 @@ use super::diagnostic::Report;
 use super::file::{self, FileError};
 use super::lexer::{self, Line, Token, Word};
 use super::source::{FileId, Position, Sources};
-use super::text::{self, SourceChar, Text, trim, trim_start};
+use super::text::{self, Quotes, SourceChar, Text, trim, trim_start};
 
 /// Bytes of one file, and of all together.
 const FILE_MAX: u64 = 64 << 20;
@@ -111,7 +111,17 @@ impl Expander<'_> {
             self.substitution.report.error(Position::start_of(file), message);
             return Err(Stop);
         }
-        for text in text::lines(text, file) {
+        let report = &mut *self.substitution.report;
+        let mut text = text;
+        // Under keepalived's name it is a letter of the first word, as for keepalived.
+        if let Some(rest) = text.strip_prefix('\u{feff}').filter(|_| !report.is_tolerant()) {
+            report
+                .warning(Position::start_of(file), "the file begins with a byte order mark, U+FEFF")
+                .help("save it as UTF-8 without one: keepalived does not know the first word of such a file");
+            text = rest;
+        }
+        let quotes = if report.is_tolerant() { Quotes::Double } else { Quotes::Both };
+        for text in text::lines(text, file, quotes) {
             if self.substitution.report.is_full() {
                 return Err(Stop);
             }
@@ -275,7 +285,12 @@ impl Expander<'_> {
         match line.tokens.first() {
             None => {}
             Some(Token::Word(first)) if let Some(strictness) = Strictness::of(first) => {
-                self.include(&include::pattern(&line), first.at, strictness, includes)?;
+                self.include(
+                    &include::pattern(&line, self.substitution.report.is_tolerant()),
+                    first.at,
+                    strictness,
+                    includes,
+                )?;
             }
             Some(first) => {
                 if matches!(first, Token::Word(keyword) if keyword.raw == "include_check") {
@@ -325,11 +340,11 @@ impl Expander<'_> {
         };
         for (name, required) in found.missing {
             let message = format!("`{name}` matches no file; nothing is included");
-            if required {
-                report.error(at, message)
-            } else {
-                report.warning(at, message)
-            };
+            let is_quoted = name.starts_with(['"', '\'']);
+            let finding = if required { report.error(at, message) } else { report.warning(at, message) };
+            finding.help_maybe(is_quoted.then(|| {
+                "keepalived takes quotes for letters of the name: write it without them".to_owned()
+            }));
         }
         for path in found.files {
             self.included(&path, at, strictness)?;

@@ -97,10 +97,11 @@ impl<'a> Substitution<'a> {
         }
         let Some(definition) = self.definitions.find(&used, directory, self.report) else {
             // In quotes it may well be a shell variable.
-            if let Some(help) =
-                self.definitions.like(name).filter(|_| !quoted && !self.definitions.is_defined(name))
-            {
-                self.report.warning(used.at, format!("`${name}` is not defined and not replaced")).help(help);
+            let help = self.definitions.like(name);
+            if !quoted && !self.definitions.is_defined(name) && (used.braced || help.is_some()) {
+                self.report
+                    .warning(used.at, format!("`${name}` is not defined and not replaced"))
+                    .help_maybe(help);
             }
             return None;
         };

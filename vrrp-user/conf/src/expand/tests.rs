@@ -74,8 +74,8 @@ fn definitions_are_replaced_where_they_are_used() {
         ("$A=192.0.2.1/24 dev eth0 # not this\nx {\n$A\n}", "x {; 192.0.2.1/24 dev eth0; }"),
         ("$A=a\\#b\nx $A y", "x a#b y"),
         ("x ${_HASH}1 2${_BANG} \"${_HASH}\"", "x #1 2! #"),
-        ("${A}\n$A=b\n${A}\n$A=c\n${A}", "${A}; b; c"),
-        ("x $NONE ${NONE} $ $$ $1 ${}", "x $NONE ${NONE} $ $$ $1 ${}"),
+        ("$A\n$A=b\n${A}\n$A=c\n${A}", "$A; b; c"),
+        ("x $NONE \"${NONE}\" $ $$ $1 ${}", "x $NONE ${NONE} $ $$ $1 ${}"),
         ("$A=b {\n$A\nc\n}", "b {; c; }"),
         ("$A=b\n$ $A", "$ b"),
         ("i ${_INSTANCE} r ${_RANDOM 5 5}", "i main r 5"),
@@ -144,6 +144,7 @@ fn what_is_not_replaced_though_it_looks_like_it_is_named() {
             "x ${PRIORTIY}",
             &["t:2:3: warning: `$PRIORTIY` is not defined and not replaced\nhelp: did you mean `PRIORITY`?"],
         ),
+        ("x ${NONE}", "x ${NONE}", &["t:1:3: warning: `$NONE` is not defined and not replaced"]),
         ("$PRIORITY=1\nx \"echo ${PRIORTIY}\"", "x echo ${PRIORTIY}", &[]),
         (
             "$A=b \\\nc\nx $A y",

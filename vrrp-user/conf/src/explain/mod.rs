@@ -5,6 +5,7 @@
 //! peers: an effect that depends on a peer's priority is given with the priorities for which it holds.
 
 mod finding;
+mod line;
 mod text;
 mod time;
 mod track;
@@ -86,7 +87,7 @@ impl Loaded {
         let blocks = blocks(outline);
         let mut instances: Vec<Explained> = Vec::with_capacity(config.instances.len());
         for instance in &config.instances {
-            let Some(block) = blocks.get(&*instance.settings.name) else { continue };
+            let Some(&block) = blocks.get(&*instance.settings.name) else { continue };
             let within = |finding: &mut Finding| finding.place.as_ref().is_some_and(|at| block.holds(at));
             let own: Vec<Finding> = findings.extract_if(.., within).collect();
             instances.push(self.explain_instance(instance, block, outline, own));
@@ -144,8 +145,8 @@ impl Loaded {
             name: Arc::clone(&instance.settings.name),
             place: block.place().clone(),
             values: value::instance(instance, block, outline, &own),
-            addresses: value::addresses(instance, block, &own),
-            paths: value::paths(instance, block, &own),
+            addresses: line::addresses(instance, block, outline, &own),
+            paths: line::paths(instance, block, &own),
             timers: Timers::of(&instance.settings),
             takeovers: time::takeovers(&instance.settings, &tracked),
             tracked,
@@ -170,11 +171,15 @@ impl Loaded {
     }
 }
 
-/// The blocks of instances, by name.
+/// The blocks of instances, by name. Where a brace is wrong, one may be inside another block.
 fn blocks(outline: &[Written]) -> HashMap<&str, &Written> {
     let mut blocks: HashMap<&str, &Written> = HashMap::new();
-    for block in outline.iter().filter(|block| block.is("vrrp_instance")) {
-        block.first().map(|name| blocks.entry(name).or_insert(block));
+    let mut rest: Vec<&Written> = outline.iter().rev().collect();
+    while let Some(block) = rest.pop() {
+        rest.extend(block.inner().iter().rev());
+        if block.is("vrrp_instance") {
+            block.first().map(|name| blocks.entry(name).or_insert(block));
+        }
     }
     blocks
 }

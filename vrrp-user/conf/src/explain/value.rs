@@ -1,17 +1,17 @@
 //! Effective values by keyword, with their origins.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
-use super::super::outline::Written;
+use super::super::outline::{Location, Text, Written};
 use super::super::{
     Config, Globals, Group, Instance, MailSettings, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser,
     WebhookSettings,
 };
-use super::{Finding, Origin, Value};
-use crate::words::quoted;
-use crate::{InstanceSettings, VirtualAddress};
+use super::{Finding, FindingSeverity, Origin, Value};
+use crate::InstanceSettings;
 use vrrp_proto::auth::AntiReplay;
 use vrrp_proto::{Auth, Order, Version};
 
@@ -188,7 +188,8 @@ pub(super) fn globals(outline: &[Written], config: &Config, findings: &[Finding]
         let mut keywords = INSTANCE.iter().map(|row| row.globals).chain(NOTIFY.iter().map(|row| row.globals));
         keywords.any(|globals| globals.contains(&&*line.keyword.text))
     };
-    let further = |line: &&&Written| !known(GLOBALS, line) && !of_instances(line);
+    let further =
+        |line: &&&Written| !known(GLOBALS, line) && !of_instances(line) && !is_left_out(line, findings);
     values.extend(block.iter().filter(further).map(|line| as_written(line, findings)));
     values
 }
@@ -219,7 +220,12 @@ pub(super) fn instance(
     let extra_announce = |line: &Written| {
         SHOWN_ELSEWHERE.contains(&&*line.keyword.text) || line.keyword.text.starts_with("track_")
     };
-    let further = |line: &&&Written| !known(INSTANCE, line) && !known(NOTIFY, line) && !extra_announce(line);
+    let further = |line: &&&Written| {
+        !known(INSTANCE, line)
+            && !known(NOTIFY, line)
+            && !extra_announce(line)
+            && !is_left_out(line, findings)
+    };
     values.extend(lines.iter().filter(further).map(|line| as_written(line, findings)));
     values
 }
@@ -235,7 +241,7 @@ pub(super) fn group(
     let lines: Vec<&Written> = block.inner().iter().collect();
     let globals: Vec<&Written> = global_lines(outline).collect();
     let members = group.settings.members.iter().filter_map(|id| config.instance(*id));
-    let members: Vec<String> = members.map(|member| quoted(&member.settings.name)).collect();
+    let members: Vec<String> = members.map(|member| crate::words::quoted(&member.settings.name)).collect();
     let line = lines.iter().find(|line| line.is("group"));
     let mut values: Vec<Value> = Vec::new();
     values.extend(line.map(|line| Value {
@@ -246,65 +252,10 @@ pub(super) fn group(
     }));
     values.extend(rows(NOTIFY, &group.notify, &lines, &globals, findings));
     let extra_announce = |line: &Written| line.is("group") || line.keyword.text.starts_with("track_");
-    let further = |line: &&&Written| !known(NOTIFY, line) && !extra_announce(line);
+    let further =
+        |line: &&&Written| !known(NOTIFY, line) && !extra_announce(line) && !is_left_out(line, findings);
     values.extend(lines.iter().filter(further).map(|line| as_written(line, findings)));
     values
-}
-
-/// Addresses with their options; the keyword says whether adverts hold them.
-pub(super) fn addresses(instance: &Instance, block: &Written, findings: &[Finding]) -> Vec<Value> {
-    let addresses = &instance.settings.addresses;
-    let advertised = addresses.advertised.iter().map(|address| ("advertised", address));
-    let excluded = addresses.excluded.iter().map(|address| ("not advertised", address));
-    let value = |(keyword, address): (&str, &VirtualAddress)| {
-        let line = block
-            .inner()
-            .iter()
-            .filter(|inner| inner.is("virtual_ipaddress") || inner.is("virtual_ipaddress_excluded"))
-            .flat_map(Written::inner)
-            .find(|line| written_address(line) == Some(address.address))?;
-        let mut value = format!("{}/{}", address.address, address.prefix);
-        if !line.keyword.text.contains('/') {
-            value.push_str(" (no prefix written)");
-        }
-        for option in &line.args {
-            value.push(' ');
-            value.push_str(&option.text);
-        }
-        let from = Origin::Written(line.keyword.place.clone());
-        Some(Value { keyword: keyword.to_owned(), value, from, noted: is_noted(line, findings) })
-    };
-    advertised.chain(excluded).filter_map(value).collect()
-}
-
-/// Routes and rules as written; rules with their preference.
-pub(super) fn paths(instance: &Instance, block: &Written, findings: &[Finding]) -> Vec<Value> {
-    let lines = |keyword: &'static str| {
-        block.inner().iter().filter(move |inner| inner.is(keyword)).flat_map(Written::inner)
-    };
-    let value = |keyword: &str, line: &Written, more: String| {
-        let words = std::iter::once(&line.keyword).chain(&line.args).map(|word| &*word.text);
-        Value {
-            keyword: keyword.to_owned(),
-            value: words.collect::<Vec<_>>().join(" ") + &more,
-            from: Origin::Written(line.keyword.place.clone()),
-            noted: is_noted(line, findings),
-        }
-    };
-    let routes = lines("virtual_routes").map(|line| value("route", line, String::new()));
-    // Every line is a rule; otherwise the file is refused.
-    let rules = lines("virtual_rules").zip(instance.settings.rules.iter()).map(|(line, rule)| {
-        let names_it = |word: &str| ["preference", "priority", "order"].contains(&word);
-        let mut words = std::iter::once(&line.keyword).chain(&line.args);
-        let written = words.any(|word| names_it(&word.text));
-        let more = if written { String::new() } else { format!(" (preference {})", rule.preference) };
-        value("rule", line, more)
-    });
-    routes.chain(rules).collect()
-}
-
-fn written_address(line: &Written) -> Option<std::net::IpAddr> {
-    line.keyword.text.split('/').next()?.parse().ok()
 }
 
 fn rows<T>(
@@ -317,7 +268,9 @@ fn rows<T>(
     let mut values = Vec::with_capacity(rows.len());
     for row in rows {
         let (Some(value), Some(keyword)) = ((row.show)(it), row.keywords.first()) else { continue };
-        let own = last(lines, row.keywords);
+        let counts = |line: &&Written| !is_left_out(line, findings);
+        let effective: Vec<&Written> = lines.iter().copied().filter(counts).collect();
+        let own = last(&effective, row.keywords);
         let global =
             row.globals.iter().find_map(|keyword| last(globals, &[keyword])).filter(|line| !is_off(line));
         let from = match (own, global) {
@@ -325,7 +278,7 @@ fn rows<T>(
             (None, Some(line)) => Origin::Globals(line.place().clone()),
             (None, None) => Origin::Default,
         };
-        let noted = own.is_some_and(|line| is_noted(line, findings));
+        let noted = last(lines, row.keywords).is_some_and(|line| is_noted(line, findings));
         values.push(Value { keyword: (*keyword).to_owned(), value, from, noted });
     }
     values
@@ -346,18 +299,44 @@ fn global_lines(outline: &[Written]) -> impl Iterator<Item = &Written> {
 
 /// A keyword without a row. Its block is not shown, as it may hold secrets.
 fn as_written(line: &Written, findings: &[Finding]) -> Value {
-    let words = line.args.iter().map(|word| &*word.text);
-    let block = line.block.as_ref().map(|_| "{ … }");
+    let mut value = words(&line.args);
+    if line.block.is_some() {
+        value.push_str(if value.is_empty() { "{ … }" } else { " { … }" });
+    }
     Value {
         keyword: line.keyword.text.to_string(),
-        value: words.chain(block).collect::<Vec<_>>().join(" "),
+        value,
         from: Origin::Written(line.place().clone()),
         noted: is_noted(line, findings),
     }
 }
 
-fn is_noted(line: &Written, findings: &[Finding]) -> bool {
+/// The words of a line, with quotes around those with blanks.
+pub(super) fn words<'a>(words: impl IntoIterator<Item = &'a Text>) -> String {
+    words.into_iter().map(|word| quoted_word(&word.text)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted_word(word: &str) -> Cow<'_, str> {
+    match word.is_empty() || word.contains(char::is_whitespace) {
+        true if word.contains('"') => format!("'{word}'").into(),
+        true => format!("\"{word}\"").into(),
+        false => word.into(),
+    }
+}
+
+pub(super) fn is_noted(line: &Written, findings: &[Finding]) -> bool {
     findings.iter().filter_map(|finding| finding.place.as_ref()).any(|place| line.holds(place))
+}
+
+/// Whether the words of a line are left out; a line is not if another value counts in place of a wrong one.
+pub(super) fn is_left_out(line: &Written, findings: &[Finding]) -> bool {
+    let is_of =
+        |place: &Location| std::iter::once(&line.keyword).chain(&line.args).any(|word| word.place == *place);
+    findings.iter().any(|it| {
+        it.gravity == FindingSeverity::LeftOut
+            && it.place.as_ref().is_some_and(is_of)
+            && !it.help.as_ref().is_some_and(|help| help.contains("counts instead"))
+    })
 }
 
 fn is_off(line: &Written) -> bool {
@@ -413,7 +392,7 @@ fn webhook(it: &WebhookSettings) -> String {
 
 pub(super) fn command_line(command: &ScriptCommand) -> String {
     match command {
-        ScriptCommand::Direct(words) => words.join(" "),
+        ScriptCommand::Direct(words) => words.iter().map(|word| quoted_word(word)).collect::<Vec<_>>().join(" "),
         ScriptCommand::Shell(line) => format!("/bin/sh -c '{line}'"),
     }
 }

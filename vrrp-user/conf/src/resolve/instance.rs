@@ -19,13 +19,9 @@ use vrrp_proto::{Auth, Interval, Priority, TrackSettings, Unicast, UnicastPeer, 
 /// Longest interval of the VRRP version 3 field (RFC 9568 §5.2.7).
 const V3_MAX: Duration = Duration::from_millis(40_950);
 
-/// Family of the first address; without addresses, of the source or the first peer.
+/// That of its first address, source, group or peer, or IPv6 by `native_ipv6`, as with keepalived.
 pub(crate) fn family(draft: &InstanceDraft) -> Family {
-    let first = draft.addresses.first().map(|address| address.address.value);
-    let any = first
-        .or(draft.source.map(|source| source.value))
-        .or(draft.peers.first().map(|peer| peer.address.value));
-    if any.is_some_and(|address| address.is_ipv6()) { Family::V6 } else { Family::V4 }
+    draft.family.unwrap_or(Family::V4)
 }
 
 pub(super) fn priority(draft: &InstanceDraft) -> Priority {

@@ -189,6 +189,17 @@ impl Names {
             );
             return None;
         };
+        if report.is_tolerant() && !track.is_above {
+            let (what, block) = class.blocks();
+            report
+                .left_out(
+                    track.name.at,
+                    format!("`{name}` is not tracked: there is no {what} `{name}` above"),
+                )
+                .elects(true)
+                .help(format!("move the block `{block} {name}` above the place that tracks it"));
+            return None;
+        }
         let script = script.clone()?;
         let weight = track.weight.map_or(script.weight, |written| weight_of(class, written, report));
         let is_file = matches!(script.target, CheckTarget::File(_));

@@ -80,6 +80,7 @@ pub(super) const PEER_OPTIONS: &[Row<PeerDraft>] = &[
 fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     it.unicast.get_or_insert(keyword.at);
     it.source = value::read_address(&keyword.text, keyword.at, args, report);
+    it.is_of(it.source);
 }
 
 fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
@@ -89,6 +90,7 @@ fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statemen
         let Some(address) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
             continue;
         };
+        it.is_of(Some(address));
         let mut peer = PeerDraft { address, min_ttl: 0, max_ttl: u8::MAX };
         table::read_options(PEER_OPTIONS, "after a peer", &line.args, &mut peer, report);
         if it.peers.iter().any(|other| other.address.value == address.value) {
@@ -107,10 +109,12 @@ fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statemen
 
 fn multicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     it.source = value::read_address(&keyword.text, keyword.at, args, report);
+    it.is_of(it.source);
 }
 
 fn multicast_group(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     it.group = value::read_group(&keyword.text, keyword.at, args, report);
+    it.is_of(it.group);
 }
 
 fn checksum(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::command::{UnclosedQuote, parse, unquoted};
+use super::super::command::{Parsed, UnclosedQuote, parse, unquoted};
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{NotifyCommand, ScriptCommand, ScriptUser};
@@ -45,7 +45,17 @@ pub(super) fn read(
 ) -> Option<ScriptCommand> {
     let inner = outer.map(|quote| unquoted(text, quote));
     match parse(inner.as_deref().unwrap_or(text)) {
-        Ok(Some(command)) => Some(command),
+        Ok(Some(Parsed { command, for_shell })) => {
+            if let Some(word) = for_shell {
+                report
+                    .warning(
+                        at,
+                        format!("no shell runs the command: `{word}` is an argument, as with keepalived"),
+                    )
+                    .help("for a shell, write /bin/sh -c '…' inside the quotes");
+            }
+            Some(command)
+        }
         Ok(None) => {
             report.left_out(at, "the command is empty");
             None

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
-use vrrp_ebpf::wire::ChecksumForm;
+use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_proto::Order;
 
 use super::super::check::{CheckTarget, Damping, Endpoint, Matching};
@@ -170,6 +170,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) routes: Vec<Route>,
     pub(crate) rules: Vec<RuleDraft>,
     pub(crate) no_addresses: bool,
+    /// Of the first keyword that has one.
+    pub(crate) family: Option<Family>,
     pub(crate) source: Option<At<IpAddr>>,
     pub(crate) group: Option<At<IpAddr>>,
     /// The first keyword that selects unicast.
@@ -203,6 +205,14 @@ pub(crate) struct InstanceDraft {
     pub(crate) flawed: bool,
     /// The findings about the block, by their numbers in the report.
     pub(crate) findings: Range<usize>,
+}
+
+impl InstanceDraft {
+    /// An address of it is read: the first one decides the family.
+    pub(super) fn is_of(&mut self, address: Option<At<IpAddr>>) {
+        let family = address.map(|it| if it.value.is_ipv4() { Family::V4 } else { Family::V6 });
+        self.family = self.family.or(family);
+    }
 }
 
 #[derive(Debug)]

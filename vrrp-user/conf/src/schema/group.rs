@@ -6,7 +6,7 @@ use super::super::tree::Statement;
 use super::draft::{Draft, GroupDraft};
 use super::ignored::NO_BFD;
 use super::table::{self, Kind, Row, Tables};
-use super::{mail, track, value, webhook};
+use super::{mail, script, track, value, webhook};
 
 const ROWS: &[Row<GroupDraft>] = &[
     Row::works(
@@ -72,6 +72,8 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     let mut group = GroupDraft { name: name.placed(), ..GroupDraft::default() };
     let errors = report.errors();
     table::read_block(TABLES, "vrrp_sync_group", inner, &mut group, report);
+    let GroupDraft { scripts, processes, files, .. } = &mut group;
+    script::mark_known([scripts, processes, files], &draft.scripts);
     group.flawed = report.errors() > errors;
     draft.groups.push(group);
 }

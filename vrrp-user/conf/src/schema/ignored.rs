@@ -10,6 +10,8 @@ pub(super) const NO_BFD: &str = "there is no BFD";
 const LINKS_BY_NETLINK: &str =
     "link states come from the kernel, without polling; of a driver that does not report them none is known";
 const NAMES_STAY: &str = "processes keep their names";
+const NO_SYNC: &str = "connections of IPVS are not synchronised; run `ipvsadm --start-daemon` in `notify_master` and \
+     `notify_backup`";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
 
 pub(super) const TOP: &[Row<Draft>] = &[
@@ -96,7 +98,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::foreign("lvs_timeouts"),
     Row::foreign("lvs_flush"),
     Row::foreign("lvs_flush_on_stop").alias(&["lvs_flush_onstop"]),
-    Row::foreign("lvs_sync_daemon"),
+    Row::missing("lvs_sync_daemon", "synchronise connections of IPVS", NO_SYNC),
     Row::foreign("lvs_notify_fifo"),
     Row::foreign("lvs_notify_fifo_script"),
     Row::foreign("lvs_netlink_cmd_rcv_bufs"),
@@ -131,11 +133,6 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     ),
     Row::missing("linkbeat_use_polling", "poll the link state", LINKS_BY_NETLINK),
     Row::moot(
-        "native_ipv6",
-        "for old versions of keepalived",
-        "the first address decides the family; keepalived refuses IPv4 addresses with it",
-    ),
-    Row::moot(
         "skip_check_adv_addr",
         "do not compare address lists",
         "no advert is dropped for its addresses",
@@ -144,5 +141,5 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         .alias(&["thread_timer_expired"]),
     Row::missing("kernel_rx_buf_size", "socket buffer", BUFFERS_STAY),
     Row::moot("debug", "nothing", "keepalived does nothing either"),
-    Row::foreign("lvs_sync_daemon_interface"),
+    Row::missing("lvs_sync_daemon_interface", "synchronise connections of IPVS", NO_SYNC),
 ];

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vrrp_ebpf::wire::Family;
+
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::At;
@@ -10,7 +12,7 @@ use super::draft::{Draft, InstanceDraft};
 use super::table::{self, Kind, Row, Tables};
 use super::value::{self, SPAN_MAX};
 use super::{
-    address, adverts, auth, command, hmac, ignored, mail, policy, route, rule, track, vmac, webhook,
+    address, adverts, auth, command, hmac, ignored, mail, policy, route, rule, script, track, vmac, webhook,
 };
 
 /// keepalived stores these in whole seconds, the others in microseconds.
@@ -88,7 +90,10 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "virtual_ipaddress",
-        Kind::Block("", |it, _, inner, report| address::read(&mut it.addresses, inner, report)),
+        Kind::Block("", |it: &mut InstanceDraft, _, inner, report| {
+            address::read(&mut it.addresses, inner, report);
+            it.is_of(it.addresses.first().map(|first| first.address));
+        }),
         "",
         "addresses in the adverts, one per line",
     ),
@@ -109,6 +114,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         Kind::Block("", |it, _, inner, report| address::read(&mut it.excluded, inner, report)),
         "",
         "addresses that are set but not advertised; either family",
+    ),
+    Row::works(
+        "native_ipv6",
+        Kind::Own("", native_ipv6),
+        "the first address decides",
+        "IPv6, whatever addresses follow",
     ),
     Row::works(
         "no_virtual_ipaddress",
@@ -276,6 +287,8 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     let mut instance = InstanceDraft { name: name.placed(), ..InstanceDraft::default() };
     let (errors, first) = (report.errors(), report.count());
     table::read_block(TABLES, "vrrp_instance", inner, &mut instance, report);
+    let InstanceDraft { scripts, processes, files, .. } = &mut instance;
+    script::mark_known([scripts, processes, files], &draft.scripts);
     instance.flawed = report.errors() > errors;
     instance.findings = first..report.count();
     draft.instances.push(instance);
@@ -283,7 +296,21 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
 
 fn state(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let known = [("MASTER", true), ("BACKUP", false)];
-    it.master = value::read_choice(&known, keyword, args, report).or(it.master);
+    let state = value::read_choice(&known, keyword, args, report);
+    match (it.master, state) {
+        (Some(At { value: true, .. }), Some(At { value: false, at })) => {
+            report.warning(at, "`state` is MASTER already: BACKUP is ignored, as with keepalived");
+        }
+        _ => it.master = state.or(it.master),
+    }
+}
+
+fn native_ipv6(it: &mut InstanceDraft, keyword: &Word, _: &[Word], report: &mut Report) {
+    if *it.family.get_or_insert(Family::V6) == Family::V4 {
+        report
+            .left_out(keyword.at, "`native_ipv6` has no effect: an IPv4 address above has decided the family")
+            .elects(true);
+    }
 }
 
 fn deleted(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {

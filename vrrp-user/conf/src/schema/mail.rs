@@ -11,7 +11,7 @@ use super::super::model::MailSettings;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::draft::{GlobalsDraft, GroupDraft, InstanceDraft, MailDraft};
-use super::table::{Kind, Row};
+use super::table::{GLOBAL_DEFS, Kind, Row};
 use super::value::{self, SPAN_MAX};
 
 const PORT: u16 = 25;
@@ -178,6 +178,13 @@ fn receivers(globals: &mut GlobalsDraft, statement: &Statement, inner: &[Stateme
     let at = statement.keyword.at;
     let to = &mut globals.mail.to.get_or_insert_with(|| At { value: Vec::new(), at }).value;
     for line in value::lines(inner, report, &|_| true) {
+        if report.homes.iter().any(|(home, has)| *home == GLOBAL_DEFS && has(&line.keyword.text)) {
+            let message = "this line is taken for a mail address, as with keepalived: it sets nothing";
+            report
+                .warning_once("swallowed", line.keyword.at, message)
+                .help("is the `{` behind `notification_email`, or its `}`, missing?");
+            continue;
+        }
         let words: Vec<&Word> = std::iter::once(&line.keyword).chain(&line.args).collect();
         match joined(&words).parse() {
             Ok(with_name) => to.push(with_name),

@@ -52,7 +52,7 @@ pub use reference::{Keyword, KeywordTable, keywords};
 pub(super) use root::{homes_of, opens_block};
 pub(super) use rule::RuleDraft;
 pub(super) use script::Class;
-pub(super) use table::TOP_LEVEL;
+pub(super) use table::{GLOBAL_DEFS, TOP_LEVEL};
 pub(super) use track::TrackDraft;
 pub(super) use value::seconds;
 

@@ -9,6 +9,7 @@ use super::super::source::At;
 use super::super::tree::Statement;
 use super::draft::{Draft, ScriptDraft};
 use super::table::{self, Kind, Row, Tables};
+use super::track::TrackDraft;
 use super::value::{self, SPAN_MAX};
 use super::{command, hold};
 
@@ -121,6 +122,15 @@ pub(super) fn read_as(
     table::read_block(tables, block, inner, &mut script, report);
     script.flawed = report.faults() > faults;
     draft.scripts.push(script);
+}
+
+/// Marks the tracked scripts, processes and files that a block has defined so far.
+pub(super) fn mark_known(lists: [&mut Vec<TrackDraft>; 3], blocks: &[ScriptDraft]) {
+    for (tracks, class) in lists.into_iter().zip([Class::Check, Class::Process, Class::File]) {
+        for track in tracks {
+            track.is_above = blocks.iter().any(|it| it.class() == class && it.name.value == track.name.value);
+        }
+    }
 }
 
 fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {

@@ -14,7 +14,7 @@ use super::value::{self, elects};
 
 pub(crate) const TOP_LEVEL: &str = "the top level";
 
-pub(super) const GLOBAL_DEFS: &str = "global_defs";
+pub(crate) const GLOBAL_DEFS: &str = "global_defs";
 
 /// A keyword of one block; `T` is the draft it fills.
 pub(super) struct Row<T: 'static> {
@@ -292,7 +292,10 @@ fn takes_effect<T>(row: &Row<T>, keyword: &Word, args: &[Word], report: &mut Rep
             let message = format!(
                 "`{name}` is skipped: it belongs to keepalived's load balancer; this daemon does VRRP only"
             );
-            report.warning_once("load balancer", keyword.at, message).harmless();
+            report
+                .warning_once("load balancer", keyword.at, message)
+                .harmless()
+                .help("run `keepalived -C` beside it: the load balancer without VRRP");
         }
     }
     false

@@ -14,6 +14,8 @@ pub(crate) struct TrackDraft {
     pub(crate) name: At<Arc<str>>,
     pub(crate) weight: Option<At<i64>>,
     pub(crate) reverse: Option<bool>,
+    /// A block above has defined the object; keepalived knows no other.
+    pub(crate) is_above: bool,
 }
 
 /// Options after a name.
@@ -47,6 +49,22 @@ pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &m
     for statement in value::lines(inner, report, &|_| true) {
         let name = statement.keyword.placed();
         let mut track = TrackDraft { name, ..TrackDraft::default() };
+        if report.is_tolerant()
+            && let Some(first) = statement.args.first()
+            && (first.text != "weight" || statement.args.len() == 1)
+        {
+            let name = &track.name.value;
+            let behind = &first.text;
+            let message = match &**behind {
+                "weight" => format!("`{name}` is not tracked: `weight` behind it has no number"),
+                _ => format!("`{name}` is not tracked: `{behind}` behind it is not `weight`"),
+            };
+            report
+                .left_out(first.at, message)
+                .elects(true)
+                .help("write one name per line, or `NAME weight NUMBER`");
+            continue;
+        }
         table::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);
         if track.weight.is_none() && track.reverse.is_some() {
             report

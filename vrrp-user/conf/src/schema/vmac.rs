@@ -120,6 +120,16 @@ fn set_name(vmac: &mut VmacDraft, word: &Word, report: &mut Report) {
         );
         return;
     }
+    if let Some(on) = value::boolean(&word.text) {
+        let help =
+            if on { "write `use_vmac` alone" } else { "remove the line for an instance without macvlan" };
+        report
+            .warning(
+                word.at,
+                format!("`{}` is taken for the name of the macvlan, as with keepalived", word.text),
+            )
+            .help(help);
+    }
     vmac.name = Some(word.placed());
 }
 

@@ -156,7 +156,7 @@ pub(super) fn command(command: &ScriptCommand) -> String {
         ScriptCommand::Direct(words) => {
             words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ")
         }
-        ScriptCommand::Shell(line) => format!("'{line}'"),
+        ScriptCommand::Shell(line) => line.to_string(),
     }
 }
 

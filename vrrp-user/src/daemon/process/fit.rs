@@ -34,6 +34,9 @@ pub struct Host {
     pub arpless: BTreeSet<String>,
 }
 
+/// By interface and whether it is IPv4: the first address outside of its subnets, and the number of further ones.
+type Outside = BTreeMap<(Arc<str>, bool), (String, usize)>;
+
 /// One finding about a configuration on this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HostFinding {
@@ -144,12 +147,17 @@ impl Host {
             let address = address.address;
             lines.insert(format!("static_ipaddress {address}: interface {device} not found"));
         }
+        let mut outside = Outside::new();
         for settings in config.instances.iter().map(|instance| &instance.settings) {
             for address in settings.addresses.all() {
-                lines.extend(self.finding_of(settings, address));
+                lines.extend(self.finding_of(settings, address, &mut outside));
             }
             lines.extend(self.lacks_source_of(settings));
         }
+        lines.extend(outside.into_values().map(|(line, more)| match more {
+            0 => line,
+            more => format!("{line} (and {more} more)"),
+        }));
         lines.extend(self.lacks_of_paths(config));
         lines.into_iter().collect()
     }
@@ -228,7 +236,13 @@ impl Host {
         })
     }
 
-    fn finding_of(&self, settings: &InstanceSettings, address: &VirtualAddress) -> Option<String> {
+    /// The finding about one address; one outside of all subnets goes to `outside`.
+    fn finding_of(
+        &self,
+        settings: &InstanceSettings,
+        address: &VirtualAddress,
+        outside: &mut Outside,
+    ) -> Option<String> {
         let (name, it) = (&settings.name, address.address);
         let has_vmacs = settings.vmacs.own.is_some() || !settings.vmacs.further.is_empty();
         // Interfaces with virtual MAC addresses are made at the start.
@@ -259,13 +273,20 @@ impl Host {
             && !is_link_local(it)
             && !it.is_multicast()
             && !subnets().any(|own| is_within(it, own.address, own.prefix));
-        is_outside.then(|| {
-            let subnets: Vec<String> = subnets().map(|own| format!("{}/{}", own.address, own.prefix)).collect();
-            format!(
-                "vrrp_instance {name}: {it} is in no subnet of {device}, which has {}: clients there reach it only by a route",
-                subnets.join(", ")
-            )
-        })
+        if is_outside {
+            let first = outside.entry((Arc::clone(device), it.is_ipv4()));
+            first.and_modify(|(_, more)| *more += 1).or_insert_with(|| {
+                let subnets: Vec<String> =
+                    subnets().map(|own| format!("{}/{}", own.address, own.prefix)).collect();
+                let line = format!(
+                    "vrrp_instance {name}: {it} is in no subnet of {device}, which has {}: clients there reach it only \
+                     by a route",
+                    subnets.join(", ")
+                );
+                (line, 0)
+            });
+        }
+        None
     }
 
     fn index(&self, name: &str) -> Option<u32> {
@@ -361,6 +382,15 @@ mod tests {
         assert!(found[0].0.contains("ARP is off on eth0"), "{found:?}");
         assert_eq!(found[0].1, "ip link set eth0 arp on");
         assert!(Host::default().unfit(&instance("", "fe80::9/64")).is_empty());
+    }
+
+    #[test]
+    fn addresses_outside_of_the_subnets_are_one_line_for_an_interface() {
+        let config = instance("", "192.0.3.1/24\n192.0.3.2/24\n192.0.2.21/24");
+        let found = host().host_findings(&config);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("vrrp_instance web: 192.0.3.1 is in no subnet of eth0"), "{found:?}");
+        assert!(found[0].ends_with(" (and 1 more)"), "{found:?}");
     }
 
     #[test]
