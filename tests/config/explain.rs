@@ -59,7 +59,7 @@ fn findings(text: &str) -> Vec<String> {
     let explanation = explain(text);
     let own = explanation.instances.iter().flat_map(|instance| &instance.findings);
     let all: Vec<&Finding> = own.chain(&explanation.findings).collect();
-    all.into_iter().filter(|it| it.gravity != FindingSeverity::Error).map(|it| it.message.clone()).collect()
+    all.into_iter().filter(|it| it.severity != FindingSeverity::Error).map(|it| it.message.clone()).collect()
 }
 
 #[test]

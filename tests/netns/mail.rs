@@ -43,7 +43,7 @@ fn each_state_and_the_end_are_mailed_once() -> Result<()> {
         let mut expected = states.map(|state| subject(&format!("Entering {state} state"))).to_vec();
         expected.push(subject("Stopping"));
         ensure!(subjects == expected, "{subjects:#?}");
-        let first = mails.first().context("no letter")?;
+        let first = mails.first().context("no mail")?;
         ensure!(first.to == ["ops@example.org", "night@example.org"], "{first:?}");
         ensure!(first.header("Auto-Submitted") == "auto-generated", "{first:?}");
         Ok(())

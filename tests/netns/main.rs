@@ -1,8 +1,8 @@
 //! Two of our daemons in network namespaces: their effects on the wire and on the interfaces.
 //!
 //! `VRRPX_SUBJECT` selects another daemon or receive path: `keepalived` (which shows that a test asks for the field's
-//! behaviour), `native`, `tcx`, `tc`, `generic`, `socket`. Bounds on times excuse what the machine itself stood
-//! still; `promises` has those of the bench.
+//! behaviour), `native`, `tcx`, `tc`, `generic`, `socket`. Bounds on times add how
+//! long threads were kept from running; `promises` has those of the bench.
 
 mod addresses;
 mod answered;

@@ -88,7 +88,8 @@ impl Witness {
     fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
         let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
         while let Some(lack) = self.lacks(pair, words)? {
-            if threads.has_passed(start, NAMED) {
+            // The engine, the main thread, HTTP and the writer of the log wait in turn.
+            if threads.has_passed(start, NAMED + 3 * threads.longest()) {
                 bail!("`{}` is not named in {lack}", words.screen);
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -118,6 +118,21 @@ fn a_route_of_both_is_set_again_without_end() -> Result<()> {
     })
 }
 
+/// The second one has a place at tcx long before it has its program there.
+#[test]
+#[needs("ours")]
+fn one_that_starts_slowly_is_no_other_program() -> Result<()> {
+    alone()?.check(|pair| {
+        let globals = vec!["script_user root".to_owned(), "startup_script \"/bin/sleep 3\"".to_owned()];
+        let file = Config { globals, instances: vec![second()], ..Config::default() };
+        let other = DAEMON.start_with(pair.node(0)?, &file.to_string())?;
+        until("the second daemon as master", SETTLE, || state(&other).is_ok_and(|state| state == "MASTER"))?;
+        let log = pair.running(0)?.log();
+        ensure!(!log.contains("came before ours"), "{log}");
+        Ok(())
+    })
+}
+
 /// A daemon on node 0 whose files no process outside its mount namespace can reach.
 struct Apart {
     process: Process,

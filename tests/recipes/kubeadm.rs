@@ -40,7 +40,7 @@ fn words(list: &Value) -> Vec<String> {
 /// What the engine is to run for a pod of the recipe.
 fn container(recipe: &Recipe, host: usize, manifest: &str) -> Result<Vec<String>> {
     const TO_JSON: &str = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
-    let pod = recipe.run(host, "python3", &["-c", TO_JSON, manifest])?;
+    let pod = recipe.run(host, "/usr/bin/python3", &["-c", TO_JSON, manifest])?;
     let spec = serde_json::from_str::<Value>(&pod)?["spec"].take();
     let [container] = &spec["containers"].as_array().context("no containers")?[..] else {
         anyhow::bail!("{manifest}: one container is expected")
@@ -123,7 +123,7 @@ fn reaches(recipe: &Recipe, nodes: &[&str]) -> Result<()> {
 }
 
 #[test]
-#[needs("lab", "unshare", "dockerd", "docker", "docker-compose", "haproxy", "objcopy", "openssl", "curl")]
+#[needs("lab", "unshare", "dockerd", "docker", "yaml", "haproxy", "objcopy", "openssl", "curl")]
 fn clients_reach_an_api_server_while_a_node_lives() -> Result<()> {
     let recipe = Recipe::new("kubeadm", &NODES)?;
     recipe.check(|recipe| {

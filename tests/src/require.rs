@@ -11,10 +11,11 @@ use crate::daemon::{self, Daemon, Mode, subject};
 
 /// Of Debian's package for Debian's Python.
 const PROMETHEUS_CLIENT: &str = "/usr/lib/python3/dist-packages/prometheus_client/parser.py";
+const YAML: &str = "/usr/lib/python3/dist-packages/yaml/__init__.py";
 
 /// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
 /// groups with one), `process limits` (the same, of processes), `supplementary group` (a user with one, see
-/// [`member`]), `prometheus_client` (for Python), `egress hook` (of nftables), a program in PATH, or one of several
+/// [`member`]), `prometheus_client` or `yaml` (for Python), `egress hook` (of nftables), a program in PATH, or one of several
 /// needs:
 ///
 /// - `lab`: ours on nodes of its own;
@@ -38,7 +39,7 @@ pub fn missing(need: &str) -> Option<String> {
         "memory limits" => ControlGroup::new("probe", 64)
             .is_none()
             .then(|| "no control group with a limit of memory can be made here".to_owned()),
-        "process limits" => ControlGroup::of_processes("probe")
+        "process limits" => ControlGroup::of_processes("probe-processes")
             .is_none()
             .then(|| "no control group with a limit of processes can be made here".to_owned()),
         "egress hook" => {
@@ -50,6 +51,7 @@ pub fn missing(need: &str) -> Option<String> {
             let can_be_made = checked.is_ok_and(|output| output.status.success());
             (!can_be_made).then(|| "nftables has no egress hook here (Linux 5.16, nft 1.0.1)".to_owned())
         }
+        "yaml" => find(YAML).is_none().then(|| "python3-yaml is not installed".to_owned()),
         "prometheus_client" => {
             find(PROMETHEUS_CLIENT).is_none().then(|| "python3-prometheus-client is not installed".to_owned())
         }

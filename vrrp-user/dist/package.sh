@@ -115,7 +115,7 @@ replace_the_daemon() {
     fi
     case $(status_of_the_daemon | tr -d ' ') in
     '')
-        goes_on "it does not answer: vrrpx status"
+        goes_on "it does not answer, or not as the new one understands: vrrpx status"
         say "then: systemctl restart vrrpx"
         return
         ;;

@@ -11,10 +11,12 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program, or the path of another file, and its Debian package.
-const NEEDED: [(&str, &str); 30] = [
+const NEEDED: [(&str, &str); 32] = [
     ("/usr/lib/python3/dist-packages/prometheus_client/parser.py", "python3-prometheus-client"),
+    ("/usr/lib/python3/dist-packages/yaml/__init__.py", "python3-yaml"),
     ("busybox", "busybox-static"),
     ("chromium", "chromium"),
+    ("curl", "curl"),
     ("dbus-daemon", "dbus-daemon"),
     ("depmod", "kmod"),
     ("docker-compose", "docker-compose"),

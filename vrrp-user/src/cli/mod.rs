@@ -73,7 +73,7 @@ enum Command {
     /// Explain a configuration: effective values and their origins, election times, traps
     Explain(explain::Arguments),
     /// Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an
-    /// instance in FAULT, or two masters) or 1 (no daemon)
+    /// instance in FAULT, two masters, or an address of a master that is not answered) or 1 (no daemon)
     Status(status::Arguments),
     /// Show instances, peers, checks and events on the whole terminal, again each second
     #[cfg(feature = "top")]

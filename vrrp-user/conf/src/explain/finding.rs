@@ -47,7 +47,7 @@ pub enum FindingSeverity {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    pub gravity: FindingSeverity,
+    pub severity: FindingSeverity,
     pub place: Option<Location>,
     pub message: String,
     pub help: Option<String>,
@@ -55,14 +55,14 @@ pub struct Finding {
 
 impl From<&Diagnostic> for Finding {
     fn from(diagnostic: &Diagnostic) -> Self {
-        let gravity = match diagnostic.severity {
+        let severity = match diagnostic.severity {
             Severity::Warning => FindingSeverity::Warning,
             Severity::LeftOut => FindingSeverity::LeftOut,
             Severity::Error | Severity::Unreadable => FindingSeverity::Error,
         };
         let Diagnostic { message, help, .. } = diagnostic;
         let place = Some(Location::of_finding(diagnostic));
-        Self { gravity, place, message: message.clone(), help: help.clone() }
+        Self { severity, place, message: message.clone(), help: help.clone() }
     }
 }
 

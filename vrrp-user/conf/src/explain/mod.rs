@@ -115,7 +115,7 @@ impl Loaded {
         };
         let mut traps: Vec<Diagnostic> = Vec::new();
         for finding in self.config.instances.iter().filter_map(of).flatten() {
-            let Finding { gravity: FindingSeverity::Warning, place: Some(place), message, help } = finding
+            let Finding { severity: FindingSeverity::Warning, place: Some(place), message, help } = finding
             else {
                 continue;
             };

@@ -90,7 +90,7 @@ fn findings(f: &mut String, findings: &[Finding]) -> fmt::Result {
         f.push('\n');
     }
     for finding in findings {
-        let word = match finding.gravity {
+        let word = match finding.severity {
             FindingSeverity::Note => "note",
             FindingSeverity::Warning => "warning",
             FindingSeverity::LeftOut => "left out",

@@ -47,7 +47,7 @@ pub(super) fn of_host(instances: &[Instance], host: Surroundings) -> Vec<Finding
     ];
     let off = rows.into_iter().filter(|(setting, _, concerns)| *setting == Some(false) && *concerns);
     off.map(|(_, key, _)| Finding {
-        gravity: FindingSeverity::Note,
+        severity: FindingSeverity::Note,
         place: None,
         message: format!("{key} is 0: a service that binds to a virtual address does not start on a backup"),
         help: Some(format!("bind the service to all addresses, or set {key} to 1")),
@@ -102,7 +102,7 @@ fn weights(tracked: &[Tracked]) -> Vec<Finding> {
                 ),
             ),
             None => Finding {
-                gravity: FindingSeverity::Warning,
+                severity: FindingSeverity::Warning,
                 help: Some(
                     "use a weight above the difference of the nodes' priorities, or no weight".to_owned(),
                 ),
@@ -133,5 +133,5 @@ fn off_subnet(instance: &Instance, block: &Written) -> Option<Finding> {
 }
 
 fn note(place: &Location, message: String) -> Finding {
-    Finding { gravity: FindingSeverity::Note, place: Some(place.clone()), message, help: None }
+    Finding { severity: FindingSeverity::Note, place: Some(place.clone()), message, help: None }
 }

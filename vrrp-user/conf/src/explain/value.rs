@@ -333,7 +333,7 @@ pub(super) fn is_left_out(line: &Written, findings: &[Finding]) -> bool {
     let is_of =
         |place: &Location| std::iter::once(&line.keyword).chain(&line.args).any(|word| word.place == *place);
     findings.iter().any(|it| {
-        it.gravity == FindingSeverity::LeftOut
+        it.severity == FindingSeverity::LeftOut
             && it.place.as_ref().is_some_and(is_of)
             && !it.help.as_ref().is_some_and(|help| help.contains("counts instead"))
     })

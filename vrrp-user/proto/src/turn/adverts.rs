@@ -9,7 +9,7 @@ use super::{APPROACH, Ports, RECORDS_MAX, ReceivedAdvert, Record, Tally, Turn};
 use crate::action::State;
 use crate::event::Event;
 use crate::instance::Instance;
-use crate::reception::{Flooded, SilenceCheck};
+use crate::reception::{Flooded, HOLD_MAX, SilenceCheck};
 use crate::state::data::RemoteMaster;
 use crate::timers::Timer;
 use crate::units::{InstanceId, Priority};
@@ -174,7 +174,18 @@ impl Turn {
 
     /// Whether the silence proves nothing: the program is detached, or sockets receive what it does not.
     fn misses_adverts<P: Ports>(&mut self, ports: &mut P, id: InstanceId, now: Timestamp) -> bool {
-        ports.is_detached(id) || self.is_outheard(ports, id, now)
+        self.is_detached(ports, id, now) || self.is_outheard(ports, id, now)
+    }
+
+    /// Whether the program is detached, or behind another one: for as long as its repair may take.
+    fn is_detached<P: Ports>(&mut self, ports: &mut P, id: InstanceId, now: Timestamp) -> bool {
+        let is_detached = ports.is_detached(id);
+        let heard = self.view(id).and_then(Instance::latest_heard);
+        let Some(watcher) = self.watchers.get_mut(id.index()) else { return is_detached };
+        // If the master was heard since, this is another silence.
+        let before = watcher.detached.filter(|since| heard.is_none_or(|heard| heard < *since));
+        watcher.detached = is_detached.then(|| before.unwrap_or(now));
+        watcher.detached.is_some_and(|since| now.since(since) < HOLD_MAX)
     }
 
     fn is_outheard<P: Ports>(&mut self, ports: &mut P, id: InstanceId, now: Timestamp) -> bool {

@@ -79,6 +79,8 @@ struct Watcher {
     lease: Lease,
     /// The silence of its master, once the master is overdue.
     silence_check: Option<SilenceCheck>,
+    /// Since when its program is found detached, or behind another one.
+    detached: Option<Timestamp>,
     /// Its takeover waits, or has waited, because signed adverts were missed.
     flooded: Option<Flooded>,
 }

@@ -253,8 +253,11 @@ impl History {
             std::mem::replace(group_names, names).into_iter().zip((0..).map(GroupId)).collect();
         let mut known = std::mem::take(groups);
         for (name, id) in group_names.iter().zip((0..).map(GroupId)) {
-            let record = before.get(name).and_then(|old| known.remove(old));
-            groups.extend(record.map(|record| (id, record)));
+            let Some(old) = before.get(name) else { continue };
+            let Some(mut record) = known.remove(old) else { continue };
+            // Its queue reports the end under the number before.
+            record.running_hook = record.running_hook.filter(|_| *old == id);
+            groups.insert(id, record);
         }
     }
 

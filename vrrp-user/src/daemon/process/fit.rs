@@ -59,6 +59,9 @@ pub fn findings(config: &Config) -> Vec<HostFinding> {
     }
 }
 
+/// Kinds of devices that resolve neighbours, as cards do, unless ARP is turned off.
+pub const RESOLVING: [&str; 7] = ["veth", "vlan", "bond", "bridge", "team", "macvlan", "hsr"];
+
 impl Host {
     /// # Errors
     /// The kernel could not be queried.
@@ -66,9 +69,9 @@ impl Host {
         let mut socket = RouteSocket::open()?;
         let links = Link::list(&mut socket)?;
         let small = links.iter().filter(|link| link.mtu < MTU_V6).map(|link| (link.name.clone(), link.mtu));
-        // A dummy device has none by default, and no wire.
         let is_arpless = |link: &&Link| {
-            link.hardware.is_some() && link.mac.is_none() && link.kind.as_deref() != Some("dummy")
+            let is_like_a_card = link.kind.as_deref().is_none_or(|kind| RESOLVING.contains(&kind));
+            link.hardware.is_some() && link.mac.is_none() && is_like_a_card
         };
         let (small, arpless) = (small.collect(), links.iter().filter(is_arpless));
         let arpless = arpless.map(|link| link.name.clone()).collect();

@@ -160,12 +160,14 @@ impl Reloader {
 
     /// Asks for the return to the configuration before a reload, if another daemon has the same as the reloaded one.
     pub fn give_way(&mut self, clashes: Vec<String>, readings: &mut ConfigurationReadings) {
+        let Some((before, read)) = self.unsure.take() else { return };
         if clashes.is_empty() {
+            // That is certain: the reload stays.
             return;
         }
-        let Some((before, read)) = self.unsure.take() else { return };
         warn!("another daemon has what the reload has brought; going back to the configuration before it");
-        self.awaiting = None;
+        // To the one that was kept last, as after a reload that is not kept.
+        let (before, read) = self.awaiting.take().map_or((before, read), |it| (it.before, it.read));
         self.returning = Some((Undoing::Clashes(clashes), read));
         readings.ask_return(before);
     }

@@ -95,6 +95,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
+    // tokio panics without any thread for blocking work where none can be made.
     let runtime =
         runtime::Builder::new_current_thread().enable_all().thread_keep_alive(Duration::MAX).build()?;
     let (guard, is_silent) = (OnceCell::new(), options.process.is_silent);

@@ -16,6 +16,7 @@ use vrrp_ebpf::wire::Family;
 use super::{Address, DaemonContext};
 use crate::config::{self, VirtualAddress};
 use crate::daemon::live::LiveInstance;
+use crate::daemon::process::fit::RESOLVING;
 use crate::driver::addresses::{self, Present};
 use crate::driver::clock;
 use crate::driver::sysctl;
@@ -66,9 +67,8 @@ impl Host {
 /// devices that take their place.
 fn resolves_by_nature(interface: &str) -> bool {
     let card = nix::net::if_::if_nametoindex(interface).ok().and_then(|ifindex| Card::of(ifindex).ok());
-    let resolves = ["veth", "vlan", "bond", "bridge", "team", "macvlan", "hsr"];
     card.is_some_and(|card| {
-        card.ethernet && card.kind.as_deref().map_or(!card.loopback, |kind| resolves.contains(&kind))
+        card.ethernet && card.kind.as_deref().map_or(!card.loopback, |kind| RESOLVING.contains(&kind))
     })
 }
 

@@ -91,6 +91,7 @@ pub struct Rejected {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ReceptionFault {
     /// `program` or `host`.
+    #[serde(alias = "who")]
     pub receiver: String,
     /// Text for the operator.
     pub detail: String,

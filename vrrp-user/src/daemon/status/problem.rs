@@ -22,8 +22,11 @@ pub(super) const LACKS: usize = 16;
 /// Seconds from the start of a daemon within which its guard has started.
 const GUARD_STARTS: f64 = 2.0;
 
-/// Seconds in BACKUP within which the addresses of a former master may still be set.
+/// Seconds in BACKUP within which the addresses of a former master may still be set, and in MASTER until they are.
 const HANDOVER: f64 = 1.0;
+
+/// Seconds in MASTER until duplicate address detection is over, which takes up to two.
+const DETECTION: f64 = 3.0;
 
 /// The last adverts of a former master come within this share of its interval, and within these seconds, after those of
 /// its heir.
@@ -38,7 +41,7 @@ pub enum StatusVerdict {
     Well,
     /// There is a problem, and the addresses are served.
     Look,
-    /// An instance is in Fault, or has two masters, or none.
+    /// An instance is in Fault, or has two masters, or none, or its master does not serve an address.
     Bad,
 }
 
@@ -269,9 +272,10 @@ impl Instance {
 
     /// A master with an address that it lacks, or that this host does not answer for. A new one may be about to set it.
     fn is_unreachable(&self) -> bool {
-        let is_settled = self.since_seconds.is_some_and(|since| since >= HANDOVER);
-        let is_out = |it: &Address| it.set == Some(false) || it.answered == Some(false);
-        self.state == "MASTER" && is_settled && self.addresses.iter().any(is_out)
+        let settles = |it: &Address| if it.address.contains(':') { DETECTION } else { HANDOVER };
+        let is_settled = |it: &Address| self.since_seconds.is_some_and(|since| since >= settles(it));
+        let is_out = |it: &Address| is_settled(it) && (it.set == Some(false) || it.answered == Some(false));
+        self.state == "MASTER" && self.addresses.iter().any(is_out)
     }
 
     /// Two masters, whether or not each accepts the other's adverts.

@@ -48,7 +48,7 @@ impl Foreign {
 
     /// The program of this id, and its verdict on a frame that arrives on the interface.
     pub fn judge(id: u32, ifindex: u32, frame: &[u8]) -> Self {
-        let name = program_name(id);
+        let name = program_name(id).unwrap_or_default();
         // Another daemon of this program passes adverts, and would take this one for a real one.
         if name.starts_with(OUR_NAME) {
             return Self { id, name, passes: Some(true) };

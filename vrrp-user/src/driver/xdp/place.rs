@@ -32,8 +32,8 @@ impl Places {
         for (ifindex, interface) in std::mem::take(&mut self.wanted) {
             match first(program, &interface) {
                 Ok(link) => drop(self.taken.insert(ifindex, link)),
-                // Before Linux 6.6 there are none.
-                Err(_) => return,
+                // The interface may be gone; before Linux 6.6 there are no places at all.
+                Err(_) => {}
             }
         }
     }

@@ -46,14 +46,17 @@ pub(super) fn object_info(object: &OwnedFd, info: *mut u8, length: usize) -> io:
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes).map(drop)
 }
 
-/// Name of a program as the kernel keeps it: 15 bytes; empty if it has none, or is gone.
-pub(super) fn program_name(id: u32) -> String {
+/// Name of a program as the kernel keeps it: 15 bytes; empty if it has none.
+///
+/// # Errors
+/// The program is gone, or EPERM without CAP_SYS_ADMIN.
+pub(super) fn program_name(id: u32) -> io::Result<String> {
     /// `name` of `struct bpf_prog_info`.
     const NAME: std::ops::Range<usize> = 64..80;
     let mut info = [0_u8; NAME.end];
-    let written = open_program(id).and_then(|program| object_info(&program, info.as_mut_ptr(), NAME.end));
-    let name = std::hint::black_box(&info).get(NAME).filter(|_| written.is_ok()).unwrap_or_default();
-    String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+    object_info(&open_program(id)?, info.as_mut_ptr(), NAME.end)?;
+    let name = std::hint::black_box(&info).get(NAME).unwrap_or_default();
+    Ok(String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned())
 }
 
 /// Leading part of the attributes of BPF_PROG_TEST_RUN.

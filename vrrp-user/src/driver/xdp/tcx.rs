@@ -3,6 +3,7 @@
 //! Enters: an interface and the id of our program there. Leaves: the name of a program of others before it. Absent: a
 //! test run of that program, as XDP has ([`super::Foreign`]): it would send what it redirects to the network.
 
+use super::entry::Entry;
 use super::syscall::{bpf, program_name};
 
 const BPF_PROG_QUERY: libc::c_int = 16;
@@ -44,5 +45,7 @@ pub(super) fn other_before(ifindex: u32, ours: u32) -> Option<String> {
     bpf(BPF_PROG_QUERY, &mut query).ok()?;
     let before: Vec<u32> =
         std::hint::black_box(&ids).iter().copied().take_while(|id| ![ours, 0].contains(id)).collect();
-    before.into_iter().map(program_name).find(|name| !name.starts_with(OUR_NAME))
+    // One without a name that can be read may be ours: two daemons would come before each other for ever.
+    let is_ours = |name: &str| name.starts_with(OUR_NAME) || name == Entry::Tc.empty();
+    before.into_iter().filter_map(|id| program_name(id).ok()).find(|name| !is_ours(name))
 }

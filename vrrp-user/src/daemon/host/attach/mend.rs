@@ -22,8 +22,13 @@ use crate::driver::socket::is_member;
 use crate::driver::xdp::{Hook, forgets_program};
 use crate::protocol::{Event, InstanceId};
 
-/// If other programs come before ours more often than this within the time, it is not put before them once more.
-const PRECEDES: (u32, Duration) = (5, Duration::from_secs(60));
+/// If other programs come before ours more often than this, each time within [`PRECEDES_WITHIN`] of the last, it is not
+/// put before them once more.
+const PRECEDES: u32 = 5;
+const PRECEDES_WITHIN: Duration = Duration::from_secs(60);
+
+/// The same if ours is first, and misses adverts nevertheless: to be first is in vain.
+const PRECEDES_IN_VAIN: u32 = 1;
 
 /// Between two looks at whether programs are still attached. No kernel notifies of that.
 const LOOK: Duration = Duration::from_secs(1);
@@ -81,10 +86,8 @@ impl Attachments {
         let behind = self.hooks.iter().filter_map(|(ifindex, hook)| Some((*ifindex, hook.preceded_by()?)));
         let behind: Vec<(u32, String)> = behind.collect();
         for (ifindex, program) in behind {
-            self.precede(
-                ifindex,
-                &format!("another program ({program}) came before ours; attaching ours before it"),
-            );
+            let why = format!("another program ({program}) came before ours; attaching ours before it");
+            self.precede(ifindex, &why, PRECEDES);
         }
     }
 
@@ -134,7 +137,7 @@ impl Attachments {
             .filter(|(_, reception_fault)| **reception_fault == ReceptionFault::Program);
         let hidden: HashSet<u32> = hidden.filter_map(|(id, _)| self.places.get(id)?.ifindex).collect();
         let why = "another program kept adverts from ours; attaching ours before it";
-        hidden.into_iter().for_each(|ifindex| self.precede(ifindex, why));
+        hidden.into_iter().for_each(|ifindex| self.precede(ifindex, why, PRECEDES_IN_VAIN));
         let lost = reception_fault.iter().filter(|(_, fault)| **fault == ReceptionFault::Membership);
         let lost: Vec<InstanceId> = lost.map(|(id, _)| *id).collect();
         self.leave_groups(&lost);
@@ -183,12 +186,11 @@ impl Attachments {
 
     /// Another program is before ours: attaches ours before it. If that was in vain, a packet socket receives what
     /// programs of tcx and XDP's stack leave.
-    fn precede(&mut self, ifindex: u32, why: &str) {
+    fn precede(&mut self, ifindex: u32, why: &str, most: u32) {
         let now = clock::now();
-        let (most, within) = PRECEDES;
-        let before = self.preceded.get(&ifindex).copied().filter(|(since, _)| now.since(*since) < within);
-        let (since, count) = before.unwrap_or((now, 0));
-        self.preceded.insert(ifindex, (since, count + 1));
+        let before = self.preceded.get(&ifindex).filter(|(latest, _)| now.since(*latest) < PRECEDES_WITHIN);
+        let count = before.map_or(0, |(_, count)| *count);
+        self.preceded.insert(ifindex, (now, count + 1));
         if count >= most {
             self.hidden.insert(ifindex);
         }

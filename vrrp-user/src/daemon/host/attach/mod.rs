@@ -74,7 +74,7 @@ pub struct Attachments {
     /// Changes of interfaces wait for [`Self::settle_fence`].
     is_fence_held: bool,
     reception: ReceptionMonitor,
-    /// Since when, and how often, the program was put before others that came before it, by interface index.
+    /// When last, and how often in a row, the program was put before others that came before it, by interface index.
     preceded: HashMap<u32, (Timestamp, u32)>,
     /// Interfaces on which others come before it again and again.
     hidden: HashSet<u32>,
