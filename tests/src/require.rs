@@ -15,8 +15,8 @@ const YAML: &str = "/usr/lib/python3/dist-packages/yaml/__init__.py";
 
 /// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
 /// groups with one), `process limits` (the same, of processes), `supplementary group` (a user with one, see
-/// [`member`]), `prometheus_client` or `yaml` (for Python), `egress hook` (of nftables), a program in PATH, or one of several
-/// needs:
+/// [`member`]), `prometheus_client` or `yaml` (for Python), `egress hook` (of nftables), a program in PATH, or one of
+/// several needs:
 ///
 /// - `lab`: ours on nodes of its own;
 /// - `subject`: the daemon that `VRRPX_SUBJECT` selects, on such nodes;

@@ -101,8 +101,8 @@ impl Starvation {
     }
 
     /// How much later than Master_Down_Interval this heir, one of our daemons, may send its first advert: a moment, and
-    /// what these threads were kept from running: ordinary ones, as the kernel's deliver adverts. A backup that sees itself suspended (a quarter of an interval, at most 100 ms)
-    /// listens again.
+    /// what these threads were kept from running: ordinary ones, as the kernel's deliver adverts. A backup that sees
+    /// itself suspended (a quarter of an interval, at most 100 ms) listens again.
     pub fn slack(&self, heir: &Instance) -> Duration {
         let (stood, interval) = (self.longest(), heir.advert_interval());
         let suspended = (interval / 4).clamp(Duration::from_millis(2), Duration::from_millis(100));

@@ -278,7 +278,7 @@ impl World {
                 });
             }
             Happening::Delivery { to, .. } | Happening::AddressRequest { to, .. } => {
-                self.happen_to(to, happening)
+                self.happen_to(to, happening);
             }
             Happening::Ask => {
                 let number = self.answered.len();

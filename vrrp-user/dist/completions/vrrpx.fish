@@ -29,7 +29,7 @@ complete -c vrrpx -n "__fish_vrrpx_needs_command" -s V -l version -d 'Print vers
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "run" -d 'Run the daemon in the foreground'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "check" -d 'Check a configuration; exits with 0, 3 (cannot be read), 4 (errors) or 5 (lines left out, as keepalived does)'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "explain" -d 'Explain a configuration: effective values and their origins, election times, traps'
-complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "status" -d 'Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an instance in FAULT, or two masters) or 1 (no daemon)'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "status" -d 'Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an instance in FAULT, two masters, or an address of a master that is not answered) or 1 (no daemon)'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "top" -d 'Show instances, peers, checks and events on the whole terminal, again each second'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "is-master" -d 'Exit with 0 if an instance or sync group is MASTER on this node, 1 if it is not, 3 without a daemon'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "events" -d 'Show events: transitions, checks, faults, reloads'

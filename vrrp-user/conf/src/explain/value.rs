@@ -392,7 +392,9 @@ fn webhook(it: &WebhookSettings) -> String {
 
 pub(super) fn command_line(command: &ScriptCommand) -> String {
     match command {
-        ScriptCommand::Direct(words) => words.iter().map(|word| quoted_word(word)).collect::<Vec<_>>().join(" "),
+        ScriptCommand::Direct(words) => {
+            words.iter().map(|word| quoted_word(word)).collect::<Vec<_>>().join(" ")
+        }
         ScriptCommand::Shell(line) => format!("/bin/sh -c '{line}'"),
     }
 }

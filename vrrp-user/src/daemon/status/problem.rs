@@ -24,7 +24,6 @@ const GUARD_STARTS: f64 = 2.0;
 
 /// Seconds in BACKUP within which the addresses of a former master may still be set, and in MASTER until they are.
 const HANDOVER: f64 = 1.0;
-
 /// Seconds in MASTER until duplicate address detection is over, which takes up to two.
 const DETECTION: f64 = 3.0;
 
@@ -272,10 +271,10 @@ impl Instance {
 
     /// A master with an address that it lacks, or that this host does not answer for. A new one may be about to set it.
     fn is_unreachable(&self) -> bool {
-        let settles = |it: &Address| if it.address.contains(':') { DETECTION } else { HANDOVER };
-        let is_settled = |it: &Address| self.since_seconds.is_some_and(|since| since >= settles(it));
-        let is_out = |it: &Address| is_settled(it) && (it.set == Some(false) || it.answered == Some(false));
-        self.state == "MASTER" && self.addresses.iter().any(is_out)
+        let settled = |it: &Address| if it.address.contains(':') { DETECTION } else { HANDOVER };
+        let is_out = |it: &&Address| it.set == Some(false) || it.answered == Some(false);
+        let mut out = self.addresses.iter().filter(is_out);
+        self.state == "MASTER" && out.any(|it| self.since_seconds.is_some_and(|since| since >= settled(it)))
     }
 
     /// Two masters, whether or not each accepts the other's adverts.
@@ -459,7 +458,7 @@ impl Webhook {
 fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
     hooks.iter().filter(|hook| !hook.success && !hook.is_past).map(move |hook| {
         let mut text = format!("{} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
-        if let Some(last) = hook.last_line() {
+        if let Some(last) = last_line(hook) {
             text.push_str(&format!("; it printed: {last}"));
         }
         Problem { about, text }
@@ -469,15 +468,13 @@ fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = P
 /// The last line that hooks without a problem printed, shown beside those with one.
 pub(super) fn printing_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
     hooks.iter().filter(|hook| hook.success && !hook.is_past).filter_map(move |hook| {
-        let text = format!("{} for {} printed: {}", hook.keyword, hook.state, hook.last_line()?);
+        let text = format!("{} for {} printed: {}", hook.keyword, hook.state, last_line(hook)?);
         Some(Problem { about, text })
     })
 }
 
-impl Hook {
-    fn last_line(&self) -> Option<&str> {
-        self.output.as_deref().and_then(|output| output.lines().last())
-    }
+fn last_line(hook: &Hook) -> Option<&str> {
+    hook.output.as_deref().and_then(|output| output.lines().last())
 }
 
 #[cfg(test)]

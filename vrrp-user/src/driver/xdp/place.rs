@@ -30,10 +30,9 @@ impl Places {
             return;
         }
         for (ifindex, interface) in std::mem::take(&mut self.wanted) {
-            match first(program, &interface) {
-                Ok(link) => drop(self.taken.insert(ifindex, link)),
-                // The interface may be gone; before Linux 6.6 there are no places at all.
-                Err(_) => {}
+            // The interface may be gone; before Linux 6.6 there are no places at all.
+            if let Ok(link) = first(program, &interface) {
+                self.taken.insert(ifindex, link);
             }
         }
     }
