@@ -50,13 +50,16 @@ pub(super) fn parse(text: &str) -> Result<Option<Parsed>, UnclosedQuote> {
     }))
 }
 
-/// Whether a word without quotes means something to a shell only.
-fn is_for_shell(word: &str) -> bool {
-    let redirects = word.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '&');
-    matches!(word, "|" | "||" | "&" | "&&")
-        || word.ends_with(';')
-        || word.contains(['$', '`'])
-        || redirects.starts_with(['<', '>'])
+/// Whether a word without quotes means something to a shell only. A `&`, `;` or `?` inside it may be of a URL.
+fn is_for_shell(word: &str, is_program: bool) -> bool {
+    let expands = |rest: &str| {
+        rest.starts_with(|letter: char| letter.is_ascii_alphanumeric() || "_{(@*#?$!-".contains(letter))
+    };
+    word.contains(['|', '<', '>', '`', '*'])
+        || word.contains("&&")
+        || word.ends_with([';', '&'])
+        || word.split('$').skip(1).any(expands)
+        || (is_program && (word.starts_with('~') || word.contains('=')))
 }
 
 /// The command in a word that the file has between two `outer` quotes. Backslashes before such a quote are the file's,
@@ -94,7 +97,7 @@ impl Splitter<'_> {
                 self.rest.next();
             } else {
                 let (word, plain) = self.word()?;
-                if self.for_shell.is_none() && is_for_shell(&plain) {
+                if self.for_shell.is_none() && is_for_shell(&plain, self.words.is_empty()) {
                     self.for_shell = Some(plain);
                 }
                 self.words.push(word);
@@ -207,6 +210,11 @@ mod tests {
             ("a 2>&1 b", "2>&1"),
             ("a $HOME", "$HOME"),
             ("a `b`", "`b`"),
+            ("a nginx||exit 1", "nginx||exit"),
+            ("a nginx>/dev/null", "nginx>/dev/null"),
+            ("a /run/*.pid", "/run/*.pid"),
+            ("A=1 b", "A=1"),
+            ("~/check a", "~/check"),
         ] {
             assert_eq!(first(text).as_deref(), Some(word), "{text}");
         }
@@ -215,6 +223,8 @@ mod tests {
             "/bin/sh -c 'a || b; $c'",
             r"x \$a",
             "[ -e /x ]",
+            "pgrep -f ^nginx$",
+            "a b=1",
         ] {
             assert_eq!(first(text), None, "{text}");
         }

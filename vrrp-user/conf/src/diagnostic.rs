@@ -365,7 +365,9 @@ impl Finding {
 
 /// The known word most similar to an unknown one, if it is similar enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // One slip in a short word is near; of several, the words must be longer.
     const NEAR: f64 = 0.7;
+    const NEAR_OF_SEVERAL: f64 = 0.8;
     // The comparison takes time in proportion to the length; no keyword is this long.
     if word.len() > 64 {
         return None;
@@ -373,10 +375,13 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let lower = word.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|candidate| {
-            (strsim::normalized_damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()), candidate)
+        .filter_map(|candidate| {
+            let other = candidate.to_ascii_lowercase();
+            let likeness = strsim::normalized_damerau_levenshtein(&lower, &other);
+            let has_one_slip = || strsim::damerau_levenshtein(&lower, &other) <= 1;
+            let is_near = likeness >= NEAR_OF_SEVERAL || (likeness >= NEAR && has_one_slip());
+            is_near.then_some((likeness, candidate))
         })
-        .filter(|(likeness, _)| *likeness >= NEAR)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| candidate)
 }

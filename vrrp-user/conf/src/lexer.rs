@@ -88,11 +88,12 @@ struct Lexer<'a> {
 
 impl Lexer<'_> {
     fn word(&mut self, at: Position, line: &mut Line) {
-        let length = self.rest.iter().take_while(|letter| !letter.is_blank()).count();
+        let length = self.rest.iter().take_while(|letter| !letter.is_blank() && letter.char != '"').count();
         let (letters, behind) = self.rest.split_at(length);
+        let meets_quote = behind.first().is_some_and(|next| next.char == '"');
         // An apostrophe inside a word is a letter.
         let begins_quoted = !self.splits && letters.first().is_some_and(|first| first.char == '\'');
-        if !begins_quoted && letters.iter().all(|letter| letter.char != '"') {
+        if !begins_quoted && (!meets_quote || (self.splits && length > 0)) {
             self.rest = behind;
             self.odd_letters(letters);
             split_braces(letters, is_include(line), &mut line.tokens);
@@ -102,7 +103,6 @@ impl Lexer<'_> {
         while let Some((next, behind)) = self.rest.split_first() {
             match next.char {
                 _ if next.is_blank() => break,
-                '"' if self.splits && !word.raw.is_empty() => break,
                 '"' => {
                     self.quoted(&mut word);
                     if self.splits {

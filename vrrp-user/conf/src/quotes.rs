@@ -35,7 +35,11 @@ fn word_of(word: &Word, report: &mut Report) {
         return;
     }
     let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    if raw.contains('"') && !raw.contains('\\') && inner.is_none_or(|inner| inner.contains('"')) {
+    if word.quote().is_some() && raw.contains('\\') {
+        report
+            .warning_once("backslash in quotes", *at, "to keepalived, a backslash between quotes is a letter")
+            .help("write the word without it");
+    } else if raw.contains('"') && inner.is_none_or(|inner| inner.contains('"')) {
         report
             .warning_once("quote in a word", *at, "this is one word; keepalived ends a word at a \"")
             .help("put the whole word in quotes, or none of it");

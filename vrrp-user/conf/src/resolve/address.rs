@@ -56,7 +56,11 @@ pub(super) fn resolve(instance: &InstanceDraft, family: Family, report: &mut Rep
             report
                 .left_out(
                     draft.address.at,
-                    format!("{} is not of the same family as the first address", draft.address.value),
+                    format!(
+                        "{} is not of the family of the instance, {}, which its first keyword with an address decides",
+                        draft.address.value,
+                        if family == Family::V6 { "IPv6" } else { "IPv4" }
+                    ),
                 )
                 .help("move it to `virtual_ipaddress_excluded`, or to an instance of its own");
             continue;

@@ -184,7 +184,10 @@ impl Member<'_> {
                 }
                 continue;
             }
-            let Some(of_member) = own.iter_mut().find(|other| other.name.value == *name) else {
+            // The member's own line does not count if its object is below it.
+            let counts = |other: &TrackDraft| kind.is_none() || other.is_above || !report.is_tolerant();
+            let Some(of_member) = own.iter_mut().find(|other| other.name.value == *name && counts(other))
+            else {
                 own.push(track.clone());
                 continue;
             };

@@ -52,7 +52,7 @@ pub(super) fn read(
                         at,
                         format!("no shell runs the command: `{word}` is an argument, as with keepalived"),
                     )
-                    .help("for a shell, write /bin/sh -c '…' inside the quotes");
+                    .help("for a shell, write /bin/sh -c '…'");
             }
             Some(command)
         }

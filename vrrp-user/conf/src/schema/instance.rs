@@ -308,8 +308,8 @@ fn state(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Rep
 fn native_ipv6(it: &mut InstanceDraft, keyword: &Word, _: &[Word], report: &mut Report) {
     if *it.family.get_or_insert(Family::V6) == Family::V4 {
         report
-            .left_out(keyword.at, "`native_ipv6` has no effect: an IPv4 address above has decided the family")
-            .elects(true);
+            .warning(keyword.at, "`native_ipv6` has no effect: an IPv4 address above has decided the family")
+            .help("remove the line");
     }
 }
 
