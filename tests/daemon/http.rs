@@ -168,7 +168,7 @@ async fn status_of_one_instance() {
         (
             "/api/v1/status/nothing",
             404,
-            "nothing is neither an instance nor a sync group of the daemon; it has VI_1, VI \"2\", both",
+            r#"nothing is neither an instance nor a sync group of the daemon; it has VI_1, "VI \"2\"", both"#,
         ),
         ("/api/v1/status/%ff", 400, "the name is not UTF-8"),
         ("/api/v1/status/", 404, "no such path; / names those that there are"),
@@ -247,7 +247,7 @@ async fn ready_once_every_instance_has_left_init() {
     let context = filled();
     let server = Server::of(Arc::clone(&context)).await;
     let answer = server.get("/-/ready").await;
-    assert_eq!((answer.code, answer.text()), (503, "in INIT: VI \"2\"\n"));
+    assert_eq!((answer.code, answer.text()), (503, "in INIT: \"VI \\\"2\\\"\"\n"));
     let reason = Reason::Startup;
     let transition = Transition { from: State::Init, reason, ..backup(clock::now(), 1) };
     context.live.record(InstanceId(1), &transition);

@@ -211,7 +211,7 @@ fn the_table_is_narrow_and_shows_what_matters() {
         "10.0.0.2",
         "VI_1: 10.0.0.3 is not heard: the checksum of its adverts is wrong in every known form",
         "pending",
-        "VI_1 VI \"2\"",
+        r#"VI_1 "VI \"2\"""#,
     ] {
         assert!(text.contains(word), "{word}:\n{text}");
     }
@@ -358,6 +358,8 @@ fn a_former_master_that_yields_is_no_other_master() {
     let master = |since: f64, last_advert: f64, interval: f64| {
         let mut it = status.instances[0].clone();
         (it.state, it.since_seconds, it.rejected) = ("MASTER".to_owned(), Some(since), Vec::new());
+        // They are not set here.
+        it.addresses.clear();
         it.peers[0].last_advert_seconds = last_advert;
         it.peers[0].advert_interval_seconds = Some(interval);
         Status { instances: vec![it], ..status.clone() }
