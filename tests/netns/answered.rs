@@ -66,7 +66,7 @@ fn an_address_is_answered_or_not_as_a_client_finds_it() -> Result<()> {
         let expected = "is not answered, although this node is MASTER: arp_ignore 8 of lan0";
         ensure!(screen.contains(expected) && !screen.contains("lan0, would answer"), "{screen}");
         // A new master may be about to set it.
-        let code = |pair: &mut Pair| Ok(pair.running(0)?.ask(&["status"])?.status.code());
+        let code = |pair: &mut Pair| -> Result<_> { Ok(pair.running(0)?.ask(&["status"])?.status.code()) };
         poll("exit code 20", SETTLE, || Ok((code(pair)? == Some(20)).then_some(())))?;
         mode(pair, "0")?;
         shows(pair, true)?;
