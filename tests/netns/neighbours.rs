@@ -361,7 +361,7 @@ fn a_reload_without_the_baton_is_undone_when_a_slow_daemon_has_the_same() -> Res
         ensure!(count(pair)? == Some(2), "it was not reloaded");
         until("the configuration before", 4 * SETTLE, || count(pair).is_ok_and(|it| it == Some(1)))?;
         let status = pair.running(0)?.status()?["configuration"].to_string();
-        let named = format!("VRID 61 (ipv4) is that of vrrp_instance VI_1 of another vrrpx (pid {pid},");
+        let named = format!("VRID 61 (ipv4) is that of vrrp_instance VI_61 of another vrrpx (pid {pid},");
         ensure!(status.contains(&named), "no {named:?} in {status}");
         until("the slow one as master", SETTLE, || state(&slow).is_ok_and(|it| it == "MASTER"))?;
         ensure!(state(pair.running(0)?)? == "MASTER", "the first one has moved");
