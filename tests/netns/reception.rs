@@ -199,27 +199,21 @@ fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn an_address_of_the_master_on_its_backup_is_named() -> Result<()> {
-    for (instance, prefix) in [(Instance::v3 as fn(u8) -> Instance, 32), (Instance::v6, 128)] {
-        Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
-            let peer =
-                pair.running(1)?.status()?["instances"][0]["master"].as_str().unwrap_or_default().to_owned();
-            let change = |pair: &Pair, verb: &str| -> Result<()> {
-                let mut ip = pair.node(1)?.namespace.command("ip")?;
-                let nodad: &[&str] = if verb == "add" && prefix == 128 { &["nodad"] } else { &[] };
-                ip.args(["address", verb, &format!("{peer}/{prefix}"), "dev", "lan0"]).args(nodad);
-                ensure!(ip.status()?.success(), "ip address {verb} {peer}/{prefix}");
-                Ok(())
-            };
-            change(pair, "add")?;
-            let named = format!("which has {peer} too: remove it here");
-            until("the address to be named", SETTLE, || {
-                pair.running(1).and_then(|it| it.status()).is_ok_and(|it| it.to_string().contains(&named))
-            })?;
-            ensure!(!pair.running(1)?.log().contains("look for a firewall"), "{}", pair.running(1)?.log());
-            change(pair, "del")?;
-            until("the end of the fault", SETTLE, || reception_fault(pair).is_ok_and(|who| who.is_null()))?;
-            pair.wait_for_master(0)
+    let roles = roles(Daemon::Vrrpx(Mode::Tcx), Instance::v3(200), Instance::v3(100));
+    Pair::settled(roles)?.check(|pair| {
+        let peer =
+            pair.running(1)?.status()?["instances"][0]["master"].as_str().unwrap_or_default().to_owned();
+        let change = |pair: &Pair, verb: &str| {
+            pair.node(1)?.namespace.ip(&format!("address {verb} {peer}/32 dev lan0"))
+        };
+        change(pair, "add")?;
+        let named = format!("which has {peer} too: remove it here");
+        until("the address to be named", SETTLE, || {
+            pair.running(1).and_then(|it| it.status()).is_ok_and(|it| it.to_string().contains(&named))
         })?;
-    }
-    Ok(())
+        ensure!(!pair.running(1)?.log().contains("look for a firewall"), "{}", pair.running(1)?.log());
+        change(pair, "del")?;
+        until("the end of the fault", SETTLE, || reception_fault(pair).is_ok_and(|fault| fault.is_null()))?;
+        pair.wait_for_master(0)
+    })
 }

@@ -20,7 +20,7 @@ const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 fn hooked(priority: u8, folder: &Directory) -> Instance {
     let log = folder.path().join("hooks");
     let hook = |keyword: &str, before: &str, word: &str| {
-        format!("{keyword} \"{before}echo {word} >> {}\"", log.display())
+        format!("{keyword} \"/bin/sh -c '{before}echo {word} >> {}'\"", log.display())
     };
     Instance::v3(priority).line(&hook("notify_backup", "sleep 4; ", "BACKUP")).line(&hook(
         "notify_master",
