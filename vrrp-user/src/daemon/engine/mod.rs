@@ -107,6 +107,8 @@ impl Engine {
     /// # Errors
     /// The wait itself failed.
     fn run(mut self) -> io::Result<()> {
+        // The first reading asks sysfs for the number of processors, for which no takeover should wait.
+        let _ = self.ports.maps.counters(None);
         while !self.turn.has_ended() {
             self.step()?;
         }
