@@ -46,8 +46,8 @@ struct Answer<'a> {
     is_master: bool,
     /// When the state began, RFC 3339 in UTC.
     since: Option<&'a str>,
-    /// The router that is master instead, if it is heard, in each state but MASTER; `None` for a sync group, whose members
-    /// may have different ones.
+    /// The router that is master instead, if it is heard, in each state but MASTER; `None` for a sync group, whose
+    /// members may have different ones.
     master: Option<&'a str>,
 }
 
