@@ -1,12 +1,10 @@
 //! The HTTP listener beside a working engine: what scrapes see when things go wrong, and that no client delays an
 //! advert.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::Duration;
@@ -17,12 +15,12 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_tests::clock::{monotonic, nanos, poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::http;
 use vrrp_tests::malformed::{Flaw, Forger};
 use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::packet;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::process::Directory;
 use vrrp_tests::starvation::Starvation;
 
 use crate::roles;
@@ -47,14 +45,8 @@ pub(crate) fn get(pair: &Pair, node: usize, address: &str, path: &str) -> Result
 }
 
 fn ask(address: &str, path: &str) -> Result<(u16, String)> {
-    let mut client = TcpStream::connect(address)?;
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    client.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no head")?;
-    let code = head.split(' ').nth(1).context("no code")?.parse()?;
-    Ok((code, body.to_owned()))
+    let (code, body) = http::get(address, path, "")?;
+    Ok((code, String::from_utf8(body)?))
 }
 
 /// The value of a sample by its whole name with labels.
@@ -73,6 +65,10 @@ fn probes_follow_the_engine() -> Result<()> {
         ensure!(codes(pair, "/-/healthy")? == [200, 200]);
         ensure!(codes(pair, "/is-master/VI_1")? == [200, 503]);
         ensure!(codes(pair, "/is-master/VI_2")? == [404, 404]);
+        let in_fault = pair.running(1)?.ask(&["maintenance", "on", "VI_1"])?;
+        ensure!(in_fault.status.success(), "{}", String::from_utf8_lossy(&in_fault.stderr));
+        ensure!(get(pair, 1, &addresses[1], "/is-master/VI_1")? == (503, "FAULT\n".to_owned()));
+        pair.running(1)?.ask(&["maintenance", "off", "VI_1"])?;
         pair.die(0)?;
         let is_master = |pair: &Pair| get(pair, 1, &addresses[1], "/is-master/VI_1");
         until("node 1 as master", SETTLE, || is_master(pair).is_ok_and(|(code, _)| code == 200))
@@ -134,91 +130,6 @@ fn rows_stay_over_a_hot_restart() -> Result<()> {
         ensure!(apart.is_some_and(|apart| apart < 1.0), "{then:?} and {now:?}");
         Ok(())
     })
-}
-
-/// Both nodes go wrong in many ways. The expressions of the shipped alerts find that in their scrapes.
-#[test]
-#[needs("ours", "promtool")]
-fn alerts_find_what_goes_wrong_in_real_scrapes() -> Result<()> {
-    let instance = |priority| Instance::v2(priority).pass("right");
-    Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), instance(200), instance(100)))?.check(|pair| {
-        let addresses = [serve(pair, 0)?, serve(pair, 1)?];
-        let scrape = |pair: &Pair| -> Result<[String; 2]> {
-            Ok([get(pair, 0, &addresses[0], "/metrics")?.1, get(pair, 1, &addresses[1], "/metrics")?.1])
-        };
-        let before = scrape(pair)?;
-        // Another password, a hook that fails, an interface that is missing; then a file with an error.
-        let wrong = Instance::v2(100).pass("wrong").line("notify_master /bin/false");
-        let missing = Instance::v3(100).named("VI_2").vrid(52).on("eth9").addresses(&["10.77.0.201/24"]);
-        let globals = vec!["script_user root".to_owned()];
-        let config = Config { globals, blocks: String::new(), instances: vec![wrong, missing] };
-        pair.reload(1, &config)?;
-        let refused = pair.running(1)?.reload("vrrp_instance VI_1 {\n    priority none\n}\n")?;
-        ensure!(!refused.status.success(), "the broken file is in use");
-        let after = poll("two masters for more than a second, and a failed hook", SETTLE, || {
-            let after = scrape(pair)?;
-            let dual = sample(&after[0], "vrrpx_dual_master_seconds_total{vrrp_instance=\"VI_1\"}");
-            let failed = sample(&after[1], "vrrpx_hook_runs_total{result=\"failure\"}");
-            let is_over = dual.is_some_and(|it| it > 1.5) && failed.is_some_and(|it| it > 0.0);
-            Ok(is_over.then_some(after))
-        })?;
-        let directory = Directory::private()?;
-        let firing = [
-            // That of the instance whose interface is missing.
-            "VrrpxNoMaster",
-            "VrrpxTwoMasters",
-            "VrrpxDualMaster",
-            "VrrpxAdvertsRejected",
-            "VrrpxFault",
-            "VrrpxConfigStale",
-            "VrrpxHooksFailing",
-        ];
-        let silent = ["VrrpxLacking", "VrrpxReceptionFault", "VrrpxNearMisses", "VrrpxGuardGone"];
-        let tests = unit_tests(&before, &after, &firing, &silent)?;
-        fs::write(directory.path().join("real.test.yml"), &tests)?;
-        let mut promtool = Command::new("promtool");
-        promtool.args(["test", "rules", "real.test.yml"]).current_dir(directory.path());
-        let output = promtool.output()?;
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-        ensure!(output.status.success(), "{}\n{tests}", said.join("\n"));
-        Ok(())
-    })
-}
-
-/// Two scrapes of both nodes, a minute apart, as promtool's unit tests: these alerts' expressions have results, those
-/// have none.
-fn unit_tests(before: &[String; 2], after: &[String; 2], firing: &[&str], silent: &[&str]) -> Result<String> {
-    let mut text = "tests:\n  - interval: 1m\n    input_series:\n".to_owned();
-    for (node, (before, after)) in before.iter().zip(after).enumerate() {
-        for line in after.lines().filter(|line| !line.starts_with('#')) {
-            let (series, now) = line.rsplit_once(' ').context("no value")?;
-            let then = sample(before, series).map_or_else(|| "_".to_owned(), |then| then.to_string());
-            let now: f64 = now.parse()?;
-            let instance = format!("instance=\"node{node}\"");
-            let series = match series.strip_suffix('}') {
-                Some(labelled) => format!("{labelled},{instance}}}"),
-                None => format!("{series}{{{instance}}}"),
-            };
-            text += &format!("      - {{ series: '{series}', values: '{then} {now}' }}\n");
-        }
-    }
-    text += "    promql_expr_test:\n";
-    let rules =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../vrrp-user/dist/vrrpx.rules.yml"))?;
-    let expression = |alert: &str| -> Result<String> {
-        let (_, rest) = rules.split_once(&format!("alert: {alert}\n")).context("no such alert")?;
-        let (_, rest) = rest.split_once("expr: ").context("no expression")?;
-        Ok(rest.lines().next().unwrap_or_default().to_owned())
-    };
-    let rows = firing.iter().map(|alert| (alert, 1)).chain(silent.iter().map(|alert| (alert, 0)));
-    for (alert, expected) in rows {
-        let it = expression(alert)?;
-        text += &format!(
-            "      - expr: '(count({it}) or vector(0)) > bool 0'\n        eval_time: 1m\n        \
-             exp_samples: [{{ value: {expected} }}]\n"
-        );
-    }
-    Ok(text)
 }
 
 /// A thousand clients that are idle or never read, a hundred scrapes and three hundred statuses a second, at 10 ms

@@ -5,6 +5,7 @@
 //! long threads were kept from running; `promises` has those of the bench.
 
 mod addresses;
+mod alerts;
 mod answered;
 mod authentication;
 mod bounds;

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use vrrp_tests::clock::until;
 use vrrp_tests::control_group::ControlGroup;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
+use vrrp_tests::http::scrape_in_all_forms;
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -94,15 +95,20 @@ fn own_memory(pid: Pid) -> Result<u64> {
     Ok(sum)
 }
 
-/// The daemon's own memory as master of this many instances, in KiB, and its number of threads.
-fn as_master_of(instances: u8) -> Result<(u64, usize)> {
-    let lab = Lab::new(1)?;
-    let node = lab.nodes.first().context("no node")?;
+/// A configuration of this many instances.
+fn masters(instances: u8) -> Config {
     let instance = |number: u8| {
         let address = format!("10.77.1.{number}/16");
         Instance::v3(200).vrid(number).named(&format!("VI_{number}")).addresses(&[&address])
     };
-    let config = Config { instances: (1..=instances).map(instance).collect(), ..Config::default() };
+    Config { instances: (1..=instances).map(instance).collect(), ..Config::default() }
+}
+
+/// The daemon's own memory as master of this many instances, in KiB, and its number of threads.
+fn as_master_of(instances: u8) -> Result<(u64, usize)> {
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let config = masters(instances);
     let mut running = Daemon::Vrrpx(Mode::Auto).start_in(node, &config, None, &[])?;
     let masters = || running.log().matches("Entering MASTER STATE").count() >= usize::from(instances);
     until("every instance to be master", SETTLE, masters).with_context(|| running.log())?;
@@ -118,6 +124,36 @@ fn an_instance_takes_little_memory() -> Result<()> {
     let each = many.saturating_sub(few) / 200;
     ensure!(each <= INSTANCE, "{each} KiB for each instance: {few} KiB with 10, {many} KiB with 210");
     ensure!(threads.max(also) <= THREADS, "{threads} threads with 10 instances, {also} with 210");
+    Ok(())
+}
+
+/// A scrape of 250 instances has several hundred kB: one that is kept each time would be more than this at once.
+#[test]
+#[needs("ours")]
+fn scrapes_leave_nothing_behind() -> Result<()> {
+    const ADDRESS: &str = "127.0.0.1:9112";
+    const ROUNDS: u64 = 20;
+    /// KiB between the first scrapes and the last ones.
+    const GROWTH: u64 = 1 << 10;
+    /// KiB that metrics take in all: threads and code that serve, and what the heap keeps of the largest answer.
+    const ADDED: u64 = if cfg!(debug_assertions) { 4 << 10 } else { 2 << 10 };
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let mut running = Daemon::Vrrpx(Mode::Auto).start_by(node, &masters(250), &["--metrics", ADDRESS])?;
+    let masters = || running.log().matches("Entering MASTER STATE").count() >= 250;
+    until("every instance to be master", SETTLE, masters).with_context(|| running.log())?;
+    let pid = running.process().pid();
+    let before = own_memory(pid)?;
+    let scrape = |rounds: u64| {
+        node.namespace.enter(|| (0..rounds).try_for_each(|_| scrape_in_all_forms(ADDRESS).map(drop)))
+    };
+    scrape(ROUNDS)?;
+    let first = own_memory(pid)?;
+    scrape(2 * ROUNDS)?;
+    let last = own_memory(pid)?;
+    eprintln!("{before} KiB before any scrape, {first} KiB after {ROUNDS}, {last} KiB after {}", 3 * ROUNDS);
+    ensure!(last <= first + GROWTH, "{first} KiB after {ROUNDS} rounds, {last} KiB after {}", 3 * ROUNDS);
+    ensure!(last <= before + ADDED, "{before} KiB before the scrapes, {last} KiB after them");
     Ok(())
 }
 

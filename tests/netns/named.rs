@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -315,15 +316,29 @@ fn a_missing_interface() -> Result<()> {
 }
 
 /// A small disk of its own, unmounted when dropped.
-struct Disk(Directory);
+pub(crate) struct Disk(Directory);
 
 impl Disk {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let disk = Self(Directory::private()?);
         let mount = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"];
         let done = Command::new("mount").args(mount).arg(disk.0.path()).status()?;
         ensure!(done.success(), "mount: {done}");
         Ok(disk)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Fills it, also the last page of the file of events. Returns the file whose removal makes room.
+    pub(crate) fn fill(&self) -> Result<PathBuf> {
+        let mut events = fs::OpenOptions::new().append(true).open(self.path().join("events.jsonl"))?;
+        let length = usize::try_from(events.metadata()?.len())?;
+        events.write_all(&vec![b'\n'; length.next_multiple_of(PAGE) - length])?;
+        let filler = self.path().join("filler");
+        let _full = fs::write(&filler, vec![0; 1 << 20]);
+        Ok(filler)
     }
 }
 
@@ -338,7 +353,7 @@ impl Drop for Disk {
 #[needs("ours")]
 fn a_full_disk() -> Result<()> {
     let disk = Disk::new()?;
-    let folder = disk.0.path();
+    let folder = disk.path();
     let (directory, config) =
         (Directory::private()?, |priority| Config::of(Instance::v3(priority)).to_string());
     let (file, runtime) = (directory.path().join("vrrpx.conf"), directory.path().join("run"));
@@ -364,12 +379,7 @@ fn a_full_disk() -> Result<()> {
             events.contains(r#""to":"MASTER""#)
         };
         until("the daemon", SETTLE, || is_ready() && has_events() && folder.join("last-good.json").exists())?;
-        // The last page of the file has no room left.
-        let mut events = fs::OpenOptions::new().append(true).open(folder.join("events.jsonl"))?;
-        let length = usize::try_from(events.metadata()?.len())?;
-        events.write_all(&vec![b'\n'; length.next_multiple_of(PAGE) - length])?;
-        let filler = folder.join("filler");
-        let _full = fs::write(&filler, vec![0; 1 << 20]);
+        let filler = disk.fill()?;
         let ask = |word: &str| Command::new(vrrpx()).arg(word).arg("--runtime-dir").arg(&runtime).output();
         fs::write(&file, config(150))?;
         let reloaded = ask("reload")?;

@@ -77,10 +77,17 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
         ensure!(code(pair, 0, "VI_1")? == Some(0), "node 0 is no master");
         ensure!(code(pair, 1, "VI_1")? == Some(1), "node 1 is master");
         ensure!(code(pair, 1, "VI_2")? == Some(2), "an unknown name is no mistake");
-        let json = pair.running(1)?.ask(&["is-master", "VI_1", "--json"])?;
-        let answer: Value = serde_json::from_slice(&json.stdout)?;
-        ensure!(json.status.code() == Some(1) && answer["is_master"] == false, "{answer}");
-        ensure!(answer["master"] == "10.77.0.1" && answer["state"] == "BACKUP", "{answer}");
+        let answers = |pair: &mut Pair, state: &str| -> Result<()> {
+            let json = pair.running(1)?.ask(&["is-master", "VI_1", "--json"])?;
+            let answer: Value = serde_json::from_slice(&json.stdout)?;
+            ensure!(json.status.code() == Some(1) && answer["is_master"] == false, "{answer}");
+            ensure!(answer["master"] == "10.77.0.1" && answer["state"] == state, "{answer}");
+            Ok(())
+        };
+        answers(pair, "BACKUP")?;
+        pair.running(1)?.ask(&["maintenance", "on", "VI_1"])?;
+        answers(pair, "FAULT")?;
+        pair.running(1)?.ask(&["maintenance", "off", "VI_1"])?;
         // Its adverts of before are no second mastership.
         pair.reload(1, &Config::of(Instance::v3(250)))?;
         pair.wait_for_master(1)?;

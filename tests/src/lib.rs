@@ -17,6 +17,7 @@ pub mod flavour;
 pub mod flood;
 pub mod group;
 pub mod hider;
+pub mod http;
 pub mod lab;
 pub mod leave;
 pub mod malformed;

@@ -167,6 +167,36 @@ fn a_filter_and_an_order_choose_what_is_shown() {
     assert!(first.contains("VI_7 ") && screen.contains("(by problem)"), "{screen}");
 }
 
+/// IPv6, whose link-local addresses are long, and names of which only the ends differ.
+#[test]
+fn long_addresses_and_names_have_the_room_that_there_is() {
+    const PEER: &str = "fe80::a8bb:ccff:fedd:1234";
+    let mut board = Board::new(false);
+    for mut status in statuses() {
+        status.node.router_id = "a-node-with-the-name-of-its-rack-and-of-its-row-in-the-hall".to_owned();
+        for (instance, number) in status.instances.iter_mut().zip(1..) {
+            instance.name = format!("front_end_of_the_big_shop_{number}");
+            instance.master = instance.master.as_ref().map(|_| PEER.to_owned());
+            instance.peers.iter_mut().for_each(|peer| PEER.clone_into(&mut peer.address));
+        }
+        board.hear(read(status));
+    }
+    board.press(Key::Down);
+    let [usual, wide] = [(80, 24), (200, 40)].map(|(width, height)| text(&mut board, width, height));
+    let row = |screen: &str| screen.lines().find(|line| line.starts_with('>')).unwrap().to_owned();
+    assert!(
+        row(&wide).starts_with(&format!(">front_end_of_the_big_shop_2  BACKUP   130  4s       {PEER}  "))
+    );
+    // The title and the table of peers have what the row lacks.
+    assert!(usual.contains("── front_end_of_the_big_shop_2 ──"), "{usual}");
+    assert!(usual.contains(&format!("\n {PEER}  120 ")), "{usual}");
+    for screen in [&usual, &wide] {
+        assert!(screen.lines().next().unwrap().ends_with("1 FAULT  2 problems"), "{screen}");
+    }
+    expect("long-80.txt", &usual);
+    expect("long-200.txt", &wide);
+}
+
 #[test]
 fn the_list_moves_only_when_the_selected_one_leaves_it() {
     let mut board = Board::new(false);
@@ -240,7 +270,11 @@ fn all_of_an_instance_is_scrolled() {
 fn a_daemon_that_is_gone_and_one_that_follows_are_shown() {
     let mut board = Board::new(false);
     board.hear(News::Lost("no vrrpx runs with runtime directory /run/vrrpx".to_owned()));
-    assert!(text(&mut board, 80, 24).contains("NO DAEMON: no vrrpx runs"));
+    let screen = text(&mut board, 80, 24);
+    assert!(
+        screen.contains("NO DAEMON: no vrrpx runs") && screen.contains("tried again each\n second"),
+        "{screen}"
+    );
     statuses().into_iter().for_each(|status| board.hear(read(status)));
     assert!(!text(&mut board, 80, 24).contains("NO DAEMON"));
     board.hear(News::Lost("no vrrpx runs with runtime directory /run/vrrpx".to_owned()));

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The pages whose blocks are run, from the root of the project.
-pub(super) const PAGES: [&str; 12] = [
+pub(super) const PAGES: [&str; 13] = [
     "README.md",
     "docs/tutorial.md",
+    "docs/handbook.md",
     "docs/troubleshooting.md",
     "docs/operations.md",
     "docs/configuration.md",

@@ -176,6 +176,12 @@ fn operations() -> Result<()> {
 
 #[test]
 #[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
+fn handbook() -> Result<()> {
+    play("handbook")
+}
+
+#[test]
+#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
 fn status() -> Result<()> {
     play("status")
 }

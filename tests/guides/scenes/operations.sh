@@ -19,15 +19,15 @@ write 2 100
 start 1
 await is_master 1
 start 2
-session operations.md: Steering 2
+session operations.md: Steering 1
 await is_master 2
 node1 vrrpx priority web reset
 await is_master 1
-session operations.md: Steering 1
-show operations.md: Steering 3 -- cat log.1
-session operations.md: Steering 4
+node1 vrrpx maintenance on web --for 30m --reason "new disk"
+show operations.md: Steering 2 -- cat log.1
+node1 vrrpx maintenance off web
 await is_master 1
-session operations.md: Steering 5
+session operations.md: Steering 3
 show operations.md: Status 3 -- node1 vrrpx is-master web; echo $?; node1 vrrpx is-master --json web | sed 's/"since":"[^"]*"/"since":"2026-11-29T12:03:12.281Z"/'
 show operations.md: Running 2 -- node1 vrrpx run --config vrrpx.conf
 stop 1

@@ -3,7 +3,6 @@
 //! One node of four interfaces, on which each daemon in turn becomes master of all. Memory is the proportional set size
 //! (PSS) of all its processes, in which pages that processes share count once. A start ends for ours when it reports
 //! itself ready to systemd, and for both when the last instance has its first state in the log.
-//!
 
 use std::fs::{File, read_to_string};
 use std::os::unix::net::UnixDatagram;
@@ -19,11 +18,14 @@ use vrrp_user::driver::clock;
 use super::{Cell, Figure, Plan, Row, Sheet};
 use crate::clock::until;
 use crate::daemon::{Config, Daemon, Instance, Running, vrrpx};
+use crate::http::scrape_in_all_forms;
 use crate::lab::Node;
 use crate::netns::Namespace;
 use crate::process::Directory;
 
 const INTERFACES: [&str; 4] = ["lan0", "lan1", "lan2", "lan3"];
+/// Of metrics.
+const ADDRESS: &str = "127.0.0.1:9112";
 /// VRIDs of an interface that are used.
 const VRIDS: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,6 +49,15 @@ const SIZES: [Size; 3] = [
     Size { instances: 1000, mebibytes: 14.0, millis: 120.0 },
 ];
 
+/// Instances of a daemon that is scraped.
+const SCRAPED: usize = 250;
+/// Rounds of scrapes, each in both formats, plain and compressed: Prometheus asks as often in five minutes.
+const SCRAPES: usize = 20;
+/// KiB that metrics and their scrapes may add: one answer that is kept, or two stacks of a thread, would be more.
+const ADDED: f64 = 2048.0;
+/// Most bytes of a compressed scrape.
+const COMPRESSED: f64 = 100_000.0;
+
 /// How far a value may be above its goal.
 const TOLERANCE: f64 = 10.0;
 
@@ -57,12 +68,14 @@ pub fn memory(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     evict(&vrrpx())?;
     for size in SIZES {
         let (mut all, mut guards) = (Vec::new(), Vec::new());
+        let (mut added, mut scrapes) = (Vec::new(), Vec::new());
         for &daemon in &plan.daemons {
             eprintln!("memory: {} with {} instances", daemon.need(), size.instances);
             let bench = Bench::new(size.instances)?;
+            let rest = if plan.quick { Duration::from_secs(1) } else { REST };
             let mut running = bench.start(daemon, &[])?;
             bench.wait_for("MASTER", &running)?;
-            std::thread::sleep(if plan.quick { Duration::from_secs(1) } else { REST });
+            std::thread::sleep(rest);
             let pss = pss(&running.process().tree())? as f64;
             all.push(mebibytes("PSS", pss, size.mebibytes * 1024.0));
             guards.push(match daemon {
@@ -72,6 +85,18 @@ pub fn memory(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
                 }
                 _ => Cell::none(),
             });
+            if size.instances != SCRAPED {
+                continue;
+            }
+            drop(running);
+            let scraped =
+                matches!(daemon, Daemon::Vrrpx(_)).then(|| bench.scraped(daemon, rest)).transpose()?;
+            let (more, bytes) = scraped.unzip();
+            added.push(more.map_or_else(Cell::none, |it| mebibytes("added PSS", it - pss, ADDED)));
+            scrapes.push(bytes.map_or_else(Cell::none, |bytes| {
+                let figure = Figure::new("compressed scrape", bytes, "B").at_most(COMPRESSED);
+                Cell::new(format!("{:.0} kB", bytes / 1e3)).with(figure)
+            }));
         }
         let of = plural(size.instances);
         sheet.add(&Row::new(
@@ -84,6 +109,13 @@ pub fn memory(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
             format!("≤ {} MiB", GUARD / 1024.0),
             guards,
         ))?;
+        if size.instances == SCRAPED {
+            let goal = format!("≤ {} MiB more", ADDED / 1024.0);
+            let what = format!("metrics on, {SCRAPES} scrapes in each form");
+            sheet.add(&Row::new(format!("{of}, {what}: memory that this adds"), goal, added))?;
+            let goal = format!("≤ {:.0} kB", COMPRESSED / 1e3);
+            sheet.add(&Row::new(format!("{of}: a scrape, compressed"), goal, scrapes))?;
+        }
     }
     Ok(())
 }
@@ -180,6 +212,18 @@ impl Bench {
 
     fn start(&self, daemon: Daemon, environment: &[(&'static str, String)]) -> Result<Running> {
         daemon.start_in(&self.node, &self.config, None, environment)
+    }
+
+    /// KiB of one that serves metrics and was scraped, and the bytes of a compressed scrape.
+    fn scraped(&self, daemon: Daemon, rest: Duration) -> Result<(f64, f64)> {
+        let mut running = daemon.start_by(&self.node, &self.config, &["--metrics", ADDRESS])?;
+        self.wait_for("MASTER", &running)?;
+        let mut bytes = 0;
+        for _ in 0..SCRAPES {
+            bytes = self.node.namespace.enter(|| scrape_in_all_forms(ADDRESS))?.max(bytes);
+        }
+        std::thread::sleep(rest);
+        Ok((pss(&running.process().tree())? as f64, bytes as f64))
     }
 
     /// Waits until the log has this state for each instance.

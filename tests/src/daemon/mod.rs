@@ -76,7 +76,14 @@ impl Daemon {
     /// As [`Daemon::start`], with the text of a configuration file.
     pub fn start_with(self, node: &Node, config: &str) -> Result<Running> {
         let directory = Directory::new()?;
-        let process = self.launch(node, config, &directory, None, &[])?;
+        let process = self.launch(node, config, &directory, None, &[], &[])?;
+        Ok(Running { daemon: self, process, _beside: None, directory })
+    }
+
+    /// As [`Daemon::start`], with further arguments. Ours only.
+    pub fn start_by(self, node: &Node, config: &Config, arguments: &[&str]) -> Result<Running> {
+        let directory = Directory::new()?;
+        let process = self.launch(node, &config.to_string(), &directory, None, &[], arguments)?;
         Ok(Running { daemon: self, process, _beside: None, directory })
     }
 
@@ -93,7 +100,7 @@ impl Daemon {
             let (zebra, process) = frr::start(node, config, &directory)?;
             return Ok(Running { daemon: self, process, _beside: Some(zebra), directory });
         }
-        let process = self.launch(node, &config.to_string(), &directory, cpu, environment)?;
+        let process = self.launch(node, &config.to_string(), &directory, cpu, environment, &[])?;
         Ok(Running { daemon: self, process, _beside: None, directory })
     }
 
@@ -112,11 +119,13 @@ impl Daemon {
         dir: &Directory,
         cpu: Option<usize>,
         environment: &[(&'static str, String)],
+        arguments: &[&str],
     ) -> Result<Process> {
         use std::os::unix::process::CommandExt;
         let path = dir.path();
         std::fs::write(path.join("keepalived.conf"), config)?;
         let mut command = self.command(node, path)?;
+        command.args(arguments);
         if let Some(cpu) = cpu {
             let mut set = CpuSet::new();
             set.set(cpu)?;
@@ -229,7 +238,7 @@ impl Running {
             self.process.signal(by)?;
         }
         self.process.wait(STOP)?;
-        self.process = self.daemon.launch(node, &config.to_string(), &self.directory, None, &[])?;
+        self.process = self.daemon.launch(node, &config.to_string(), &self.directory, None, &[], &[])?;
         Ok(())
     }
 

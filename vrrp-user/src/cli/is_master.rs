@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{RUNTIME_DIR, complain, json, print, unknown};
 use crate::daemon::control;
-use crate::daemon::status::Status;
+use crate::daemon::status::{Instance, Status};
 
 /// Exit code without a daemon to ask.
 const NO_DAEMON: u8 = 3;
@@ -46,7 +46,8 @@ struct Answer<'a> {
     is_master: bool,
     /// When the state began, RFC 3339 in UTC.
     since: Option<&'a str>,
-    /// The router that is master instead, if it is heard; `None` for a sync group.
+    /// The router that is master instead, if it is heard, in each state but MASTER; `None` for a sync group, whose
+    /// members may have different ones.
     master: Option<&'a str>,
 }
 
@@ -56,7 +57,11 @@ impl<'a> Answer<'a> {
         let instance = status.instances.iter().find(|it| it.name == name);
         let group = status.groups.iter().find(|it| it.name == name);
         let since = instance.map_or_else(|| group?.since.as_deref(), |it| it.since.as_deref());
-        let master = instance.and_then(|it| it.master.as_deref());
-        Some(Self { name, state, is_master: state == "MASTER", since, master })
+        let is_master = state == "MASTER";
+        // In FAULT the status obeys none, and may hear one.
+        let heard = |it: &'a Instance| it.heard_master().map(|peer| &*peer.address);
+        let instead = |it: &'a Instance| it.master.as_deref().or_else(|| heard(it));
+        let master = instance.filter(|_| !is_master).and_then(instead);
+        Some(Self { name, state, is_master, since, master })
     }
 }

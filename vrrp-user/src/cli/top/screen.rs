@@ -30,10 +30,13 @@ const ROWS: usize = 3;
 const OF_NODE_MAX: usize = 4;
 
 const NAME_MAX: usize = 20;
+const NAME_MAX_WIDE: usize = 40;
 const STATE: usize = "MASTER".len();
 const PRIORITY: usize = "PRIO".len();
 const SINCE: usize = "23h 59m".len();
 const MASTER: usize = "255.255.255.255".len();
+/// Columns of a row of a peer behind its address.
+const PEER_REST: usize = " PRIO  LAST ADVERT     MEDIAN    LONGEST     MARGIN".len();
 const PLOT_MIN: usize = 10;
 const PLOT_MAX: usize = 60;
 const SHARE: usize = "100%".len();
@@ -90,10 +93,16 @@ impl<'a> Pen<'a> {
         self.line(Line::styled(text.to_owned(), style));
     }
 
+    /// As many lines as a text takes that must be read to its end.
+    fn wrapped(&mut self, text: &str, style: Style) {
+        let mut out = String::new();
+        wrapped_at(self.width().saturating_sub(1), &mut out, " ", text, 1);
+        out.lines().for_each(|line| self.styled(line, style));
+    }
+
     /// A line across, with a title in it.
     fn title(&mut self, title: &str) {
-        let width = usize::from(self.area.width);
-        let rule = "─".repeat(width.saturating_sub(config::width(title) + 4));
+        let rule = "─".repeat(self.width().saturating_sub(config::width(title) + 4));
         self.styled(&format!("── {title} {rule}"), Style::new().add_modifier(Modifier::DIM));
     }
 
@@ -234,16 +243,20 @@ fn head(pen: &mut Pen<'_>, board: &Board) {
         1 => "1 instance".to_owned(),
         count => format!("{count} instances"),
     };
-    let (name, time, states) = (&node.router_id, clock(&node.time), states.join(", "));
+    let (router, time, states) = (node.router_id.as_str(), clock(&node.time), states.join(", "));
     let up = rough(node.uptime_seconds);
     // From the longest to the shortest; the first that there is room for is shown.
     let texts = [
-        format!(" {name}  {time}  up {up}  {count}: {states}  "),
-        format!(" {name}  {time}  {count}: {states}  "),
-        format!(" {name}  {states}  "),
+        format!(" {router}  {time}  up {up}  {count}: {states}  "),
+        format!(" {router}  {time}  {count}: {states}  "),
+        format!(" {router}  {states}  "),
     ];
-    let fits = |text: &&String| config::width(text) + problems.len() <= pen.width();
-    let text = texts.iter().find(fits).unwrap_or(&texts[2]).clone();
+    let room = pen.width().saturating_sub(problems.len());
+    let fits = |text: &&String| config::width(text) <= room;
+    let text = texts.iter().find(fits).cloned().unwrap_or_else(|| {
+        let short = room.saturating_sub(states.len() + " ".len() + 2 * "  ".len());
+        format!(" {}  {states}  ", fitted(router, short))
+    });
     let colour = if problems == "no problem" { Style::new() } else { pen.colour(Color::Yellow) };
     pen.line(Line::from(vec![Span::styled(text, bold), Span::styled(problems, colour)]));
     presence(pen, board);
@@ -256,19 +269,16 @@ pub(super) fn presence(pen: &mut Pen<'_>, board: &Board) {
     match (&board.lost, board.silence, &board.status) {
         (Some((why, last)), ..) => {
             let since = last.as_deref().map(|last| format!(" since {}", clock(last))).unwrap_or_default();
-            pen.styled(&format!(" NO DAEMON{since}: {why}; tried again each second"), red);
+            pen.wrapped(&format!("NO DAEMON{since}: {why}; tried again each second"), red);
         }
         (None, Some(silence), _) => {
             let of = shown.map(|time| format!("; all below is of {time}")).unwrap_or_default();
             let silence = silence.as_secs();
-            pen.styled(&format!(" NO ANSWER for {silence} s: the daemon is stopped or hangs{of}"), red);
+            pen.wrapped(&format!("NO ANSWER for {silence} s: the daemon is stopped or hangs{of}"), red);
         }
         (None, None, Some(status)) if board.restarted.is_some() => {
-            let yellow = pen.colour(Color::Yellow);
-            pen.styled(
-                &format!(" another daemon answers, pid {}: it was restarted", status.node.pid),
-                yellow,
-            );
+            let text = format!("another daemon answers, pid {}: it was restarted", status.node.pid);
+            pen.wrapped(&text, pen.colour(Color::Yellow));
         }
         _ => {}
     }
@@ -282,6 +292,8 @@ fn clock(time: &str) -> String {
 /// Widths of the columns that depend on the terminal.
 struct Widths {
     name: usize,
+    /// Of an address of IPv6, as far as there is room.
+    master: usize,
     plot: usize,
     why: usize,
 }
@@ -289,22 +301,26 @@ struct Widths {
 impl Widths {
     fn of(shown: &[&Instance], width: usize) -> Self {
         let longest = shown.iter().map(|it| config::width(&it.name)).max().unwrap_or_default();
-        let name = longest.clamp("INSTANCE".len(), NAME_MAX);
-        let fixed = 1 + name + STATE + PRIORITY + SINCE + MASTER + SHARE + 6 * 2;
+        let name = longest.clamp("INSTANCE".len(), if width < WIDE { NAME_MAX } else { NAME_MAX_WIDE });
+        let masters = shown.iter().filter_map(|it| it.heard_master());
+        let longest = masters.map(|peer| peer.address.len()).max().unwrap_or_default().max(MASTER);
+        let fixed = 1 + name + STATE + PRIORITY + SINCE + SHARE + 6 * 2;
         let rest = width.saturating_sub(fixed);
+        let master = longest.min(rest.saturating_sub(PLOT_MIN).max(MASTER));
+        let rest = rest.saturating_sub(master);
         if width < WIDE {
-            return Self { name, plot: rest.clamp(PLOT_MIN, PLOT_MAX), why: 0 };
+            return Self { name, master, plot: rest.clamp(PLOT_MIN, PLOT_MAX), why: 0 };
         }
         let plot = (rest / 2).clamp(PLOT_MIN, PLOT_MAX);
-        Self { name, plot, why: rest.saturating_sub(plot + 2) }
+        Self { name, master, plot, why: rest.saturating_sub(plot + 2) }
     }
 }
 
 fn instances(pen: &mut Pen<'_>, board: &Board, shown: &[&Instance], selected: usize, rows: Range<usize>) {
     let widths = Widths::of(shown, pen.width());
-    let Widths { name, plot, why } = widths;
+    let Widths { name, master, plot, why } = widths;
     let heading = format!(
-        " {:<name$}  {:<STATE$}  PRIO  {:<SINCE$}  {:<MASTER$}  {:<plot$}  {:SHARE$}  {}",
+        " {:<name$}  {:<STATE$}  PRIO  {:<SINCE$}  {:<master$}  {:<plot$}  {:SHARE$}  {}",
         "INSTANCE",
         "STATE",
         "SINCE",
@@ -328,7 +344,7 @@ fn row(
     widths: &Widths,
     is_selected: bool,
 ) -> Line<'static> {
-    let Widths { name, plot, why } = *widths;
+    let Widths { name, master: master_width, plot, why } = *widths;
     let state = match instance.state.as_str() {
         "MASTER" => pen.colour(Color::Green).add_modifier(Modifier::BOLD),
         "FAULT" => pen.colour(Color::Red).add_modifier(Modifier::BOLD),
@@ -353,7 +369,7 @@ fn row(
     let rest = format!(
         "  {:>PRIORITY$}  {since:<SINCE$}  {}  ",
         instance.priority.effective,
-        fitted(master, MASTER)
+        fitted(master, master_width)
     );
     let mut spans = vec![
         Span::styled(own, if has_problem { pen.colour(Color::Yellow) } else { Style::new() }),
@@ -409,9 +425,13 @@ fn panel(pen: &Pen<'_>, status: &Status, instance: &Instance, width: usize) -> V
     let mut peers: Vec<&Peer> = instance.peers.iter().collect();
     peers.sort_by(|one, other| one.last_advert_seconds.total_cmp(&other.last_advert_seconds));
     if !peers.is_empty() {
-        let head = " PEER             PRIO  LAST ADVERT     MEDIAN    LONGEST     MARGIN";
+        peers.truncate(ROWS);
+        let longest = peers.iter().map(|peer| peer.address.len()).max().unwrap_or_default();
+        let most = text_width.saturating_sub(PEER_REST).max(MASTER + 1);
+        let address = longest.clamp(MASTER + 1, most);
+        let head = format!(" {:<address$} PRIO  LAST ADVERT     MEDIAN    LONGEST     MARGIN", "PEER");
         lines.push(Line::styled(head, dim));
-        lines.extend(peers.iter().take(ROWS).map(|peer| Line::raw(peer_row(instance, peer))));
+        lines.extend(peers.iter().map(|peer| Line::raw(peer_row(instance, peer, address))));
     }
     let is_tracked =
         |check: &&Check| instance.tracks.iter().any(|it| it.kind != "interface" && it.name == check.name);
@@ -426,13 +446,13 @@ fn panel(pen: &Pen<'_>, status: &Status, instance: &Instance, width: usize) -> V
     lines
 }
 
-fn peer_row(instance: &Instance, peer: &Peer) -> String {
+fn peer_row(instance: &Instance, peer: &Peer, address: usize) -> String {
     let some = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), rough);
     let longest = Some(peer.gap_max_seconds).filter(|longest| *longest > 0.0);
     let margin = longest.and_then(|longest| Some(instance.allowed_seconds()? - longest));
     format!(
         " {} {:>4}  {:>11} {:>10} {:>10} {:>10}",
-        fitted(&peer.address, MASTER + 1),
+        fitted(&peer.address, address),
         peer.priority,
         rough(peer.last_advert_seconds),
         some(peer.median_gap()).replacen("", if peer.median_gap().is_some() { "<" } else { "" }, 1),
