@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -129,12 +130,11 @@ fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
             role(daemons[1], Instance::v3(100).line("nopreempt")),
         ];
         Pair::settled_in_turn(roles)?.check(|pair| {
-            std::thread::sleep(3 * Instance::v3(100).master_down_interval());
             pair.die(0)?;
             pair.wait_for_master(1)?;
             pair.observer.clear();
             pair.revive(0)?;
-            std::thread::sleep(5 * Instance::v3(200).master_down_interval());
+            watch(5 * Instance::v3(200).master_down_interval());
             pair.ensure_alive()?;
             let adverts = pair.observer.adverts();
             ensure!(adverts.iter().all(|advert| advert.1 == 1), "node 0 has sent adverts");

@@ -1,12 +1,11 @@
 //! Signed adverts: failover, differing and changing keys, the migration from unsigned adverts, replayed adverts, floods
 //! of forged ones.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{elapse, pace, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flood::{Flooder, forged};
 use vrrp_tests::lab::VIRTUAL_V4;
@@ -96,7 +95,7 @@ fn reload(pair: &mut Pair, instance: impl Fn(u8) -> Instance) -> Result<()> {
     for (node, priority) in [(0, 200), (1, 100)] {
         pair.reload(node, &Config::of(instance(priority)))?;
         // Longer than Master_Down_Interval.
-        sleep(Duration::from_millis(700));
+        watch(Duration::from_millis(700));
     }
     Ok(())
 }
@@ -178,7 +177,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
     Pair::settled(roles)?.check(|pair| {
         let adverts = Tap::new(&pair.lab, 0)?.adverts(count, SETTLE)?;
         // The daemon saves what it has heard within 200 ms, and allows for what it has not saved yet.
-        sleep(Duration::from_millis(300));
+        elapse(Duration::from_millis(300));
         pair.die(0)?;
         pair.wait_for_master(1)?;
         let forger = Forger::new(&pair.lab.client, 51)?;
@@ -186,7 +185,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
             let before = refused(pair, 1, "auth_replay")?;
             for advert in &adverts {
                 forger.send_frame(advert)?;
-                sleep(Duration::from_millis(10));
+                pace(Duration::from_millis(10));
             }
             let counted = before + u64::try_from(adverts.len())?;
             until("the count of the rejected adverts", SETTLE, || {
@@ -258,7 +257,7 @@ fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack
             let (before, start) = (flooder.sent(), clock::now());
             pair.observer.clear();
             let machine = Starvation::of_machine()?;
-            sleep(Duration::from_secs(3));
+            watch(Duration::from_secs(3));
             let stood = machine.longest();
             let sent =
                 (flooder.sent() - before) * 1000 / u64::try_from(clock::now().since(start).as_millis())?;

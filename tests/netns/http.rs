@@ -8,14 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::Dialect;
-use vrrp_tests::clock::{monotonic, nanos, poll, until};
+use vrrp_tests::clock::{monotonic, nanos, pace, poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::{Flaw, Forger};
 use vrrp_tests::needs;
@@ -97,7 +96,7 @@ fn a_near_miss_is_counted() -> Result<()> {
         };
         // The gaps in intervals of the master. The backup waits for 3.61; a gap with one lost advert is no near miss.
         for (gap, expected) in [(0.0, 0.0), (1.0, 0.0), (2.2, 0.0), (3.1, 1.0), (1.0, 1.0)] {
-            sleep(Duration::from_secs(interval.into()).mul_f64(gap));
+            pace(Duration::from_secs(interval.into()).mul_f64(gap));
             forger.send_frame(&master)?;
             until("the count of near misses", Duration::from_millis(1500), || {
                 misses(pair).is_ok_and(|count| (count - expected).abs() < 0.1)
@@ -263,7 +262,7 @@ fn no_client_delays_an_advert() -> Result<()> {
                 let (readers, ended, read) = (&readers, &ended, &read);
                 scope.spawn(move || paced(Duration::from_millis(10), ended, read, || status(readers).is_ok()));
             }
-            sleep(WATCH);
+            watch(WATCH);
             ended.store(true, Relaxed);
             crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?
         })?;
@@ -294,7 +293,7 @@ fn paced(period: Duration, ended: &AtomicBool, done: &AtomicUsize, work: impl Fn
     while !ended.load(Relaxed) {
         done.fetch_add(usize::from(work()), Relaxed);
         due += nanos(period);
-        sleep(Duration::from_nanos(due.saturating_sub(monotonic())));
+        pace(Duration::from_nanos(due.saturating_sub(monotonic())));
     }
 }
 
@@ -328,7 +327,7 @@ fn come_again(address: &str, clients: &mut [TcpStream], ended: &AtomicBool) -> R
         if let Ok(client) = unread(address, number) {
             clients[number] = client;
         }
-        sleep(Duration::from_millis(10));
+        pace(Duration::from_millis(10));
     }
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! Webhooks of a running daemon.
 
 use std::net::TcpListener;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{elapse, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::Lab;
 use vrrp_tests::needs;
@@ -131,7 +130,7 @@ fn a_replaced_certificate_is_taken_without_a_restart() -> Result<()> {
     until("a post", SETTLE, || !before.posted().is_empty()).with_context(|| process.log())?;
     std::fs::copy(&new.0, &trusted)?;
     // Certificates are read again at most each ten seconds.
-    sleep(Duration::from_secs(11));
+    elapse(Duration::from_secs(11));
     write(&after, 200)?;
     let run = |arguments: &[&str]| -> Result<()> {
         let mut command = namespace.command(vrrpx())?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{pace, until};
 use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 
@@ -33,7 +33,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 let Ok((mut client, _)) = listener.accept() else {
-                    std::thread::sleep(Duration::from_millis(5));
+                    pace(Duration::from_millis(5));
                     continue;
                 };
                 // A client may disconnect at any time.

@@ -17,7 +17,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_user::driver::clock;
 
 use super::{Cell, Figure, Plan, Row, Sheet};
-use crate::clock::until;
+use crate::clock::{elapse, until};
 use crate::daemon::{Config, Daemon, Instance, Running, vrrpx};
 use crate::lab::Node;
 use crate::netns::Namespace;
@@ -62,7 +62,7 @@ pub fn memory(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
             let bench = Bench::new(size.instances)?;
             let mut running = bench.start(daemon, &[])?;
             bench.wait_for("MASTER", &running)?;
-            std::thread::sleep(if plan.quick { Duration::from_secs(1) } else { REST });
+            elapse(if plan.quick { Duration::from_secs(1) } else { REST });
             let pss = pss(&running.process().tree())? as f64;
             all.push(mebibytes("PSS", pss, size.mebibytes * 1024.0));
             guards.push(match daemon {
