@@ -380,7 +380,7 @@ fn systemd_is_notified_of_the_main_process() -> Result<()> {
 /// systemd stops the daemon and starts it again; meanwhile only a process runs that systemd does not know as the main
 /// one.
 #[test]
-#[needs("ours", "dbus-daemon")]
+#[needs("ours", "systemd stand-in")]
 fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
     let folder = Directory::new()?;
     let systemd = Systemd::start()?;
@@ -415,7 +415,7 @@ fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
 
 /// The file has other addresses, which a hot restart cannot change, so that the bridge process ends at once.
 #[test]
-#[needs("ours", "dbus-daemon")]
+#[needs("ours", "systemd stand-in")]
 fn a_restart_does_not_wait_for_a_bridge_process_that_has_failed() -> Result<()> {
     let folder = Directory::new()?;
     let systemd = Systemd::start()?;
