@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::process::Directory;
+use vrrp_tests::{needs, waits};
 
 const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -56,6 +56,7 @@ fn three_kinds_of_daemon_succeed_one_another() -> Result<()> {
 }
 
 /// Both kinds send adverts without addresses, and accept them.
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn instances_that_advertise_no_addresses_have_one_master() -> Result<()> {

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
+use vrrp_tests::{needs, waits};
 
 /// Both versions; version 2 has whole seconds.
 fn both(priority: u8) -> Role {
@@ -17,6 +17,7 @@ fn keepalived(instance: Instance) -> Role {
 }
 
 /// I01.
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn both_versions_hear_the_one_master() -> Result<()> {
@@ -35,6 +36,7 @@ fn both_versions_hear_the_one_master() -> Result<()> {
     })
 }
 
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn each_version_is_obeyed_and_followed() -> Result<()> {

@@ -5,8 +5,8 @@ use nix::sys::signal::Signal;
 use vrrp_tests::clock::{elapse, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::{needs, waits};
 
 use crate::{pair, roles, subject};
 
@@ -146,6 +146,7 @@ fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
 }
 
 /// An advert need not list addresses: they may be moved by other means, as in a cloud.
+#[waits]
 #[test]
 #[needs("subject")]
 fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {

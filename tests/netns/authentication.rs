@@ -10,10 +10,10 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flood::{Flooder, forged};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::malformed::Forger;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::starvation::Starvation;
 use vrrp_tests::tap::Tap;
+use vrrp_tests::{needs, waits};
 use vrrp_user::driver::clock;
 
 use crate::roles;
@@ -53,14 +53,20 @@ fn fails_over(daemon: Daemon, instances: [Instance; 2]) -> Result<()> {
     })
 }
 
+#[waits]
+#[test]
+#[needs("ours")]
+fn a_signing_master_of_version_2_is_replaced() -> Result<()> {
+    fails_over(Daemon::Vrrpx(Mode::Auto), [200, 100].map(|priority| signed(Instance::v2(priority))))
+}
+
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_signing_master_is_replaced() -> Result<()> {
     let unicast = |priority, own, peer| signed(Instance::v3(priority).unicast(own, peer));
     let by_unicast = || [unicast(200, "10.77.0.1", "10.77.0.2"), unicast(100, "10.77.0.2", "10.77.0.1")];
-    let auto = Daemon::Vrrpx(Mode::Auto);
-    fails_over(auto, [200, 100].map(|priority| signed(Instance::v2(priority))))?;
-    fails_over(auto, by_unicast())?;
+    fails_over(Daemon::Vrrpx(Mode::Auto), by_unicast())?;
     for mode in [Mode::Auto, Mode::Socket] {
         fails_over(Daemon::Vrrpx(mode), [200, 100].map(|priority| signed(Instance::v3(priority))))?;
         fails_over(Daemon::Vrrpx(mode), [200, 100].map(|priority| signed(Instance::v6(priority))))?;
@@ -164,6 +170,7 @@ fn old_adverts_are_refused_for_good() -> Result<()> {
 }
 
 /// W03: the same with a counter in place of the time.
+#[waits]
 #[test]
 #[needs("ours")]
 fn old_numbers_are_refused_for_good() -> Result<()> {

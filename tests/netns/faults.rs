@@ -8,9 +8,9 @@ use vrrp_tests::clock::{outage, pace, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::malformed::{Flaw, Forger};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::starvation::Starvation;
+use vrrp_tests::{needs, waits};
 
 use crate::{pair, subject};
 
@@ -185,6 +185,7 @@ fn late(daemon: Daemon) -> Result<Pair> {
 
 /// By multicast, or by unicast with sends to one of two peers refused, or to both, of which the heir is the last to be
 /// reached again. Adverts that reach the other one meanwhile move neither of them.
+#[waits]
 #[test]
 #[needs("ours", "nft")]
 fn a_master_whose_sends_are_refused_yields_to_one_it_hears_until_they_leave() -> Result<()> {

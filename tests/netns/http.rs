@@ -17,12 +17,12 @@ use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_tests::clock::{monotonic, nanos, pace, poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::{Flaw, Forger};
-use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::packet;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
 use vrrp_tests::starvation::Starvation;
+use vrrp_tests::{needs, waits};
 
 use crate::roles;
 
@@ -79,6 +79,7 @@ fn probes_follow_the_engine() -> Result<()> {
 }
 
 /// A takeover by a hair's breadth: two adverts of the master are missing, the third one comes.
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_near_miss_is_counted() -> Result<()> {

@@ -13,11 +13,11 @@ use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::hider::{DROPPER, Dropper};
 use vrrp_tests::lab::INTERFACE;
-use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::starvation::Starvation;
+use vrrp_tests::{needs, waits};
 use vrrp_user::daemon::status::{Status, View, overview};
 
 use crate::http::{get, sample, serve};
@@ -117,6 +117,7 @@ impl Witness {
 }
 
 /// Another password, another version, another VRID with our address.
+#[waits]
 #[test]
 #[needs("ours")]
 fn routers_that_do_not_understand_each_other() -> Result<()> {
@@ -160,6 +161,7 @@ fn routers_that_do_not_understand_each_other() -> Result<()> {
 }
 
 /// One that keeps adverts from the sockets of a backup, and one that keeps those of a master alone on its host.
+#[waits]
 #[test]
 #[needs("ours", "nft")]
 fn firewalls() -> Result<()> {
@@ -209,6 +211,7 @@ fn firewalls() -> Result<()> {
 }
 
 /// One on the interface of a master, which drops adverts without an error for sockets that have not asked for it.
+#[waits]
 #[test]
 #[needs("ours", "nft", "egress hook")]
 fn a_filter_on_the_interface() -> Result<()> {

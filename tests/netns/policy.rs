@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::{needs, waits};
 use vrrp_user::daemon::host_faults::RETRY;
 
 use crate::subject;
@@ -144,6 +144,7 @@ fn an_unknown_router_is_not_heard() -> Result<()> {
 }
 
 /// V09: keepalived drops such adverts, and both are masters.
+#[waits]
 #[test]
 #[needs("ours")]
 fn another_interval_of_version_2_is_a_sign_of_life() -> Result<()> {

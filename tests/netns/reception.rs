@@ -12,10 +12,10 @@ use vrrp_tests::clock::{Deadline, pace, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::hider::Hider;
 use vrrp_tests::malformed::Forger;
-use vrrp_tests::needs;
 use vrrp_tests::packet::Frame;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::worker::Workers;
+use vrrp_tests::{needs, waits};
 
 use crate::roles;
 
@@ -51,6 +51,7 @@ fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> R
 
 /// Behind an IPsec header, adverts are of another protocol: sockets of VRRP receive none of them, also where they
 /// receive those of another instance, and when a reload changes the authentication of one node first.
+#[waits]
 #[test]
 #[needs("ours")]
 fn adverts_behind_an_authentication_header_are_no_fault() -> Result<()> {
@@ -175,6 +176,7 @@ fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
 
 /// The macvlan with the virtual MAC address takes frames that a master sends from the same address, so the parent's
 /// sockets do not receive them: no firewall is the cause.
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {

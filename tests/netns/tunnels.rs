@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::tun::device;
+use vrrp_tests::{needs, waits};
 
 use crate::{roles, standing};
 
@@ -17,6 +17,7 @@ const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 /// The longest time for which a takeover is held off while sockets hear what the daemon does not.
 const HELD: Duration = Duration::from_secs(10);
 
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_tunnel_has_one_master_and_an_heir() -> Result<()> {

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{elapse, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::Lab;
-use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::webhook::{Manner, Receiver, certificate};
+use vrrp_tests::{needs, waits};
 
 use crate::{goes_on_and_ends_soon, roles};
 
@@ -100,6 +100,7 @@ fn a_certificate_that_the_host_trusts_is_taken_for_its_name_only() -> Result<()>
 }
 
 /// The certificate of the service and the one that the host trusts are replaced while the daemon runs.
+#[waits]
 #[test]
 #[needs("ours", "openssl")]
 fn a_replaced_certificate_is_taken_without_a_restart() -> Result<()> {

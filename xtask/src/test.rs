@@ -29,8 +29,8 @@ fn programs() -> PossibleValuesParser {
     guests::programs().collect::<Vec<_>>().into()
 }
 
-/// Part of the names of tests that mostly wait, for the whole seconds of the protocol.
-const SLOW: &str = "version_2";
+/// End of the names of tests that mostly wait, by their attribute `waits`.
+const WAITS: &str = "::waits";
 
 /// Tests in these modules run alone: they see what all daemons of a machine share, pins in bpffs, or keep its kernel
 /// busy.
@@ -75,10 +75,10 @@ fn everything(tally: &mut Tally) -> Result<()> {
     // Without the two whose features would have others built again.
     units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--exclude", BUS, "--no-fail-fast"]);
     tally.run(units)?;
-    // A test of real daemons waits for most of its time, and then has to be on time.
+    tally.run(daemons(&["--test-threads=8", WAITS])?)?;
+    // Most of these have to be on time.
     let [first, second] = ALONE;
-    tally.run(daemons(&["--test-threads=2", "--skip", SLOW, "--skip", first, "--skip", second])?)?;
-    tally.run(daemons(&["--test-threads=8", SLOW])?)?;
+    tally.run(daemons(&["--test-threads=2", "--skip", WAITS, "--skip", first, "--skip", second])?)?;
     tally.run(daemons(&["--test-threads=1", first, second])?)?;
     guests::test(tally, &guests::GATE, Scope::Gate)
 }
