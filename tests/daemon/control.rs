@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use vrrp_tests::clock::until;
 use vrrp_user::daemon::control::{self, Control, LINE_MAX, SocketGroups};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::queue::{Input, Queue};
@@ -395,10 +396,7 @@ fn sockets_that_are_removed_are_made_again() {
             let socket = path.join(name);
             fs::metadata(&socket).is_ok_and(|it| it.ino() != *before) && UnixStream::connect(socket).is_ok()
         };
-        while !held.iter().all(is_back) {
-            assert!(!is_late(), "they stay away");
-            thread::sleep(Duration::from_millis(20));
-        }
+        until("both sockets again", Duration::from_secs(5), || held.iter().all(is_back)).unwrap();
         assert!(control::status(path).is_ok());
         let mode = |name: &str| fs::metadata(path.join(name)).unwrap().mode() & 0o777;
         assert_eq!((mode("control.sock"), mode("status.sock"), mode("")), (0o600, 0o666, 0o755));

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use vrrp_tests::clock::{elapse, until};
 use vrrp_user::daemon::control::{self, Control, SocketGroups};
 use vrrp_user::daemon::events::follow::Line;
 use vrrp_user::daemon::events::{EventKind, KEPT};
@@ -115,7 +116,7 @@ fn a_follower_that_does_not_read_is_dropped_with_a_last_line() {
             assert!(matches!(next(&mut other), Some(Line::Event(_))), "a reader is not delayed");
         }
         // Longer than the limit for an unread line: what is unread by now is dropped.
-        std::thread::sleep(Duration::from_secs(6));
+        elapse(Duration::from_secs(6));
         control::status(path).unwrap();
         let mut lines = Vec::new();
         while let Some(line) = next(&mut client) {
@@ -139,12 +140,8 @@ fn followers_are_limited_and_departures_make_room() {
         assert_eq!(refused, Some(Line::Error("16 clients follow already".to_owned())));
         control::status(path).unwrap();
         followers.pop();
-        let mut tries = 0;
-        while !matches!(next(&mut follower(path)), Some(Line::Events { .. })) {
-            tries += 1;
-            assert!(tries < 100, "no room");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let is_followed = || matches!(next(&mut follower(path)), Some(Line::Events { .. }));
+        until("room", Duration::from_secs(5), is_followed).unwrap();
     });
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use vrrp_tests::clock::task::{pace, until};
 use vrrp_user::config::NotifySettings;
 use vrrp_user::daemon::events::EventKind;
 use vrrp_user::daemon::http::Http;
@@ -21,7 +22,7 @@ use vrrp_user::daemon::steering::{Order, Steered};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{InstanceId, Reason, State, Transition};
 
-use crate::setup::{backup, config, context, filled, instance};
+use crate::setup::{PATIENCE, backup, config, context, filled, instance};
 
 /// A listener that ends with the test.
 pub(crate) struct Server {
@@ -263,10 +264,10 @@ async fn healthy_while_the_engine_turns() {
     let engine = tokio::spawn(async move {
         loop {
             context.live.turns.fetch_add(1, Relaxed);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            pace(Duration::from_millis(5)).await;
         }
     });
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    until("an answer with 200", PATIENCE, async || server.get("/-/healthy").await.code == 200).await;
     let answer = server.get("/-/healthy").await;
     assert_eq!((answer.code, answer.text()), (200, "the engine responds\n"));
     engine.abort();
@@ -356,15 +357,12 @@ async fn followers_are_limited() {
     assert_eq!(server.get("/metrics").await.code, 200);
     followers.pop();
     // The server finds out when it writes, at the latest.
-    for round in 0.. {
+    until("a free place", PATIENCE, async || {
         context.history.events.push(EventKind::Priority { instance: "VI_1".to_owned(), priority: 7 });
         let mut follower = server.follow("").await;
-        if next(&mut follower).await == "HTTP/1.1 200 OK" {
-            break;
-        }
-        assert!(round < 200, "the place is never free");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        next(&mut follower).await == "HTTP/1.1 200 OK"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "current_thread")]

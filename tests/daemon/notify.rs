@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_tests::FIRST;
+use vrrp_tests::clock::task::{pace, watch};
 use vrrp_user::config::{Config, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser};
 use vrrp_user::daemon::history::{History, RunningHook};
 use vrrp_user::daemon::metrics::{Format, render};
@@ -162,10 +163,10 @@ async fn a_slow_hook_skips_to_the_latest_transition() {
     eventually("the first starts", || folder.lines("log").len() == 1).await;
     for (state, epoch) in [(State::Master, 2), (State::Backup, 3), (State::Master, 4)] {
         notifier.transition(FIRST, &to(state, epoch));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        pace(Duration::from_millis(20)).await;
     }
     eventually("the latest ends", || folder.lines("log").len() == 4).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    watch(Duration::from_millis(300)).await;
     assert_eq!(folder.lines("log"), ["1 start", "1 end", "4 start", "4 end"]);
 }
 
@@ -278,13 +279,13 @@ async fn all_hooks_run_once_with_stop_at_the_end() {
 async fn the_end_waits_a_second_at_most_and_still_runs_stop_hooks() {
     let folder = Folder::new();
     let notify = NotifySettings {
-        master: hook("sleep 5; true"),
+        master: hook(format!("touch {}; sleep 5; true", folder.file("started").display())),
         stop: hook(format!("touch {}; sleep 3", folder.file("stopped").display())),
         ..NotifySettings::default()
     };
     let (mut notifier, _record) = notifier(&one(notify));
     notifier.transition(FIRST, &Transition { epoch: Epoch(1), ..to(State::Master, 1) });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    eventually("the first hook runs", || folder.file("started").exists()).await;
     let before = clock::now();
     notifier.stop().await;
     let waited = clock::now().since(before);
@@ -341,7 +342,7 @@ async fn a_hook_that_runs_for_long_is_a_problem_until_it_ends() {
     };
     notifier.transition(FIRST, &to(State::Master, 1));
     notifier.group_transition(GroupId(0), &moved(State::Master, clock::now(), 1));
-    tokio::time::sleep(RunningHook::PATIENCE - Duration::from_secs(1)).await;
+    watch(RunningHook::PATIENCE - Duration::from_secs(1)).await;
     assert_eq!((problems(), slow().as_str()), (vec![], "0.0"));
     eventually("two problems", || problems().len() == 2).await;
     let shown = problems();

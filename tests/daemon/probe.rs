@@ -33,11 +33,14 @@ async fn rounds(settings: &CheckSettings, count: usize) -> Vec<ProbeResult> {
         }
         true
     });
-    tokio::select! {
-        () = probe => unreachable!("a probe never ends"),
-        () = enough.notified() => {}
-        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("only {} rounds", seen.borrow().len()),
-    }
+    let all = async {
+        tokio::select! {
+            () = probe => unreachable!("a probe never ends"),
+            () = enough.notified() => {}
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(30), all).await;
+    assert!(in_time.is_ok(), "only {} rounds", seen.borrow().len());
     seen.into_inner()
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, raise};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_tests::FIRST;
+use vrrp_tests::clock::poll;
+use vrrp_tests::clock::task::watch;
 use vrrp_user::config::{Config, NotifySettings, Tolerance};
 use vrrp_user::daemon::auth::MarkStore;
 use vrrp_user::daemon::control;
@@ -70,15 +72,8 @@ async fn open(
 
 /// Waits for an input for which `wanted` is true, outside of the runtime.
 fn await_input(inputs: &Queue<Input>, wanted: impl Fn(&Input) -> bool) {
-    let start = clock::now();
-    while clock::now().since(start) < Duration::from_secs(10) {
-        match inputs.pop() {
-            Some(input) if wanted(&input) => return,
-            Some(_) => {}
-            None => thread::sleep(Duration::from_millis(5)),
-        }
-    }
-    panic!("the input did not arrive");
+    let next = || Ok(std::iter::from_fn(|| inputs.pop()).find(&wanted).map(drop));
+    poll("an input", Duration::from_secs(10), next).unwrap();
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -110,7 +105,7 @@ async fn from_the_first_check_to_the_stop_hook() {
         // Neither signal ends the service.
         raise(Signal::SIGHUP).unwrap();
         raise(Signal::SIGUSR1).unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        watch(Duration::from_millis(50)).await;
         raise(Signal::SIGTERM).unwrap();
     };
     let (outcome, ()) = tokio::join!(service.run(&claimed), driver);

@@ -12,6 +12,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family, Reject};
 use vrrp_tests::FIRST;
+use vrrp_tests::clock::task::until;
 use vrrp_tests::process::Directory;
 use vrrp_user::config::{
     Addresses, CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, InstanceSettings,
@@ -181,15 +182,12 @@ pub(crate) fn backup(at: Timestamp, epoch: u64) -> Transition {
     }
 }
 
-/// Waits until `holds` returns true; fails the test after 10 s.
+/// Longest wait of a test for a state.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `holds` returns true.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never: {what}");
+    until(what, PATIENCE, async || holds()).await;
 }
 
 /// Whether a process exists and is not a zombie.

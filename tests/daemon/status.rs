@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use vrrp_ebpf::wire::Reject;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_tests::FIRST;
+use vrrp_tests::clock::elapse;
 use vrrp_user::daemon::history::{HookRun, Posts};
 use vrrp_user::daemon::process::preflight::Disabled;
 use vrrp_user::daemon::status::{DaemonContext, Instance, Status, StatusVerdict, View, overview, table};
@@ -419,7 +420,7 @@ fn a_failed_hook_is_a_problem_in_its_state_until_the_next_reload() {
     assert!(!is_problem(), "it is BACKUP now");
     context.history.hook(InstanceId(0), "notify_backup", failed("BACKUP"));
     assert!(is_problem());
-    std::thread::sleep(Duration::from_millis(2));
+    elapse(Duration::from_millis(2));
     context.history.loaded(SystemTime::now(), &[]);
     assert!(!is_problem(), "the configuration was loaded again");
     assert_eq!(context.status().instances[0].hooks.len(), 2, "the runs are shown nevertheless");
@@ -443,7 +444,7 @@ fn mail_and_webhooks_that_fail_are_problems_until_they_work_or_are_loaded_again(
     failing(false);
     assert!(!is_problem());
     failing(true);
-    std::thread::sleep(Duration::from_millis(2));
+    elapse(Duration::from_millis(2));
     context.history.loaded(SystemTime::now(), &[]);
     assert!(!is_problem());
 }

@@ -10,6 +10,7 @@ use anyhow::Result;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 use vrrp_ebpf::wire::Family;
+use vrrp_tests::clock::until;
 use vrrp_tests::netns::Namespace;
 use vrrp_user::config::{Addresses, InstanceSettings, VirtualAddress};
 use vrrp_user::protocol::Vrid;
@@ -126,14 +127,9 @@ pub(crate) fn readable(fd: impl AsFd, span: Duration) -> bool {
 }
 
 /// Waits until `condition` holds.
+#[track_caller]
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if condition() {
-            return;
-        }
-        std::thread::sleep(PATIENCE / 500);
-    }
-    assert!(condition());
+    until("the condition", PATIENCE, condition).unwrap();
 }
 
 pub(crate) fn packet_socket(receive: bool) -> io::Result<OwnedFd> {

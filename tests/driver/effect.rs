@@ -18,6 +18,7 @@ use vrrp_user::driver::realtime::ENGINE_PRIORITY;
 use vrrp_user::protocol::{Announcement, Epoch, InstanceId};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
+use vrrp_tests::clock::elapse;
 use vrrp_tests::needs;
 
 const ZERO: InstanceId = InstanceId(0);
@@ -155,7 +156,7 @@ fn nothing_is_announced_without_a_lease() {
     let until = clock::now() + Duration::from_millis(500);
     [ZERO, ONE].into_iter().for_each(|id| running.maps.set_lease(id, Some(until)));
     (0..3).for_each(|_| _ = tap.next(announced));
-    std::thread::sleep(until.since(clock::now()));
+    elapse(until.since(clock::now()));
     while tap.next_within(Duration::from_millis(10), announced).is_some() {}
     assert!(tap.next_within(SILENCE, announced).is_none(), "repeats outlive the lease");
     // A takeover whose lease has run out already sets the addresses alone.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use nix::net::if_::if_nametoindex;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::{Family, ethernet, ipv4, ipv6};
+use vrrp_tests::clock::elapse;
 use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::packet::{Frame, advert};
@@ -49,7 +50,7 @@ fn adverts_have_their_arrival_time() {
     assert_eq!(cable.left.enter(send).unwrap(), 2);
     let after = clock::now();
     assert!(readable(&listener, PATIENCE));
-    std::thread::sleep(SILENCE);
+    elapse(SILENCE);
     let mut heard = Vec::new();
     assert_eq!(listener.drain(64, |frame, stamp| heard.push((frame.to_vec(), stamp))).unwrap(), 2);
     let slack = SILENCE / 2;

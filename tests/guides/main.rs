@@ -9,12 +9,13 @@ mod pair;
 use anyhow::{Result, ensure};
 
 use crate::pair::{Guide, VIRTUAL};
-use vrrp_tests::needs;
+use vrrp_tests::{needs, waits};
 
 const SERVICE: &str = "192.168.1.100";
 
 /// `state MASTER` and `BACKUP`, version 2 with a password longer than 8 bytes, a check with weight -20, one `notify`
 /// for every state.
+#[waits]
 #[test]
 #[needs("lab")]
 fn docker_hosts() -> Result<()> {
@@ -65,6 +66,7 @@ vrrp_instance DOCKER_HA {{
 }
 
 /// A label, `enable_script_security`, `preempt` on one node and `nopreempt` on the other, words in any column.
+#[waits]
 #[test]
 #[needs("lab")]
 fn nginx_pair() -> Result<()> {
@@ -129,6 +131,7 @@ notify @DIRECTORY@/notify.sh
 }
 
 /// Both nodes start as `BACKUP`, and the check adds 20 while it passes.
+#[waits]
 #[test]
 #[needs("lab")]
 fn haproxy_pair() -> Result<()> {
@@ -174,6 +177,7 @@ haproxy_check
 }
 
 /// Two instances with opposite priorities: each node serves one address, and the survivor both.
+#[waits]
 #[test]
 #[needs("lab")]
 fn active_active() -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{poll, until, watch};
 use vrrp_tests::daemon::{Daemon, Mode, Running};
 use vrrp_tests::lab::{Held, INTERFACE, Lab};
 use vrrp_tests::process::Directory;
@@ -106,7 +106,7 @@ impl Guide {
 
     /// Checks that no takeover happens within the time of one.
     pub(crate) fn keeps_serving(&self, node: usize, address: &str) -> Result<()> {
-        std::thread::sleep(QUIET);
+        watch(QUIET);
         ensure!(self.held(node, address)?.is_some(), "node {node} has given {address} up");
         ensure!(self.held(1 - node, address)?.is_none(), "node {} has taken {address}", 1 - node);
         Ok(())

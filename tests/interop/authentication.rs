@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::{needs, waits};
 
 /// keepalived has another password, or another type: both nodes are masters, and ours counts the reason.
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn a_wrong_ipsec_password_or_type_is_counted() -> Result<()> {

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::process::Directory;
+use vrrp_tests::{needs, waits};
 
 const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -55,6 +56,7 @@ fn three_kinds_of_daemon_succeed_one_another() -> Result<()> {
 }
 
 /// Both kinds send adverts without addresses, and accept them.
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn instances_that_advertise_no_addresses_have_one_master() -> Result<()> {
@@ -129,12 +131,11 @@ fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
             role(daemons[1], Instance::v3(100).line("nopreempt")),
         ];
         Pair::settled_in_turn(roles)?.check(|pair| {
-            std::thread::sleep(3 * Instance::v3(100).master_down_interval());
             pair.die(0)?;
             pair.wait_for_master(1)?;
             pair.observer.clear();
             pair.revive(0)?;
-            std::thread::sleep(5 * Instance::v3(200).master_down_interval());
+            watch(5 * Instance::v3(200).master_down_interval());
             pair.ensure_alive()?;
             let adverts = pair.observer.adverts();
             ensure!(adverts.iter().all(|advert| advert.1 == 1), "node 0 has sent adverts");

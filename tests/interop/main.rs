@@ -13,8 +13,8 @@ mod vmac;
 use anyhow::Result;
 use vrrp_tests::daemon::{Daemon, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
-use vrrp_tests::needs;
 use vrrp_tests::pair::Pair;
+use vrrp_tests::{needs, waits};
 
 fn get_along(mode: Mode, flavour: Flavour) -> Result<()> {
     get_along_with(Daemon::Keepalived, mode, flavour)
@@ -27,24 +27,28 @@ fn get_along_with(theirs: Daemon, mode: Mode, flavour: Flavour) -> Result<()> {
     Pair::settled(flavour.roles(theirs, ours))?.check(lifecycle)
 }
 
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn version_2_with_password() -> Result<()> {
     get_along(Mode::Auto, Flavour::V2)
 }
 
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn version_2_behind_ipsec() -> Result<()> {
     get_along(Mode::Auto, Flavour::Ah)
 }
 
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn version_2_behind_ipsec_by_unicast() -> Result<()> {
     get_along(Mode::Auto, Flavour::AhUnicast)
 }
 
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn version_2_behind_ipsec_on_sockets() -> Result<()> {
@@ -93,6 +97,7 @@ fn version_3_on_sockets() -> Result<()> {
     get_along(Mode::Socket, Flavour::V3)
 }
 
+#[waits]
 #[test]
 #[needs("lab", "keepalived")]
 fn version_2_with_password_on_sockets() -> Result<()> {
@@ -111,6 +116,7 @@ fn unicast_on_sockets() -> Result<()> {
     get_along(Mode::Socket, Flavour::Unicast)
 }
 
+#[waits]
 #[test]
 #[needs("lab", "vrrpd")]
 fn frr_version_2() -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::nanos;
+use vrrp_tests::clock::{nanos, watch};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::flavour::{Flavour, serves};
 use vrrp_tests::lab::VIRTUAL_V4;
@@ -27,7 +27,7 @@ fn death(flavour: Flavour) -> Result<()> {
     Pair::settled(instances.map(|instance| role(mode, instance)))?.check(|pair| {
         serves(pair, 0, address).context("at first")?;
         pair.observer.clear();
-        std::thread::sleep(2 * patience());
+        watch(2 * patience());
         ensure_silent(pair, 1)?;
         let death = pair.mark();
         pair.die(0)?;

@@ -1,11 +1,11 @@
 //! The fence: a node with a hung or dead daemon does not answer for addresses that its heir has.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::arp::ArpProber;
+use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -17,7 +17,7 @@ use crate::{AWHILE, INTERVAL, answers, asked, is_clean, role, settled, subject};
 fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
     let heir = pair.observer.wait_for_advert(1, since, SETTLE)?;
     answers(prober, 1, heir)?;
-    sleep(AWHILE);
+    watch(AWHILE);
     let count = prober.answers(0, heir);
     ensure!(count == 0, "node 0 has answered {count} times after its heir's first advert");
     ensure!(prober.answered_twice(since).is_zero(), "both have answered");
@@ -59,7 +59,7 @@ fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<
         let back = pair.mark();
         pair.running(0)?.process().signal(Signal::SIGCONT)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
-        sleep(AWHILE);
+        watch(AWHILE);
         let count = prober.answers(0, back);
         ensure!(count <= 1, "node 0 has answered {count} times after its return");
         let adverts = pair.observer.adverts();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -24,7 +25,7 @@ fn a_hot_restart_keeps_master_and_backup() -> Result<()> {
         for node in [0, 1] {
             ensure!(pair.hot_restart(node, &[])?.success(), "the old process ended with an error");
         }
-        std::thread::sleep(AWHILE);
+        watch(AWHILE);
         let after = [pair.running(0)?.standing()?, pair.running(1)?.standing()?];
         ensure!(after == before, "states or epochs have changed: {before:?}, {after:?}");
         ensure!(

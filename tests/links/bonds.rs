@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Instance, Mode, Running};
 use vrrp_tests::lab::{INTERFACE, Lab};
 
@@ -60,7 +61,7 @@ fn a_failed_slave_causes_no_takeover_and_a_killed_master_answers_no_more() -> Re
     let before = (epoch(&first)?, epoch(&second)?);
     let slave = active(&lab)?;
     lab.nodes[0].namespace.ip(&format!("link set {slave} down"))?;
-    std::thread::sleep(Duration::from_secs(3));
+    watch(Duration::from_secs(3));
     ensure!((epoch(&first)?, epoch(&second)?) == before, "{}\n{}", first.log(), second.log());
     ensure!(active(&lab)? != slave, "the bond stays on {slave}");
     dies_fenced(&lab, first, &second, "VI_1")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::realtime;
+use vrrp_tests::clock::{realtime, watch};
 use vrrp_tests::daemon::{Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, Lab};
 use vrrp_tests::observe::Observer;
@@ -34,7 +34,7 @@ fn loss_jitter_and_disorder_cause_no_takeover() -> Result<()> {
     // Behind the lossy queue.
     let observer = Observer::new(&lab)?;
     let (before, since) = (epoch()?, realtime());
-    std::thread::sleep(WATCHED);
+    watch(WATCHED);
     let taken = epoch()? - before;
     let adverts = observer.adverts();
     let times: Vec<u64> = adverts.iter().filter(|advert| advert.1 == 0).map(|advert| advert.0).collect();

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::{poll, realtime};
+use vrrp_tests::clock::{elapse, poll, realtime, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 
@@ -63,9 +63,9 @@ fn dies_fenced(lab: &Lab, mut master: Running, heir: &Running, instance: &str) -
     master.kill();
     wait_for(heir, instance, "MASTER")?;
     // Time for answers on their way.
-    std::thread::sleep(PERIOD * 5);
+    elapse(PERIOD * 5);
     let since = realtime();
-    std::thread::sleep(AWHILE);
+    watch(AWHILE);
     let answers = prober.answers(1, since);
     ensure!(answers > 20, "the heir has answered {answers} times in {AWHILE:?}: {}", heir.log());
     let answers = prober.answers(0, since);

@@ -1,6 +1,7 @@
 //! VLAN interfaces beside their parent: the tag decides which instance an advert belongs to.
 
 use anyhow::{Result, ensure};
+use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Instance, Mode, Running};
 use vrrp_tests::lab::{INTERFACE, Lab};
 
@@ -61,7 +62,7 @@ pub(crate) fn elect_on_each_lan(lab: &Lab, mode: Mode) -> Result<(Running, Runni
         wait_for(master, name, "MASTER")?;
         wait_for(backup, name, "BACKUP")?;
     }
-    std::thread::sleep(AWHILE);
+    watch(AWHILE);
     for (name, running) in [("plain", &first), ("v10", &second), ("v20", &first)] {
         ensure!(state(running, name)? == "MASTER", "{name}: {}", running.log());
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{outage, until, watch};
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::observe::Observer;
@@ -35,13 +35,13 @@ fn a_master_that_slept_listens_before_it_sends() -> Result<()> {
     let client = ArpProber::by_many(&scene.lab, VIRTUAL_V4.parse()?, PERIOD)?;
     until("answers of machine 0", SETTLE, || client.answers(0, 0) > 50)?;
     let asleep = scene.sleep(0)?;
-    std::thread::sleep(SLEEP);
+    outage(SLEEP);
     ensure!(sent(&observer, 1, asleep, u64::MAX).len() > 2, "machine 1 has not taken over: {}", scene.log(1));
     let back = scene.wake(0)?;
     observer.wait_for_advert(0, back, SETTLE)?;
     let first = sent(&observer, 0, back, u64::MAX);
     let listened = Duration::from_nanos(first.first().copied().unwrap_or(back) - back);
-    std::thread::sleep(Duration::from_secs(4));
+    watch(Duration::from_secs(4));
     let both = client.answered_twice(back);
     let log = scene.log(0);
     scene.report(&format!(
@@ -64,9 +64,9 @@ fn a_backup_that_slept_does_not_take_over() -> Result<()> {
     let observer = Observer::new(&scene.lab)?;
     for round in 0..2 {
         let asleep = scene.sleep(1)?;
-        std::thread::sleep(SLEEP);
+        outage(SLEEP);
         scene.wake(1)?;
-        std::thread::sleep(of(100).master_down_interval() * 3);
+        watch(of(100).master_down_interval() * 3);
         let adverts = sent(&observer, 1, asleep, u64::MAX).len();
         scene.report(&format!("1000 ms | backup asleep, {round} | {adverts} adverts"));
         ensure!(adverts == 0, "it has sent {adverts} adverts: {}", scene.log(1));

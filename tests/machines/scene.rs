@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::{Deadline, poll, realtime};
+use vrrp_tests::clock::{Deadline, outage, pace, poll, realtime, watch};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::observe::{Observer, Seen, What};
@@ -193,11 +193,11 @@ impl Scene {
         let target: Ipv4Addr = VIRTUAL_V4.parse()?;
         let observer = Observer::new(&self.lab)?;
         let client = ArpProber::by_many(&self.lab, target, PERIOD)?;
-        std::thread::sleep(Duration::from_secs(1));
+        watch(Duration::from_secs(1));
         ensure!(client.answers(0, 0) > 50, "machine 0 answers {} times a second", client.answers(0, 0));
         let start = realtime();
         self.guests[0].monitor().stop()?;
-        std::thread::sleep(span);
+        outage(span);
         let before = self.guests[0].process().own_cpu_time()?;
         let back = realtime();
         self.guests[0].monitor().resume()?;
@@ -240,7 +240,7 @@ impl Scene {
             let spent = self.guests[0].process().own_cpu_time()?;
             meter.push((realtime(), spent.saturating_sub(before)));
             let pause = if meter.len() < METERED { Duration::from_millis(1) } else { deadline.left() };
-            std::thread::sleep(pause);
+            pace(pause);
         }
         Ok(meter)
     }

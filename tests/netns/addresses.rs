@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{elapse, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::{needs, waits};
 
 use crate::{pair, roles, subject};
 
@@ -114,7 +114,7 @@ fn an_owners_own_address_is_never_removed() -> Result<()> {
         // An address of the configuration before is not removed by the next one either.
         let fewer = Instance::v3(255).addresses(&["10.77.0.200/24"]);
         pair.running(0)?.reload(&Config::of(fewer).to_string())?;
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        watch(std::time::Duration::from_millis(500));
         held(pair, [true, true])?;
         let both = Instance::v3(255).addresses(&["10.77.0.1/24", "10.77.0.200/24"]);
         pair.running(0)?.reload(&Config::of(both).to_string())?;
@@ -122,7 +122,7 @@ fn an_owners_own_address_is_never_removed() -> Result<()> {
         pair.wait_for_master(0)?;
         held(pair, [true, true])?;
         // Once a second, the guard gets a plan of what is there.
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        elapse(std::time::Duration::from_millis(1500));
         pair.running(0)?.process().signal(nix::sys::signal::Signal::SIGKILL)?;
         gone(pair)?;
         pair.restart(0, nix::sys::signal::Signal::SIGKILL)?;
@@ -146,6 +146,7 @@ fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
 }
 
 /// An advert need not list addresses: they may be moved by other means, as in a cloud.
+#[waits]
 #[test]
 #[needs("subject")]
 fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {

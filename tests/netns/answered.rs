@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{elapse, pace, poll, until};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::needs;
@@ -89,11 +89,11 @@ fn a_backup_takes_over_when_it_says() -> Result<()> {
             let status = pair.running(1)?.status()?;
             let (left, slack) = (left(&status).context("no time")?, machine.longest().as_secs_f64());
             ensure!(left <= patience && left > patience - 1.2 - slack, "{left} s of {patience} s");
-            std::thread::sleep(Duration::from_millis(150));
+            pace(Duration::from_millis(150));
         }
         ensure!(left(&pair.running(0)?.status()?).is_none(), "a master takes over from itself");
         pair.die(0)?;
-        std::thread::sleep(Duration::from_millis(500));
+        elapse(Duration::from_millis(500));
         let dying = pair.running(1)?.status()?;
         let why = dying["instances"][0]["why"].as_str().context("no reason")?;
         ensure!(why.contains("; takes over in ") && why.ends_with(" if it falls silent"), "{why}");

@@ -1,20 +1,19 @@
 //! Signed adverts: failover, differing and changing keys, the migration from unsigned adverts, replayed adverts, floods
 //! of forged ones.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{elapse, pace, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flood::{Flooder, forged};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::malformed::Forger;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::starvation::Starvation;
 use vrrp_tests::tap::Tap;
+use vrrp_tests::{needs, waits};
 use vrrp_user::driver::clock;
 
 use crate::roles;
@@ -54,14 +53,20 @@ fn fails_over(daemon: Daemon, instances: [Instance; 2]) -> Result<()> {
     })
 }
 
+#[waits]
+#[test]
+#[needs("ours")]
+fn a_signing_master_of_version_2_is_replaced() -> Result<()> {
+    fails_over(Daemon::Vrrpx(Mode::Auto), [200, 100].map(|priority| signed(Instance::v2(priority))))
+}
+
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_signing_master_is_replaced() -> Result<()> {
     let unicast = |priority, own, peer| signed(Instance::v3(priority).unicast(own, peer));
     let by_unicast = || [unicast(200, "10.77.0.1", "10.77.0.2"), unicast(100, "10.77.0.2", "10.77.0.1")];
-    let auto = Daemon::Vrrpx(Mode::Auto);
-    fails_over(auto, [200, 100].map(|priority| signed(Instance::v2(priority))))?;
-    fails_over(auto, by_unicast())?;
+    fails_over(Daemon::Vrrpx(Mode::Auto), by_unicast())?;
     for mode in [Mode::Auto, Mode::Socket] {
         fails_over(Daemon::Vrrpx(mode), [200, 100].map(|priority| signed(Instance::v3(priority))))?;
         fails_over(Daemon::Vrrpx(mode), [200, 100].map(|priority| signed(Instance::v6(priority))))?;
@@ -96,7 +101,7 @@ fn reload(pair: &mut Pair, instance: impl Fn(u8) -> Instance) -> Result<()> {
     for (node, priority) in [(0, 200), (1, 100)] {
         pair.reload(node, &Config::of(instance(priority)))?;
         // Longer than Master_Down_Interval.
-        sleep(Duration::from_millis(700));
+        watch(Duration::from_millis(700));
     }
     Ok(())
 }
@@ -165,6 +170,7 @@ fn old_adverts_are_refused_for_good() -> Result<()> {
 }
 
 /// W03: the same with a counter in place of the time.
+#[waits]
 #[test]
 #[needs("ours")]
 fn old_numbers_are_refused_for_good() -> Result<()> {
@@ -178,7 +184,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
     Pair::settled(roles)?.check(|pair| {
         let adverts = Tap::new(&pair.lab, 0)?.adverts(count, SETTLE)?;
         // The daemon saves what it has heard within 200 ms, and allows for what it has not saved yet.
-        sleep(Duration::from_millis(300));
+        elapse(Duration::from_millis(300));
         pair.die(0)?;
         pair.wait_for_master(1)?;
         let forger = Forger::new(&pair.lab.client, 51)?;
@@ -186,7 +192,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
             let before = refused(pair, 1, "auth_replay")?;
             for advert in &adverts {
                 forger.send_frame(advert)?;
-                sleep(Duration::from_millis(10));
+                pace(Duration::from_millis(10));
             }
             let counted = before + u64::try_from(adverts.len())?;
             until("the count of the rejected adverts", SETTLE, || {
@@ -258,7 +264,7 @@ fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack
             let (before, start) = (flooder.sent(), clock::now());
             pair.observer.clear();
             let machine = Starvation::of_machine()?;
-            sleep(Duration::from_secs(3));
+            watch(Duration::from_secs(3));
             let stood = machine.longest();
             let sent =
                 (flooder.sent() - before) * 1000 / u64::try_from(clock::now().since(start).as_millis())?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -85,7 +85,7 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
     let config = Config { globals, blocks, instances: vec![tracking] };
     Pair::settled([200, 100].map(|it| Role::new(daemon, Config::of(Instance::v3(it)))))?.check(|pair| {
         pair.observer.clear();
-        std::thread::sleep(QUIET);
+        watch(QUIET);
         let quiet = pair.observer.longest_silence(0).context("no adverts")?;
         let machine = Starvation::of_machine()?;
         pair.reload(0, &config)?;
@@ -105,7 +105,7 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
         until("the failure of the removed script", SETTLE, || {
             check(pair, "vanishes").is_ok_and(|it| it["ended"] == gone)
         })?;
-        std::thread::sleep(WATCH);
+        watch(WATCH);
         pair.observer.ensure_only(0)?;
         let gap = pair.observer.longest_silence(0).context("no adverts")?;
         let interval = Instance::v3(200).advert_interval();

@@ -1,10 +1,9 @@
 //! Daemons in time namespaces: the BPF program stamps with the host's clock, the daemon has a shifted one.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::{monotonic, realtime, until};
+use vrrp_tests::clock::{monotonic, realtime, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
@@ -35,7 +34,7 @@ fn shifted(mode: Mode, seconds: [i64; 2]) -> Result<Pair> {
 fn ensure_peace(pair: &mut Pair, span: Duration) -> Result<()> {
     pair.observer.clear();
     let (machine, since) = (Starvation::of_machine()?, realtime());
-    sleep(span);
+    watch(span);
     let adverts = pair.observer.adverts();
     let strange = adverts.iter().filter(|(_, node, advert)| *node != 0 || advert.priority != 200).count();
     ensure!(strange == 0, "{strange} adverts of the backup, or of a master that leaves");

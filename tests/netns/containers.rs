@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::{poll, realtime, until};
+use vrrp_tests::clock::{poll, realtime, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
@@ -84,7 +84,7 @@ impl Scene {
         let (machine, since) = (Starvation::of_machine()?, realtime());
         self.engine.docker(words)?;
         let heir = self.observer.wait_for_advert(1, since, Duration::from_secs(5))?;
-        std::thread::sleep(AWHILE);
+        watch(AWHILE);
         machine
             .until("answers of the heir", Duration::ZERO, || self.prober.answers(1, heir) > 50)
             .with_context(|| format!("{words:?}"))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{pace, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, many};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -89,7 +89,7 @@ fn start_readers<'a>(
             while !is_over.load(Relaxed) {
                 match read(number, address, runtime_dir) {
                     Ok(count) => drop(taken.fetch_add(count, Relaxed)),
-                    Err(_) => thread::sleep(Duration::from_millis(10)),
+                    Err(_) => pace(Duration::from_millis(10)),
                 }
             }
         })?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use vrrp_tests::clock::nanos;
+use vrrp_tests::clock::{nanos, watch};
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -23,7 +23,7 @@ fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
         pair.wait_for_master(1)?;
         pair.observer.clear();
         pair.revive(0)?;
-        std::thread::sleep(LONG);
+        watch(LONG);
         let adverts = pair.observer.adverts();
         ensure!(adverts.len() >= 20, "the master is silent: {} adverts", adverts.len());
         ensure!(adverts.iter().all(|advert| advert.1 == 1), "node 0 has sent adverts in spite of nopreempt");

@@ -1,17 +1,16 @@
 //! Faults around a daemon: links, interfaces, addresses, malformed adverts, refused sends.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::{monotonic, until};
+use vrrp_tests::clock::{outage, pace, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::malformed::{Flaw, Forger};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::starvation::Starvation;
+use vrrp_tests::{needs, waits};
 
 use crate::{pair, subject};
 
@@ -44,7 +43,7 @@ fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
         let machine = Starvation::of_machine()?;
         for flaw in Flaw::ALL.iter().cycle().take(60) {
             forger.send(*flaw)?;
-            std::thread::sleep(Duration::from_millis(50));
+            pace(Duration::from_millis(50));
         }
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
@@ -63,7 +62,7 @@ fn malformed_adverts_of_another_vrid_have_no_effect() -> Result<()> {
         pair.observer.clear();
         for flaw in Flaw::ALL.iter().cycle().take(30) {
             forger.send(*flaw)?;
-            std::thread::sleep(Duration::from_millis(20));
+            pace(Duration::from_millis(20));
         }
         pair.wait_for_master(0)?;
         pair.observer.ensure_only(0)
@@ -77,7 +76,7 @@ fn an_interface_may_appear_late() -> Result<()> {
         // The daemon does not find it under another name.
         pair.node(0)?.namespace.ip(&format!("link set {INTERFACE} down\nlink set {INTERFACE} name away0"))?;
         pair.start(0)?;
-        std::thread::sleep(Duration::from_millis(1500));
+        watch(Duration::from_millis(1500));
         ensure!(pair.observer.adverts().is_empty(), "the daemon advertises without its interface");
         pair.node(0)?.namespace.ip(&format!("link set away0 name {INTERFACE}\nlink set {INTERFACE} up"))?;
         pair.wait_for_master(0)?;
@@ -130,9 +129,9 @@ fn a_carrier_that_flaps_leaves_one_owner() -> Result<()> {
     pair(subject())?.check(|pair| {
         for _ in 0..20 {
             pair.lab.set_cable(0, false)?;
-            std::thread::sleep(Duration::from_millis(30));
+            outage(Duration::from_millis(30));
             pair.lab.set_cable(0, true)?;
-            std::thread::sleep(Duration::from_millis(70));
+            pace(Duration::from_millis(70));
         }
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
@@ -153,7 +152,7 @@ fn another_mtu_changes_nothing() -> Result<()> {
             for node in [0, 1] {
                 pair.node(node)?.namespace.ip(&format!("link set {INTERFACE} mtu {mtu}"))?;
             }
-            std::thread::sleep(Duration::from_millis(300));
+            watch(Duration::from_millis(300));
         }
         ensure!([epoch(pair, 0)?, epoch(pair, 1)?] == before, "a state has changed");
         pair.observer.ensure_only(0)
@@ -167,7 +166,7 @@ fn the_source_address_may_appear_late() -> Result<()> {
         let own = format!("{}/24", pair.node(0)?.v4());
         pair.node(0)?.namespace.ip(&format!("address del {own} dev {INTERFACE}"))?;
         pair.start(0)?;
-        std::thread::sleep(Duration::from_millis(1500));
+        watch(Duration::from_millis(1500));
         ensure!(pair.observer.adverts().is_empty(), "the daemon advertises without an address");
         pair.node(0)?.namespace.ip(&format!("address add {own} dev {INTERFACE}"))?;
         pair.wait_for_master(0)
@@ -186,6 +185,7 @@ fn late(daemon: Daemon) -> Result<Pair> {
 
 /// By multicast, or by unicast with sends to one of two peers refused, or to both, of which the heir is the last to be
 /// reached again. Adverts that reach the other one meanwhile move neither of them.
+#[waits]
 #[test]
 #[needs("ours", "nft")]
 fn a_master_whose_sends_are_refused_yields_to_one_it_hears_until_they_leave() -> Result<()> {
@@ -236,11 +236,10 @@ fn a_master_whose_sends_are_refused_yields_to_one_it_hears_until_they_leave() ->
             ensure!(is_refused(&instance(pair, 0)?), "a refused trial has ended the Fault");
             ensure!(epochs(pair)? == before, "a trial has moved another node");
             pair.node(0)?.namespace.run("nft", &["delete table inet refused"])?;
-            let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
-            while is_refused(&instance(pair, 0)?) {
-                ensure!(!threads.has_passed(start, MENDED), "still in Fault");
-                sleep(Duration::from_millis(50));
-            }
+            let threads = Starvation::of_ordinary_threads()?;
+            threads.until("the end of the Fault", MENDED, || {
+                instance(pair, 0).is_ok_and(|it| !is_refused(&it))
+            })?;
             pair.wait_for_master(0)?;
             ensure!(epochs(pair)?[1] == before[1], "the Fault's end has moved the third node");
             Ok(())

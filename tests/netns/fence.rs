@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::{poll, realtime, until};
+use vrrp_tests::clock::{elapse, poll, realtime, until, watch};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -26,8 +26,7 @@ const AWHILE: Duration = Duration::from_millis(700);
 pub(crate) fn asked(pair: &Pair) -> Result<ArpProber> {
     let prober = ArpProber::new(&pair.lab, VIRTUAL_V4.parse::<Ipv4Addr>()?, PERIOD)?;
     let machine = Starvation::of_machine()?;
-    std::thread::sleep(AWHILE);
-    machine.until("answers of the master", Duration::ZERO, || prober.answers(0, 0) > 100)?;
+    machine.until("answers of the master", AWHILE, || prober.answers(0, 0) > 100)?;
     Ok(prober)
 }
 
@@ -35,7 +34,7 @@ pub(crate) fn asked(pair: &Pair) -> Result<ArpProber> {
 pub(crate) fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
     let machine = Starvation::of_machine()?;
     let heir = pair.observer.wait_for_advert(1, since, Duration::from_secs(2))?;
-    std::thread::sleep(AWHILE);
+    watch(AWHILE);
     machine.until("answers of the heir", Duration::ZERO, || prober.answers(1, heir) > 100)?;
     let answers = prober.answers(0, heir);
     ensure!(answers == 0, "node 0 has answered {answers} times after its heir's first advert");
@@ -65,7 +64,7 @@ fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<
         let back = realtime();
         pair.running(0)?.process().signal(Signal::SIGCONT)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
-        std::thread::sleep(AWHILE);
+        watch(AWHILE);
         let answers = prober.answers(0, back);
         ensure!(answers <= 1, "node 0 has answered {answers} times after its return");
         let adverts = pair.observer.adverts();
@@ -81,15 +80,14 @@ fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
     Pair::settled([role])?.check(|pair| {
         let prober = asked(pair)?;
         pair.running(0)?.process().signal(Signal::SIGSTOP)?;
-        std::thread::sleep(AWHILE);
+        elapse(AWHILE);
         let silent = realtime();
-        std::thread::sleep(AWHILE);
+        watch(AWHILE);
         ensure!(prober.answers(0, silent) == 0, "node 0 answers without a lease");
         let (machine, back) = (Starvation::of_machine()?, realtime());
         pair.running(0)?.process().signal(Signal::SIGCONT)?;
         pair.observer.wait_for_advert(0, back, Duration::from_secs(2))?;
-        std::thread::sleep(AWHILE);
-        machine.until("answers of node 0", Duration::ZERO, || prober.answers(0, back) > 100)?;
+        machine.until("answers of node 0", AWHILE, || prober.answers(0, back) > 100)?;
         let status = pair.running(0)?.status()?;
         let instance = &status["instances"][0];
         ensure!(
@@ -134,7 +132,7 @@ fn the_guard_of_a_killed_daemon_removes_its_settings() -> Result<()> {
         ensure_fenced(pair, &prober, since)?;
         wait_until_gone(pair)?;
         poll("the end of the guard", Duration::from_secs(5), || Ok((!is_there(guard)).then_some(())))?;
-        std::thread::sleep(AWHILE);
+        watch(AWHILE);
         let outage = client.longest_outage(since);
         let bound = Duration::from_millis(100) + machine.longest();
         ensure!(outage < bound, "the client has waited for {outage:?}");
@@ -207,7 +205,7 @@ fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> 
         let after = poll("a guard", SETTLE, || Ok(pair.running(0)?.guard().ok()))?;
         ensure!(after != before, "there is no new guard");
         // The guard would remove the dead daemon's addresses by now.
-        std::thread::sleep(Duration::from_secs(1));
+        watch(Duration::from_secs(1));
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         ensure!(pair.running(0)?.pins().len() == 1, "pins: {:?}", pair.running(0)?.pins());

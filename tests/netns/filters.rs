@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::{poll, realtime};
+use vrrp_tests::clock::{elapse, poll, realtime, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::needs;
@@ -42,10 +42,10 @@ fn a_filter_outlives_all_processes_as_a_fence_until_the_next_daemon() -> Result<
         ensure!(log.contains("detached the program of a killed daemon"), "{log}");
         let after = filters(&pair.lab)?;
         ensure!(after.len() == 1, "filters: {after:?}");
-        std::thread::sleep(Duration::from_millis(300));
+        elapse(Duration::from_millis(300));
         let (machine, back) = (Starvation::of_machine()?, realtime());
-        std::thread::sleep(Duration::from_millis(300));
-        machine.until("answers of the master, which a leftover filter would fence", Duration::ZERO, || {
+        let within = Duration::from_millis(300);
+        machine.until("answers of the master, which a leftover filter would fence", within, || {
             prober.answers(0, back) > 50
         })
     })
@@ -85,7 +85,7 @@ fn a_filter_removed_by_hand_is_attached_again_without_a_takeover() -> Result<()>
                 let reported = log.lines().filter(|line| line.contains("attaching it again")).count();
                 Ok((reported > last).then(|| last = reported))
             })?;
-            std::thread::sleep(Duration::from_millis(500));
+            watch(Duration::from_millis(500));
             pair.observer.ensure_only(0)?;
         }
         pair.die(0)?;

@@ -1,7 +1,6 @@
 //! Frames that are not addressed to the node, or that no stack would accept, have no effect; those that are addressed
 //! to it in less common ways have.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +8,7 @@ use serde_json::Value;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::AdvertRepr;
 use vrrp_ebpf::wire::ethernet::Mac;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{pace, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::{Flaw, Forger};
 use vrrp_tests::needs;
@@ -62,7 +61,7 @@ fn send(pair: &Pair, frames: &[Frame]) -> Result<()> {
     let forger = Forger::new(&pair.lab.client, 51)?;
     for frame in (0..20).flat_map(|_| frames) {
         forger.send_frame(&frame.build())?;
-        sleep(Duration::from_millis(5));
+        pace(Duration::from_millis(5));
     }
     Ok(())
 }
@@ -136,7 +135,7 @@ fn a_wrong_checksum_of_the_ip_header_is_refused() -> Result<()> {
         let forger = Forger::new(&pair.lab.client, 51)?;
         for _ in 0..20 {
             forger.send(Flaw::HeaderChecksum)?;
-            sleep(Duration::from_millis(20));
+            pace(Duration::from_millis(20));
         }
         let rejects = |pair: &mut Pair| -> Result<Vec<Value>> {
             let status = pair.running(0)?.status()?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::leave::{INTERVAL, Leaving, Scene, unnoticed};
@@ -73,7 +74,7 @@ fn a_second_sigterm_ends_the_wait_for_an_heir() -> Result<()> {
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         let process = pair.running(0)?.process();
         process.signal(Signal::SIGTERM)?;
-        std::thread::sleep(Duration::from_millis(500));
+        watch(Duration::from_millis(500));
         ensure!(process.is_alive(), "the daemon did not wait");
         process.signal(Signal::SIGTERM)?;
         process.wait(Duration::from_secs(5)).context("the second signal")?;

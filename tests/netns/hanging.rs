@@ -4,14 +4,13 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::clock::{Deadline, elapse, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, vrrpx};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -98,7 +97,7 @@ fn a_dead_mount_behind_an_include_blocks_only_its_reload() -> Result<()> {
         let (machine, since) = (Starvation::of_machine()?, pair.mark());
         let deadline = Deadline::after(Duration::from_secs(15));
         let first = begin_reload(pair, &held)?;
-        sleep(Duration::from_millis(500));
+        elapse(Duration::from_millis(500));
         let soon = Deadline::after(SOON);
         pair.running(0)?.status()?;
         ensure!(!soon.passed(), "status waits for the mount");
@@ -114,7 +113,7 @@ fn a_dead_mount_behind_an_include_blocks_only_its_reload() -> Result<()> {
         ensure!(silence.is_some_and(|it| it < bound), "adverts are {silence:?} apart");
 
         let mut third = begin_reload(pair, &held)?;
-        sleep(Duration::from_millis(500));
+        elapse(Duration::from_millis(500));
         let soon = Deadline::after(SOON);
         pair.stop(0)?;
         ensure!(!soon.passed(), "the end waits for the mount");

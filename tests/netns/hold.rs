@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -43,7 +43,7 @@ fn a_check_that_flaps_is_held_over_a_reload_until_it_is_quiet() -> Result<()> {
         until("the check is held", SETTLE, || held(pair).is_ok_and(|held| held["reason"] == "flapping"))?;
         pair.reload(0, &config(210))?;
         pair.observer.clear();
-        std::thread::sleep(WATCH);
+        watch(WATCH);
         pair.observer.ensure_only(1)?;
         ensure!(held(pair)?["seconds"].as_f64().is_some_and(|left| (0.0..6.0).contains(&left)));
         pair.wait_for_master(0)?;

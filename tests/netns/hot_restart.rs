@@ -6,14 +6,13 @@ use std::net::IpAddr;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{elapse, outage, pace, poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -45,7 +44,7 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         let (machine, threads) = (Starvation::of_machine()?, Starvation::of_ordinary_threads()?);
         let start = pair.mark();
         ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
-        sleep(AFTERWARDS);
+        watch(AFTERWARDS);
         if mode == Mode::Native {
             let status = pair.running(0)?.status()?;
             ensure!(status["interfaces"][0]["receive_path"] == "native", "{:#}", status["interfaces"]);
@@ -124,7 +123,7 @@ fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
         for _ in 0..3 {
             ensure!(pair.hot_restart(1, &[])?.success(), "the old process ended with an error");
         }
-        sleep(AFTERWARDS);
+        watch(AFTERWARDS);
         ensure!(standing(pair, 1)? == before, "the state or epoch has changed: {before:?}");
         pair.observer.ensure_only(0)?;
         pair.die(0)?;
@@ -150,7 +149,7 @@ fn a_broken_file_leaves_the_old_process() -> Result<()> {
         ensure!(other.wait(SETTLE)?.code() == Some(1), "{}", other.log());
         ensure!(other.log().contains("reload it first"), "{}", other.log());
         fs::write(&file, text)?;
-        sleep(AFTERWARDS);
+        watch(AFTERWARDS);
         pair.ensure_alive()?;
         ensure!(standing(pair, 0)? == before, "the old process has changed its state");
         pair.observer.ensure_only(0)?;
@@ -168,7 +167,7 @@ fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
         let mut all = vec![];
         for _ in 0..4 {
             all.push(pair.successor(0)?);
-            sleep(Duration::from_millis(30));
+            pace(Duration::from_millis(30));
         }
         until("one remaining process", SETTLE, || {
             !pair.running(0).is_ok_and(|it| it.process().is_alive())
@@ -196,7 +195,7 @@ fn a_killed_newer_process_leaves_the_old_one() -> Result<()> {
         let mut killed = 0;
         for millis in [5, 20, 40] {
             let mut next = pair.successor(0)?;
-            sleep(Duration::from_millis(millis));
+            elapse(Duration::from_millis(millis));
             next.signal(Signal::SIGSTOP)?;
             until("its halt", SETTLE, || is_stopped(&next))?;
             if next.log().contains(" started ") {
@@ -237,11 +236,11 @@ fn adverts_go_on_however_long_the_newer_process_takes() -> Result<()> {
         let machine = Starvation::of_machine()?;
         client.write_all(b"\"go\"\n")?;
         ensure!(answer()?.contains("snapshot"), "no snapshot");
-        sleep(TAKES);
+        outage(TAKES);
         let marks = fs::read_to_string(pair.running(0)?.directory().join("marks"))?;
         ensure!(marks.starts_with("closed\n"), "the old process has written marks: {marks}");
         drop((lines, client));
-        sleep(AFTERWARDS);
+        watch(AFTERWARDS);
         let gap = pair.observer.longest_silence(0).context("no adverts")?;
         ensure!(gap < Duration::from_millis(150) + machine.longest(), "no advert for {gap:?}");
         ensure_unmoved(pair, &before)?;
@@ -268,7 +267,7 @@ fn adverts_keep_their_source() -> Result<()> {
         pair.observer.clear();
         for _ in 0..2 {
             ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
-            sleep(AFTERWARDS);
+            watch(AFTERWARDS);
         }
         ensure_unmoved(pair, &before)?;
         let own: IpAddr = "10.77.0.1".parse()?;
@@ -381,7 +380,7 @@ fn systemd_is_notified_of_the_main_process() -> Result<()> {
 /// systemd stops the daemon and starts it again; meanwhile only a process runs that systemd does not know as the main
 /// one.
 #[test]
-#[needs("ours", "dbus-daemon")]
+#[needs("ours", "systemd stand-in")]
 fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
     let folder = Directory::new()?;
     let systemd = Systemd::start()?;
@@ -398,14 +397,14 @@ fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
         })?;
         let between = name(i32::try_from(pid)?)?;
         ensure!(between == "vrrpx", "the process in between is called {between}");
-        sleep(AFTERWARDS);
+        watch(AFTERWARDS);
         pair.hot_restart(0, &[])?;
         let pid = u64::try_from(pair.running(0)?.process().pid().as_raw())?;
         let running = pair.running(0)?;
         until("the new daemon", SETTLE, || {
             running.status().is_ok_and(|status| status["node"]["pid"] == pid)
         })?;
-        sleep(AFTERWARDS);
+        watch(AFTERWARDS);
         ensure_unmoved(pair, &before)?;
         let adverts = pair.observer.adverts();
         pair.observer.ensure_only(0)?;
@@ -416,7 +415,7 @@ fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
 
 /// The file has other addresses, which a hot restart cannot change, so that the bridge process ends at once.
 #[test]
-#[needs("ours", "dbus-daemon")]
+#[needs("ours", "systemd stand-in")]
 fn a_restart_does_not_wait_for_a_bridge_process_that_has_failed() -> Result<()> {
     let folder = Directory::new()?;
     let systemd = Systemd::start()?;
@@ -460,7 +459,7 @@ fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
         let before = standings(pair)?;
         pair.observer.clear();
         ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
-        sleep(AFTERWARDS);
+        watch(AFTERWARDS);
         ensure_unmoved(pair, &before)?;
         let adverts = pair.observer.adverts();
         let is_well = |advert: &(u64, usize, Advert)| advert.1 == 0 && advert.2.priority != 0;

@@ -6,22 +6,21 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::Dialect;
-use vrrp_tests::clock::{monotonic, nanos, poll, until};
+use vrrp_tests::clock::{monotonic, nanos, pace, poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::http;
 use vrrp_tests::malformed::{Flaw, Forger};
-use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::packet;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::starvation::Starvation;
+use vrrp_tests::{needs, waits};
 
 use crate::roles;
 
@@ -76,6 +75,7 @@ fn probes_follow_the_engine() -> Result<()> {
 }
 
 /// A takeover by a hair's breadth: two adverts of the master are missing, the third one comes.
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_near_miss_is_counted() -> Result<()> {
@@ -93,7 +93,7 @@ fn a_near_miss_is_counted() -> Result<()> {
         };
         // The gaps in intervals of the master. The backup waits for 3.61; a gap with one lost advert is no near miss.
         for (gap, expected) in [(0.0, 0.0), (1.0, 0.0), (2.2, 0.0), (3.1, 1.0), (1.0, 1.0)] {
-            sleep(Duration::from_secs(interval.into()).mul_f64(gap));
+            pace(Duration::from_secs(interval.into()).mul_f64(gap));
             forger.send_frame(&master)?;
             until("the count of near misses", Duration::from_millis(1500), || {
                 misses(pair).is_ok_and(|count| (count - expected).abs() < 0.1)
@@ -174,7 +174,7 @@ fn no_client_delays_an_advert() -> Result<()> {
                 let (readers, ended, read) = (&readers, &ended, &read);
                 scope.spawn(move || paced(Duration::from_millis(10), ended, read, || status(readers).is_ok()));
             }
-            sleep(WATCH);
+            watch(WATCH);
             ended.store(true, Relaxed);
             crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?
         })?;
@@ -205,7 +205,7 @@ fn paced(period: Duration, ended: &AtomicBool, done: &AtomicUsize, work: impl Fn
     while !ended.load(Relaxed) {
         done.fetch_add(usize::from(work()), Relaxed);
         due += nanos(period);
-        sleep(Duration::from_nanos(due.saturating_sub(monotonic())));
+        pace(Duration::from_nanos(due.saturating_sub(monotonic())));
     }
 }
 
@@ -239,7 +239,7 @@ fn come_again(address: &str, clients: &mut [TcpStream], ended: &AtomicBool) -> R
         if let Ok(client) = unread(address, number) {
             clients[number] = client;
         }
-        sleep(Duration::from_millis(10));
+        pace(Duration::from_millis(10));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use vrrp_tests::clock::Deadline;
+use vrrp_tests::clock::{Deadline, pace};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
@@ -112,7 +112,7 @@ fn come<S>(
             if idle.len() > IDLE {
                 idle.pop_front();
             }
-            std::thread::sleep(Duration::from_millis(1));
+            pace(Duration::from_millis(1));
         }
         Ok(())
     })
@@ -127,7 +127,7 @@ fn ask(targets: &[(String, PathBuf, nix::unistd::Pid)], inside: [&Namespace; 2])
             let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
             ensure!(open < 500, "{open} descriptors are open");
         }
-        std::thread::sleep(Duration::from_millis(250));
+        pace(Duration::from_millis(250));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect};
+use vrrp_tests::clock::pace;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::INTERFACE;
 use vrrp_tests::malformed::Forger;
@@ -59,7 +60,7 @@ fn each_router_on_a_link_is_listed() -> Result<()> {
         let detected = std::thread::scope(|scope| {
             let heard = scope.spawn(|| run(pair, &["detect", INTERFACE, "--for", LISTEN, "--json"]));
             for host in [1, 2, 3] {
-                std::thread::sleep(Duration::from_secs(1));
+                pace(Duration::from_secs(1));
                 forge(pair, 9, 90, 64, false)?;
                 forge(pair, host, 90, 255, true)?;
             }

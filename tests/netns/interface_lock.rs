@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::unistd::Pid;
-use vrrp_tests::clock::realtime;
+use vrrp_tests::clock::{elapse, pace, realtime};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
@@ -50,7 +50,7 @@ fn the_engine_does_not_wait_while_many_interfaces_are_removed() -> Result<()> {
             let adverts = pair.observer.adverts();
             let last = adverts.iter().rev().find(|(_, node, _)| *node == 0).context("no advert of node 0")?.0;
             let start = last + u64::try_from((patience - EARLY).as_nanos())?;
-            thread::sleep(Duration::from_nanos(start.saturating_sub(realtime())));
+            elapse(Duration::from_nanos(start.saturating_sub(realtime())));
             let begun = realtime();
             let ended = AtomicBool::new(false);
             let pid = pair.running(1)?.process().pid();
@@ -83,7 +83,7 @@ fn waits_of_engine(pid: Pid, ended: &AtomicBool) -> Result<Duration> {
         let stat = fs::read_to_string(&engine)?;
         let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
         waited += if state == Some('D') { STEP } else { Duration::ZERO };
-        thread::sleep(STEP);
+        pace(STEP);
     }
     Ok(waited)
 }

@@ -1,10 +1,9 @@
 //! Requirements of an instance on its interface, and the settings that the daemon makes there.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{outage, until, watch};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -39,10 +38,10 @@ fn a_link_that_bounces_is_no_fault_and_one_that_stays_down_is() -> Result<()> {
     Pair::settled([role(200), role(100)])?.check(|pair| {
         pair.wait_for_address(0, address, true)?;
         pair.lab.set_cable(0, false)?;
-        sleep(Duration::from_millis(400));
+        outage(Duration::from_millis(400));
         pair.wait_for_address(0, address, true)?;
         pair.lab.set_cable(0, true)?;
-        sleep(Duration::from_millis(1500));
+        watch(Duration::from_millis(1500));
         ensure!(
             pair.node(0)?.addresses()?.iter().any(|held| held.address == VIRTUAL_V4),
             "the address is gone"

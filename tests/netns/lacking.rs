@@ -1,11 +1,10 @@
 //! Settings that a master could not make: shown, tried again, and made as soon as the kernel accepts them.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -106,7 +105,7 @@ fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
         ensure!(why[1] == "Network is unreachable: Nexthop has invalid gateway", "{why:?}");
         let (epoch, busy) = (field(pair, "epoch")?, pair.running(0)?.cpu_time()?);
         // Several attempts.
-        sleep(Duration::from_millis(2500));
+        watch(Duration::from_millis(2500));
         let busy = pair.running(0)?.cpu_time()?.saturating_sub(busy);
         ensure!(busy < Duration::from_millis(250), "the attempts take {busy:?}");
         let reported =
@@ -343,7 +342,7 @@ fn a_flushed_firewall_is_set_again() -> Result<()> {
         }
         // Rules that the configuration no longer has stay away.
         pair.reload(0, &Config::of(Instance::v3(200)))?;
-        sleep(Duration::from_millis(1500));
+        watch(Duration::from_millis(1500));
         ensure!(!has_rules(pair), "the rules are back");
         Ok(())
     })

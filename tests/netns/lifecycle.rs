@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use vrrp_tests::flavour::{Flavour, lifecycle};
-use vrrp_tests::needs;
 use vrrp_tests::pair::Pair;
+use vrrp_tests::{needs, waits};
 
 use crate::subject;
 
@@ -12,6 +12,7 @@ fn live(flavour: Flavour) -> Result<()> {
     Pair::settled(flavour.roles(daemon, daemon))?.check(lifecycle)
 }
 
+#[waits]
 #[test]
 #[needs("subject")]
 fn version_2_with_password() -> Result<()> {

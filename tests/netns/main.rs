@@ -73,7 +73,7 @@ mod webhook;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use vrrp_tests::clock::Deadline;
+use vrrp_tests::clock::{Deadline, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, subject};
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::starvation::Starvation;
@@ -113,7 +113,7 @@ fn ensure_unmoved(pair: &mut Pair, before: &[(String, u64); 2]) -> Result<()> {
 /// A master with a hanging receiver of notifications: neither its adverts nor its end wait for it.
 fn goes_on_and_ends_soon(pair: &mut Pair) -> Result<()> {
     let (machine, since) = (Starvation::of_machine()?, pair.mark());
-    std::thread::sleep(Duration::from_secs(3));
+    watch(Duration::from_secs(3));
     let silence = pair.observer.longest_silence(since);
     let bound = Duration::from_millis(200) + machine.longest();
     ensure!(silence.is_some_and(|it| it < bound), "adverts are {silence:?} apart");

@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::{monotonic, poll, until};
+use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::hider::{DROPPER, Dropper};
 use vrrp_tests::lab::INTERFACE;
-use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::starvation::Starvation;
+use vrrp_tests::{needs, waits};
 use vrrp_user::daemon::status::{Status, View, overview};
 
 use crate::http::{get, sample, serve};
@@ -28,6 +28,9 @@ const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
 /// A fault is named within this time.
 const NAMED: Duration = Duration::from_secs(2);
+
+/// Between two looks, each of which asks for a status and the metrics.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// It is gone from the status within this time after its repair.
 const GONE: Duration = Duration::from_secs(10);
@@ -87,31 +90,35 @@ impl Witness {
 
     /// Waits until the fault is named everywhere.
     fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
-        let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
-        while let Some(lack) = self.lacks(pair, words)? {
-            // The engine, the main thread, HTTP and the writer of the log wait in turn.
-            if threads.has_passed(start, NAMED + 3 * threads.longest()) {
-                bail!("`{}` is not named in {lack}", words.screen);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let threads = Starvation::of_ordinary_threads()?;
+        // The engine, the main thread, HTTP and the writer of the log wait in turn.
+        let within = || NAMED + 3 * threads.longest();
+        let mut lack = None;
+        let named = threads.poll_each(LOOK, words.screen, within, || {
+            lack = self.lacks(pair, words)?;
+            Ok(lack.is_none().then_some(()))
+        });
+        named.with_context(|| lack.map_or_else(String::new, |lack| format!("not named in {lack}")))
     }
 
     fn forgets(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
-        let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
-        loop {
-            let screen = self.screen(pair)?;
-            if !screen.contains(words.screen) {
-                return Ok(());
-            }
-            ensure!(!threads.has_passed(start, GONE), "still there: {screen}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let threads = Starvation::of_ordinary_threads()?;
+        let mut screen = String::new();
+        let gone = threads.poll_each(
+            LOOK,
+            "the end of a fault on the screen",
+            || GONE,
+            || {
+                screen = self.screen(pair)?;
+                Ok((!screen.contains(words.screen)).then_some(()))
+            },
+        );
+        gone.with_context(|| format!("still there: {screen}"))
     }
 }
 
 /// Another password, another version, another VRID with our address.
+#[waits]
 #[test]
 #[needs("ours")]
 fn routers_that_do_not_understand_each_other() -> Result<()> {
@@ -155,6 +162,7 @@ fn routers_that_do_not_understand_each_other() -> Result<()> {
 }
 
 /// One that keeps adverts from the sockets of a backup, and one that keeps those of a master alone on its host.
+#[waits]
 #[test]
 #[needs("ours", "nft")]
 fn firewalls() -> Result<()> {
@@ -204,6 +212,7 @@ fn firewalls() -> Result<()> {
 }
 
 /// One on the interface of a master, which drops adverts without an error for sockets that have not asked for it.
+#[waits]
 #[test]
 #[needs("ours", "nft", "egress hook")]
 fn a_filter_on_the_interface() -> Result<()> {

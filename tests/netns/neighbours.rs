@@ -2,12 +2,11 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{pace, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::needs;
@@ -108,7 +107,7 @@ fn a_route_of_both_is_set_again_without_end() -> Result<()> {
             std::fs::write(&flag, "1")?;
             until("its Fault", SETTLE, || state(&other).is_ok_and(|state| state == "FAULT"))?;
             until(&format!("the route in round {round}"), SETTLE, || has_route(pair))?;
-            sleep(Duration::from_millis(150));
+            pace(Duration::from_millis(150));
             std::fs::write(&flag, "0")?;
         }
         let status = pair.running(0)?.status()?;
@@ -251,7 +250,7 @@ fn of_two_that_start_at_once_one_is_refused() -> Result<()> {
             until(&format!("the end of one in round {round}"), SETTLE, || {
                 both.iter().any(|it| !it.is_alive())
             })?;
-            sleep(Duration::from_millis(500));
+            watch(Duration::from_millis(500));
             let (lives, ended): (Vec<_>, Vec<_>) = both.iter().partition(|it| it.is_alive());
             ensure!(lives.len() == 1, "{} of two live in round {round}", lives.len());
             let log = ended.first().context("none has ended")?.log();
@@ -277,7 +276,7 @@ fn one_of_two_that_start_without_the_baton_ends() -> Result<()> {
         let has_ended = |it: &Running| !it.is_alive();
         until("the end of one", 4 * SETTLE, || both.iter().any(has_ended))
             .with_context(|| format!("{}\n---\n{}", both[0].log(), both[1].log()))?;
-        sleep(Duration::from_millis(500));
+        watch(Duration::from_millis(500));
         let (ended, lives): (Vec<_>, Vec<_>) = both.iter().partition(|it| has_ended(it));
         ensure!(lives.len() == 1, "{} of two live", lives.len());
         let log = ended.first().context("none has ended")?.log();

@@ -1,11 +1,10 @@
 //! The host's own addresses, removed and set again by another program: a network manager, a script.
 
 use std::net::IpAddr;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{outage, until, watch};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::{VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::needs;
@@ -72,7 +71,7 @@ impl Case {
                 namespace.run("ip", &[family, "address", "flush", "dev", "lan0"]).map(drop)?;
             }
         }
-        sleep(Duration::from_millis(gap));
+        outage(Duration::from_millis(gap));
         // With duplicate address detection, as network managers set them.
         let lines: String = own.iter().map(|it| format!("address add {it} dev lan0\n")).collect();
         namespace.ip(&lines)?;
@@ -117,7 +116,7 @@ fn are_unmoved_once(case: Case) -> Result<()> {
                     let (machine, threads) = (Starvation::of_machine()?, Starvation::of_ordinary_threads()?);
                     let since = pair.mark();
                     case.reconfigure(pair, node, way, gap).with_context(|| what.clone())?;
-                    sleep(Duration::from_millis(300));
+                    watch(Duration::from_millis(300));
                     let outage = prober.longest_outage(since);
                     // An ordinary thread sees that the address is gone, a real-time thread sends adverts.
                     let (stood, waited) = (machine.longest(), threads.longest());
@@ -177,7 +176,7 @@ fn unicast_adverts_go_on_without_the_address() -> Result<()> {
         for node in [0, 1] {
             for gap in [0, 20, 150] {
                 case.reconfigure(pair, node, Way::All, gap)?;
-                sleep(Duration::from_millis(300));
+                watch(Duration::from_millis(300));
                 let now = standings(pair)?;
                 ensure!(now == before, "node {node}, {gap} ms: {now:?}");
             }

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::{needs, waits};
 use vrrp_user::daemon::host_faults::RETRY;
 
 use crate::subject;
@@ -124,7 +124,7 @@ fn an_unknown_router_is_not_heard() -> Result<()> {
         let virtual_address = VIRTUAL_V4.parse()?;
         pair.wait_for_address(2, virtual_address, true)?;
         pair.observer.clear();
-        std::thread::sleep(5 * Instance::v3(100).master_down_interval());
+        watch(5 * Instance::v3(100).master_down_interval());
         let senders: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
         ensure!(
             [0, 2].iter().all(|node| senders.contains(node)),
@@ -144,6 +144,7 @@ fn an_unknown_router_is_not_heard() -> Result<()> {
 }
 
 /// V09: keepalived drops such adverts, and both are masters.
+#[waits]
 #[test]
 #[needs("ours")]
 fn another_interval_of_version_2_is_a_sign_of_life() -> Result<()> {
@@ -153,7 +154,7 @@ fn another_interval_of_version_2_is_a_sign_of_life() -> Result<()> {
     };
     Pair::settled([role(200, 2), role(100, 1)])?.check(|pair| {
         pair.observer.clear();
-        std::thread::sleep(3 * Instance::v2(100).master_down_interval());
+        watch(3 * Instance::v2(100).master_down_interval());
         let adverts = pair.observer.adverts();
         ensure!(!adverts.is_empty(), "the master is silent");
         ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 is master too");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::{poll, realtime};
+use vrrp_tests::clock::{elapse, poll, realtime};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Running};
 use vrrp_tests::lab::Lab;
 use vrrp_tests::needs;
@@ -91,7 +91,7 @@ fn a_master_that_falls_below_is_followed_by_the_highest_after_master_down_interv
     let patience = heir.master_down_interval();
     for round in 0..ROUNDS {
         // At changing phases of three intervals.
-        std::thread::sleep(Duration::from_millis(u64::from(round) * 110));
+        elapse(Duration::from_millis(u64::from(round) * 110));
         let (threads, since) = (Starvation::of_ordinary_threads()?, realtime());
         scene.set(-150)?;
         let waited = scene.takeover(1, since, 0, 200)?;
@@ -117,7 +117,7 @@ fn a_backup_that_rises_above_takes_over_after_master_down_interval() -> Result<(
     let heir = Instance::v3(250).interval(INTERVAL);
     let patience = heir.master_down_interval();
     for round in 0..ROUNDS {
-        std::thread::sleep(Duration::from_millis(u64::from(round) * 110));
+        elapse(Duration::from_millis(u64::from(round) * 110));
         let (threads, since) = (Starvation::of_ordinary_threads()?, realtime());
         scene.set(150)?;
         let first = scene.observer.wait_for_advert(1, since, SETTLE)?;

@@ -1,12 +1,11 @@
 //! Receive paths: each of them works, and the daemon reports why it does not use one.
 
 use std::path::PathBuf;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
@@ -203,7 +202,7 @@ fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
                     let is_pinned = pair.running(1).is_ok_and(|it| has_link(&it.pins()));
                     is_pinned && reported(pair).is_ok_and(|count| count == round)
                 })?;
-                sleep(Duration::from_millis(500));
+                watch(Duration::from_millis(500));
             }
             pair.observer.ensure_only(0)?;
             let reported = reported(pair)?;

@@ -1,20 +1,21 @@
 //! Differences between the adverts that the BPF program sees and those on the host's own sockets.
 
-use std::thread::sleep;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::ethernet::Mac;
-use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::clock::{Deadline, pace, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::hider::Hider;
 use vrrp_tests::malformed::Forger;
-use vrrp_tests::needs;
 use vrrp_tests::packet::Frame;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::worker::Workers;
+use vrrp_tests::{needs, waits};
 
 use crate::roles;
 
@@ -50,6 +51,7 @@ fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> R
 
 /// Behind an IPsec header, adverts are of another protocol: sockets of VRRP receive none of them, also where they
 /// receive those of another instance, and when a reload changes the authentication of one node first.
+#[waits]
 #[test]
 #[needs("ours")]
 fn adverts_behind_an_authentication_header_are_no_fault() -> Result<()> {
@@ -62,9 +64,9 @@ fn adverts_behind_an_authentication_header_are_no_fault() -> Result<()> {
     };
     let role = |priority| Role::new(Daemon::Vrrpx(Mode::Auto), config(priority, true));
     Pair::settled([role(200), role(100)])?.check(|pair| {
-        sleep(LOOKS);
+        watch(LOOKS);
         pair.reload(1, &config(100, false))?;
-        sleep(LOOKS);
+        watch(LOOKS);
         let log = pair.running(1)?.log();
         ensure!(!log.contains("no socket of this host"), "a fault is reported:\n{log}");
         Ok(())
@@ -151,11 +153,14 @@ fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
         Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
             let forger = Forger::new(&pair.lab.client, 51)?;
             let frames: Vec<_> = frames.iter().map(Frame::build).collect();
+            let rounds = Arc::new(AtomicUsize::new(0));
+            let forged = Arc::clone(&rounds);
             let _forging = Workers::default().with_pace(Duration::from_millis(20), move || {
                 // A full queue makes a pause.
                 frames.iter().for_each(|frame| drop(forger.send_frame(frame)));
+                forged.fetch_add(1, Relaxed);
             })?;
-            sleep(Duration::from_millis(100));
+            until("five rounds of frames", SETTLE, || rounds.load(Relaxed) >= 5)?;
             let death = pair.mark();
             pair.die(0)?;
             pair.observer.wait_for_advert(1, death, Duration::from_secs(2))?;
@@ -171,6 +176,7 @@ fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
 
 /// The macvlan with the virtual MAC address takes frames that a master sends from the same address, so the parent's
 /// sockets do not receive them: no firewall is the cause.
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {
@@ -185,7 +191,7 @@ fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {
             let end = Deadline::after(Duration::from_secs(9));
             while !end.passed() {
                 ensure!(reception_fault(pair)?.is_null(), "{}", reception_fault(pair)?);
-                sleep(Duration::from_millis(500));
+                pace(Duration::from_millis(500));
             }
             let log = pair.running(1)?.log();
             ensure!(!log.contains("no socket of this host"), "the log has a warning");

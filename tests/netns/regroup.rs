@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::group::{SECOND, second_lan};
 use vrrp_tests::lab::VIRTUAL_V4;
@@ -117,7 +116,7 @@ fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
         for all in [&[51, 52, 53][..], &[51, 52][..]] {
             for (node, priority, hook) in [(0, 200, &*hook), (1, 100, "")] {
                 pair.reload(node, &config(priority, all, all, hook))?;
-                sleep(APART);
+                watch(APART);
             }
             let now = [standings(pair, 0)?, standings(pair, 1)?];
             for (now, before) in now.iter().zip(&before) {
@@ -239,7 +238,7 @@ fn a_virtual_mac_address_comes_and_goes_and_other_members_stay() -> Result<()> {
                 until("the members in one state", SETTLE, || {
                     standings(pair, node).is_ok_and(|now| now.values().all(|(it, _)| it == state))
                 })?;
-                sleep(APART);
+                watch(APART);
             }
             for (node, before) in before.iter().enumerate() {
                 let now = standings(pair, node)?;
@@ -296,7 +295,7 @@ fn a_new_member_in_fault_costs_the_others_nothing() -> Result<()> {
                 || String::from_utf8_lossy(&output.stderr).contains("goes on without it");
             ensure!(named == (what == "missing"), "{what}: {output:?}");
             until(&format!("{what}: Fault of the new member"), SETTLE, || is(pair, "FAULT"))?;
-            sleep(APART);
+            watch(APART);
             let status = pair.running(0)?.status()?;
             let third = status["instances"].as_array().into_iter().flatten().find(|it| it["name"] == "VI_53");
             let why = third.map(|it| it["why"].to_string()).unwrap_or_default();
@@ -333,7 +332,7 @@ fn adverts_leave_from_another_interface_without_another_election() -> Result<()>
         pair.observer.clear();
         for lines in [&["use_vmac"][..], base, &["use_vmac"][..]] {
             pair.reload(0, &with(200, lines))?;
-            sleep(APART);
+            watch(APART);
         }
         ensure!(standings(pair, 0)? == before, "{before:?} has become {:?}", standings(pair, 0)?);
         pair.observer.ensure_only(0)?;
@@ -398,7 +397,7 @@ fn no_setting_costs_the_mastership_without_need() -> Result<()> {
                 refused.push(format!("{line}: {error:#}"));
                 continue;
             }
-            sleep(Duration::from_millis(150));
+            watch(Duration::from_millis(150));
             let inside = standings(pair, 0)?;
             pair.reload(0, &with(""))?;
             let after = standings(pair, 0)?;

@@ -1,11 +1,10 @@
 //! Reload of a running daemon with another file.
 
 use std::net::IpAddr;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{pace, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::needs;
@@ -230,7 +229,7 @@ fn reload_a_hundred_times(pair: &mut Pair) -> Result<()> {
             instance(100 + round, &[]).vrid(77).addresses(&[&format!("10.77.0.{}/24", 100 + round % 50)]);
         let instances = vec![instance(200, &[]), other];
         pair.reload(0, &file(instances))?;
-        sleep(Duration::from_millis(5));
+        pace(Duration::from_millis(5));
     }
     pair.observer.ensure_only(0)?;
     ensure!(epoch(pair)? == before, "the state has changed");

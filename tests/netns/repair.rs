@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -211,7 +211,7 @@ fn a_rule_removed_repeatedly_is_abandoned_and_reported() -> Result<()> {
         let state = instance_field(pair, "state")?;
         ensure!(state == "MASTER", "{state}");
         let _ = pair.node(0)?.namespace.ip("rule delete preference 500");
-        std::thread::sleep(Duration::from_millis(300));
+        watch(Duration::from_millis(300));
         let rules = pair.node(0)?.namespace.run("ip", &["rule"]).context("ip rule")?;
         ensure!(!rules.contains("500:"), "{rules}");
         Ok(())

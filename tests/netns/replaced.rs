@@ -4,11 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -44,7 +43,7 @@ fn a_hook_that_waits_behind_a_slow_one_is_run_by_the_next_daemon() -> Result<()>
             ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
         }
         until("both hooks", SETTLE, || hooks(&folder).len() >= 2)?;
-        sleep(Duration::from_millis(500));
+        watch(Duration::from_millis(500));
         ensure!(hooks(&folder) == ["BACKUP", "MASTER"], "{:?}", hooks(&folder));
         Ok(())
     })

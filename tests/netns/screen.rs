@@ -6,10 +6,10 @@ use std::process::Child;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::clock::{poll_each, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -19,6 +19,9 @@ const SUBJECT: Daemon = Daemon::Vrrpx(Mode::Auto);
 
 /// A cause shows within this time.
 const SHOWN: Duration = Duration::from_secs(2);
+
+/// Between two looks, each of which is a command.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// More, where the machine is busy with other tests.
 const SLACK: Duration = Duration::from_secs(3);
@@ -42,20 +45,20 @@ fn screen(pair: &mut Pair, node: usize) -> Result<(String, Option<i32>)> {
 
 /// Waits until the screen of a node has these words, and no others of `without`, and the command this exit code.
 fn shows(pair: &mut Pair, node: usize, words: &[&str], without: &[&str], code: i32) -> Result<()> {
-    let deadline = Deadline::after(SHOWN + SLACK);
-    loop {
-        let (text, ended) = screen(pair, node)?;
+    let mut shown = (String::new(), None);
+    let awaited = poll_each(PAUSE, "the screen", SHOWN + SLACK, || {
+        shown = screen(pair, node)?;
+        let (text, ended) = &shown;
         let is_complete = words.iter().all(|word| text.contains(word));
-        if is_complete && !without.iter().any(|word| text.contains(word)) && ended == Some(code) {
-            return Ok(());
-        }
-        if deadline.passed() {
-            bail!(
-                "{words:?} without {without:?} and code {code} expected, and this came, code {ended:?}: {text}"
-            );
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        let is_it = is_complete && !without.iter().any(|word| text.contains(word)) && *ended == Some(code);
+        Ok(is_it.then_some(()))
+    });
+    awaited.with_context(|| {
+        let (text, ended) = shown;
+        format!(
+            "{words:?} without {without:?} and code {code} expected, and this came, code {ended:?}: {text}"
+        )
+    })
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn the_haproxy_socket_detects_a_dead_haproxy_and_dead_servers() -> Result<()> {
 }
 
 #[test]
-#[needs("ours", "dbus-daemon")]
+#[needs("ours", "systemd stand-in")]
 fn systemd_signals_detect_a_failed_unit() -> Result<()> {
     let mut systemd = Systemd::start()?;
     let bus = vec![("DBUS_SYSTEM_BUS_ADDRESS", systemd.address())];

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{elapse, pace, until, watch};
 use vrrp_tests::control_group::ControlGroup;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
@@ -75,7 +75,7 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
             let before = standing(pair, 0)?;
             leave_no_descriptor(pair, 0)?;
             pair.observer.clear();
-            std::thread::sleep(WATCH);
+            watch(WATCH);
             let reports = |pair: &mut Pair, name: &str| {
                 let log = pair.running(0).map(|daemon| daemon.log()).unwrap_or_default();
                 let of = format!("check={name}");
@@ -118,7 +118,7 @@ fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
             until("the warning in the log", SETTLE, || {
                 all(pair, |check| check["skipped"] == "not started: Try again").is_ok_and(|it| it)
             })?;
-            std::thread::sleep(WATCH);
+            watch(WATCH);
             ensure!(
                 all(pair, |check| check["up"] == true && !check["skipped"].is_null())?,
                 "the check is down"
@@ -158,7 +158,7 @@ fn leave_no_descriptor(pair: &mut Pair, node: usize) -> Result<()> {
     for _ in 0..100 {
         let is_free = |number: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{number}")).exists();
         held = held.min((0..).find(is_free).context("all are in use")?);
-        std::thread::sleep(Duration::from_millis(10));
+        pace(Duration::from_millis(10));
     }
     // poll(2) refuses more descriptors than the limit.
     ensure!(held > 4, "{held} descriptors are always in use");
@@ -249,7 +249,7 @@ fn a_hook_that_takes_all_processes_leaves_the_daemon_at_work() -> Result<()> {
     let has_address = || lab.has_address(0, VIRTUAL_V4).is_ok_and(|has| has);
     until("the address", SETTLE, has_address).with_context(|| daemon.log())?;
     // Threads that have nothing to do would end.
-    std::thread::sleep(Duration::from_secs(11));
+    elapse(Duration::from_secs(11));
     group.limit_processes(&MOST.to_string())?;
     let ask = |words: &[&str]| -> Result<()> {
         let output =

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::{needs, waits};
 use vrrp_tests::{smtp, webhook};
 
 const AUTO: Daemon = Daemon::Vrrpx(Mode::Auto);
@@ -63,6 +63,7 @@ fn names(roles: [Role; 2], peer: &str, reason: &str) -> Result<()> {
     Pair::idle(roles)?.check(|pair| begins(pair, peer, reason)).with_context(|| reason.to_owned())
 }
 
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_peer_that_is_refused_is_named_with_the_reason() -> Result<()> {
@@ -90,6 +91,7 @@ fn a_peer_that_is_refused_is_named_with_the_reason() -> Result<()> {
 
 /// Two peers have other passwords, a third one another version: each is named with its own reason, in status, log and
 /// events.
+#[waits]
 #[test]
 #[needs("ours")]
 fn peers_with_different_faults_are_named_side_by_side() -> Result<()> {
@@ -127,6 +129,7 @@ fn peers_with_different_faults_are_named_side_by_side() -> Result<()> {
 }
 
 /// Log, status and duration of two masters, from the beginning to the end, and again at the next split.
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_split_by_passwords_begins_and_ends() -> Result<()> {
@@ -197,6 +200,7 @@ fn does_not_yield(mut pair: Pair, why: &str, mend: impl FnOnce(&mut Pair) -> Res
     })
 }
 
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_master_that_our_adverts_do_not_reach_is_named() -> Result<()> {
@@ -217,6 +221,7 @@ fn a_master_that_our_adverts_do_not_reach_is_named() -> Result<()> {
 }
 
 /// Only to receivers that ask for it, at the beginning and at the end; the others get transitions alone.
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_split_is_posted_and_mailed() -> Result<()> {
@@ -264,6 +269,7 @@ fn a_split_is_posted_and_mailed() -> Result<()> {
     })
 }
 
+#[waits]
 #[test]
 #[needs("ours", "keepalived")]
 fn keepalived_with_another_password_is_named() -> Result<()> {

@@ -1,13 +1,12 @@
 //! Nodes short of CPU time, and nodes in a flood: neither causes a second master.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use vrrp_tests::arp::ArpProber;
 use vrrp_tests::bench::load::Busy;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{outage, until, watch};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::flood::{Flood, Flooder};
 use vrrp_tests::lab::VIRTUAL_V4;
@@ -26,9 +25,9 @@ fn a_suspended_backup_does_not_take_over() -> Result<()> {
         let tree = pair.running(1)?.process().tree();
         for _ in 0..10 {
             tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGSTOP))?;
-            sleep(Duration::from_millis(400));
+            outage(Duration::from_millis(400));
             tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGCONT))?;
-            sleep(Duration::from_millis(200));
+            watch(Duration::from_millis(200));
         }
         pair.observer.ensure_only(0).context("while it is stopped")?;
         // It is still an heir.
@@ -48,7 +47,7 @@ fn busy_processors_cause_no_takeover() -> Result<()> {
         let start = pair.mark();
         let loops: Vec<usize> = (0..4 * processors).map(|number| number % processors).collect();
         let busy = Busy::new(&loops)?;
-        sleep(Duration::from_secs(5));
+        watch(Duration::from_secs(5));
         drop(busy);
         pair.observer.ensure_only(0).context("busy processors")?;
         ensure!(arp.answered_twice(start).is_zero(), "both have answered");
@@ -72,7 +71,7 @@ fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
         pair.start(0)?;
         pair.wait_for_address(0, last, true)?;
         pair.wait_for_address(1, last, false)?;
-        sleep(Duration::from_millis(500));
+        watch(Duration::from_millis(500));
         // Not counted on the wire, where an advert of the old master may cross the first one of the new one. The new
         // one may have been suspended and returned.
         let (better, old) = (standing(pair, 0)?, standing(pair, 1)?);
@@ -91,7 +90,7 @@ fn a_flood_causes_no_takeover_and_hides_no_death() -> Result<()> {
             until("a flood", SETTLE, || flooder.sent() > 1000)?;
             pair.observer.clear();
             let machine = Starvation::of_machine()?;
-            sleep(Duration::from_secs(2));
+            watch(Duration::from_secs(2));
             pair.observer.ensure_only(0).context(flood.word())?;
             let sent = pair.observer.adverts().len();
             // 20 are due; other processes may have used the processors for a while.

@@ -5,13 +5,12 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::process::Output;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -106,7 +105,7 @@ fn a_dead_heir_is_taken_over_from_after_a_failover_but_not_in_maintenance() -> R
         ensure!(instance(pair)?["steering"][0]["reason"] == "new disk");
         // It does not jump back.
         pair.observer.clear();
-        sleep(LONG);
+        watch(LONG);
         ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 1), "node 0 is master again");
         pair.die(1)?;
         pair.wait_for_master(0)?;
@@ -119,7 +118,7 @@ fn a_dead_heir_is_taken_over_from_after_a_failover_but_not_in_maintenance() -> R
         has(pair, "FAULT", &["maintenance"])?;
         pair.die(1)?;
         pair.observer.clear();
-        sleep(LONG);
+        watch(LONG);
         ensure!(pair.observer.adverts().is_empty(), "{:?}", pair.observer.adverts());
         let shown = steer(pair, &["maintenance", "show"])?;
         ensure!(shown.starts_with("VI_1: maintenance until it is taken back, by root (uid 0)"), "{shown}");
@@ -356,7 +355,7 @@ fn instances_in_maintenance_stay_out_whatever_others_do() -> Result<()> {
         until("the first one again", SETTLE, || {
             pair.running(0).and_then(|it| it.status()).is_ok_and(|it| it["instances"][1]["name"] == "VI_52")
         })?;
-        sleep(LONG);
+        watch(LONG);
         has(pair, "FAULT", &["maintenance"])
     })
 }
@@ -368,7 +367,7 @@ fn a_master_announces_again() -> Result<()> {
     pair(OURS)?.check(|pair| {
         let quiet = |pair: &Pair| {
             pair.observer.clear();
-            sleep(Duration::from_millis(500));
+            watch(Duration::from_millis(500));
             pair.observer.announcers(target).is_empty()
         };
         until("the end of its announcements", SETTLE, || quiet(pair))?;

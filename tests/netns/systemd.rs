@@ -1,11 +1,10 @@
 //! The shipped unit, run by systemd itself.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::needs;
@@ -41,7 +40,7 @@ fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
             machine.run("systemctl", &["restart", "vrrpx"])?;
             until("another main process", SETTLE, || machine.unit("MainPID").is_ok_and(|it| it != pid))?;
             until("its answer", SETTLE, || machine.standing().is_ok())?;
-            sleep(Duration::from_millis(800));
+            watch(Duration::from_millis(800));
             ensure!(machine.standing()? == before, "bus {has_bus}: {:?} was {before:?}", machine.standing()?);
         }
         let adverts = pair.observer.adverts();

@@ -1,15 +1,14 @@
 //! Interfaces without Ethernet: adverts go from one host to the other, and there is no ARP.
 
 use std::io::{Read, Write};
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::tun::device;
+use vrrp_tests::{needs, waits};
 
 use crate::{roles, standing};
 
@@ -18,6 +17,7 @@ const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 /// The longest time for which a takeover is held off while sockets hear what the daemon does not.
 const HELD: Duration = Duration::from_secs(10);
 
+#[waits]
 #[test]
 #[needs("ours")]
 fn a_tunnel_has_one_master_and_an_heir() -> Result<()> {
@@ -47,7 +47,7 @@ fn a_tunnel_has_one_master_and_an_heir() -> Result<()> {
     pair.start(0)?;
     until("the first master", SETTLE, || standing(&mut pair, 0).is_ok_and(|it| it.0 == "MASTER"))?;
     pair.start(1)?;
-    sleep(HELD + Duration::from_secs(2));
+    watch(HELD + Duration::from_secs(2));
     let states = [standing(&mut pair, 0)?.0, standing(&mut pair, 1)?.0];
     ensure!(states == ["MASTER", "BACKUP"], "{states:?}: {}", pair.running(1)?.log());
     let interface = pair.running(1)?.status()?["interfaces"][0].clone();

@@ -1,18 +1,17 @@
 //! Webhooks of a running daemon.
 
 use std::net::TcpListener;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{elapse, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::Lab;
-use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::webhook::{Manner, Receiver, certificate};
+use vrrp_tests::{needs, waits};
 
 use crate::{goes_on_and_ends_soon, roles};
 
@@ -101,6 +100,7 @@ fn a_certificate_that_the_host_trusts_is_taken_for_its_name_only() -> Result<()>
 }
 
 /// The certificate of the service and the one that the host trusts are replaced while the daemon runs.
+#[waits]
 #[test]
 #[needs("ours", "openssl")]
 fn a_replaced_certificate_is_taken_without_a_restart() -> Result<()> {
@@ -131,7 +131,7 @@ fn a_replaced_certificate_is_taken_without_a_restart() -> Result<()> {
     until("a post", SETTLE, || !before.posted().is_empty()).with_context(|| process.log())?;
     std::fs::copy(&new.0, &trusted)?;
     // Certificates are read again at most each ten seconds.
-    sleep(Duration::from_secs(11));
+    elapse(Duration::from_secs(11));
     write(&after, 200)?;
     let run = |arguments: &[&str]| -> Result<()> {
         let mut command = namespace.command(vrrpx())?;

@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
-use vrrp_tests::needs;
+use vrrp_tests::{needs, waits};
 
 use crate::host::{PATIENCE, Recipe, answers, start_engine};
 
@@ -36,6 +36,7 @@ fn rests(recipe: &Recipe, host: usize) -> Result<()> {
     })
 }
 
+#[waits]
 #[test]
 #[needs("lab", "unshare", "dockerd", "docker", "docker-compose", "busybox")]
 fn containers_run_on_the_host_with_the_address() -> Result<()> {

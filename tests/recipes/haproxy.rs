@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::until;
-use vrrp_tests::needs;
+use vrrp_tests::clock::{pace, until};
 use vrrp_tests::netns::Namespace;
+use vrrp_tests::{needs, waits};
 
 use crate::host::{PATIENCE, Recipe};
 
@@ -33,7 +33,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 let Ok((mut client, _)) = listener.accept() else {
-                    std::thread::sleep(Duration::from_millis(5));
+                    pace(Duration::from_millis(5));
                     continue;
                 };
                 // A client may disconnect at any time.
@@ -62,6 +62,7 @@ fn start_haproxy(recipe: &mut Recipe, host: usize) -> Result<()> {
     recipe.start(host, "haproxy", &["-W", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/haproxy.pid"])
 }
 
+#[waits]
 #[test]
 #[needs("lab", "unshare", "haproxy")]
 fn the_address_follows_haproxy_and_its_servers() -> Result<()> {

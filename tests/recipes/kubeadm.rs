@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::vrrpx;
-use vrrp_tests::needs;
+use vrrp_tests::{needs, waits};
 
 use crate::host::{PATIENCE, Recipe, answers, start_engine};
 
@@ -122,6 +122,7 @@ fn reaches(recipe: &Recipe, nodes: &[&str]) -> Result<()> {
     })
 }
 
+#[waits]
 #[test]
 #[needs("lab", "unshare", "dockerd", "docker", "yaml", "haproxy", "objcopy", "openssl", "curl")]
 fn clients_reach_an_api_server_while_a_node_lives() -> Result<()> {

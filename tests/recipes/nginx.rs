@@ -4,7 +4,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use crate::host::Recipe;
-use vrrp_tests::needs;
+use vrrp_tests::{needs, waits};
 
 const ADDRESS: &str = "192.0.2.80";
 
@@ -12,6 +12,7 @@ fn start_nginx(recipe: &mut Recipe, host: usize) -> Result<()> {
     recipe.start(host, "nginx", &["-g", "daemon off;"])
 }
 
+#[waits]
 #[test]
 #[needs("lab", "unshare", "nginx")]
 fn the_address_follows_nginx() -> Result<()> {

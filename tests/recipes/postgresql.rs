@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
-use vrrp_tests::needs;
+use vrrp_tests::{needs, waits};
 
 use crate::host::{PATIENCE, Recipe};
 
@@ -68,6 +68,7 @@ fn caught_up(recipe: &Recipe, standby: usize) -> Result<()> {
     until("a standby with all lines", PATIENCE, || count(recipe).is_ok_and(|it| it == wanted))
 }
 
+#[waits]
 #[test]
 #[needs("lab", "unshare", "pg_ctlcluster", "psql", "runuser")]
 fn the_standby_is_promoted_and_the_primary_comes_back_as_a_standby_only() -> Result<()> {

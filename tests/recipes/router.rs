@@ -3,8 +3,8 @@
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
-use vrrp_tests::needs;
 use vrrp_tests::netns::Namespace;
+use vrrp_tests::{needs, waits};
 
 use crate::host::{PATIENCE, Recipe, eventually};
 
@@ -36,6 +36,7 @@ fn reaches(namespace: &Namespace, address: &str) -> bool {
     namespace.run("ping", &["-c", "1", "-W", "1", address]).is_ok()
 }
 
+#[waits]
 #[test]
 #[needs("lab", "unshare", "ping")]
 fn hosts_inside_reach_the_outside_by_the_active_router() -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clock::{nanos, until};
+use crate::clock::{nanos, until, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::starvation::Starvation;
@@ -83,7 +83,7 @@ pub fn lifecycle(pair: &mut Pair) -> Result<()> {
     serves(pair, 0, address).context("at first")?;
     // The first node to start may be master until it hears the other; from here on the heir is silent.
     pair.observer.clear();
-    std::thread::sleep(2 * patience);
+    watch(2 * patience);
     let early = pair.observer.adverts().iter().filter(|advert| advert.1 == 1).count();
     ensure!(early == 0, "the heir has sent {early} adverts while the master lived");
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clock::until;
+use crate::clock::{until, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
@@ -54,7 +54,7 @@ pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
         // No frame of the second LAN reaches node 1, whose link stays up.
         pair.lab.lan.ip("link set second1 nomaster")?;
         pair.observer.clear();
-        std::thread::sleep(10 * Instance::v3(100).master_down_interval());
+        watch(10 * Instance::v3(100).master_down_interval());
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
         ensure!(!adverts.is_empty(), "node 0 is silent");

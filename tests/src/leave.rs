@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clock::{poll, realtime};
+use crate::clock::{poll, realtime, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::VIRTUAL_V4;
 use crate::pair::{Pair, Role, SETTLE};
@@ -155,7 +155,7 @@ impl Scene {
         poll("answers of the heir", SETTLE, || Ok(prober.heir(0, start)))?;
         self.pair.wait_for_address(1, target, true)?;
         self.pair.wait_for_address(0, target, false)?;
-        std::thread::sleep(QUIET);
+        watch(QUIET);
         ensure!(prober.served_by() == Some(1), "node {:?} answers at the end", prober.served_by());
         let twice = prober.probes().iter().filter(|probe| probe.twice).count();
         Ok(Handover { gap: prober.longest_outage(start), twice })

@@ -41,7 +41,7 @@ pub mod webhook;
 pub mod worker;
 
 pub use require::{Skipped, find, member, met, missing, require};
-pub use vrrp_tests_needs::needs;
+pub use vrrp_tests_needs::{needs, waits};
 
 use vrrp_user::protocol::InstanceId;
 

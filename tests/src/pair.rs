@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 
 use crate::arp::ArpProber;
-use crate::clock::{poll, realtime, until};
+use crate::clock::{outage, poll, realtime, until};
 use crate::daemon::{Config, Daemon, Running};
 use crate::lab::{Held, INTERFACE, Lab, Node, VIRTUAL_V4};
 use crate::observe::Observer;
@@ -210,7 +210,7 @@ impl Pair {
         let client = ArpProber::new(&self.lab, address, Duration::from_millis(2))?;
         let cut = self.mark();
         until("answers of node 1", SETTLE, || client.answers(1, cut) > 100)?;
-        std::thread::sleep(Duration::from_millis(moment));
+        outage(Duration::from_millis(moment));
         self.lab.part(false)?;
         self.wait_for_address(1, address.into(), false)?;
         self.observer.wait_until_mended([1, 0], address.into(), cut, Duration::from_secs(2))?;

@@ -13,10 +13,10 @@ use crate::daemon::{self, Daemon, Mode, subject};
 const PROMETHEUS_CLIENT: &str = "/usr/lib/python3/dist-packages/prometheus_client/parser.py";
 const YAML: &str = "/usr/lib/python3/dist-packages/yaml/__init__.py";
 
-/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
-/// groups with one), `process limits` (the same, of processes), `supplementary group` (a user with one, see
-/// [`member`]), `prometheus_client` or `yaml` (for Python), `egress hook` (of nftables), a program in PATH, or one of
-/// several needs:
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `systemd stand-in` (built, and
+/// dbus-daemon), `memory limits` (control groups with one), `process limits` (the same, of processes), `supplementary
+/// group` (a user with one, see [`member`]), `prometheus_client` or `yaml` (for Python), `egress hook` (of nftables), a
+/// program in PATH, or one of several needs:
 ///
 /// - `lab`: ours on nodes of its own;
 /// - `subject`: the daemon that `VRRPX_SUBJECT` selects, on such nodes;
@@ -35,6 +35,11 @@ pub fn missing(need: &str) -> Option<String> {
         "xtask" => {
             let path = daemon::built("xtask");
             (!path.is_file()).then(|| format!("{} is not built: cargo build -p xtask", path.display()))
+        }
+        "systemd stand-in" => {
+            let path = daemon::built("systemd-stand-in");
+            let reason = || format!("{} is not built: cargo build -p vrrp-tests-bus", path.display());
+            (!path.is_file()).then(reason).or_else(|| missing("dbus-daemon"))
         }
         "memory limits" => ControlGroup::new("probe", 64)
             .is_none()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::clock::pace;
 use crate::worker::Workers;
 
 /// Interval between two polls for a connection.
@@ -36,7 +37,7 @@ impl Server {
         let listening = Workers::default().with(move |stop| {
             while !stop.is_set() {
                 let Ok((client, _)) = listener.accept() else {
-                    std::thread::sleep(POLL);
+                    pace(POLL);
                     continue;
                 };
                 let before = counted.fetch_add(1, Ordering::Relaxed);

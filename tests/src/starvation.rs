@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::clock::{monotonic, nanos, slowness};
+use crate::clock::{monotonic, nanos, pass, slowness};
 use crate::daemon::Instance;
 use crate::worker::{Workers, real_time_at};
 
@@ -84,7 +84,7 @@ impl Starvation {
                 let _refused = sched_setaffinity(Pid::from_raw(0), &set);
                 let _refused = priority.map(real_time_at);
                 while !stop.is_set() {
-                    std::thread::sleep(NAP);
+                    pass(NAP);
                     seen.longest.fetch_max(seen.since_latest(), Relaxed);
                     seen.latest.store(monotonic(), Relaxed);
                 }
@@ -119,16 +119,31 @@ impl Starvation {
     /// Waits until a condition holds, as [`crate::clock::until`], and for the longest time in addition that a thread
     /// was kept from running.
     pub fn until(&self, what: &str, within: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
+        self.poll_each(NAP, what, || within, || Ok(holds().then_some(())))
+    }
+
+    /// As [`crate::clock::poll_each`], and for the longest time in addition that a thread was kept from running.
+    /// `within` may count that time as well.
+    pub fn poll_each<T>(
+        &self,
+        pause: Duration,
+        what: &str,
+        within: impl Fn() -> Duration,
+        mut ready: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
         let start = monotonic();
-        while !holds() {
+        loop {
+            if let Some(found) = ready()? {
+                return Ok(found);
+            }
             ensure!(
-                !self.has_passed(start, within),
-                "waited {within:?} and {:?} in vain for: {what}",
+                !self.has_passed(start, within()),
+                "waited {:?} and {:?} in vain for: {what}",
+                within(),
                 self.longest()
             );
-            std::thread::sleep(NAP);
+            pass(pause);
         }
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject, ethernet};
+use vrrp_tests::clock::elapse;
 use vrrp_tests::packet::{V3_IPV4, VRID, address_request, advert};
 use vrrp_tests::{FIRST, SECOND, needs};
 use vrrp_user::driver::clock;
@@ -68,7 +69,7 @@ fn a_lease_ends_by_itself() {
             let ask = |stand: &Stand| stand.run_bytes(&address_request(target, &[]));
             assert_eq!(ask(stand), FENCED, "{:?}, {target}: none yet", stand.entry);
             let until = ask_in_time(stand, &ask, target);
-            std::thread::sleep(until.since(clock::now()) + Duration::from_millis(20));
+            elapse(until.since(clock::now()) + Duration::from_millis(20));
             assert_eq!(ask(stand), FENCED, "{:?}, {target}: it has run out", stand.entry);
             lease(stand, Some(Duration::from_secs(60)));
             assert_eq!(ask(stand), Outcome::Other, "{:?}, {target}: it is renewed", stand.entry);

@@ -10,6 +10,7 @@ use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
 use vrrp_ebpf::wire::{Family, Reject};
 use vrrp_tests::FIRST;
+use vrrp_tests::clock::elapse;
 use vrrp_tests::packet::{self, Frame, OWN_MAC};
 use vrrp_user::driver::xdp::{Entry, Program, Ring};
 use vrrp_user::protocol::InstanceId;
@@ -257,5 +258,5 @@ pub(crate) fn on_each_entry(
 
 /// Sleeps for longer than the window of the budget.
 pub(crate) fn next_window() {
-    std::thread::sleep(Duration::from_nanos(vrrp_ebpf::map::BUDGET_WINDOW_NS) * 11 / 10);
+    elapse(Duration::from_nanos(vrrp_ebpf::map::BUDGET_WINDOW_NS) * 11 / 10);
 }

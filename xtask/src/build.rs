@@ -5,6 +5,10 @@ use anyhow::Result;
 use crate::cargo::{built, cargo, run};
 use crate::setup::setup;
 
+/// A stand-in for systemd, in a package of its own: the features that it has of shared dependencies would have the
+/// daemon built twice.
+pub(crate) const BUS: &str = "vrrp-tests-bus";
+
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// Optimised, for use
@@ -22,6 +26,12 @@ pub(crate) fn build(arguments: &Arguments) -> Result<()> {
 pub(crate) fn daemon(release: bool) -> Result<()> {
     setup()?;
     package(&["--package", "vrrp-user"], release)
+}
+
+/// Sets up and builds the daemon and another program that tests run.
+pub(crate) fn for_tests() -> Result<()> {
+    daemon(false)?;
+    package(&["--package", BUS], false)
 }
 
 /// Sets up and builds the daemon for packages.
@@ -45,19 +55,22 @@ pub(crate) fn dist_static(debug: bool) -> Result<()> {
     run(command)
 }
 
-/// Sets up and builds the daemon and the lab as fast as possible: as for tests, and without what only tests need.
+/// Sets up and builds the daemon and the lab.
 pub(crate) fn lab() -> Result<()> {
     setup()?;
     let packages = ["--package", "vrrp-user", "--package", "vrrp-tests", "--bin", "vrrpx", "--bin", "lab"];
-    let features = ["--no-default-features", "--features", "vrrp-user/default"];
-    package(&[&packages[..], &features].concat(), false)
+    package(&packages, false)
 }
 
 /// Sets up and builds the daemon, optimised, and a program of `vrrp-tests` that runs it, in one command, so that shared
 /// dependencies are compiled once.
 pub(crate) fn daemon_and(program: &str) -> Result<()> {
     setup()?;
-    package(&["--package", "vrrp-user", "--package", "vrrp-tests", "--bin", "vrrpx", "--bin", program], true)
+    package(
+        &["--package", "vrrp-user", "--package", "vrrp-tests", "--bin", "vrrpx", "--bin", program],
+        true,
+    )?;
+    if program == "bench-checks" { package(&["--package", BUS], true) } else { Ok(()) }
 }
 
 fn package(which: &[&str], release: bool) -> Result<()> {

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
+use crate::build::BUS;
 use crate::cargo::{cargo, run};
 use crate::guests::Scope;
 use crate::tally::Tally;
@@ -28,8 +29,8 @@ fn programs() -> PossibleValuesParser {
     guests::programs().collect::<Vec<_>>().into()
 }
 
-/// Part of the names of tests that mostly wait, for the whole seconds of the protocol.
-const SLOW: &str = "version_2";
+/// End of the names of tests that mostly wait, by their attribute `waits`.
+const WAITS: &str = "::waits";
 
 /// Tests in these modules run alone: they see what all daemons of a machine share, pins in bpffs, or keep its kernel
 /// busy.
@@ -40,7 +41,7 @@ pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
     let mut tally = Tally::default();
     if arguments.kernel.is_empty() {
         packages::install()?;
-        tally.check("build", build::daemon(false));
+        tally.check("build", build::for_tests());
         everything(&mut tally)?;
     } else {
         packages::install_of(|program| packages::GUESTS.contains(&program))?;
@@ -71,12 +72,13 @@ fn everything(tally: &mut Tally) -> Result<()> {
     tally.check("docs", docs::check());
 
     let mut units = cargo()?;
-    units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--no-fail-fast"]);
+    // Without the two whose features would have others built again.
+    units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--exclude", BUS, "--no-fail-fast"]);
     tally.run(units)?;
-    // A test of real daemons waits for most of its time, and then has to be on time.
+    tally.run(daemons(&["--test-threads=8", WAITS])?)?;
+    // Most of these have to be on time.
     let [first, second] = ALONE;
-    tally.run(daemons(&["--test-threads=2", "--skip", SLOW, "--skip", first, "--skip", second])?)?;
-    tally.run(daemons(&["--test-threads=8", SLOW])?)?;
+    tally.run(daemons(&["--test-threads=2", "--skip", WAITS, "--skip", first, "--skip", second])?)?;
     tally.run(daemons(&["--test-threads=1", first, second])?)?;
     guests::test(tally, &guests::GATE, Scope::Gate)
 }

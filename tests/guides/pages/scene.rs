@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use vrrp_tests::clock::Deadline;
+use vrrp_tests::clock::poll_each;
 use vrrp_tests::needs;
 use vrrp_tests::process::Directory;
 
@@ -139,16 +139,12 @@ fn play(name: &str) -> Result<()> {
 fn show(shell: &mut Shell, block: &Block, command: &str) -> Result<()> {
     let lines = block.lines.iter().filter(|line| !line.starts_with("$ "));
     let said = words(&lines.map(|line| format!("{line}\n")).collect::<String>());
-    let deadline = Deadline::after(PATIENCE);
-    loop {
-        let real = shell.run(command)?;
-        let done = words(&real);
-        if has(&done, &said) {
-            return Ok(());
-        }
-        ensure!(!deadline.passed(), "{}\n{real}", difference(&said, &done));
-        std::thread::sleep(PAUSE);
-    }
+    let mut real = String::new();
+    let shown = poll_each(PAUSE, command, PATIENCE, || {
+        real = shell.run(command)?;
+        Ok(has(&words(&real), &said).then_some(()))
+    });
+    shown.with_context(|| format!("{}\n{real}", difference(&said, &words(&real))))
 }
 
 /// Runs each command of the block once, on node 1.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{poll, poll_each, until};
 use vrrp_tests::daemon::vrrpx;
 use vrrp_tests::lab::Node;
 use vrrp_tests::netns::Namespace;
@@ -103,8 +103,7 @@ impl Started {
         // keepalived writes in place: a file that is read too early is incomplete.
         until(name, SOON, || path.exists())?;
         let mut before = String::new();
-        poll("the end of a file", SOON, || {
-            std::thread::sleep(Duration::from_millis(100));
+        poll_each(Duration::from_millis(100), "the end of a file", SOON, || {
             let now = fs::read_to_string(&path)?;
             let done = !now.is_empty() && now == before;
             before = now;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::{poll, until};
+use vrrp_tests::clock::{poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{INTERFACE, Node, VIRTUAL_V4};
@@ -227,7 +227,7 @@ fn adverts_are_heard_on_every_receive_path() -> Result<()> {
     for mode in [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket] {
         let daemon = Daemon::Vrrpx(mode);
         Pair::settled(Flavour::Vmac.roles(daemon, daemon))?.check(|pair| {
-            std::thread::sleep(5 * Instance::v3(100).master_down_interval());
+            watch(5 * Instance::v3(100).master_down_interval());
             let adverts = pair.observer.adverts();
             ensure!(adverts.iter().rev().take(10).all(|advert| advert.1 == 0), "{mode:?}: two masters");
             pair.die(0)?;

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::needs;
@@ -178,7 +178,7 @@ fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
             pair.start(0)?;
             pair.wait_for_address(0, address.parse()?, true)?;
             // Reports are repeated within a second.
-            std::thread::sleep(Duration::from_millis(1500));
+            watch(Duration::from_millis(1500));
             let outage = prober.longest_outage(since);
             let bound = Duration::from_millis(100) + machine.longest();
             ensure!(outage < bound, "{address} was unreachable for {outage:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Cell, Figure, Plan, Row};
-use crate::clock::until;
+use crate::clock::{elapse, until, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 
@@ -40,10 +40,10 @@ fn run(daemon: Daemon, span: Duration, goal: f64) -> Result<Cell> {
     until("a master of all instances", 2 * SETTLE, || masters(&pair, 0) == usize::from(INSTANCES))?;
     pair.start(1)?;
     // The backup reads its configuration and settles; that work is not part of the measurement.
-    std::thread::sleep(Duration::from_secs(3));
+    elapse(Duration::from_secs(3));
     pair.observer.clear();
     let before = pair.running(1)?.cpu_time()?;
-    std::thread::sleep(span);
+    watch(span);
     let used = pair.running(1)?.cpu_time()?.saturating_sub(before);
     let heard = pair.observer.adverts().len();
     let strays = masters(&pair, 1);

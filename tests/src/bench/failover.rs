@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{Cell, Figure, Plan, Row, Samples, millis};
-use crate::clock::{poll, realtime};
+use crate::clock::{elapse, poll, realtime, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::VIRTUAL_V4;
 use crate::pair::{Pair, Role};
@@ -149,7 +149,7 @@ impl Bench {
         self.come_back()?;
 
         let prober = self.prober()?;
-        std::thread::sleep(phase);
+        elapse(phase);
         let start = realtime();
         self.pair.stop(MASTER)?;
         self.wait_for_heir(&prober, start)?;
@@ -161,7 +161,7 @@ impl Bench {
 
     fn death(&mut self, phase: Duration) -> Result<()> {
         let prober = self.prober()?;
-        std::thread::sleep(phase);
+        elapse(phase);
         let start = realtime();
         self.pair.die(MASTER)?;
         self.wait_for_heir(&prober, start)?;
@@ -178,7 +178,7 @@ impl Bench {
         let prober = Prober::new(&self.pair.lab, self.target, PROBE)?;
         poll("answers of the master", PATIENCE, || Ok((prober.served_by() == Some(MASTER)).then_some(())))?;
         // Announcements of the takeover continue for some milliseconds.
-        std::thread::sleep(QUIET);
+        elapse(QUIET);
         self.pair.observer.clear();
         self.pair.wait_for_master(MASTER)?;
         Ok(prober)
@@ -188,7 +188,7 @@ impl Bench {
         self.pair.observer.wait_for_advert(HEIR, start, PATIENCE)?;
         poll("answers of the heir", PATIENCE, || Ok(prober.heir(MASTER, start)))?;
         // A late loss would still count.
-        std::thread::sleep(QUIET);
+        watch(QUIET);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::load::takeovers;
 use super::{Cell, Figure, Plan, Row};
-use crate::clock::{nanos, realtime};
+use crate::clock::{nanos, pace, realtime};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::malformed::{Flaw, Forger};
 use crate::pair::{Pair, Role};
@@ -33,7 +33,7 @@ fn run(daemon: Daemon) -> Result<Cell> {
     let start = realtime();
     for flaw in Flaw::ALL.iter().cycle().take(usize::try_from(SPAN.as_millis() / EVERY.as_millis())?) {
         forger.send(*flaw)?;
-        std::thread::sleep(EVERY);
+        pace(EVERY);
     }
     let end = start + nanos(SPAN);
     let nodes: Vec<_> = pair

@@ -16,7 +16,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_user::driver::clock;
 
 use super::{Cell, Figure, Plan, Row, Sheet};
-use crate::clock::until;
+use crate::clock::{elapse, until};
 use crate::daemon::{Config, Daemon, Instance, Running, vrrpx};
 use crate::http::scrape_in_all_forms;
 use crate::lab::Node;
@@ -75,7 +75,7 @@ pub fn memory(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
             let rest = if plan.quick { Duration::from_secs(1) } else { REST };
             let mut running = bench.start(daemon, &[])?;
             bench.wait_for("MASTER", &running)?;
-            std::thread::sleep(rest);
+            elapse(rest);
             let pss = pss(&running.process().tree())? as f64;
             all.push(mebibytes("PSS", pss, size.mebibytes * 1024.0));
             guards.push(match daemon {
@@ -222,7 +222,7 @@ impl Bench {
         for _ in 0..SCRAPES {
             bytes = self.node.namespace.enter(|| scrape_in_all_forms(ADDRESS))?.max(bytes);
         }
-        std::thread::sleep(rest);
+        elapse(rest);
         Ok((pss(&running.process().tree())? as f64, bytes as f64))
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 
 use super::{Cell, Figure, Plan, Row};
-use crate::clock::{realtime, until};
+use crate::clock::{elapse, pace, realtime, until};
 use crate::daemon::{Config, Daemon, Instance, Running};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::Directory;
@@ -102,7 +102,7 @@ fn held(pid: Pid) -> Result<i64> {
     for _ in 0..10 {
         let open = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         fewest = fewest.min(i64::try_from(open)?);
-        std::thread::sleep(Duration::from_millis(50));
+        pace(Duration::from_millis(50));
     }
     Ok(fewest)
 }
@@ -140,14 +140,14 @@ pub fn after_reloads(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
             let outcome = pair.running(0)?.reload(file)?;
             ensure!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
             if daemon == Daemon::Keepalived {
-                std::thread::sleep(PAUSE);
+                pace(PAUSE);
             }
             if round == rounds.before {
-                std::thread::sleep(rounds.rest);
+                elapse(rounds.rest);
                 first = Holding::of_daemon(daemon, pair.running(0)?)?;
             }
         }
-        std::thread::sleep(rounds.rest);
+        elapse(rounds.rest);
         // Both samples are taken with the plain configuration.
         Ok(Holding::of_daemon(daemon, pair.running(0)?)?.since(first))
     })
@@ -207,11 +207,11 @@ pub fn after_transitions(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
                 adverts.iter().rev().take(2).all(|(_, node, _)| *node == master) && adverts.len() >= 2
             })?;
             if round == rounds.before {
-                std::thread::sleep(rounds.rest);
+                elapse(rounds.rest);
                 first = both(daemon, pair)?;
             }
         }
-        std::thread::sleep(rounds.rest);
+        elapse(rounds.rest);
         let last = both(daemon, pair)?;
         let grown = last.into_iter().zip(first).map(|(last, first)| last.since(first));
         grown.max_by_key(|grown| grown.kibibytes).context("no node")

@@ -7,7 +7,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::{Cell, Figure, Plan, Row, Samples};
-use crate::clock::realtime;
+use crate::clock::{realtime, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role};
 use crate::worker::Workers;
@@ -82,7 +82,7 @@ fn each(plan: &Plan, cpu: Option<usize>, loops: &[usize], span: Duration) -> Res
         let _busy = Busy::new(loops)?;
         pair.observer.clear();
         let start = realtime();
-        std::thread::sleep(span);
+        watch(span);
         let end = start + crate::clock::nanos(span);
         let adverts: Vec<_> =
             pair.observer.adverts().into_iter().filter(|&(at, ..)| (start..end).contains(&at)).collect();

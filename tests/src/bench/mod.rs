@@ -7,7 +7,6 @@
 //! the kernel's stamps as they leave a node's cable, so the tool's own lateness is in none of them.
 
 pub mod backup;
-#[cfg(feature = "bus")]
 pub mod checks;
 pub mod failover;
 pub mod faults;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::{Cell, Figure, Plan, Row, Samples};
-use crate::clock::realtime;
+use crate::clock::{elapse, realtime, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::Directory;
@@ -102,7 +102,7 @@ fn one(pair: &Pair, mover: Mover, file: &Path, round: u32, found: &mut Found) ->
     pair.observer.wait_for_advert(MASTER, 0, SETTLE)?;
     // A tenth to seven tenths of an interval after an advert: no advert arrives while the file is read.
     let interval = instance(0).advert_interval();
-    std::thread::sleep(interval * (10 + round * 7 % 60) / 100);
+    elapse(interval * (10 + round * 7 % 60) / 100);
     let moved = realtime();
     let (number, priority) = match mover {
         Mover::Master => ("-150", PRIORITIES[HEIR]),
@@ -111,7 +111,7 @@ fn one(pair: &Pair, mover: Mover, file: &Path, round: u32, found: &mut Found) ->
     fs::write(file, number)?;
     let taken = pair.observer.wait_for_advert(HEIR, moved, SETTLE)?;
     // Time for the lower one to show up, should it take over as well.
-    std::thread::sleep(interval);
+    watch(interval);
     let adverts = pair.observer.adverts();
     let obeyed = adverts
         .iter()

@@ -1,12 +1,12 @@
 //! Row h: reloads of a master, each with a change to another instance.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::load::takeovers;
 use super::{Cell, Figure, Plan, Row, Samples};
+use crate::clock::pace;
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role};
 
@@ -48,7 +48,7 @@ fn run(daemon: Daemon, rounds: u8) -> Result<(Samples, usize)> {
             let config = Config { instances: vec![instance(200), other], ..Config::default() };
             let outcome = pair.running(0)?.reload(&config.to_string())?;
             ensure!(outcome.status.success(), "the reload was refused");
-            sleep(PAUSE);
+            pace(PAUSE);
         }
         let adverts = pair.observer.adverts();
         let watched: Vec<_> = adverts.iter().filter(|(_, _, advert)| advert.vrid == 51).collect();

@@ -16,7 +16,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 
 use super::{Cell, Figure, Plan, Row, Samples};
-use crate::clock::{poll, realtime};
+use crate::clock::{elapse, poll, realtime};
 use crate::daemon::{Config, Daemon, Instance, many};
 use crate::lab::{INTERFACE, Node};
 use crate::observe::{What, v4};
@@ -141,7 +141,7 @@ impl Bench {
     }
 
     fn take(&mut self, cause: Cause, node: usize, event: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
-        std::thread::sleep(QUIET);
+        elapse(QUIET);
         self.pair.observer.clear();
         let monitor = self.monitors.get(node).context("no such node")?;
         monitor.clear();

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use serde_json::Value;
-use vrrp_tests::clock::{Deadline, realtime};
+use vrrp_tests::clock::{Deadline, pace, realtime};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::missing;
@@ -280,7 +280,7 @@ impl<'a> View<'a> {
             println!("  {line}");
         }
         self.last = line;
-        std::thread::sleep(TICK);
+        pace(TICK);
         Ok(())
     }
 

@@ -8,12 +8,10 @@ mod docker;
 mod haproxy;
 mod machine;
 mod nginx;
-#[cfg(feature = "bus")]
 mod systemd;
 
 pub use docker::Engine;
 pub use haproxy::Haproxy;
 pub use machine::Machine;
 pub use nginx::Nginx;
-#[cfg(feature = "bus")]
 pub use systemd::Systemd;

@@ -47,7 +47,6 @@ mod tests {
     use std::time::Duration;
 
     use tokio::task::JoinSet;
-    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -55,9 +54,15 @@ mod tests {
     async fn a_busy_reader_delays_no_task_of_this_thread() {
         let readers = Readers::start().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn_on(async { thread::sleep(Duration::from_secs(2)) }, readers.handle());
-        let asleep = timeout(Duration::from_secs(1), sleep(Duration::from_millis(10)));
-        assert!(asleep.await.is_ok());
+        let (begun, has_begun) = oneshot::channel();
+        let (end, held) = std::sync::mpsc::channel::<()>();
+        let busy = async move {
+            let _ = begun.send(());
+            let _ = held.recv_timeout(Duration::from_secs(10));
+        };
+        tasks.spawn_on(busy, readers.handle());
+        has_begun.await.unwrap();
         assert!(tasks.try_join_next().is_none(), "it is still busy");
+        drop(end);
     }
 }

@@ -8,6 +8,7 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::victim::{WEB, port_script, script};
 use super::{Cell, Figure, Plan, Row, Sheet, block, globals};
+use crate::clock::{elapse, watch};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::{Directory, tree};
@@ -49,10 +50,10 @@ fn cost(daemon: Daemon, built_in: bool, span: Duration) -> Result<Cell> {
     let _nginx = Nginx::start(&pair.node(0)?.namespace, WEB.parse()?)?;
     pair.start(0)?;
     pair.wait_for_master(0)?;
-    std::thread::sleep(SETTLE / 5);
+    elapse(SETTLE / 5);
     let root = pair.running(0)?.process().pid();
     let before = processor_time(root)?;
-    std::thread::sleep(span);
+    watch(span);
     let used = processor_time(root)?.saturating_sub(before);
     let share = used.as_secs_f64() / span.as_secs_f64() * 100.0;
     let memory = memory(root)?;

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 
 use self::victim::{Kind, Victim};
 use super::{Cell, Figure, Plan, Row, Samples, Sheet};
-use crate::clock::{poll, realtime};
+use crate::clock::{elapse, poll, realtime};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::VIRTUAL_V4;
 use crate::pair::{Pair, Role};
@@ -86,7 +86,7 @@ impl Bench {
     fn round(&mut self, phase: Duration) -> Result<()> {
         let prober = Prober::new(&self.pair.lab, self.target, PROBE)?;
         poll("answers of the master", PATIENCE, || Ok((prober.served_by() == Some(MASTER)).then_some(())))?;
-        std::thread::sleep(QUIET + phase);
+        elapse(QUIET + phase);
         let start = realtime();
         let death = self.victim.die()?;
         let (_, answered) = poll("answers of the heir", PATIENCE, || Ok(prober.heir(MASTER, start)))?;

@@ -1,6 +1,5 @@
 //! Killed or suspended daemon of a master, and the nodes that answer for the address.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 
 use super::{HEIR, INTERVALS, MASTER, Probes, cells, pair, patience};
 use crate::bench::{Cell, Figure, Plan, Row, Sheet, millis};
-use crate::clock::realtime;
+use crate::clock::{outage, realtime, watch};
 use crate::daemon::Daemon;
 
 /// Minimum time of observation after the heir's first advert.
@@ -66,7 +65,7 @@ fn kill_all(daemon: Daemon, interval: Duration) -> Result<Seen> {
         let start = realtime();
         pair.kill(MASTER);
         pair.observer.wait_for_advert(HEIR, start, 2 * patience(interval)?)?;
-        sleep(AFTER.max(patience(interval)?));
+        watch(AFTER.max(patience(interval)?));
         Seen::since(start, &probes)
     })
 }
@@ -78,11 +77,11 @@ fn hang(daemon: Daemon, interval: Duration) -> Result<Seen> {
         let tree = pair.running(MASTER)?.process().tree();
         tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGSTOP))?;
         pair.observer.wait_for_advert(HEIR, start, 2 * patience(interval)?)?;
-        sleep(AFTER);
+        outage(AFTER);
         let seen = Seen::since(start, &probes)?;
         let again = realtime();
         tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGCONT))?;
-        sleep(2 * patience(interval)? + AFTER);
+        watch(2 * patience(interval)? + AFTER);
         let late = probes.arp.asks(again).iter().filter(|ask| ask.by.len() > 1).count();
         Ok(Seen { late, gap: probes.gap(start)?, ..seen })
     })

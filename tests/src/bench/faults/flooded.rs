@@ -1,6 +1,5 @@
 //! Adverts at full rate, of kinds that no daemon may act upon.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{HEIR, MASTER, cells, pair, patience};
 use crate::bench::load::takeovers;
 use crate::bench::{Cell, Figure, Plan, Row, Sheet, millis};
-use crate::clock::realtime;
+use crate::clock::{elapse, realtime, watch};
 use crate::daemon::Daemon;
 use crate::flood::{Flood, Flooder};
 use crate::pair::Pair;
@@ -35,10 +34,10 @@ fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<Cell> {
     pair(daemon, INTERVAL)?.check(|pair| {
         let flooder = Flooder::new(&pair.lab, flood, VRID)?;
         // New events are logged once; let that pass.
-        sleep(Duration::from_secs(1));
+        elapse(Duration::from_secs(1));
         pair.observer.clear();
         let (sent, used, start) = (flooder.sent(), cpu_times(pair)?, realtime());
-        sleep(span);
+        watch(span);
         let (sent, end) = (flooder.sent() - sent, realtime());
         let took = Duration::from_nanos(end - start).as_secs_f64();
         let now = cpu_times(pair)?;

@@ -1,6 +1,5 @@
 //! A node of higher priority with many addresses joins a running pair.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{ARP, HEIR, MASTER, cells};
 use crate::arp::ArpProber;
 use crate::bench::{Cell, Figure, Plan, Row, Sheet};
-use crate::clock::{nanos, realtime};
+use crate::clock::{elapse, nanos, realtime, watch};
 use crate::daemon::{Config, Daemon, Instance, many};
 use crate::pair::{Pair, Role, SETTLE};
 
@@ -38,13 +37,13 @@ fn join(daemon: Daemon) -> Result<Cell> {
         pair.wait_for_address(HEIR, last.into(), true)?;
         pair.start(THIRD)?;
         let probers = [ArpProber::new(&pair.lab, first, ARP)?, ArpProber::new(&pair.lab, last, ARP)?];
-        sleep(Duration::from_secs(2));
+        elapse(Duration::from_secs(2));
         pair.observer.clear();
         let start = realtime();
         pair.start(MASTER)?;
         pair.observer.wait_for_advert(MASTER, start, SETTLE)?;
         pair.wait_for_address(MASTER, last.into(), true)?;
-        sleep(Duration::from_secs(2));
+        watch(Duration::from_secs(2));
         let adverts = pair.observer.adverts();
         let joined = adverts.iter().find(|advert| advert.1 == MASTER).context("no advert")?.0;
         // The old master may send one more advert as it yields.

@@ -14,14 +14,14 @@ mod restart;
 mod starved;
 
 use std::net::Ipv4Addr;
-use std::thread::{self, sleep};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::{Cell, Plan, Sheet};
 use crate::arp::ArpProber;
-use crate::clock::{realtime, until};
+use crate::clock::{elapse, realtime, until};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
@@ -122,7 +122,7 @@ impl Probes {
             Self { echo: Prober::new(lab, target.into(), ECHO)?, arp: ArpProber::new(lab, target, ARP)? };
         until("answers of the master", SETTLE, || probes.echo.served_by() == Some(MASTER))?;
         // Announcements of the takeover continue for some milliseconds.
-        sleep(QUIET);
+        elapse(QUIET);
         Ok(probes)
     }
 

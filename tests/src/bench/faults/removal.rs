@@ -1,6 +1,5 @@
 //! An address of the master is removed by hand.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,7 +7,7 @@ use anyhow::Result;
 use super::{MASTER, Probes, cells, pair};
 use crate::bench::load::takeovers;
 use crate::bench::{Cell, Figure, Plan, Row, Samples, Sheet};
-use crate::clock::realtime;
+use crate::clock::{realtime, watch};
 use crate::daemon::Daemon;
 use crate::lab::{INTERFACE, VIRTUAL_V4};
 
@@ -32,7 +31,7 @@ fn remove(daemon: Daemon) -> Result<Cell> {
         for _ in 0..TIMES {
             let start = realtime();
             pair.node(MASTER)?.namespace.ip(&format!("address del {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
-            sleep(Duration::from_secs(3));
+            watch(Duration::from_secs(3));
             gaps.push(probes.gap(start)?.as_secs_f64());
         }
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();

@@ -1,6 +1,5 @@
 //! Restart of the master's daemon, as for an upgrade: ours by `--hot-restart`, others by SIGTERM and a start.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -9,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::{MASTER, Probes, cells, pair, patience};
 use crate::bench::load::takeovers;
 use crate::bench::{Cell, Figure, Plan, Row, Sheet, millis};
-use crate::clock::realtime;
+use crate::clock::{realtime, watch};
 use crate::daemon::Daemon;
 
 const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(10)];
@@ -37,7 +36,7 @@ fn restart(daemon: Daemon, interval: Duration) -> Result<Cell> {
             }
             _ => pair.restart(MASTER, Signal::SIGTERM)?,
         }
-        sleep(3 * patience(interval)? + Duration::from_secs(1));
+        watch(3 * patience(interval)? + Duration::from_secs(1));
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
         let (takeovers, gap) = (takeovers(&nodes), probes.gap(start)?);
         Ok(Cell::new(format!("{takeovers} / {} ms", millis(gap)))

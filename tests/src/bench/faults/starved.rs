@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -11,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use super::{HEIR, Probes, QUIET, cell, cells_side_by_side, pair};
 use crate::bench::load::{Busy, takeovers};
 use crate::bench::{Cell, Figure, Plan, Row, Sheet};
-use crate::clock::realtime;
+use crate::clock::{elapse, outage, realtime, watch};
 use crate::daemon::Daemon;
 use crate::pair::Pair;
 use crate::process::Directory;
@@ -83,11 +82,11 @@ fn press(span: Duration) -> Result<(u64, u64)> {
     eprintln!("load: for {span:?}");
     let start = realtime();
     let busy = (Busy::new(&loops)?, Greedy::new()?);
-    sleep(span);
+    outage(span);
     drop(busy);
     let end = realtime();
     // The observers have frames left to read.
-    sleep(QUIET);
+    elapse(QUIET);
     Ok((start, end))
 }
 
@@ -97,9 +96,9 @@ fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<Cell> {
         let tree = pair.running(HEIR)?.process().tree();
         for _ in 0..rounds {
             tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGSTOP))?;
-            sleep(span);
+            outage(span);
             tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGCONT))?;
-            sleep(20 * INTERVAL);
+            watch(20 * INTERVAL);
         }
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
         let takeovers = takeovers(&nodes);
