@@ -47,3 +47,21 @@ use vrrp_user::protocol::InstanceId;
 /// The first two instances.
 pub const FIRST: InstanceId = InstanceId(0);
 pub const SECOND: InstanceId = InstanceId(1);
+
+/// Tests of one call each. An attribute `needs` before them is that of every one.
+#[macro_export]
+macro_rules! cases {
+    ($(#[$needs:meta])? $(fn $name:ident = $call:expr;)+) => {
+        $crate::cases!(@each [$(#[$needs])?] $($name = $call;)+);
+    };
+    (@each $needs:tt $($name:ident = $call:expr;)+) => {
+        $($crate::cases!(@one $needs $name = $call);)+
+    };
+    (@one [$($needs:tt)*] $name:ident = $call:expr) => {
+        #[test]
+        $($needs)*
+        fn $name() -> ::anyhow::Result<()> {
+            $call
+        }
+    };
+}
