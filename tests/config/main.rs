@@ -11,6 +11,7 @@ mod copies;
 mod corpus;
 mod difference;
 mod documentation;
+mod dumped;
 mod explain;
 mod grammar;
 mod groups;

@@ -14,7 +14,7 @@ use anyhow::Result;
 use vrrp_tests::daemon::{Daemon, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::pair::Pair;
-use vrrp_tests::{needs, waits};
+use vrrp_tests::{cases, needs};
 
 fn get_along(mode: Mode, flavour: Flavour) -> Result<()> {
     get_along_with(Daemon::Keepalived, mode, flavour)
@@ -27,110 +27,37 @@ fn get_along_with(theirs: Daemon, mode: Mode, flavour: Flavour) -> Result<()> {
     Pair::settled(flavour.roles(theirs, ours))?.check(lifecycle)
 }
 
-#[waits]
-#[test]
-#[needs("lab", "keepalived")]
-fn version_2_with_password() -> Result<()> {
-    get_along(Mode::Auto, Flavour::V2)
+cases! {
+    #[waits]
+    #[needs("lab", "keepalived")]
+    fn version_2_with_password = get_along(Mode::Auto, Flavour::V2);
+    fn version_2_behind_ipsec = get_along(Mode::Auto, Flavour::Ah);
+    fn version_2_behind_ipsec_by_unicast = get_along(Mode::Auto, Flavour::AhUnicast);
+    fn version_2_behind_ipsec_on_sockets = get_along(Mode::Socket, Flavour::Ah);
+    fn version_2_with_password_on_sockets = get_along(Mode::Socket, Flavour::V2);
 }
 
-#[waits]
-#[test]
-#[needs("lab", "keepalived")]
-fn version_2_behind_ipsec() -> Result<()> {
-    get_along(Mode::Auto, Flavour::Ah)
+cases! {
+    #[needs("lab", "keepalived")]
+    fn version_3 = get_along(Mode::Auto, Flavour::V3);
+    fn version_3_on_the_native_hook = get_along(Mode::Native, Flavour::V3);
+    fn version_3_over_ipv6 = get_along(Mode::Auto, Flavour::V6);
+    fn another_group = get_along(Mode::Auto, Flavour::Group);
+    fn unicast = get_along(Mode::Auto, Flavour::Unicast);
+    fn unicast_over_ipv6 = get_along(Mode::Auto, Flavour::UnicastV6);
+    fn version_3_on_sockets = get_along(Mode::Socket, Flavour::V3);
+    fn version_3_over_ipv6_on_sockets = get_along(Mode::Socket, Flavour::V6);
+    fn unicast_on_sockets = get_along(Mode::Socket, Flavour::Unicast);
 }
 
-#[waits]
-#[test]
-#[needs("lab", "keepalived")]
-fn version_2_behind_ipsec_by_unicast() -> Result<()> {
-    get_along(Mode::Auto, Flavour::AhUnicast)
+cases! {
+    #[waits]
+    #[needs("lab", "vrrpd")]
+    fn frr_version_2 = get_along_with(Daemon::Frr, Mode::Auto, Flavour::V2Open);
 }
 
-#[waits]
-#[test]
-#[needs("lab", "keepalived")]
-fn version_2_behind_ipsec_on_sockets() -> Result<()> {
-    get_along(Mode::Socket, Flavour::Ah)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn version_3() -> Result<()> {
-    get_along(Mode::Auto, Flavour::V3)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn version_3_on_the_native_hook() -> Result<()> {
-    get_along(Mode::Native, Flavour::V3)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn version_3_over_ipv6() -> Result<()> {
-    get_along(Mode::Auto, Flavour::V6)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn another_group() -> Result<()> {
-    get_along(Mode::Auto, Flavour::Group)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn unicast() -> Result<()> {
-    get_along(Mode::Auto, Flavour::Unicast)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn unicast_over_ipv6() -> Result<()> {
-    get_along(Mode::Auto, Flavour::UnicastV6)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn version_3_on_sockets() -> Result<()> {
-    get_along(Mode::Socket, Flavour::V3)
-}
-
-#[waits]
-#[test]
-#[needs("lab", "keepalived")]
-fn version_2_with_password_on_sockets() -> Result<()> {
-    get_along(Mode::Socket, Flavour::V2)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn version_3_over_ipv6_on_sockets() -> Result<()> {
-    get_along(Mode::Socket, Flavour::V6)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn unicast_on_sockets() -> Result<()> {
-    get_along(Mode::Socket, Flavour::Unicast)
-}
-
-#[waits]
-#[test]
-#[needs("lab", "vrrpd")]
-fn frr_version_2() -> Result<()> {
-    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V2Open)
-}
-
-#[test]
-#[needs("lab", "vrrpd")]
-fn frr_version_3() -> Result<()> {
-    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V3)
-}
-
-#[test]
-#[needs("lab", "vrrpd")]
-fn frr_version_3_over_ipv6() -> Result<()> {
-    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V6)
+cases! {
+    #[needs("lab", "vrrpd")]
+    fn frr_version_3 = get_along_with(Daemon::Frr, Mode::Auto, Flavour::V3);
+    fn frr_version_3_over_ipv6 = get_along_with(Daemon::Frr, Mode::Auto, Flavour::V6);
 }

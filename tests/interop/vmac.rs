@@ -9,41 +9,20 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::Flavour;
 use vrrp_tests::lab::{INTERFACE, Node, client_address};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::{cases, needs};
 
 use crate::{get_along, get_along_with};
 
 const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
-#[test]
-#[needs("lab", "keepalived")]
-fn keepalived_version_3() -> Result<()> {
-    get_along(Mode::Auto, Flavour::Vmac)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn keepalived_version_3_on_the_native_hook() -> Result<()> {
-    get_along(Mode::Native, Flavour::Vmac)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn keepalived_version_3_on_sockets() -> Result<()> {
-    get_along(Mode::Socket, Flavour::Vmac)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn keepalived_version_3_over_ipv6() -> Result<()> {
-    get_along(Mode::Auto, Flavour::VmacV6)
-}
-
-#[test]
-#[needs("lab", "keepalived")]
-fn keepalived_with_adverts_from_the_base() -> Result<()> {
-    get_along(Mode::Auto, Flavour::VmacBase)
+cases! {
+    #[needs("lab", "keepalived")]
+    fn keepalived_version_3 = get_along(Mode::Auto, Flavour::Vmac);
+    fn keepalived_version_3_on_the_native_hook = get_along(Mode::Native, Flavour::Vmac);
+    fn keepalived_version_3_on_sockets = get_along(Mode::Socket, Flavour::Vmac);
+    fn keepalived_version_3_over_ipv6 = get_along(Mode::Auto, Flavour::VmacV6);
+    fn keepalived_with_adverts_from_the_base = get_along(Mode::Auto, Flavour::VmacBase);
 }
 
 #[test]

@@ -10,9 +10,9 @@ use vrrp_tests::clock::{nanos, watch};
 use vrrp_tests::daemon::{Config, Instance};
 use vrrp_tests::flavour::{Flavour, serves};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::Directory;
+use vrrp_tests::{cases, needs};
 
 use crate::{INTERVAL, answers, asked, ensure_silent, is_clean, patience, role, settled, subject};
 
@@ -42,22 +42,11 @@ fn death(flavour: Flavour) -> Result<()> {
     })
 }
 
-#[test]
-#[needs("lab")]
-fn a_death_is_noticed() -> Result<()> {
-    death(Flavour::V3)
-}
-
-#[test]
-#[needs("lab")]
-fn a_death_is_noticed_over_ipv6() -> Result<()> {
-    death(Flavour::V6)
-}
-
-#[test]
-#[needs("lab")]
-fn a_death_is_noticed_with_a_virtual_mac_address() -> Result<()> {
-    death(Flavour::Vmac)
+cases! {
+    #[needs("lab")]
+    fn a_death_is_noticed = death(Flavour::V3);
+    fn a_death_is_noticed_over_ipv6 = death(Flavour::V6);
+    fn a_death_is_noticed_with_a_virtual_mac_address = death(Flavour::Vmac);
 }
 
 /// Longest time without an answer by either node.

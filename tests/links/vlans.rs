@@ -1,6 +1,7 @@
 //! VLAN interfaces beside their parent: the tag decides which instance an advert belongs to.
 
 use anyhow::{Result, ensure};
+use vrrp_tests::cases;
 use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Instance, Mode, Running};
 use vrrp_tests::lab::{INTERFACE, Lab};
@@ -69,19 +70,10 @@ pub(crate) fn elect_on_each_lan(lab: &Lab, mode: Mode) -> Result<(Running, Runni
     Ok((first, second))
 }
 
-#[test]
-fn each_lan_elects_its_own_master() -> Result<()> {
-    each_lan_elects_its_own(Mode::Auto)
-}
-
-#[test]
-fn tc_filters_separate_the_lans() -> Result<()> {
-    each_lan_elects_its_own(Mode::Tc)
-}
-
-#[test]
-fn sockets_separate_the_lans() -> Result<()> {
-    each_lan_elects_its_own(Mode::Socket)
+cases! {
+    fn each_lan_elects_its_own_master = each_lan_elects_its_own(Mode::Auto);
+    fn tc_filters_separate_the_lans = each_lan_elects_its_own(Mode::Tc);
+    fn sockets_separate_the_lans = each_lan_elects_its_own(Mode::Socket);
 }
 
 /// Another pair's master on the VLAN is no sign of life on the untagged LAN.

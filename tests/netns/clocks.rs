@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{monotonic, realtime, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::starvation::Starvation;
+use vrrp_tests::{cases, needs};
 
 use crate::fence::{asked, ensure_fenced};
 use crate::{ensure_unmoved, roles, standings};
@@ -93,28 +93,12 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
     })
 }
 
-#[test]
-#[needs("ours")]
-fn on_the_native_hook() -> Result<()> {
-    live(Mode::Native)
-}
-
-#[test]
-#[needs("ours")]
-fn at_tcx() -> Result<()> {
-    live(Mode::Tcx)
-}
-
-#[test]
-#[needs("ours")]
-fn on_the_generic_hook() -> Result<()> {
-    live(Mode::Generic)
-}
-
-#[test]
-#[needs("ours")]
-fn on_sockets() -> Result<()> {
-    live(Mode::Socket)
+cases! {
+    #[needs("ours")]
+    fn on_the_native_hook = live(Mode::Native);
+    fn at_tcx = live(Mode::Tcx);
+    fn on_the_generic_hook = live(Mode::Generic);
+    fn on_sockets = live(Mode::Socket);
 }
 
 /// In a container that hides /proc/self/timens_offsets.

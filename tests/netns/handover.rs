@@ -8,8 +8,8 @@ use vrrp_tests::clock::watch;
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::leave::{INTERVAL, Leaving, Scene, unnoticed};
-use vrrp_tests::needs;
 use vrrp_tests::pair::Pair;
+use vrrp_tests::{cases, needs};
 
 use crate::roles;
 
@@ -17,40 +17,14 @@ fn leaves_unnoticed(leaving: Leaving) -> Result<()> {
     unnoticed(leaving, [Daemon::Vrrpx(Mode::Auto); 2])
 }
 
-#[test]
-#[needs("ours")]
-fn a_stop_is_not_noticed() -> Result<()> {
-    leaves_unnoticed(Leaving::Stop)
-}
-
-#[test]
-#[needs("ours")]
-fn maintenance_is_not_noticed() -> Result<()> {
-    leaves_unnoticed(Leaving::Maintenance)
-}
-
-#[test]
-#[needs("ours")]
-fn a_failover_is_not_noticed() -> Result<()> {
-    leaves_unnoticed(Leaving::Failover)
-}
-
-#[test]
-#[needs("ours")]
-fn a_failed_check_is_not_noticed() -> Result<()> {
-    leaves_unnoticed(Leaving::FailedCheck)
-}
-
-#[test]
-#[needs("ours")]
-fn a_lowered_priority_is_not_noticed() -> Result<()> {
-    leaves_unnoticed(Leaving::LoweredPriority)
-}
-
-#[test]
-#[needs("ours")]
-fn a_better_node_is_not_noticed() -> Result<()> {
-    leaves_unnoticed(Leaving::BetterNode)
+cases! {
+    #[needs("ours")]
+    fn a_stop_is_not_noticed = leaves_unnoticed(Leaving::Stop);
+    fn maintenance_is_not_noticed = leaves_unnoticed(Leaving::Maintenance);
+    fn a_failover_is_not_noticed = leaves_unnoticed(Leaving::Failover);
+    fn a_failed_check_is_not_noticed = leaves_unnoticed(Leaving::FailedCheck);
+    fn a_lowered_priority_is_not_noticed = leaves_unnoticed(Leaving::LoweredPriority);
+    fn a_better_node_is_not_noticed = leaves_unnoticed(Leaving::BetterNode);
 }
 
 #[test]

@@ -15,13 +15,13 @@ use serde_json::Value;
 use vrrp_tests::clock::{elapse, outage, pace, poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::needs;
 use vrrp_tests::observe::Advert;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::service::Systemd;
 use vrrp_tests::starvation::{Starvation, but_for_starvation};
+use vrrp_tests::{cases, needs};
 
 use crate::fence::name;
 use crate::{ensure_unmoved, pair, standing, standings};
@@ -76,34 +76,13 @@ fn ensure_locked(runtime_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-#[test]
-#[needs("ours")]
-fn a_master_stays_master() -> Result<()> {
-    survives(Mode::Auto, [Instance::v3(200), Instance::v3(100)])
-}
-
-#[test]
-#[needs("ours")]
-fn a_master_stays_master_over_ipv6() -> Result<()> {
-    survives(Mode::Auto, [Instance::v6(200), Instance::v6(100)])
-}
-
-#[test]
-#[needs("ours")]
-fn a_master_stays_master_on_the_native_hook() -> Result<()> {
-    survives(Mode::Native, [Instance::v3(200), Instance::v3(100)])
-}
-
-#[test]
-#[needs("ours")]
-fn a_master_stays_master_with_a_tc_filter() -> Result<()> {
-    survives(Mode::Tc, [Instance::v3(200), Instance::v3(100)])
-}
-
-#[test]
-#[needs("ours")]
-fn a_master_stays_master_on_sockets() -> Result<()> {
-    survives(Mode::Socket, [Instance::v3(200), Instance::v3(100)])
+cases! {
+    #[needs("ours")]
+    fn a_master_stays_master = survives(Mode::Auto, [200, 100].map(Instance::v3));
+    fn a_master_stays_master_over_ipv6 = survives(Mode::Auto, [200, 100].map(Instance::v6));
+    fn a_master_stays_master_on_the_native_hook = survives(Mode::Native, [200, 100].map(Instance::v3));
+    fn a_master_stays_master_with_a_tc_filter = survives(Mode::Tc, [200, 100].map(Instance::v3));
+    fn a_master_stays_master_on_sockets = survives(Mode::Socket, [200, 100].map(Instance::v3));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::pair::Pair;
-use vrrp_tests::{needs, waits};
+use vrrp_tests::{cases, needs};
 
 use crate::subject;
 
@@ -12,33 +12,16 @@ fn live(flavour: Flavour) -> Result<()> {
     Pair::settled(flavour.roles(daemon, daemon))?.check(lifecycle)
 }
 
-#[waits]
-#[test]
-#[needs("subject")]
-fn version_2_with_password() -> Result<()> {
-    live(Flavour::V2)
+cases! {
+    #[waits]
+    #[needs("subject")]
+    fn version_2_with_password = live(Flavour::V2);
 }
 
-#[test]
-#[needs("subject")]
-fn version_3() -> Result<()> {
-    live(Flavour::V3)
-}
-
-#[test]
-#[needs("subject")]
-fn version_3_over_ipv6() -> Result<()> {
-    live(Flavour::V6)
-}
-
-#[test]
-#[needs("subject")]
-fn unicast() -> Result<()> {
-    live(Flavour::Unicast)
-}
-
-#[test]
-#[needs("subject")]
-fn unicast_over_ipv6() -> Result<()> {
-    live(Flavour::UnicastV6)
+cases! {
+    #[needs("subject")]
+    fn version_3 = live(Flavour::V3);
+    fn version_3_over_ipv6 = live(Flavour::V6);
+    fn unicast = live(Flavour::Unicast);
+    fn unicast_over_ipv6 = live(Flavour::UnicastV6);
 }

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::{outage, until, watch};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::{VIRTUAL_V4, VIRTUAL_V6};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::probe::Prober;
 use vrrp_tests::starvation::{Starvation, but_for_starvation};
+use vrrp_tests::{cases, needs};
 
 use crate::{roles, standing, standings};
 
@@ -141,28 +141,12 @@ fn are_unmoved_once(case: Case) -> Result<()> {
     })
 }
 
-#[test]
-#[needs("ours")]
-fn an_ipv4_address_set_again_moves_nothing() -> Result<()> {
-    are_unmoved(Case { is_v6: false, millis: 100 })
-}
-
-#[test]
-#[needs("ours")]
-fn an_ipv4_address_set_again_moves_nothing_at_short_intervals() -> Result<()> {
-    are_unmoved(Case { is_v6: false, millis: 10 })
-}
-
-#[test]
-#[needs("ours")]
-fn a_link_local_address_set_again_moves_nothing() -> Result<()> {
-    are_unmoved(Case { is_v6: true, millis: 100 })
-}
-
-#[test]
-#[needs("ours")]
-fn a_link_local_address_set_again_moves_nothing_at_short_intervals() -> Result<()> {
-    are_unmoved(Case { is_v6: true, millis: 10 })
+cases! {
+    #[needs("ours")]
+    fn an_ipv4_address_set_again_moves_nothing = are_unmoved(Case { is_v6: false, millis: 100 });
+    fn an_ipv4_address_set_again_moves_nothing_at_short_intervals = are_unmoved(Case { is_v6: false, millis: 10 });
+    fn a_link_local_address_set_again_moves_nothing = are_unmoved(Case { is_v6: true, millis: 100 });
+    fn a_link_local_address_set_again_moves_nothing_at_short_intervals = are_unmoved(Case { is_v6: true, millis: 10 });
 }
 
 #[test]

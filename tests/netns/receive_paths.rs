@@ -9,53 +9,22 @@ use vrrp_tests::clock::{poll, until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
-use vrrp_tests::needs;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::{cases, needs};
 use vrrp_user::driver::xdp::Pins;
 
 use crate::roles;
 
-#[test]
-#[needs("ours")]
-fn native() -> Result<()> {
-    on(Mode::Native, Flavour::V3)
-}
-
-#[test]
-#[needs("ours")]
-fn tcx() -> Result<()> {
-    on(Mode::Tcx, Flavour::V3)
-}
-
-#[test]
-#[needs("ours")]
-fn tc() -> Result<()> {
-    on(Mode::Tc, Flavour::V3)
-}
-
-#[test]
-#[needs("ours")]
-fn generic() -> Result<()> {
-    on(Mode::Generic, Flavour::V3)
-}
-
-#[test]
-#[needs("ours")]
-fn socket() -> Result<()> {
-    on(Mode::Socket, Flavour::V3)
-}
-
-#[test]
-#[needs("ours")]
-fn socket_over_ipv6() -> Result<()> {
-    on(Mode::Socket, Flavour::V6)
-}
-
-#[test]
-#[needs("ours")]
-fn socket_with_password() -> Result<()> {
-    on(Mode::Socket, Flavour::V2)
+cases! {
+    #[needs("ours")]
+    fn native = on(Mode::Native, Flavour::V3);
+    fn tcx = on(Mode::Tcx, Flavour::V3);
+    fn tc = on(Mode::Tc, Flavour::V3);
+    fn generic = on(Mode::Generic, Flavour::V3);
+    fn socket = on(Mode::Socket, Flavour::V3);
+    fn socket_over_ipv6 = on(Mode::Socket, Flavour::V6);
+    fn socket_with_password = on(Mode::Socket, Flavour::V2);
 }
 
 #[test]

@@ -48,3 +48,25 @@ use vrrp_user::protocol::InstanceId;
 /// The first two instances.
 pub const FIRST: InstanceId = InstanceId(0);
 pub const SECOND: InstanceId = InstanceId(1);
+
+/// Tests of one call each. Attributes before them, `waits` and `needs`, are those of every one.
+#[macro_export]
+macro_rules! cases {
+    (#[waits] $(#[$needs:meta])? $(fn $name:ident = $call:expr;)+) => {
+        $crate::cases!(@each [#[$crate::waits]] [$(#[$needs])?] $($name = $call;)+);
+    };
+    ($(#[$needs:meta])? $(fn $name:ident = $call:expr;)+) => {
+        $crate::cases!(@each [] [$(#[$needs])?] $($name = $call;)+);
+    };
+    (@each $waits:tt $needs:tt $($name:ident = $call:expr;)+) => {
+        $($crate::cases!(@one $waits $needs $name = $call);)+
+    };
+    (@one [$($waits:tt)*] [$($needs:tt)*] $name:ident = $call:expr) => {
+        $($waits)*
+        #[test]
+        $($needs)*
+        fn $name() -> ::anyhow::Result<()> {
+            $call
+        }
+    };
+}

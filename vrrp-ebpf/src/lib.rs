@@ -13,3 +13,31 @@ pub mod map;
 pub mod path;
 pub mod time;
 pub mod wire;
+
+/// Defines an enum with a word for each variant: `ALL`, in their order, and `as_str` follow from it.
+#[macro_export]
+macro_rules! words {
+    (
+        $(#[$about:meta])*
+        $visibility:vis enum $name:ident {
+            $($(#[$about_variant:meta])* $variant:ident $(= $number:literal)? => $word:literal,)+
+        }
+    ) => {
+        $(#[$about])*
+        $visibility enum $name {
+            $($(#[$about_variant])* $variant $(= $number)?,)+
+        }
+
+        impl $name {
+            /// All of them, in their order.
+            $visibility const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+
+            /// Its word.
+            $visibility const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+    };
+}

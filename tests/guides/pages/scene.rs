@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use vrrp_tests::clock::poll_each;
-use vrrp_tests::needs;
 use vrrp_tests::process::Directory;
+use vrrp_tests::{cases, needs};
 
 use super::blocks::{Block, all, root};
 use super::compare::{difference, has, words};
@@ -164,38 +164,12 @@ fn session(shell: &mut Shell, block: &Block) -> Result<()> {
     Ok(())
 }
 
-#[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
-fn operations() -> Result<()> {
-    play("operations")
-}
-
-#[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
-fn handbook() -> Result<()> {
-    play("handbook")
-}
-
-#[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
-fn status() -> Result<()> {
-    play("status")
-}
-
-#[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
-fn disputes() -> Result<()> {
-    play("disputes")
-}
-
-#[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
-fn faults() -> Result<()> {
-    play("faults")
-}
-
-#[test]
-#[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
-fn inspect() -> Result<()> {
-    play("inspect")
+cases! {
+    #[needs("lab", "bash", "bridge", "curl", "nft", "nsenter", "setpriv")]
+    fn operations = play("operations");
+    fn handbook = play("handbook");
+    fn status = play("status");
+    fn disputes = play("disputes");
+    fn faults = play("faults");
+    fn inspect = play("inspect");
 }

@@ -5,53 +5,28 @@ use crate::wire::Reject;
 /// Entries of [`Counters`].
 pub const COUNTERS: usize = 64;
 
-/// Counters other than the rejects, whose numbers are below [`Reject::COUNT`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u32)]
-pub enum Counter {
-    /// Adverts that equal the watched one.
-    Steady = 56,
-    /// Valid adverts put into the ring.
-    Event = 57,
-    /// The ring had no room; the record of the peer holds the advert nevertheless.
-    RingFull = 58,
-    /// No peer record was left for a new sender.
-    PeersFull = 59,
-    /// Adverts beyond the budget of their instance.
-    OverBudget = 60,
-    /// Adverts of a VRID that is not configured on the interface; they pass.
-    UnknownVrid = 61,
-    /// ARP requests and neighbour solicitations without a live lease.
-    Fenced = 62,
-    /// Frames with more tags than the program reads, none of which names a VLAN.
-    NestedTags = 63,
-}
-
-impl Counter {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
-        Self::Steady,
-        Self::Event,
-        Self::RingFull,
-        Self::PeersFull,
-        Self::OverBudget,
-        Self::UnknownVrid,
-        Self::Fenced,
-        Self::NestedTags,
-    ];
-
-    /// The word in metrics and status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Steady => "steady",
-            Self::Event => "event",
-            Self::RingFull => "ring_full",
-            Self::PeersFull => "peers_full",
-            Self::OverBudget => "over_budget",
-            Self::UnknownVrid => "unknown_vrid",
-            Self::Fenced => "fenced",
-            Self::NestedTags => "nested_tags",
-        }
+crate::words! {
+    /// Counters other than the rejects, whose numbers are below [`Reject::COUNT`]. The words are those of
+    /// metrics and status.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    #[repr(u32)]
+    pub enum Counter {
+        /// Adverts that equal the watched one.
+        Steady = 56 => "steady",
+        /// Valid adverts put into the ring.
+        Event = 57 => "event",
+        /// The ring had no room; the record of the peer holds the advert nevertheless.
+        RingFull = 58 => "ring_full",
+        /// No peer record was left for a new sender.
+        PeersFull = 59 => "peers_full",
+        /// Adverts beyond the budget of their instance.
+        OverBudget = 60 => "over_budget",
+        /// Adverts of a VRID that is not configured on the interface; they pass.
+        UnknownVrid = 61 => "unknown_vrid",
+        /// ARP requests and neighbour solicitations without a live lease.
+        Fenced = 62 => "fenced",
+        /// Frames with more tags than the program reads, none of which names a VLAN.
+        NestedTags = 63 => "nested_tags",
     }
 }
 

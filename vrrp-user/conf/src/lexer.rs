@@ -59,7 +59,7 @@ impl Word {
 /// The words and braces of one line.
 pub(super) fn line(letters: &[SourceChar], comment_follows: bool, report: &mut Report) -> Line {
     let as_keepalived = report.is_tolerant();
-    let mut lexer = Lexer { rest: trim_start(letters), report, splits: as_keepalived, is_void: false };
+    let mut lexer = Lexer { rest: trim_start(letters), report, splits: as_keepalived, is_open: false };
     let mut line = Line::default();
     while let Some(first) = lexer.rest.first() {
         lexer.word(first.at, &mut line);
@@ -67,8 +67,12 @@ pub(super) fn line(letters: &[SourceChar], comment_follows: bool, report: &mut R
         let is_command = matches!(line.tokens.first(), Some(Token::Word(first)) if is_command(&first.text));
         lexer.splits = as_keepalived && !is_command;
     }
-    if lexer.is_void {
-        return Line::default();
+    if lexer.is_open {
+        // Of a line with a command, keepalived ignores all words; of another one, those from the open quote on.
+        if !lexer.splits {
+            return Line::default();
+        }
+        line.tokens.pop();
     }
     if let Some(Token::Word(last)) = line.tokens.last_mut() {
         last.comment_follows = comment_follows;
@@ -82,8 +86,8 @@ struct Lexer<'a> {
     /// As keepalived reads a line without a command: only `"` is a quote, it ends the word before it, and a backslash
     /// is a letter.
     splits: bool,
-    /// keepalived ignores a line with an unclosed quote.
-    is_void: bool,
+    /// Under keepalived's name: the last word has an unclosed quote.
+    is_open: bool,
 }
 
 impl Lexer<'_> {
@@ -165,7 +169,7 @@ impl Lexer<'_> {
             .left_out(opened, format!("the quote {quote} is not closed on this line"))
             .elects(true)
             .help(format!("close it with {quote}, or write \\{quote} for a literal one"));
-        self.is_void = self.report.is_tolerant();
+        self.is_open = self.report.is_tolerant();
     }
 }
 

@@ -122,9 +122,10 @@ fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report
     for (index, instance) in instances.iter().enumerate() {
         for (again, earlier) in repeated(instance) {
             let AddressDraft { address: At { value, at }, .. } = again;
-            report
-                .warning(*at, format!("{value} is written twice: this line is not used, as with keepalived"))
-                .help(format!("the line at {} is used", sources.place(earlier.address.at)));
+            report.warning(*at, format!("{value} is written twice: this line is not used")).help(format!(
+                "the line at {} is used, as with keepalived 2.4; 2.2 sends both, and refuses adverts without",
+                sources.place(earlier.address.at)
+            ));
         }
         for address in instance.addresses.iter().chain(&instance.excluded) {
             let device = address.device.as_ref().or(instance.interface.as_ref()).map(|name| &name.value);

@@ -1,6 +1,7 @@
 //! Text of a file to lines: comments removed, continued lines joined.
 //!
-//! A `#` or `!` outside quotes begins a comment; `\#` and `\!` are literal. Under keepalived's name, only `"` quotes.
+//! A `#` or `!` outside quotes begins a comment; `\#` and `\!` are literal. Under keepalived's name, only `"` quotes,
+//! and a backslash keeps no comment from beginning: keepalived 2.2.7 removes it, and reads what it has written again.
 //! A backslash at the end of a line continues it with the next one, also inside quotes. The rows of a line stay apart,
 //! because a definition of several lines consists of its rows.
 
@@ -31,6 +32,8 @@ pub(super) struct Text {
     pub(super) comment_follows: bool,
     /// Start of the line, if it has more than [`LETTERS_MAX`] characters; the excess is left out.
     pub(super) too_long: Option<Position>,
+    /// The first `\#` or `\!` outside quotes.
+    pub(super) escaped: Option<Position>,
 }
 
 /// Most characters of a line with its continuation lines. No word or definition is that long.
@@ -71,7 +74,8 @@ pub(super) fn is_blank(letter: char) -> bool {
 
 /// The lines of a text, including empty ones.
 pub(super) fn lines(text: &str, file: FileId, quotes: Quotes) -> impl Iterator<Item = Text> + '_ {
-    let mut reader = Reader { rest: text.chars().peekable(), next: Position::start_of(file), quotes };
+    let mut reader =
+        Reader { rest: text.chars().peekable(), next: Position::start_of(file), quotes, escaped: None };
     std::iter::from_fn(move || reader.rest.peek().is_some().then(|| reader.text()))
 }
 
@@ -96,6 +100,7 @@ struct Reader<'a> {
     rest: Peekable<Chars<'a>>,
     next: Position,
     quotes: Quotes,
+    escaped: Option<Position>,
 }
 
 /// Quotes that keep a comment from beginning.
@@ -121,6 +126,7 @@ impl Reader<'_> {
         let mut row = Vec::with_capacity(ROW);
         let mut quote = None;
         let (begin, mut length) = (self.next, 0_usize);
+        self.escaped = None;
         loop {
             let end = self.row(&mut row, quote.take());
             if length.saturating_add(row.len()) > LETTERS_MAX {
@@ -138,6 +144,7 @@ impl Reader<'_> {
             // A comment between continued lines does not end them.
             let only_comment = matches!(end, End::Comment) && is_empty && !text.rows.is_empty();
             text.rows.push(std::mem::take(&mut row));
+            text.escaped = self.escaped;
             if !(only_comment || matches!(end, End::Continued)) || self.rest.peek().is_none() {
                 return text;
             }
@@ -164,6 +171,13 @@ impl Reader<'_> {
                     if self.is_end_of_line() {
                         return quote.map_or(End::Continued, End::Quoted);
                     }
+                    if quote.is_none() && matches!(self.rest.peek(), Some('#' | '!')) {
+                        self.escaped.get_or_insert(letter.at);
+                        if self.quotes == Quotes::Double {
+                            self.skip_comment();
+                            return End::Comment;
+                        }
+                    }
                     self.escape(row, letter, quote.is_some());
                     continue;
                 }
@@ -183,20 +197,18 @@ impl Reader<'_> {
         End::Line
     }
 
-    /// Reads the character after a backslash.
+    /// Reads the character after a backslash: it begins neither a comment nor a quote, and continues no line.
     fn escape(&mut self, row: &mut Vec<SourceChar>, backslash: SourceChar, quoted: bool) {
-        match self.rest.peek().copied() {
-            Some(next) if quoted => {
-                row.push(backslash);
-                row.push(SourceChar { char: next, at: self.next });
-                self.bump();
-            }
-            Some(next @ ('#' | '!')) => {
-                row.push(SourceChar { char: next, ..backslash });
-                self.bump();
-            }
-            _ => row.push(backslash),
+        let Some(char) = self.rest.peek().copied() else {
+            row.push(backslash);
+            return;
+        };
+        if !quoted && matches!(char, '#' | '!') {
+            row.push(SourceChar { char, ..backslash });
+        } else {
+            row.extend([backslash, SourceChar { char, at: self.next }]);
         }
+        self.bump();
     }
 
     /// After a backslash: consumes the end of the line, if it is next.
@@ -257,6 +269,8 @@ mod tests {
         assert_eq!(shown("a b # c\n! d\n\"e # f\" '! g'!h"), ["a b", "", "\"e # f\" '! g'#"]);
         assert_eq!(shown(r"a\#b \!c"), ["a#b !c"]);
         assert_eq!(shown("Bob's # his"), ["Bob's"]);
+        assert_eq!(shown(r"a \\# b"), [r"a \\#"]);
+        assert_eq!(shown(r#"a \"b # c\" d"#), [r#"a \"b"#]);
     }
 
     #[test]
@@ -266,6 +280,7 @@ mod tests {
         assert_eq!(shown("a \\\n\nb"), ["a/", "b"]);
         assert_eq!(shown("a # b \\\nc"), ["a", "c"]);
         assert_eq!(shown("\"a \\\nb # c\" \\\nd"), ["\"a b # c\"/d"]);
+        assert_eq!(shown("a \\\\\nb"), ["a \\\\", "b"]);
         assert_eq!(shown("a \\"), ["a \\"]);
         assert_eq!(shown("a \\\n"), ["a"]);
     }

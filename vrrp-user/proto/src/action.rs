@@ -63,28 +63,16 @@ pub struct Announcement {
     pub repeat: u32,
 }
 
-/// The states of RFC 9568 §6.3, and Fault.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum State {
-    #[default]
-    Init = 0,
-    Backup = 1,
-    Master = 2,
-    Fault = 3,
-}
-
-impl State {
-    pub const ALL: [Self; 4] = [Self::Init, Self::Backup, Self::Master, Self::Fault];
-
-    /// As keepalived writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "INIT",
-            Self::Backup => "BACKUP",
-            Self::Master => "MASTER",
-            Self::Fault => "FAULT",
-        }
+vrrp_ebpf::words! {
+    /// The states of RFC 9568 §6.3, and Fault, as keepalived writes them.
+    #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+    #[repr(u8)]
+    pub enum State {
+        #[default]
+        Init = 0 => "INIT",
+        Backup = 1 => "BACKUP",
+        Master = 2 => "MASTER",
+        Fault = 3 => "FAULT",
     }
 }
 
@@ -115,116 +103,63 @@ pub struct GroupTransition {
     pub at: Timestamp,
 }
 
-/// Why a transition happened.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum Reason {
-    /// The daemon started.
-    Startup = 0,
-    /// Priority 255: the addresses are ours.
-    Owner = 1,
-    /// The master was not heard for master_down_interval.
-    MasterSilent = 2,
-    /// The master released its addresses by priority 0.
-    MasterReleased = 3,
-    /// A lower master was obeyed for preempt_delay, or not at all.
-    Preempted = 4,
-    /// A master with a higher priority was heard.
-    HigherPriority = 5,
-    /// A master of equal priority and higher address was heard.
-    HigherAddress = 6,
-    /// The instance's interface cannot carry traffic.
-    LinkDown = 7,
-    /// The interface has no address to send from.
-    NoSource = 8,
-    /// A tracked object fails the instance; see [`super::TrackSettings::fails`].
-    TrackDown = 9,
-    /// Every cause of Fault is gone.
-    Recovered = 10,
-    /// The daemon stops.
-    Shutdown = 11,
-    /// A member of its sync group is in Fault.
-    GroupFault = 12,
-    /// A member of its sync group has yielded to a better master.
-    GroupYielded = 13,
-    /// The instance is no longer in the configuration.
-    Removed = 14,
-    /// Unicast without a peer.
-    NoPeer = 15,
-    /// Another process keeps removing the addresses.
-    TakenAway = 16,
-    /// This node was suspended while it was master, and no other router has taken over.
-    Resumed = 17,
-    /// While this node was suspended, a master took over that it does not preempt.
-    Superseded = 18,
-    /// This host has refused to send the adverts for so long that another router is master and does not hear ours.
-    Refused = 19,
-    /// The instance has joined a sync group that is master.
-    GroupJoined = 20,
-    /// An operator keeps the instance out.
-    Maintenance = 21,
-    /// An operator had it hand over its addresses.
-    HandedOver = 22,
+vrrp_ebpf::words! {
+    /// Why a transition happened. The words are those of metrics, status and hooks.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    #[repr(u8)]
+    pub enum Reason {
+        /// The daemon started.
+        Startup = 0 => "startup",
+        /// Priority 255: the addresses are ours.
+        Owner = 1 => "owner",
+        /// The master was not heard for master_down_interval.
+        MasterSilent = 2 => "master_silent",
+        /// The master released its addresses by priority 0.
+        MasterReleased = 3 => "master_released",
+        /// A lower master was obeyed for preempt_delay, or not at all.
+        Preempted = 4 => "preempted",
+        /// A master with a higher priority was heard.
+        HigherPriority = 5 => "higher_priority",
+        /// A master of equal priority and higher address was heard.
+        HigherAddress = 6 => "higher_address",
+        /// The instance's interface cannot carry traffic.
+        LinkDown = 7 => "link_down",
+        /// The interface has no address to send from.
+        NoSource = 8 => "no_source",
+        /// A tracked object fails the instance; see [`super::TrackSettings::fails`].
+        TrackDown = 9 => "track_down",
+        /// Every cause of Fault is gone.
+        Recovered = 10 => "recovered",
+        /// The daemon stops.
+        Shutdown = 11 => "shutdown",
+        /// A member of its sync group is in Fault.
+        GroupFault = 12 => "group_fault",
+        /// A member of its sync group has yielded to a better master.
+        GroupYielded = 13 => "group_yielded",
+        /// The instance is no longer in the configuration.
+        Removed = 14 => "removed",
+        /// Unicast without a peer.
+        NoPeer = 15 => "no_peer",
+        /// Another process keeps removing the addresses.
+        TakenAway = 16 => "taken_away",
+        /// This node was suspended while it was master, and no other router has taken over.
+        Resumed = 17 => "resumed",
+        /// While this node was suspended, a master took over that it does not preempt.
+        Superseded = 18 => "superseded",
+        /// This host has refused to send the adverts for so long that another router is master and does not hear ours.
+        Refused = 19 => "refused",
+        /// The instance has joined a sync group that is master.
+        GroupJoined = 20 => "group_joined",
+        /// An operator keeps the instance out.
+        Maintenance = 21 => "maintenance",
+        /// An operator had it hand over its addresses.
+        HandedOver = 22 => "handed_over",
+    }
 }
 
 impl Reason {
-    pub const ALL: [Self; 23] = [
-        Self::Startup,
-        Self::Owner,
-        Self::MasterSilent,
-        Self::MasterReleased,
-        Self::Preempted,
-        Self::HigherPriority,
-        Self::HigherAddress,
-        Self::LinkDown,
-        Self::NoSource,
-        Self::TrackDown,
-        Self::Recovered,
-        Self::Shutdown,
-        Self::GroupFault,
-        Self::GroupYielded,
-        Self::Removed,
-        Self::NoPeer,
-        Self::TakenAway,
-        Self::Resumed,
-        Self::Superseded,
-        Self::Refused,
-        Self::GroupJoined,
-        Self::Maintenance,
-        Self::HandedOver,
-    ];
-
     /// Whether the cause is the instance itself, not another member of its sync group.
     pub(super) const fn is_own(self) -> bool {
         !matches!(self, Self::GroupFault | Self::GroupYielded | Self::GroupJoined)
-    }
-
-    /// The word in metrics, status and hooks.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Startup => "startup",
-            Self::Owner => "owner",
-            Self::MasterSilent => "master_silent",
-            Self::MasterReleased => "master_released",
-            Self::Preempted => "preempted",
-            Self::HigherPriority => "higher_priority",
-            Self::HigherAddress => "higher_address",
-            Self::LinkDown => "link_down",
-            Self::NoSource => "no_source",
-            Self::TrackDown => "track_down",
-            Self::Recovered => "recovered",
-            Self::Shutdown => "shutdown",
-            Self::GroupFault => "group_fault",
-            Self::GroupYielded => "group_yielded",
-            Self::Removed => "removed",
-            Self::NoPeer => "no_peer",
-            Self::TakenAway => "taken_away",
-            Self::Resumed => "resumed",
-            Self::Superseded => "superseded",
-            Self::Refused => "refused",
-            Self::GroupJoined => "group_joined",
-            Self::Maintenance => "maintenance",
-            Self::HandedOver => "handed_over",
-        }
     }
 }

@@ -39,41 +39,30 @@ pub mod time_namespace;
 pub mod wait;
 pub mod xdp;
 
-/// Receive paths for the adverts of an interface, best first.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(u8)]
-pub enum RxPath {
-    /// Nothing is attached yet.
-    #[default]
-    None = 0,
-    /// XDP in the network driver.
-    Native = 1,
-    /// tcx ingress (Linux 6.6).
-    Tcx = 2,
-    /// A tc filter at clsact ingress.
-    Tc = 3,
-    /// Generic XDP, in the network stack.
-    Generic = 4,
-    /// A packet socket.
-    Socket = 5,
+vrrp_ebpf::words! {
+    /// Receive paths for the adverts of an interface, best first.
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+    #[repr(u8)]
+    pub enum RxPath {
+        /// Nothing is attached yet.
+        #[default]
+        None = 0 => "none",
+        /// XDP in the network driver.
+        Native = 1 => "native",
+        /// tcx ingress (Linux 6.6).
+        Tcx = 2 => "tcx",
+        /// A tc filter at clsact ingress.
+        Tc = 3 => "tc",
+        /// Generic XDP, in the network stack.
+        Generic = 4 => "generic",
+        /// A packet socket.
+        Socket = 5 => "socket",
+    }
 }
 
 impl RxPath {
-    pub const ALL: [Self; 6] = [Self::None, Self::Native, Self::Tcx, Self::Tc, Self::Generic, Self::Socket];
-
     /// Whether the BPF program sees incoming packets on this path and can drop them.
     pub const fn is_program(self) -> bool {
         matches!(self, Self::Native | Self::Tcx | Self::Tc | Self::Generic)
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Native => "native",
-            Self::Tcx => "tcx",
-            Self::Tc => "tc",
-            Self::Generic => "generic",
-            Self::Socket => "socket",
-        }
     }
 }

@@ -135,6 +135,36 @@ impl Expander<'_> {
         Ok(())
     }
 
+    /// Reports what keepalived 2.2.7 reads in another way than its manual says.
+    fn warn_of_other_reading(&mut self, text: &Text) {
+        let report = &mut *self.substitution.report;
+        let help = "put the word in double quotes, without the backslash";
+        if let Some(at) = text.escaped {
+            if report.is_tolerant() {
+                report
+                    .left_out(at, "a comment begins here, as for keepalived 2.2.7, in spite of the backslash")
+                    .elects(true)
+                    .help(help);
+            } else {
+                report
+                    .warning_once(
+                        "escaped comment",
+                        at,
+                        "to keepalived 2.2.7, a comment begins here, in spite of the backslash",
+                    )
+                    .help(help);
+            }
+        }
+        let is_joined = text.rows.len() > 1 && Definition::read(&text.rows).is_none();
+        if let Some(below) = text.rows.get(1).and_then(|row| trim_start(row).first()).filter(|_| is_joined)
+            && report.is_tolerant()
+        {
+            report
+                .warning(below.at, "this line is joined with the one above; keepalived 2.2.7 reads two lines")
+                .help("write them as one line");
+        }
+    }
+
     /// Reads a line as written, with its continuation lines.
     fn text(&mut self, mut text: Text, includes: Includes<'_>) -> Result<(), Stop> {
         if let Some(first) = text.rows.first_mut() {
@@ -144,6 +174,7 @@ impl Expander<'_> {
                 None => return Ok(()),
             }
         }
+        self.warn_of_other_reading(&text);
         if let Some(definition) = Definition::read(&text.rows) {
             self.substitution.definitions.define(definition);
             return Ok(());

@@ -72,7 +72,6 @@ fn definitions_are_replaced_where_they_are_used() {
         ("$A=\"b c\"\nx $A", "x b c"),
         ("$A=b\nx \"y ${A} z\" '$A '", "x y b z b "),
         ("$A=192.0.2.1/24 dev eth0 # not this\nx {\n$A\n}", "x {; 192.0.2.1/24 dev eth0; }"),
-        ("$A=a\\#b\nx $A y", "x a#b y"),
         ("x ${_HASH}1 2${_BANG} \"${_HASH}\"", "x #1 2! #"),
         ("$A\n$A=b\n${A}\n$A=c\n${A}", "$A; b; c"),
         ("x $NONE \"${NONE}\" $ $$ $1 ${}", "x $NONE ${NONE} $ $$ $1 ${}"),
@@ -158,6 +157,13 @@ fn what_is_not_replaced_though_it_looks_like_it_is_named() {
             "x y",
             &[
                 "t:1:3: warning: the environment variable `VRRPX_NOT_SET` is not set; `${_ENV VRRPX_NOT_SET}` is empty",
+            ],
+        ),
+        (
+            "$A=a\\#b\nx $A y",
+            "x a#b y",
+            &[
+                "t:1:5: warning: to keepalived 2.2.7, a comment begins here, in spite of the backslash\nhelp: put the word in double quotes, without the backslash",
             ],
         ),
         ("x ${_ENV}", "x", &["t:1:3: error: `${_ENV NAME}` takes the name of one environment variable"]),

@@ -59,16 +59,18 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
 pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_strict",
-        Kind::Bool(|globals, on| globals.policies.strict = Some(on)),
+        Kind::Bool(|globals: &mut GlobalsDraft, on| globals.policies.strict = Some(on)),
         "off",
         "default `strict_mode`",
-    ),
+    )
+    .instead(1),
     Row::works(
         "vrrp_check_unicast_src",
-        Kind::Bool(|globals, on| globals.policies.check_source = on.value),
+        Kind::Bool(|globals: &mut GlobalsDraft, on| globals.policies.check_source = on.value),
         "off",
         "default `check_unicast_src`",
-    ),
+    )
+    .instead(1),
     Row::works(
         "vrrp_owner_ignore_adverts",
         Kind::Bool(|globals, on| globals.policies.owner_ignores = Some(on.value)),

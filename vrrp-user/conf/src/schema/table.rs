@@ -322,8 +322,12 @@ fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, re
             set(target, At { value: (), at });
         }
         Kind::Bool(set) => {
+            let faults = report.faults();
             if let Some(value) = value::read_bool(row.keyword, at, args, report) {
                 set(target, value);
+            } else if row.instead.is_some() && report.is_tolerant() && report.faults() > faults {
+                report.help_last("`on` counts instead, as with keepalived".to_owned());
+                set(target, At { value: true, at });
             }
         }
         Kind::Integer(low, high, set) => {

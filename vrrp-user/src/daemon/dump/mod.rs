@@ -29,8 +29,10 @@ use crate::config::ProcessSettings;
 use crate::protocol::InstanceId;
 
 pub use data::data;
+pub use path::{route, rule};
 pub(super) use tally::{InstanceTally, Tally, all as tallies};
 pub(super) use view::check_status;
+pub use view::command;
 
 /// Signals that may wait for the disk; another one of a kind that already waits would write the same.
 const WAITING: usize = 8;

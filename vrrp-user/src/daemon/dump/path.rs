@@ -53,7 +53,7 @@ impl Line {
     }
 }
 
-pub(super) fn route(route: &Route) -> String {
+pub fn route(route: &Route) -> String {
     let mut line = Line(first(route));
     line.add_some("from", route.from.map(prefixed));
     line.add_some("src", route.source);
@@ -134,7 +134,7 @@ const fn preference(preference: RoutePreference) -> &'static str {
     }
 }
 
-pub(super) fn rule(rule: &Rule) -> String {
+pub fn rule(rule: &Rule) -> String {
     let from = rule.from.map_or_else(|| "all".to_owned(), short);
     let mut line = Line(format!("{}from {from}", if rule.inverted { "not " } else { "" }));
     line.add_some("to", rule.to.map(short));

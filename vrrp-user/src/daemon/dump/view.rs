@@ -83,11 +83,10 @@ impl View<'_> {
         let base = base.unwrap_or_default();
         let whole = if entry.address.is_ipv4() { 32 } else { 128 };
         let prefix = if entry.prefix == whole { String::new() } else { format!("/{}", entry.prefix) };
-        let mut text = format!("{}{prefix} dev {device}{base} scope {}", entry.address, scope(entry.scope));
+        let broadcast = entry.broadcast.map(|address| format!(" brd {address}")).unwrap_or_default();
+        let scope = scope(entry.scope);
+        let mut text = format!("{}{prefix}{broadcast} dev {device}{base} scope {scope}", entry.address);
         // Writing to a string cannot fail.
-        if let Some(broadcast) = entry.broadcast {
-            let _ = write!(text, " brd {broadcast}");
-        }
         if let Some(label) = &entry.label {
             let _ = write!(text, " label {label}");
         }
@@ -151,7 +150,7 @@ pub(in crate::daemon) fn check_status(check: &CheckSettings, history: &Inner) ->
 }
 
 /// Each word of a command in its own quotes, as keepalived writes it; a shell line as it is.
-pub(super) fn command(command: &ScriptCommand) -> String {
+pub fn command(command: &ScriptCommand) -> String {
     match command {
         ScriptCommand::Direct(words) => {
             words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ")

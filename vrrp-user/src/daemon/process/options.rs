@@ -67,37 +67,24 @@ pub struct KeepalivedPaths {
     pub folder: bool,
 }
 
-/// The receive path that is tried first; those below it follow. `Auto` starts with the best one for the kind of
-/// interface.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum XdpMode {
-    #[default]
-    Auto,
-    Native,
-    Tcx,
-    Tc,
-    Generic,
-    Socket,
+vrrp_ebpf::words! {
+    /// The receive path that is tried first; those below it follow. `Auto` starts with the best one for the kind of
+    /// interface.
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+    pub enum XdpMode {
+        #[default]
+        Auto => "auto",
+        Native => "native",
+        Tcx => "tcx",
+        Tc => "tc",
+        Generic => "generic",
+        Socket => "socket",
+    }
 }
 
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error("unknown receive path `{0}`: use auto, native, tcx, tc, generic or socket")]
 pub struct UnknownMode(String);
-
-impl XdpMode {
-    pub const ALL: [Self; 6] = [Self::Auto, Self::Native, Self::Tcx, Self::Tc, Self::Generic, Self::Socket];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Native => "native",
-            Self::Tcx => "tcx",
-            Self::Tc => "tc",
-            Self::Generic => "generic",
-            Self::Socket => "socket",
-        }
-    }
-}
 
 impl XdpMode {
     /// The mode of the program; `None` if none is to be attached.

@@ -14,13 +14,15 @@ use super::load_error::LoadError;
 use super::place::Places;
 use crate::driver::clock;
 
-/// An entry of the program.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Entry {
-    /// XDP, native and generic.
-    Xdp,
-    /// tcx, and tc by clsact.
-    Tc,
+vrrp_ebpf::words! {
+    /// An entry of the program.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    pub enum Entry {
+        /// XDP, native and generic.
+        Xdp => "xdp",
+        /// tcx, and tc by clsact.
+        Tc => "tc",
+    }
 }
 
 /// An entry accepted by the verifier.
@@ -37,15 +39,6 @@ pub(super) struct Loaded {
 pub(super) struct Entries(HashMap<Entry, Result<Loaded, LoadError>>);
 
 impl Entry {
-    pub const ALL: [Self; 2] = [Self::Xdp, Self::Tc];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Xdp => "xdp",
-            Self::Tc => "tc",
-        }
-    }
-
     /// Its programs, best first. Kernels before 5.18 do not know multi-buffer frames and refuse their flag.
     const fn names(self) -> &'static [&'static str] {
         match self {
