@@ -197,3 +197,9 @@ fn faults() -> Result<()> {
 fn inspect() -> Result<()> {
     play("inspect")
 }
+
+#[test]
+#[needs("lab", "bash", "nft", "nginx", "nsenter")]
+fn doctor() -> Result<()> {
+    play("doctor")
+}
