@@ -36,7 +36,8 @@ pub fn forgets_program(interface: &str) -> bool {
 
 /// Devices that take the frames which arrive at their ports (`rx_handler` of the kernel): the port itself receives none
 /// behind them.
-const TAKERS: [&str; 4] = ["bond", "bridge", "openvswitch", "team"];
+const TAKERS: [&str; 4] = ["bond", "bridge", OPENVSWITCH, "team"];
+const OPENVSWITCH: &str = "openvswitch";
 
 /// The device that takes the frames of a port.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,10 +67,16 @@ impl Taker {
     /// What that means for an instance on the port, and what to do.
     pub fn remedy(&self, port: &str) -> (String, String) {
         let Self { name, kind } = self;
-        (
-            format!("{port} is a port of the {kind} {name}, which takes the frames that arrive there"),
-            format!("write `interface {name}`, and give {name} the addresses of {port}"),
-        )
+        // The device of Open vSwitch is its datapath, which has no addresses.
+        let fix = if kind == OPENVSWITCH {
+            format!(
+                "write `interface` with the bridge that ovs-vsctl port-to-br {port} names, and give it the addresses of \
+                 {port}"
+            )
+        } else {
+            format!("write `interface {name}`, and give {name} the addresses of {port}")
+        };
+        (format!("{port} is a port of the {kind} {name}, which takes the frames that arrive there"), fix)
     }
 }
 
@@ -213,6 +220,8 @@ mod tests {
         let (text, fix) = Taker::new("br0", "bridge").unwrap().remedy("eth0");
         assert_eq!(text, "eth0 is a port of the bridge br0, which takes the frames that arrive there");
         assert_eq!(fix, "write `interface br0`, and give br0 the addresses of eth0");
+        let (_, fix) = Taker::new("ovs-system", "openvswitch").unwrap().remedy("eth0");
+        assert!(fix.contains("ovs-vsctl port-to-br eth0") && !fix.contains("ovs-system"), "{fix}");
     }
 
     #[test]
