@@ -1,8 +1,8 @@
 //! tc filters that drop adverts: those with the action `drop`, and BPF programs that do.
 //!
 //! Enters: an instance, an interface and a hook of it. Leaves: the filters that match an advert, or may. Their match is
-//! computed for flower, matchall and u32. A BPF program is run on an advert (BPF_PROG_TEST_RUN, Linux 4.12), which
-//! reaches no network. Another kind may match anything. Queries the network namespace of the thread.
+//! computed for flower, matchall and u32. A BPF program is run on a damaged advert (BPF_PROG_TEST_RUN, Linux 4.12).
+//! Another kind may match anything. Queries the network namespace of the thread.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
-use vrrp_ebpf::wire::{Family, PROTOCOL, ethernet};
+use vrrp_ebpf::wire::{Family, PROTOCOL, ethernet, ipv4, ipv6};
 
 use super::getlink::attribute;
 use super::syscall::{open_program, test_run};
@@ -39,6 +39,12 @@ const TC_ACT_SHOT: u32 = 2;
 /// Actions of one filter (TCA_ACT_MAX_PRIO).
 const ACTIONS: u16 = 32;
 const ETH_P_ALL: u16 = 3;
+
+/// Offset of the checksum in a VRRP message.
+const CHECKSUM: usize = 6;
+
+/// Filters of one hook that are looked at: a switch in software has many thousands, and status must not wait for them.
+const FILTERS: usize = 1024;
 
 /// Kind of filters with programs.
 const BPF: &str = "bpf";
@@ -123,13 +129,18 @@ impl Sample {
         };
         let peer = settings.unicast.as_ref().and_then(|unicast| unicast.peers.first());
         let peer = peer.map_or(host(1), |peer| peer.address);
-        let frame = advert_of_peer(settings, peer, settings.source.unwrap_or(host(2)));
+        let mut frame = advert_of_peer(settings, peer, settings.source.unwrap_or(host(2)));
+        // A program may send copies (`bpf_clone_redirect`), in a test run too: no router accepts one of these.
+        let checksum = ethernet::HEADER_LEN + header_len(family) + CHECKSUM;
+        if let Some(byte) = frame.as_mut().and_then(|frame| frame.get_mut(checksum)) {
+            *byte = !*byte;
+        }
         Self { family, header: known(family, group), frame }
     }
 }
 
 impl DroppingFilter {
-    /// Those at one hook of an interface, for adverts of an instance, in their order.
+    /// Those at one hook of an interface, for adverts of an instance, in their order: of many the first.
     ///
     /// # Errors
     /// ENODEV: no such interface. EOPNOTSUPP: the kernel has no tc.
@@ -142,6 +153,7 @@ impl DroppingFilter {
         )?;
         send(netlink.as_raw_fd(), &request(ifindex, hook), MsgFlags::empty())?;
         let (mut found, mut bytes, mut is_over) = (Vec::new(), vec![0; BUFFER], false);
+        let mut looks = 0;
         let sample = Sample::of(settings);
         while !is_over {
             let length = recv(netlink.as_raw_fd(), &mut bytes, MsgFlags::empty())?;
@@ -152,7 +164,11 @@ impl DroppingFilter {
                         let code = message.get(NLMSG_HEADER..).and_then(word).unwrap_or(0).cast_signed();
                         return Err(io::Error::from_raw_os_error(code.saturating_neg()));
                     }
-                    _ => found.extend(Self::parse(message, hook, &sample)),
+                    _ if looks == FILTERS => is_over = true,
+                    _ => {
+                        looks += 1;
+                        found.extend(Self::parse(message, hook, &sample));
+                    }
                 }
             }
         }
@@ -286,6 +302,13 @@ fn known(family: Family, group: Option<IpAddr>) -> [Option<u8>; 40] {
     header
 }
 
+const fn header_len(family: Family) -> usize {
+    match family {
+        Family::V4 => ipv4::HEADER_LEN,
+        Family::V6 => ipv6::HEADER_LEN,
+    }
+}
+
 fn word(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.first_chunk()?))
 }
@@ -325,6 +348,7 @@ fn request(ifindex: u32, hook: TcHook) -> Vec<u8> {
 mod tests {
     use super::super::getlink::written;
     use super::*;
+    use crate::protocol::Vrid;
 
     const GROUP: [u8; 4] = [224, 0, 0, 18];
 
@@ -385,6 +409,21 @@ mod tests {
         assert_eq!((matchall(ETH_P_ALL), matchall(ethernet::IPV4)), (Some(true), Some(true)));
         assert_eq!(matchall(ethernet::IPV6), None, "another family");
         assert_eq!(judged(&filter("basic", ETH_P_ALL, &[written(3, &drop_action())])), Some(false));
+    }
+
+    #[test]
+    fn programs_are_run_on_an_advert_with_a_wrong_checksum() {
+        for (family, at) in [(Family::V4, 14 + 20 + 6), (Family::V6, 14 + 40 + 6)] {
+            let settings = InstanceSettings::new("web", "eth0", Vrid::new(51).unwrap(), family);
+            let [peer, own] = match family {
+                Family::V4 => ["192.0.2.1", "192.0.2.2"],
+                Family::V6 => ["fe80::1", "fe80::2"],
+            };
+            let whole = advert_of_peer(&settings, peer.parse().unwrap(), own.parse().unwrap()).unwrap();
+            let frame = Sample::of(&settings).frame.unwrap();
+            let differ: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != frame[*at]).collect();
+            assert_eq!((frame.len(), differ), (whole.len(), vec![at]));
+        }
     }
 
     #[test]
