@@ -20,7 +20,7 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
 use super::status::DaemonContext;
-use crate::driver::socket::{AdvertSender, EchoSocket, HeardProbe, PROBE_VRID, ProbeMessage};
+use crate::driver::socket::{AdvertSender, EchoSocket, HeardProbe, ProbeMessage};
 
 /// A probe older than this is of a run that has ended.
 const FRESH: Duration = Duration::from_secs(2);
@@ -52,7 +52,8 @@ impl ProbeAnswers {
                 continue;
             }
             let paths = paths(context, &it);
-            if paths.is_empty() {
+            // A frame that comes back, or a forged one, has our own source.
+            if paths.is_empty() || paths.iter().any(|(own, _)| *own == it.source) {
                 continue;
             }
             if let Err(error) = answer(&it, &paths) {
@@ -72,12 +73,13 @@ impl ProbeAnswers {
 /// The probe of a record, if it asks for an answer.
 fn asked(key: InstanceKey, record: &UnknownRouter) -> Option<Asked> {
     let family = if key.family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
-    let message = ProbeMessage::parse_body(&record.addresses, family)?;
-    let is_ours = key.vrid == PROBE_VRID && key.vlan == 0 && message.asks;
-    is_ours.then(|| Asked {
+    let message = ProbeMessage::of_record(&key, record)?;
+    let source = narrow(family, record.source);
+    let is_of_host = !source.is_multicast() && !source.is_unspecified() && !source.is_loopback();
+    (key.vlan == 0 && message.asks && is_of_host).then(|| Asked {
         ifindex: key.ifindex,
         family,
-        source: narrow(family, record.source),
+        source,
         at: Timestamp::from_nanos(record.last_seen),
         message,
     })
@@ -109,18 +111,21 @@ fn answer(it: &Asked, paths: &BTreeSet<(IpAddr, IpAddr)>) -> io::Result<()> {
     sender.flush(|_, _, result| is_refused |= result.is_err());
     let is_peer = paths.iter().any(|(_, to)| *to == it.source);
     let echo = EchoSocket::open(it.family, it.ifindex, 0)?;
+    paths.first().map_or(Ok(()), |(source, _)| echo.bind(*source))?;
     echo.answer(it.source, &it.message, &ProbeMessage { is_refused, ..said }, !is_peer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::socket::PROBE_VRID;
 
     fn record(message: &ProbeMessage, millis: u64) -> UnknownRouter {
         let source = vrrp_ebpf::wire::address::widen([192, 0, 2, 12].into());
         UnknownRouter {
             last_seen: Timestamp::from_nanos(millis * 1_000_000).as_nanos(),
             source,
+            version: 3,
             addresses: message.body(),
             ..UnknownRouter::NONE
         }
@@ -137,6 +142,11 @@ mod tests {
         assert_eq!((it.ifindex, it.source, it.message), (7, [192, 0, 2, 12].into(), asks));
         assert_eq!(asked(key(51, 0), &record(&asks, 5)), None, "a virtual router");
         assert_eq!(asked(key(PROBE_VRID, 3), &record(&asks, 5)), None, "another link");
+        for forged in ["224.0.0.18", "0.0.0.0", "127.0.0.1"] {
+            let source = vrrp_ebpf::wire::address::widen(forged.parse().unwrap());
+            let record = UnknownRouter { source, ..record(&asks, 5) };
+            assert_eq!(asked(key(PROBE_VRID, 0), &record), None, "{forged} is no host");
+        }
         let answers = ProbeMessage { asks: false, ..asks };
         assert_eq!(asked(key(PROBE_VRID, 0), &record(&answers, 5)), None, "two daemons would go on for ever");
         assert_eq!(asked(key(PROBE_VRID, 0), &UnknownRouter::NONE), None);

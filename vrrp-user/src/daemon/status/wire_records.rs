@@ -16,7 +16,7 @@ use crate::config;
 use crate::daemon::live::LiveInstance;
 use crate::daemon::mismatch::differences;
 use crate::driver::clock;
-use crate::driver::socket::{PROBE_VRID, ProbeMessage};
+use crate::driver::socket::ProbeMessage;
 
 impl DaemonContext {
     /// Differences of the heard peers of every instance, by its name.
@@ -60,7 +60,7 @@ impl DaemonContext {
     /// were configured, or whose interface was found, after the program had begun to count.
     pub(super) fn unknown_entries(&self) -> UnknownRouters {
         let mut entries = self.maps.unknown_routers();
-        entries.retain(|key, entry| !is_probe(*key, entry));
+        entries.retain(|key, entry| ProbeMessage::of_record(key, entry).is_none());
         for (config, live) in self.instances() {
             let (ifindex, settings) = (live.ifindex.load(Relaxed), &config.settings);
             entries.remove(&InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
@@ -96,10 +96,6 @@ fn unknown_router(key: InstanceKey, entry: &Entry, now: Timestamp) -> UnknownRou
         adverts: entry.adverts,
         last_advert_seconds: now.since(Timestamp::from_nanos(entry.last_seen)).as_secs_f64(),
     }
-}
-
-fn is_probe(key: InstanceKey, entry: &Entry) -> bool {
-    key.vrid == PROBE_VRID && ProbeMessage::parse_body(&entry.addresses, Family::V4).is_some()
 }
 
 /// Other protocols may use VRRP's protocol number, with any content.

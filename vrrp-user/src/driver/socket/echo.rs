@@ -68,6 +68,25 @@ impl EchoSocket {
         Ok(Self { socket, family, ifindex, identifier })
     }
 
+    /// Sends from this address from now on, and receives what is for it: the kernel may prefer a virtual address, by
+    /// which no peer knows this host.
+    ///
+    /// # Errors
+    /// It is not on this host.
+    pub fn bind(&self, source: IpAddr) -> io::Result<()> {
+        let bound = match source {
+            IpAddr::V4(address) => self.bind_to(&inet(address)),
+            IpAddr::V6(address) => self.bind_to(&inet6(address, self.ifindex)),
+        };
+        if bound < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn bind_to<N>(&self, name: &N) -> c_int {
+        let length = libc::socklen_t::try_from(size_of::<N>()).unwrap_or(0);
+        // SAFETY: the name lives across the call with the given length.
+        unsafe { libc::bind(self.socket.as_raw_fd(), (&raw const *name).cast(), length) }
+    }
+
     /// Sends one request.
     ///
     /// # Errors

@@ -18,6 +18,7 @@
 
 use std::net::IpAddr;
 
+use vrrp_ebpf::map::{InstanceKey, UnknownRouter};
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
@@ -31,6 +32,7 @@ pub const PROBE_VRID: u8 = 0;
 
 /// Version 3, type 15.
 const VERSION_TYPE: u8 = 0x3f;
+const VERSION: u8 = 3;
 const MARK: [u8; 4] = *b"vrx\x01";
 
 const ASKS: u8 = 1;
@@ -103,6 +105,14 @@ impl ProbeMessage {
         is_probe.then(|| Self::parse_body(body, family)).flatten()
     }
 
+    /// The probe of a record of the program; `None`: a router's. A short message leaves the body of the one before it
+    /// there, so the header counts too.
+    pub fn of_record(key: &InstanceKey, record: &UnknownRouter) -> Option<Self> {
+        let family = if key.family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
+        let is_probe = key.vrid == PROBE_VRID && (record.version, record.count) == (VERSION, 0);
+        is_probe.then(|| Self::parse_body(&record.addresses, family)).flatten()
+    }
+
     /// `None`: not what is behind the header of a probe.
     pub fn parse_body(body: &[u8], family: Family) -> Option<Self> {
         let rest = body.strip_prefix(&MARK)?;
@@ -150,6 +160,20 @@ mod tests {
         let nothing = ProbeMessage { heard: None, is_refused: true, asks: false, ..probe("192.0.2.1") };
         assert_eq!(ProbeMessage::parse(&nothing.message(), Family::V4), Some(nothing));
         assert_eq!(nothing.identifier(), 0x0304);
+    }
+
+    #[test]
+    fn a_record_is_a_probe_by_its_header_too() {
+        let record =
+            UnknownRouter { version: VERSION, addresses: probe("192.0.2.12").body(), ..UnknownRouter::NONE };
+        let of = |vrid, record: &UnknownRouter| {
+            ProbeMessage::of_record(&InstanceKey::new(7, 0, Family::V4, vrid), record)
+        };
+        assert_eq!(of(PROBE_VRID, &record), Some(probe("192.0.2.12")));
+        assert_eq!(of(51, &record), None, "a virtual router");
+        for other in [UnknownRouter { count: 1, ..record }, UnknownRouter { version: 2, ..record }] {
+            assert_eq!(of(PROBE_VRID, &other), None, "a short message after a probe");
+        }
     }
 
     #[test]

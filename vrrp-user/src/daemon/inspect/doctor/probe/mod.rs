@@ -325,11 +325,19 @@ impl<'a> Trial<'a> {
         for (source, other) in &self.others {
             let is_refused = self.tried.refused.keys().any(|to| Family::of(*to) == Family::of(*source));
             let said = ProbeMessage { asks: false, is_refused, heard: Some(heard((source, other))), ..said };
-            let socket = self.echoes.iter().find(|(family, _)| *family == Family::of(*source));
             let is_peer = self.paths.iter().any(|(_, to)| to == source);
             // It is a second way only.
-            let _ = socket.map(|(_, socket)| socket.answer(*source, other, &said, !is_peer));
+            let _ = self.answer(*source, other, &said, !is_peer);
         }
+    }
+
+    /// Answers another run by an echo reply, from the address that its adverts would have.
+    fn answer(&self, to: IpAddr, asked: &ProbeMessage, said: &ProbeMessage, stays: bool) -> io::Result<()> {
+        let family = Family::of(to);
+        let socket = EchoSocket::open(family, self.ifindex, 0)?;
+        let own = self.paths.iter().find(|(source, _)| Family::of(*source) == family);
+        own.map_or(Ok(()), |(source, _)| socket.bind(*source))?;
+        socket.answer(to, asked, said, stays)
     }
 
     /// Takes a probe, or an answer to one.

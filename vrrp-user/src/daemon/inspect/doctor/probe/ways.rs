@@ -218,8 +218,8 @@ mod tests {
             backup[1].starts_with("skip eth0: 192.0.2.12 has sent nothing by protocol 112"),
             "{backup:?}"
         );
-        let nobody = lines(&Tried::default());
-        assert!(nobody.len() == 1 && nobody[0].starts_with("skip eth0: no peer is known"), "{nobody:?}");
+        let alone = lines(&Tried::default());
+        assert!(alone.len() == 1 && alone[0].starts_with("skip eth0: no peer is known"), "{alone:?}");
     }
 
     #[test]
