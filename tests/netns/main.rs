@@ -35,6 +35,7 @@ mod lifecycle;
 mod mail;
 mod memory;
 mod named;
+mod named_links;
 mod narrow;
 mod neighbours;
 mod oddities;

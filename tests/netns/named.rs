@@ -23,13 +23,13 @@ use vrrp_user::daemon::status::{Status, View, overview};
 use crate::http::{get, sample, serve};
 use crate::roles;
 
-const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
+pub(crate) const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
 /// A fault is named within this time.
 const NAMED: Duration = Duration::from_secs(2);
 
 /// It is gone from the status within this time after its repair.
-const GONE: Duration = Duration::from_secs(10);
+pub(crate) const GONE: Duration = Duration::from_secs(10);
 
 /// Of adverts, ms. Without an advert in the time in which a fault is to be named, nothing shows it.
 const INTERVALS: [u64; 2] = [100, 1000];
@@ -38,16 +38,16 @@ const INTERVALS: [u64; 2] = [100, 1000];
 const PAGE: usize = 4096;
 
 /// What names a fault.
-struct Words<'a> {
+pub(crate) struct Words<'a> {
     /// On the screen of `vrrpx status`, without its line breaks.
-    screen: &'a str,
-    log: &'a str,
+    pub(crate) screen: &'a str,
+    pub(crate) log: &'a str,
     /// A sample above 0, with all its labels.
-    metric: &'a str,
+    pub(crate) metric: &'a str,
 }
 
 /// The node whose words count, with the address of its HTTP.
-struct Witness {
+pub(crate) struct Witness {
     node: usize,
     address: String,
     /// The daemon, if it is none of the pair.
@@ -55,7 +55,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn of(pair: &mut Pair, node: usize) -> Result<Self> {
+    pub(crate) fn of(pair: &mut Pair, node: usize) -> Result<Self> {
         Ok(Self { node, address: serve(pair, node)?, process: None })
     }
 
@@ -85,7 +85,7 @@ impl Witness {
     }
 
     /// Waits until the fault is named everywhere.
-    fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
+    pub(crate) fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
         let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
         while let Some(lack) = self.lacks(pair, words)? {
             // The engine, the main thread, HTTP and the writer of the log wait in turn.
@@ -97,7 +97,7 @@ impl Witness {
         Ok(())
     }
 
-    fn forgets(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
+    pub(crate) fn forgets(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
         let (threads, start) = (Starvation::of_ordinary_threads()?, monotonic());
         loop {
             let screen = self.screen(pair)?;

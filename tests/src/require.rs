@@ -8,6 +8,7 @@ use nix::unistd::geteuid;
 
 use crate::control_group::ControlGroup;
 use crate::daemon::{self, Daemon, Mode, subject};
+use crate::netns::Namespace;
 
 /// Of Debian's package for Debian's Python.
 const PROMETHEUS_CLIENT: &str = "/usr/lib/python3/dist-packages/prometheus_client/parser.py";
@@ -15,7 +16,8 @@ const YAML: &str = "/usr/lib/python3/dist-packages/yaml/__init__.py";
 
 /// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), `memory limits` (control
 /// groups with one), `process limits` (the same, of processes), `supplementary group` (a user with one, see
-/// [`member`]), `prometheus_client` or `yaml` (for Python), `egress hook` (of nftables), a program in PATH, or one of
+/// [`member`]), `prometheus_client` or `yaml` (for Python), `egress hook` (of nftables), `tc drop` (filters with the
+/// action of that name), a program in PATH, or one of
 /// several needs:
 ///
 /// - `lab`: ours on nodes of its own;
@@ -51,6 +53,7 @@ pub fn missing(need: &str) -> Option<String> {
             let can_be_made = checked.is_ok_and(|output| output.status.success());
             (!can_be_made).then(|| "nftables has no egress hook here (Linux 5.16, nft 1.0.1)".to_owned())
         }
+        "tc drop" => tc_drop().err().map(|error| format!("tc has no filter that drops here: {error:#}")),
         "yaml" => find(YAML).is_none().then(|| "python3-yaml is not installed".to_owned()),
         "prometheus_client" => {
             find(PROMETHEUS_CLIENT).is_none().then(|| "python3-prometheus-client is not installed".to_owned())
@@ -59,6 +62,20 @@ pub fn missing(need: &str) -> Option<String> {
         "keepalived" if std::env::var_os("KEEPALIVED").is_some() => None,
         program => find(program).is_none().then(|| format!("{program} is not installed")),
     }
+}
+
+/// The action `drop` of tc, behind each kind of filter that the tests use.
+fn tc_drop() -> anyhow::Result<()> {
+    let namespace = Namespace::new("tc")?;
+    namespace.ip("link add x0 type veth peer name x1")?;
+    namespace.run("tc", &["qdisc", "add", "dev", "x0", "clsact"])?;
+    for (kind, preference) in
+        [("flower ip_proto 112", 1), ("u32 match ip protocol 112 0xff", 2), ("matchall", 3)]
+    {
+        let line = format!("filter add dev x0 egress pref {preference} protocol ip {kind} action drop");
+        namespace.run("tc", &line.split(' ').collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 /// A user with a supplementary group, and the group's number.
