@@ -69,6 +69,7 @@ mod tracks;
 mod tunnels;
 mod vmac;
 mod webhook;
+mod wire_probe;
 
 use std::time::Duration;
 
