@@ -1,4 +1,4 @@
-//! Faults of an interface whose cause the kernel shows: each is named with its cause and with the command that mends it.
+//! Faults of an interface whose cause the kernel shows: each is named with it and with the command that mends it.
 
 use anyhow::Result;
 use vrrp_tests::clock::poll;

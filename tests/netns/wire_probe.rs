@@ -164,7 +164,7 @@ fn a_loss_between_the_hosts_is_named_with_its_way() -> Result<()> {
     settled(Mode::Auto, |_, it| it)?.check(|pair| {
         let before = standings(pair)?;
         let (master, backup) = (Instance::v3(200), Instance::v3(100));
-        // What the backup sends is lost: no election follows.
+        // The backup sends in vain: no election follows.
         wall_on_the_wire(pair, 1)?;
         let lost =
             "fail lan0: what 10.77.0.2 sends by protocol 112 does not arrive here, and its echo reply does";

@@ -1,4 +1,4 @@
-//! What the driver of an interface allows of XDP: the generic netlink family `netdev` (Linux 6.3).
+//! XDP in the driver of an interface: the generic netlink family `netdev` (Linux 6.3).
 //!
 //! Queries the network namespace of the thread, and needs no capability.
 

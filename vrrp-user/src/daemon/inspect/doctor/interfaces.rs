@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::wire::Family;
 
-use super::probe::group;
 use super::{Facts, Findings};
 use crate::config::{Config, InstanceSettings};
 use crate::driver::netlink::table::Address;
@@ -158,7 +157,7 @@ fn is_snooped(group: IpAddr) -> bool {
 pub(super) fn snooping(config: &Config, facts: &Facts, findings: &mut Findings) {
     for (name, _) in here(config, facts) {
         let bridge = facts.interfaces.get(name).and_then(|it| it.bridge.as_ref());
-        let is_needed = on(config, name).any(|it| it.unicast.is_none() && is_snooped(group(it)));
+        let is_needed = on(config, name).any(|it| it.unicast.is_none() && is_snooped(it.group()));
         let Some(bridge) = bridge.filter(|bridge| is_needed && bridge.snoops) else { continue };
         let of =
             if bridge.name == name { name.to_owned() } else { format!("{name}: its bridge {}", bridge.name) };

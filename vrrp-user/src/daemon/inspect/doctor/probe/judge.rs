@@ -9,7 +9,7 @@ use vrrp_ebpf::wire::Family;
 use super::super::finding::{Findings, Level};
 use super::super::interfaces::on;
 use super::ways::ways;
-use super::{Known, TEST_V4, TEST_V6, Tried, group};
+use super::{Known, TEST_V4, TEST_V6, Tried};
 use crate::config::{Config, InstanceSettings};
 
 pub(super) fn judge(
@@ -29,7 +29,7 @@ pub(super) fn judge(
     settings.iter().for_each(|it| adverts_arrive(name, it, (tried, span), findings));
     ways(name, tried, findings);
     let groups: BTreeSet<IpAddr> =
-        settings.iter().filter(|it| it.unicast.is_none()).map(|it| group(it)).collect();
+        settings.iter().filter(|it| it.unicast.is_none()).map(|it| it.group()).collect();
     groups.iter().for_each(|group| group_answers(name, *group, tried, known, findings));
     for family in [Family::V4, Family::V6] {
         if groups.iter().any(|group| Family::of(*group) == family) {

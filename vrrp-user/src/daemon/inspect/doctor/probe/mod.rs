@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{Family, ipv4, ipv6};
+use vrrp_ebpf::wire::Family;
 
 use self::judge::judge;
 use self::ways::Way;
@@ -146,14 +146,6 @@ struct Trial<'a> {
     tried: Tried,
 }
 
-/// The group that adverts of an instance are sent to.
-pub(super) fn group(settings: &InstanceSettings) -> IpAddr {
-    settings.group.unwrap_or_else(|| match settings.family {
-        Family::V4 => ipv4::GROUP.into(),
-        Family::V6 => ipv6::GROUP.into(),
-    })
-}
-
 impl<'a> Trial<'a> {
     fn new(
         config: &'a Config,
@@ -175,7 +167,7 @@ impl<'a> Trial<'a> {
             }
         }
         let multicast = settings.iter().filter(|it| it.unicast.is_none());
-        let of_group: BTreeSet<IpAddr> = multicast.map(|it| group(it)).collect();
+        let of_group: BTreeSet<IpAddr> = multicast.map(|it| it.group()).collect();
         tried.joined = of_group.iter().copied().filter(|group| is_member(*group, ifindex)).collect();
         let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();
         let open = |family, identifier| EchoSocket::open(family, ifindex, identifier);
@@ -382,7 +374,7 @@ impl<'a> Trial<'a> {
 fn paths(settings: &InstanceSettings, facts: &Facts) -> Vec<(IpAddr, IpAddr)> {
     let Some(source) = settings.source.or_else(|| source(settings, &facts.host)) else { return Vec::new() };
     let destinations: Vec<IpAddr> = match &settings.unicast {
-        None => vec![group(settings)],
+        None => vec![settings.group()],
         Some(unicast) => unicast.peers.iter().map(|peer| peer.address).take(PEERS).collect(),
     };
     destinations.into_iter().map(|to| (source, to)).collect()
