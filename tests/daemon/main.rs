@@ -6,6 +6,7 @@ mod alerts;
 mod cli;
 mod control;
 mod doctor;
+mod doctor_links;
 mod events;
 mod fifo;
 mod http;

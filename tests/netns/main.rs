@@ -36,6 +36,7 @@ mod lifecycle;
 mod mail;
 mod memory;
 mod named;
+mod named_links;
 mod narrow;
 mod neighbours;
 mod oddities;
@@ -69,6 +70,7 @@ mod tracks;
 mod tunnels;
 mod vmac;
 mod webhook;
+mod wire_probe;
 
 use std::time::Duration;
 

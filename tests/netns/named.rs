@@ -24,7 +24,7 @@ use vrrp_user::daemon::status::{Status, View, overview};
 use crate::http::{get, sample, serve};
 use crate::roles;
 
-const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
+pub(crate) const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
 
 /// A fault is named within this time.
 const NAMED: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ const NAMED: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// It is gone from the status within this time after its repair.
-const GONE: Duration = Duration::from_secs(10);
+pub(crate) const GONE: Duration = Duration::from_secs(10);
 
 /// Of adverts, ms. Without an advert in the time in which a fault is to be named, nothing shows it.
 const INTERVALS: [u64; 2] = [100, 1000];
@@ -42,16 +42,16 @@ const INTERVALS: [u64; 2] = [100, 1000];
 const PAGE: usize = 4096;
 
 /// What names a fault.
-struct Words<'a> {
+pub(crate) struct Words<'a> {
     /// On the screen of `vrrpx status`, without its line breaks.
-    screen: &'a str,
-    log: &'a str,
+    pub(crate) screen: &'a str,
+    pub(crate) log: &'a str,
     /// A sample above 0, with all its labels.
-    metric: &'a str,
+    pub(crate) metric: &'a str,
 }
 
 /// The node whose words count, with the address of its HTTP.
-struct Witness {
+pub(crate) struct Witness {
     node: usize,
     address: String,
     /// The daemon, if it is none of the pair.
@@ -59,7 +59,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn of(pair: &mut Pair, node: usize) -> Result<Self> {
+    pub(crate) fn of(pair: &mut Pair, node: usize) -> Result<Self> {
         Ok(Self { node, address: serve(pair, node)?, process: None })
     }
 
@@ -89,7 +89,7 @@ impl Witness {
     }
 
     /// Waits until the fault is named everywhere.
-    fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
+    pub(crate) fn names(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
         let threads = Starvation::of_ordinary_threads()?;
         // The engine, the main thread, HTTP and the writer of the log wait in turn.
         let within = || NAMED + 3 * threads.longest();
@@ -101,7 +101,7 @@ impl Witness {
         named.with_context(|| lack.map_or_else(String::new, |lack| format!("not named in {lack}")))
     }
 
-    fn forgets(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
+    pub(crate) fn forgets(&self, pair: &mut Pair, words: &Words<'_>) -> Result<()> {
         let threads = Starvation::of_ordinary_threads()?;
         let mut screen = String::new();
         let gone = threads.poll_each(

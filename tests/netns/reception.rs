@@ -118,7 +118,7 @@ fn a_program_that_drops_adverts_is_bypassed_without_a_takeover() -> Result<()> {
         Pair::settled(roles(Daemon::Vrrpx(mode), Instance::v3(200), Instance::v3(100)))?.check(|pair| {
             pair.observer.clear();
             let _dropper = match mode {
-                Mode::Tc => Hider::filter_that_drops(pair.node(1)?).map(|()| None)?,
+                Mode::Tc => Hider::filter_that_drops(pair.node(1)?, "ingress").map(|()| None)?,
                 _ => Some(Hider::that_drops(pair.node(1)?)?),
             };
             pair.wait_for_log(1, "came before ours; attaching ours before it")?;

@@ -133,11 +133,12 @@ impl Hider {
         Self::attach(node, &DROP_IP)
     }
 
-    /// A tc filter that drops what is IPv4, as the newest one before all others of its preference. It stays.
+    /// A tc filter at `ingress` or `egress` that drops what is IPv4, as the newest one before all others of its
+    /// preference. It stays.
     ///
     /// # Errors
     /// Those of the kernel and of `tc`.
-    pub fn filter_that_drops(node: &Node) -> Result<()> {
+    pub fn filter_that_drops(node: &Node, at: &str) -> Result<()> {
         let load = Load::new(BPF_PROG_TYPE_SCHED_CLS, &DROP_IP, "")?;
         let program = bpf(BPF_PROG_LOAD, &load).context("load the program")?;
         let path = format!("{PINS}/{PREFIX}-{}-dropper", std::process::id());
@@ -148,7 +149,7 @@ impl Hider {
             flags: 0,
         };
         call(BPF_OBJ_PIN, &pin).context("pin the program")?;
-        let words = ["filter", "add", "dev", INTERFACE, "ingress", "pref", "1", "handle", "1"];
+        let words = ["filter", "add", "dev", INTERFACE, at, "pref", "1", "handle", "1"];
         let added = node.namespace.run("tc", &[&words[..], &["bpf", "da", "object-pinned", &path]].concat());
         std::fs::remove_file(&path)?;
         added.map(drop)

@@ -173,3 +173,9 @@ cases! {
     fn faults = play("faults");
     fn inspect = play("inspect");
 }
+
+#[test]
+#[needs("lab", "bash", "nft", "nginx", "nsenter")]
+fn doctor() -> Result<()> {
+    play("doctor")
+}

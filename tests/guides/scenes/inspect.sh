@@ -46,9 +46,6 @@ show doctor.md: vrrpx detect 2 -- node1 vrrpx detect eth0 --for 5s --file vrrpx.
 show doctor.md: vrrpx detect 3 -- node1 vrrpx detect eth0 --for 3s --vrid 51 --config
 # The first advert of each virtual router, with the explanation below it, by the name.
 first() { awk '!/^ /{ key = $2; new = !seen[key]++ } new { text[key] = text[key] $0 "\n" } END { printf "%s", text["old"] text["vrid"] text["web"] }'; }
-# The pair itself, without the password that differs.
-(instance web 80 110 192.0.2.80) > n1/probe.conf
-show doctor.md: What a probe proves 1 -- node1 vrrpx doctor --probe --config probe.conf
 show doctor.md: vrrpx trace 2 -- node1 vrrpx trace --config vrrpx.conf --for 3s | first
 stop 2
 # A check that flaps, and one that fails.

@@ -178,7 +178,7 @@ _vrrpx() {
             return 0
             ;;
         vrrpx__subcmd__doctor)
-            opts="-c -i -h --config --config-id --probe --runtime-dir --json --help"
+            opts="-c -i -h --config --config-id --probe --for --runtime-dir --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,6 +197,10 @@ _vrrpx() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

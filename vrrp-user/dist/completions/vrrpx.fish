@@ -93,8 +93,9 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand reload" -l keep -d 'Keep the
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -s c -l config -d 'Configuration to judge the host for [default: the one that `run` would take]' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -l for -d 'How long to probe, such as 10s or 1m: longer than it takes to start it on the other host too' -r
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -l runtime-dir -d 'Runtime folder of the daemon whose peers are tried' -r -F
-complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -l probe -d 'Try what passes between this host and its peers: echo requests, adverts that arrive, queriers; takes 3 s'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -l probe -d 'Try what passes between this host and its peers, both ways: probes of protocol 112, echo requests, adverts, queriers'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -l json -d 'Print JSON, on one line'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand detect" -l for -d 'How long, such as 10s or 2m' -r

@@ -15,6 +15,7 @@ use crate::daemon::inspect::detect::{Census, join, screen};
 use crate::daemon::inspect::sighting::Sighting;
 use crate::daemon::process::fit::Host;
 use crate::daemon::status::WIDTH;
+use crate::driver::xdp::DriverXdp;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -69,7 +70,8 @@ pub(super) fn detect(arguments: &Arguments) -> ExitCode {
             text
         }
         _ => {
-            let detected = census.detected(interface, *time, config.as_ref());
+            let driver = index(interface).and_then(DriverXdp::of).ok().flatten();
+            let detected = census.detected(interface, *time, config.as_ref()).with_driver(driver);
             let text = if arguments.json {
                 json(&detected)
             } else {

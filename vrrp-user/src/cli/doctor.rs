@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::run::default_file;
+use super::span::span;
 use super::{RUNTIME_DIR, json, print, screen_columns};
 use crate::config::{Config, Reader, Tolerance};
 use crate::daemon::control;
@@ -20,9 +22,13 @@ pub(super) struct Arguments {
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
     config_id: Option<String>,
-    /// Try what passes between this host and its peers: echo requests, adverts that arrive, queriers; takes 3 s
+    /// Try what passes between this host and its peers, both ways: probes of protocol 112, echo requests, adverts,
+    /// queriers
     #[arg(long)]
     probe: bool,
+    /// How long to probe, such as 10s or 1m: longer than it takes to start it on the other host too
+    #[arg(long = "for", value_name = "TIME", default_value = "3s", value_parser = span, requires = "probe")]
+    time: Duration,
     /// Runtime folder of the daemon whose peers are tried
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
@@ -50,7 +56,7 @@ pub(super) fn doctor(arguments: &Arguments) -> ExitCode {
     let facts = Facts::read(&config);
     findings.extend(examine(&config, &facts));
     if arguments.probe {
-        findings.extend(probe(&config, &facts, &known(&arguments.runtime_dir)));
+        findings.extend(probe(&config, &facts, &known(&arguments.runtime_dir), arguments.time));
     }
     let report = Report::new(file.map(|file| file.display().to_string()), &config, findings);
     let text =

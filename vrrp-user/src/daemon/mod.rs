@@ -53,4 +53,5 @@ mod tasks;
 pub mod unwritten;
 mod unyielding;
 pub mod wall;
+mod wire_answers;
 mod wire_warnings;

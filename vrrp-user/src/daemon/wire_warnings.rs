@@ -1,8 +1,8 @@
 //! Warnings about the wire, each logged once: peers that differ, refused routers that should be peers, masters that do
 //! not yield, addresses that are not answered, CARP, and unknown routers.
 //!
-//! Enters: the maps. Leaves: lines of the log, events, and the time for which a refused router was a second master. It
-//! reads status each second and wakes no other thread.
+//! Enters: the maps. Leaves: lines of the log, events, the time for which a refused router was a second master, and
+//! answers to probes of the wire. It reads status each second and wakes no other thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,6 +18,7 @@ use vrrp_ebpf::wire::Reject;
 use super::events::{EventKind, Events};
 use super::status::{DaemonContext, Rejected, SharedContext, UnknownRouter};
 use super::unyielding::Contests;
+use super::wire_answers::ProbeAnswers;
 use crate::driver::clock;
 use crate::protocol::State;
 
@@ -66,9 +67,10 @@ pub(super) fn channel() -> (mpsc::Sender<PeerNews>, mpsc::Receiver<PeerNews>) {
 pub(super) async fn report(shared: SharedContext, news: mpsc::Sender<PeerNews>) {
     let mut due = interval(EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut notices = Notices::default();
+    let (mut notices, mut answers) = (Notices::default(), ProbeAnswers::default());
     loop {
         due.tick().await;
+        answers.update(&shared.now(), clock::now());
         for reported in notices.update(&shared) {
             // If the channel is full, it is still in the log and among the events.
             let _ = news.try_send(reported);

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod addresses;
 #[cfg(feature = "systemd")]
 pub mod bus;
+pub mod causes;
 pub mod cleanup_plan;
 pub mod clock;
 #[cfg(feature = "dns")]

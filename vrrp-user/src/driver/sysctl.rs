@@ -13,6 +13,21 @@ pub fn forwards(family: Family, interface: &str) -> bool {
     read(family, interface, "forwarding").is_ok_and(|value| value != "0")
 }
 
+/// Whether IPv6 is turned off on an interface. False if that cannot be read.
+pub fn is_v6_off(interface: &str) -> bool {
+    read(Family::V6, interface, "disable_ipv6").is_ok_and(|value| value != "0")
+}
+
+/// The command that turns IPv6 on.
+pub fn v6_on(interface: &str) -> String {
+    format!("sysctl -w {}=0", named("ipv6", interface, "disable_ipv6"))
+}
+
+/// A setting of an interface as sysctl(8) takes it: a name may have dots.
+pub fn named(family: &str, interface: &str, key: &str) -> String {
+    ["net", family, "conf", interface, key].join(if interface.contains('.') { "/" } else { "." })
+}
+
 /// # Errors
 /// ENOENT: the interface or the setting does not exist, or the kernel lacks the family.
 pub fn read(family: Family, interface: &str, key: &str) -> io::Result<String> {
@@ -90,5 +105,16 @@ impl Drop for ChangedSysctl {
         if ownership::is_ours() && fs::read_to_string(&self.path).is_ok_and(|now| now.trim() == self.value) {
             let _ = fs::write(&self.path, &self.before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_dot_is_one_word_for_sysctl() {
+        assert_eq!(named("ipv4", "eth0", "rp_filter"), "net.ipv4.conf.eth0.rp_filter");
+        assert_eq!(named("ipv4", "eth0.10", "rp_filter"), "net/ipv4/conf/eth0.10/rp_filter");
     }
 }

@@ -1,8 +1,8 @@
 //! Reception monitor: compares the adverts that the program sees with those that the host's own sockets receive.
 //!
 //! Enters: what the maps and a reference socket per interface have received since the last round. Leaves: the
-//! [`ReceptionFault`] of each instance. Absent: remedies. It runs on the main thread, each [`PAUSE`] and more often
-//! while something differs; nothing waits for it.
+//! [`ReceptionFault`] of each instance. Absent: remedies, apart from their words. It runs on the main thread, each
+//! [`PAUSE`] and more often while something differs; nothing waits for it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,6 +15,7 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
 use crate::config::InstanceSettings;
+use crate::driver::causes;
 use crate::driver::locals::Locals;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{HeardVrids, ReferenceSocket, is_member};
@@ -55,6 +56,24 @@ impl ReceptionFault {
         match self {
             Self::Program => "program",
             Self::Membership | Self::OwnAddress(_) | Self::Host => "host",
+        }
+    }
+}
+
+impl ReceptionFault {
+    /// For people, with the cause if the kernel shows one.
+    pub fn described(self, settings: &InstanceSettings, ifindex: u32) -> String {
+        match self {
+            Self::Host => causes::unheard(settings, ifindex).map_or_else(
+                || self.to_string(),
+                |cause| {
+                    format!(
+                        "adverts reach the program and no socket of this host: {cause}. Elections are not affected; other \
+                         programs receive nothing"
+                    )
+                },
+            ),
+            _ => self.to_string(),
         }
     }
 }

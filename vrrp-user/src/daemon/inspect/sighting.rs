@@ -14,7 +14,7 @@ use vrrp_ebpf::wire::frame::{self, Frame};
 use vrrp_ebpf::wire::vrrp::{AUTH_LEN, Header};
 use vrrp_ebpf::wire::{ByteAccess, ChecksumForm, Family, Reject, TRAILER_LEN, checksum};
 
-use crate::driver::socket::CapturedFrame;
+use crate::driver::socket::{CapturedFrame, ProbeMessage};
 use crate::protocol::{Interval, Version};
 
 /// An advert of a router, or CARP.
@@ -38,6 +38,8 @@ pub struct Sighting {
 pub enum Content {
     Advert(Seen),
     Carp,
+    /// Of `vrrpx doctor --probe`, or an answer to one.
+    Probe(ProbeMessage),
     /// Damaged, or of an unknown version.
     Broken(Reject),
 }
@@ -82,10 +84,12 @@ impl Sighting {
     /// `None`: no VRRP, or a frame of several that does not show its VRID.
     pub fn read(caught: &CapturedFrame<'_>) -> Option<Self> {
         let frame = frame::dissect(caught.frame, caught.vlan).ok()?;
-        let content = match content(caught.frame, &frame) {
-            Ok(seen) => Content::Advert(seen),
-            Err(Reject::Carp) => Content::Carp,
-            Err(reject) => Content::Broken(reject),
+        let probe = message(caught.frame, &frame).and_then(|it| ProbeMessage::parse(it, frame.family));
+        let content = match (probe, content(caught.frame, &frame)) {
+            (Some(probe), _) => Content::Probe(probe),
+            (None, Ok(seen)) => Content::Advert(seen),
+            (None, Err(Reject::Carp)) => Content::Carp,
+            (None, Err(reject)) => Content::Broken(reject),
         };
         Some(Self {
             at: caught.at,

@@ -84,7 +84,7 @@ impl<'a> Tracer<'a> {
     /// The line for a frame, and one more for the first refusal of its kind. `None`: no VRRP, or of another instance
     /// than the one asked for.
     pub fn line(&mut self, caught: &CapturedFrame<'_>) -> Option<String> {
-        let sighting = Sighting::read(caught)?;
+        let sighting = Sighting::read(caught).filter(|it| !matches!(it.content, Content::Probe(_)))?;
         let frame = frame::dissect(caught.frame, caught.vlan).ok()?;
         let of = |judge: &Judge<'_>| {
             let settings = judge.settings;
@@ -175,7 +175,7 @@ impl<'a> Judge<'a> {
 }
 
 /// The address that the daemon would send from: the first one of the interface, link-local with IPv6.
-fn source(settings: &InstanceSettings, host: &Host) -> Option<IpAddr> {
+pub(super) fn source(settings: &InstanceSettings, host: &Host) -> Option<IpAddr> {
     let index = host.links.iter().find(|(_, name)| *name == *settings.interface).map(|(index, _)| *index)?;
     let fits = |address: IpAddr| match (settings.family, address) {
         (Family::V4, IpAddr::V4(_)) => true,

@@ -17,6 +17,8 @@ use crate::driver::netlink::link::Link;
 use crate::driver::netlink::origin;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Address;
+use crate::driver::sysctl;
+use crate::driver::xdp::Taker;
 use crate::protocol::{Priority, TrackId, Weight};
 
 /// Least MTU of an interface with IPv6 (RFC 8200 §5).
@@ -32,6 +34,10 @@ pub struct Host {
     pub small: BTreeMap<String, u32>,
     /// Ethernet interfaces on which ARP is turned off.
     pub arpless: BTreeSet<String>,
+    /// Of the instances: ports, each with the device that takes its frames.
+    pub ports: BTreeMap<String, Taker>,
+    /// Of the instances: interfaces on which IPv6 is turned off.
+    pub v6_off: BTreeSet<String>,
 }
 
 /// By interface and whether it is IPv4: the first address outside of its subnets, and the number of further ones.
@@ -78,7 +84,7 @@ impl Host {
         let links = links.into_iter().map(|link| (link.ifindex, link.name)).collect();
         let mut addresses = Vec::new();
         address::list(&mut socket, |address| addresses.push(address))?;
-        Ok(Self { links, addresses, small, arpless })
+        Ok(Self { links, addresses, small, arpless, ..Self::default() })
     }
 
     /// As [`Self::read`], with the addresses of this configuration marked that VRRP has set, also on a kernel that does
@@ -93,6 +99,14 @@ impl Host {
         let named: BTreeSet<IpAddr> =
             virtual_ones.flat_map(|it| it.addresses.all().map(|address| address.address)).collect();
         origin::infer(&mut host.addresses, |it| named.contains(&it.address));
+        let used: BTreeSet<&str> = config.instances.iter().map(|it| &*it.settings.interface).collect();
+        for (index, name) in host.links.iter().filter(|(_, name)| used.contains(&**name)) {
+            // One that has gone meanwhile is no port.
+            let taker = Taker::of(*index).ok().flatten();
+            host.ports.extend(taker.map(|taker| (name.clone(), taker)));
+            let is_off = sysctl::is_v6_off(name);
+            host.v6_off.extend(is_off.then(|| name.clone()));
+        }
         Ok(host)
     }
 
@@ -123,6 +137,17 @@ impl Host {
         let mut found = BTreeSet::new();
         for settings in config.instances.iter().map(|instance| &instance.settings) {
             let InstanceSettings { name, interface, family, .. } = &**settings;
+            if let Some(taker) = self.ports.get(&**interface) {
+                let (what, fix) = taker.remedy(interface);
+                let effect = "the stack of this host receives nothing on it";
+                found.insert((format!("vrrp_instance {name}: {what}: {effect}"), fix));
+            }
+            if *family == Family::V6 && self.v6_off.contains(&**interface) {
+                let text = format!(
+                    "vrrp_instance {name}: IPv6 is off on {interface} (disable_ipv6), so that it stays in FAULT"
+                );
+                found.insert((text, sysctl::v6_on(interface)));
+            }
             if let (Family::V6, Some(mtu)) = (family, self.small.get(&**interface)) {
                 let text = format!(
                     "vrrp_instance {name}: {interface} has MTU {mtu}, and IPv6 needs {MTU_V6}: the kernel has no IPv6 \

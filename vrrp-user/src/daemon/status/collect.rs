@@ -30,6 +30,7 @@ use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::process::preflight::Disabled;
 use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
+use crate::driver::causes;
 use crate::driver::clock;
 use crate::protocol::{GroupId, InstanceId, State, TrackSettings, TrackedObject};
 
@@ -211,7 +212,7 @@ impl DaemonContext {
             reception_fault: past.and_then(|past| past.reception_fault).map(|reception_fault| {
                 ReceptionFault {
                     receiver: reception_fault.receiver().to_owned(),
-                    detail: reception_fault.to_string(),
+                    detail: reception_fault.described(settings, live.ifindex.load(Relaxed)),
                 }
             }),
             addresses: self.addresses(config, live, host, now),
@@ -226,6 +227,10 @@ impl DaemonContext {
                 .and_then(|past| past.send_failure)
                 .filter(|(at, _)| now.since(*at) <= lasts(settings))
                 .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
+            send_error_cause: past
+                .and_then(|past| past.send_failure)
+                .filter(|(at, errno)| *errno == libc::ENOBUFS && now.since(*at) <= lasts(settings))
+                .and_then(|_| causes::unsent(settings, live.ifindex.load(Relaxed))),
             tracks: settings.tracks.iter().map(|track| tracked(track, history)).collect(),
             hooks: past.map(|past| hooks(&past.hooks, live.state(), &history.loads)).unwrap_or_default(),
             slow_hook: past.and_then(|past| slow_hook(past.running_hook.as_ref()?, now)),

@@ -274,6 +274,9 @@ pub struct Instance {
     pub paths_left_alone: bool,
     /// Why adverts cannot be sent at present.
     pub send_error: Option<String>,
+    /// What drops them, if the kernel shows it.
+    #[serde(default)]
+    pub send_error_cause: Option<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,
     /// The hook that runs for longer than five seconds.

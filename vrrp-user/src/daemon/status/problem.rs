@@ -1,7 +1,5 @@
 //! Problems in a [`Status`], for the screen and for the exit code of `vrrpx status`.
 
-use nix::errno::Errno;
-
 use super::peer::PATIENCE;
 use super::{
     Address, Check, Configuration, Differing, DisabledScript, Failure, Fifo, Group, Held, Hook, HostFault,
@@ -13,6 +11,7 @@ use crate::daemon::host_faults::RETRY;
 use crate::daemon::wall::shown_of;
 use crate::daemon::{events, last_good};
 use crate::driver::RxPath;
+use crate::driver::causes;
 use crate::driver::xdp::LIBXDP;
 use crate::protocol::Reason;
 
@@ -370,13 +369,8 @@ impl Instance {
             add(format!("no lease, because its adverts do not leave: {fate}"));
         }
         if let Some(why) = &self.send_error {
-            let advice = match why {
-                why if why == Errno::EPERM.desc() => "; look for a firewall of this host",
-                why if why == Errno::ENOBUFS.desc() => {
-                    "; the interface drops them: look for a filter on it (nftables' `netdev` family, tc), or a full queue"
-                }
-                _ => "",
-            };
+            let cause = self.send_error_cause.as_deref().or_else(|| causes::of_error(why));
+            let advice = cause.map(|it| format!("; {it}")).unwrap_or_default();
             add(format!("cannot send adverts: {why}{advice}"));
         }
         all.extend(self.slow_hook.iter().map(|hook| hook.problem(&self.name)));

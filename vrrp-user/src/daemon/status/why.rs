@@ -21,6 +21,7 @@ use crate::daemon::live::LiveInstance;
 use crate::daemon::process::fit::MTU_V6;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::sysctl;
 use crate::protocol::{Faults, InstanceId, Reason, State, TrackSettings, TrackedObject, Transition};
 
 /// What is known of one instance.
@@ -214,6 +215,9 @@ impl Facts<'_> {
                 };
                 let text = format!("{interface} has no {family} address to send adverts from");
                 match (settings.family, mtu_of(interface)) {
+                    (Family::V6, _) if sysctl::is_v6_off(interface) => {
+                        format!("{text}: IPv6 is off there ({})", sysctl::v6_on(interface))
+                    }
                     (Family::V6, Some(mtu)) if mtu < MTU_V6 => {
                         format!(
                             "{text}: its MTU is {mtu}, and IPv6 needs {MTU_V6} (ip link set {interface} mtu 1500)"

@@ -16,6 +16,7 @@ use crate::config;
 use crate::daemon::live::LiveInstance;
 use crate::daemon::mismatch::differences;
 use crate::driver::clock;
+use crate::driver::socket::ProbeMessage;
 
 impl DaemonContext {
     /// Differences of the heard peers of every instance, by its name.
@@ -55,10 +56,11 @@ impl DaemonContext {
         named(&self.unknown_entries(), clock::now())
     }
 
-    /// The records of the maps, without those of instances that were configured, or whose interface was found, after
-    /// the program had begun to count.
+    /// The records of the maps, without probes of the wire, which no router sends, and without those of instances that
+    /// were configured, or whose interface was found, after the program had begun to count.
     pub(super) fn unknown_entries(&self) -> UnknownRouters {
         let mut entries = self.maps.unknown_routers();
+        entries.retain(|key, entry| ProbeMessage::of_record(key, entry).is_none());
         for (config, live) in self.instances() {
             let (ifindex, settings) = (live.ifindex.load(Relaxed), &config.settings);
             entries.remove(&InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));

@@ -22,7 +22,8 @@ use super::socket::{Request, RouteSocket};
 
 const KIND: &str = "bpf";
 const CLSACT: &str = "clsact";
-const PREFIX: &str = "vrrpx:";
+/// How the names of our filters begin.
+pub const PREFIX: &str = "vrrpx:";
 /// CLS_BPF_NAME_LEN of the kernel, with its NUL.
 const NAME_MAX: usize = 256;
 /// ETH_P_ALL of `linux/if_ether.h` in network byte order, as the kernel keeps it in `tcm_info`.

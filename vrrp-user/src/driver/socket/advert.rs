@@ -17,6 +17,7 @@ use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, TRAILER_LEN};
 
 use super::batch::{Batch, Control};
 use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
+use super::probe::ProbeMessage;
 use crate::config::InstanceSettings;
 use crate::protocol::{self, InstanceId, Priority, Version, Vrid};
 
@@ -255,17 +256,9 @@ impl AdvertSender {
         let length = body_len + if sign.is_some() { TRAILER_LEN } else { 0 };
         let mut trailer = None;
         for destination in &outgoing.destinations {
-            let tag = (instance, destination.address);
-            let room = match (outgoing.source, destination.address) {
-                (IpAddr::V4(source), IpAddr::V4(address)) => {
-                    let control = control_v4(outgoing.ifindex, source, destination.ttl);
-                    self.v4.batch.push(tag, name_v4(address), control, length)
-                }
-                (IpAddr::V6(source), IpAddr::V6(address)) => {
-                    let control = control_v6(outgoing.ifindex, source, destination.ttl);
-                    self.v6.batch.push(tag, name_v6(address, outgoing.ifindex), control, length)
-                }
-                _ => continue,
+            let Some(room) = self.room(instance, outgoing.ifindex, outgoing.source, *destination, length)
+            else {
+                continue;
             };
             if advert.emit(room).is_none() {
                 continue;
@@ -278,6 +271,38 @@ impl AdvertSender {
             // Over IPv6 the checksum includes the trailer, as it does if the kernel computes it.
             let summed = if outgoing.source.is_ipv6() { room } else { message };
             fill_checksum(summed, checksum, outgoing.source, destination.address);
+        }
+    }
+
+    /// Room for a message of this length in the queue; `None` for addresses of two families.
+    fn room(
+        &mut self,
+        instance: InstanceId,
+        ifindex: u32,
+        source: IpAddr,
+        Destination { address, ttl }: Destination,
+        length: usize,
+    ) -> Option<&mut [u8]> {
+        let tag = (instance, address);
+        match (source, address) {
+            (IpAddr::V4(source), IpAddr::V4(address)) => {
+                let control = control_v4(ifindex, source, ttl);
+                Some(self.v4.batch.push(tag, name_v4(address), control, length))
+            }
+            (IpAddr::V6(source), IpAddr::V6(address)) => {
+                let control = control_v6(ifindex, source, ttl);
+                Some(self.v6.batch.push(tag, name_v6(address, ifindex), control, length))
+            }
+            _ => None,
+        }
+    }
+
+    /// Queues a probe, which leaves as an advert of an interface does.
+    pub fn queue_probe(&mut self, probe: &ProbeMessage, ifindex: u32, source: IpAddr, to: IpAddr) {
+        let (mut message, destination) = (probe.message(), Destination { address: to, ttl: TTL });
+        fill_checksum(&mut message, ChecksumForm::Pseudo, source, to);
+        if let Some(room) = self.room(InstanceId(0), ifindex, source, destination, message.len()) {
+            room.copy_from_slice(&message);
         }
     }
 

@@ -34,6 +34,52 @@ pub fn forgets_program(interface: &str) -> bool {
     driver.is_ok_and(|driver| driver.file_name().is_some_and(|name| name == FORGETFUL))
 }
 
+/// Devices that take the frames which arrive at their ports (`rx_handler` of the kernel): the port itself receives none
+/// behind them.
+const TAKERS: [&str; 4] = ["bond", "bridge", OPENVSWITCH, "team"];
+const OPENVSWITCH: &str = "openvswitch";
+
+/// The device that takes the frames of a port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Taker {
+    pub name: String,
+    /// `bridge`, `bond`, …
+    pub kind: String,
+}
+
+impl Taker {
+    /// For a device of this name and kind; `None` if a device of its kind leaves its ports their frames.
+    pub fn new(name: &str, kind: &str) -> Option<Self> {
+        TAKERS.contains(&kind).then(|| Self { name: name.to_owned(), kind: kind.to_owned() })
+    }
+
+    /// The taker of an interface.
+    ///
+    /// # Errors
+    /// ENODEV: no such interface.
+    pub fn of(ifindex: u32) -> io::Result<Option<Self>> {
+        let Some(master) = Card::of(ifindex)?.master else { return Ok(None) };
+        let description = Description::of(master)?;
+        let name = description.attribute(IFLA_IFNAME).and_then(text).unwrap_or_default();
+        Ok(Card::parse(master, &description).kind.and_then(|kind| Self::new(&name, &kind)))
+    }
+
+    /// What that means for an instance on the port, and what to do.
+    pub fn remedy(&self, port: &str) -> (String, String) {
+        let Self { name, kind } = self;
+        // The device of Open vSwitch is its datapath, which has no addresses.
+        let fix = if kind == OPENVSWITCH {
+            format!(
+                "write `interface` with the bridge that ovs-vsctl port-to-br {port} names, and give it the addresses of \
+                 {port}"
+            )
+        } else {
+            format!("write `interface {name}`, and give {name} the addresses of {port}")
+        };
+        (format!("{port} is a port of the {kind} {name}, which takes the frames that arrive there"), fix)
+    }
+}
+
 /// An interface of this network namespace.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Card {
@@ -166,6 +212,16 @@ mod tests {
             assert_eq!((card.kind.as_deref(), card.parent), (Some(name), parent));
         }
         assert_eq!(card(0, &[written(IFLA_MASTER, &9_u32.to_ne_bytes())]).master, Some(9));
+    }
+
+    #[test]
+    fn a_bridge_takes_the_frames_of_its_ports_and_a_vrf_does_not() {
+        assert_eq!(Taker::new("vrf1", "vrf"), None);
+        let (text, fix) = Taker::new("br0", "bridge").unwrap().remedy("eth0");
+        assert_eq!(text, "eth0 is a port of the bridge br0, which takes the frames that arrive there");
+        assert_eq!(fix, "write `interface br0`, and give br0 the addresses of eth0");
+        let (_, fix) = Taker::new("ovs-system", "openvswitch").unwrap().remedy("eth0");
+        assert!(fix.contains("ovs-vsctl port-to-br eth0") && !fix.contains("ovs-system"), "{fix}");
     }
 
     #[test]

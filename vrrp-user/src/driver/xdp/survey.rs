@@ -2,7 +2,8 @@
 //! attached.
 //!
 //! Enters: an interface. Leaves: a [`Forecast`]. The program is loaded for it, so that the verifier has its say, and
-//! unloaded again. Whether a card's driver has native XDP shows only when a program is attached.
+//! unloaded again. Since Linux 6.3 the kernel reports whether a card's driver has native XDP; before, it shows only as
+//! a program is attached.
 
 use std::io;
 
@@ -13,6 +14,7 @@ use super::attach::{self, Ground, Mode};
 use super::card::Card;
 use super::entry::Entry;
 use super::load_error::LoadError;
+use super::netdev::DriverXdp;
 use super::occupant;
 use super::pin;
 use super::program::Program;
@@ -35,10 +37,12 @@ pub struct Survey {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Forecast {
     pub rx_path: RxPath,
-    /// The path that follows if the driver of the card has no native XDP.
+    /// The path that follows if the driver of the card refuses native XDP.
     pub otherwise: Option<RxPath>,
     /// Reasons against better paths, a sentence each.
     pub skipped: Vec<String>,
+    /// What the driver allows; `None` if the kernel does not report it.
+    pub driver: Option<DriverXdp>,
     /// Programs of others on the interface.
     pub others: Vec<Other>,
 }
@@ -72,7 +76,9 @@ impl Survey {
         let ground = Ground::of(&card, self.keeps_pins);
         let others = self.others(ifindex, interface);
         let tcx = SchedClassifier::query_tcx(interface, TcAttachType::Ingress).map(drop);
-        Ok(self.forecast(&ground, interface, mode, others, tcx))
+        // Where it is not known, the driver is tried.
+        let driver = DriverXdp::of(ifindex).ok().flatten();
+        Ok(self.forecast(&ground, interface, mode, (others, driver), tcx))
     }
 
     fn forecast(
@@ -80,7 +86,7 @@ impl Survey {
         ground: &Ground,
         interface: &str,
         mode: Mode,
-        others: Vec<Other>,
+        (others, driver): (Vec<Other>, Option<DriverXdp>),
         tcx: Result<(), ProgramError>,
     ) -> Forecast {
         let (paths, mut skipped) = ground.paths(mode, interface);
@@ -93,6 +99,9 @@ impl Survey {
                     rx_path.as_str(),
                     refused.map_or_else(String::new, ToString::to_string)
                 ))
+            }
+            (Ok(_), RxPath::Native) if driver.is_some_and(|driver| !driver.is_native) => {
+                Some(format!("native: the driver of {interface} has no native XDP"))
             }
             (Ok(_), RxPath::Native | RxPath::Generic) => {
                 others.iter().find(|it| it.hook == "XDP").map(|it| {
@@ -121,7 +130,7 @@ impl Survey {
         let rx_path = usable.first().copied().unwrap_or(RxPath::Socket);
         let next = || usable.get(1).copied().unwrap_or(RxPath::Socket);
         let otherwise = (rx_path == RxPath::Native && mode == Mode::Auto).then(next);
-        Forecast { rx_path, otherwise, skipped, others }
+        Forecast { rx_path, otherwise, skipped, driver, others }
     }
 
     /// Programs of others on the interface, as far as this process may see them.
@@ -157,7 +166,7 @@ mod tests {
     fn without_a_program_the_socket_is_left_and_the_reason_is_reported_once() {
         let kind = Some("veth".to_owned());
         let ground = Ground { kind, has_ethernet: true, strips_tags: true, keeps_pins: true };
-        let forecast = survey().forecast(&ground, "eth7", Mode::Auto, Vec::new(), Ok(()));
+        let forecast = survey().forecast(&ground, "eth7", Mode::Auto, (Vec::new(), None), Ok(()));
         assert_eq!((forecast.rx_path, forecast.otherwise), (RxPath::Socket, None));
         assert_eq!(forecast.skipped.len(), 2, "{:?}", forecast.skipped);
         assert!(forecast.skipped[1].starts_with("no BPF program in this build"), "{:?}", forecast.skipped);

@@ -125,7 +125,10 @@ impl Attachments {
             let now = reception_fault.get(id).copied();
             let before = self.history.reception_fault(*id, now);
             match now {
-                Some(now) if before != Some(now) => warn!(instance = %settings.name, "{now}"),
+                Some(now) if before != Some(now) => {
+                    let ifindex = places.get(id).and_then(|place| place.ifindex).unwrap_or_default();
+                    warn!(instance = %settings.name, "{}", now.described(settings, ifindex));
+                }
                 None if before.is_some() => {
                     info!(instance = %settings.name, "program and sockets receive the same adverts again");
                 }

@@ -17,7 +17,9 @@ pub use join::join;
 
 use super::sighting::{AuthSeen, Content, Seen, Sighting};
 use crate::config::{self, Config, wrapped_at};
+use crate::daemon::inspect::doctor::driver_allows;
 use crate::daemon::status::{columns, detail, family, stacked};
+use crate::driver::xdp::DriverXdp;
 
 /// Senders that are kept; a flood of made-up ones must not fill the memory.
 const ROUTERS: usize = 4096;
@@ -91,6 +93,10 @@ pub struct Router {
 #[derive(Clone, Debug, Serialize)]
 pub struct Detected {
     pub interface: String,
+    /// Whether the interface's driver has native XDP; `None` if the kernel does not report it.
+    pub native_xdp: Option<bool>,
+    #[serde(skip)]
+    pub driver: Option<DriverXdp>,
     pub seconds: f64,
     pub routers: Vec<Router>,
     /// More senders were heard than are kept.
@@ -102,6 +108,10 @@ pub struct Detected {
 
 impl Census {
     pub fn add(&mut self, sighting: Sighting) {
+        // Its sender is no router.
+        if matches!(sighting.content, Content::Probe(_)) {
+            return;
+        }
         let key = Key {
             vlan: sighting.vlan,
             is_v6: sighting.family == Family::V6,
@@ -129,7 +139,7 @@ impl Census {
                 heard.seen = Some(seen.clone());
             }
             Content::Broken(reject) => heard.refused = Some(*reject),
-            Content::Carp => {}
+            Content::Carp | Content::Probe(_) => {}
         }
         heard.latest = sighting;
     }
@@ -149,6 +159,8 @@ impl Census {
         };
         Detected {
             interface: interface.to_owned(),
+            native_xdp: None,
+            driver: None,
             seconds: span.as_secs_f64(),
             routers: self
                 .heard
@@ -266,6 +278,13 @@ impl Heard {
     }
 }
 
+impl Detected {
+    #[must_use]
+    pub fn with_driver(self, driver: Option<DriverXdp>) -> Self {
+        Self { native_xdp: driver.map(|driver| driver.is_native), driver, ..self }
+    }
+}
+
 /// The table; ends with a line feed.
 pub fn screen(detected: &Detected, width: usize) -> String {
     let mut out = String::new();
@@ -276,6 +295,7 @@ pub fn screen(detected: &Detected, width: usize) -> String {
              forward the group to this port"
         );
         wrapped_at(width, &mut out, "", &text, 2);
+        wrapped_at(width, &mut out, "", &of_driver(detected), 2);
         return out;
     }
     let has_vlans = routers.iter().any(|router| router.vlan != 0);
@@ -325,7 +345,16 @@ pub fn screen(detected: &Detected, width: usize) -> String {
         &format!("heard for {seconds:.0} s; a backup is silent, and so is a VRID without a master"),
         2,
     );
+    wrapped_at(width, &mut out, "", &of_driver(detected), 2);
     out
+}
+
+/// What the interface's driver allows the daemon.
+fn of_driver(Detected { interface, driver, .. }: &Detected) -> String {
+    driver.map_or_else(
+        || format!("{interface}: whether its driver has native XDP is not known: the kernel reports it since Linux 6.3"),
+        |driver| format!("{interface}: {}", driver_allows(driver)),
+    )
 }
 
 fn row(cells: [String; 7], place: String) -> [String; 8] {

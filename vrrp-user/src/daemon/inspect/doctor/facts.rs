@@ -12,14 +12,14 @@ use procfs::net::TcpState;
 use procfs::process::{FDTarget, all_processes};
 use vrrp_ebpf::wire::Family;
 
-use super::interfaces::used;
+use super::interfaces::{on, used};
 use super::nftables;
 use crate::config::{Config, KEEPALIVED_CONF, Reader, Tolerance};
 use crate::daemon::process::fit::Host;
 use crate::daemon::process::preflight::{self, Notice};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::xdp::{self, Bridge, Card, Forecast, Mode, Survey};
+use crate::driver::xdp::{self, Bridge, Card, DroppingFilter, Forecast, Mode, Survey, TcHook};
 use crate::driver::{clock, firewall, realtime, time_namespace};
 
 /// Settings of an interface, of IPv4 and of IPv6, below `/proc/sys/net`.
@@ -32,7 +32,7 @@ const OF_IPV4: [&str; 7] = [
     "proxy_arp",
     "rp_filter",
 ];
-const OF_IPV6: [&str; 5] = ["accept_ra", "disable_ipv6", "drop_unsolicited_na", "forwarding", "proxy_ndp"];
+const OF_IPV6: [&str; 4] = ["accept_ra", "drop_unsolicited_na", "forwarding", "proxy_ndp"];
 
 /// Settings of other interfaces, which may be in the same subnet.
 const OF_OTHERS: [&str; 2] = ["arp_announce", "arp_ignore"];
@@ -91,6 +91,8 @@ pub struct InterfaceFacts {
     pub forecast: Option<Forecast>,
     /// The bridge that it is, or lies above.
     pub bridge: Option<Bridge>,
+    /// tc filters on it that drop adverts, or may.
+    pub dropping: Vec<DroppingFilter>,
     /// What systemd-networkd notes about it.
     pub networkd: Option<String>,
     /// What NetworkManager notes about it.
@@ -122,7 +124,8 @@ impl Facts {
         let host = Host::read_for(config).unwrap_or_default();
         let survey = Survey::take();
         let nftables = firewall::ruleset().map_err(|error| error.to_string());
-        let interfaces = used(config).into_iter().map(|name| (name.to_owned(), interface(name, &survey)));
+        let interfaces = used(config).into_iter();
+        let interfaces = interfaces.map(|name| (name.to_owned(), interface(config, name, &survey)));
         Self {
             kernel: text("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
             capabilities: Some(preflight::capabilities().map_err(|error| error.to_string())),
@@ -176,17 +179,30 @@ fn realtime_refusal() -> Option<String> {
     tried.ok()?.err().map(|error| error.to_string())
 }
 
-fn interface(name: &str, survey: &Survey) -> InterfaceFacts {
+fn interface(config: &Config, name: &str, survey: &Survey) -> InterfaceFacts {
     let link = RouteSocket::open().and_then(|mut socket| Link::by_name(&mut socket, name)).ok();
     let Some(ifindex) = link.as_ref().map(|link| link.ifindex) else { return InterfaceFacts::default() };
     InterfaceFacts {
         card: Card::of(ifindex).ok(),
         bridge: Bridge::below(ifindex).ok().flatten(),
         forecast: survey.of(ifindex, name, Mode::Auto).ok(),
+        dropping: dropping(config, name, ifindex),
         networkd: text(format!("/run/systemd/netif/links/{ifindex}")),
         network_manager: text(format!("/run/NetworkManager/devices/{ifindex}")),
         link,
     }
+}
+
+/// For the adverts of each instance, each filter once.
+fn dropping(config: &Config, name: &str, ifindex: u32) -> Vec<DroppingFilter> {
+    let mut found = Vec::new();
+    for hook in [TcHook::Ingress, TcHook::Egress] {
+        for settings in on(config, name) {
+            let all = DroppingFilter::list(settings, ifindex, hook).unwrap_or_default();
+            found.extend(all.into_iter().filter(|it| !found.contains(it)).collect::<Vec<_>>());
+        }
+    }
+    found
 }
 
 /// Of the interfaces of instances, and of the host; of others, those that are about ARP.

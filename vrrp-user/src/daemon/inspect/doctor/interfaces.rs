@@ -5,12 +5,10 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::wire::Family;
 
-use super::probe::group;
 use super::{Facts, Findings};
 use crate::config::{Config, InstanceSettings};
-use crate::driver::RxPath;
 use crate::driver::netlink::table::Address;
-use crate::driver::xdp::{Forecast, LIBXDP};
+use crate::driver::sysctl::named as sysctl;
 
 /// Interfaces that adverts arrive on.
 pub(super) fn used(config: &Config) -> BTreeSet<&str> {
@@ -31,11 +29,6 @@ fn families(config: &Config, interface: &str) -> Vec<Family> {
 /// The interfaces of the configuration that this host has, each with its index.
 pub(super) fn here<'a>(config: &'a Config, facts: &Facts) -> Vec<(&'a str, u32)> {
     used(config).into_iter().filter_map(|name| Some((name, facts.index(name)?))).collect()
-}
-
-/// A setting of an interface as sysctl(8) takes it: a name may have dots.
-pub(super) fn sysctl(family: &str, interface: &str, key: &str) -> String {
-    ["net", family, "conf", interface, key].join(if interface.contains('.') { "/" } else { "." })
 }
 
 pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) {
@@ -88,7 +81,7 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
                     shown.push("a source address that is configured".to_owned());
                 }
                 // One that is missing is named above, and so is the reason why there is none.
-                None if has_source || family == Family::V6 && facts.host.small.contains_key(name) => {}
+                None if has_source || family == Family::V6 && has_no_v6(facts, name) => {}
                 None => lacks_address(facts, name, ifindex, family, findings),
             }
         }
@@ -96,6 +89,11 @@ pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) 
             findings.ok(format!("{name} is up, with {}", shown.join(" and ")));
         }
     }
+}
+
+/// Whether the kernel has no IPv6 there, for a reason that is named.
+fn has_no_v6(facts: &Facts, interface: &str) -> bool {
+    facts.host.small.contains_key(interface) || facts.host.v6_off.contains(interface)
 }
 
 fn lacks_address(facts: &Facts, name: &str, ifindex: u32, family: Family, findings: &mut Findings) {
@@ -159,7 +157,7 @@ fn is_snooped(group: IpAddr) -> bool {
 pub(super) fn snooping(config: &Config, facts: &Facts, findings: &mut Findings) {
     for (name, _) in here(config, facts) {
         let bridge = facts.interfaces.get(name).and_then(|it| it.bridge.as_ref());
-        let is_needed = on(config, name).any(|it| it.unicast.is_none() && is_snooped(group(it)));
+        let is_needed = on(config, name).any(|it| it.unicast.is_none() && is_snooped(it.group()));
         let Some(bridge) = bridge.filter(|bridge| is_needed && bridge.snoops) else { continue };
         let of =
             if bridge.name == name { name.to_owned() } else { format!("{name}: its bridge {}", bridge.name) };
@@ -196,58 +194,12 @@ pub(super) fn subnets(config: &Config, facts: &Facts, findings: &mut Findings) {
     }
 }
 
-pub(super) fn receive_paths(config: &Config, facts: &Facts, findings: &mut Findings) {
-    for (name, _) in here(config, facts) {
-        let forecast = facts.interfaces.get(name).and_then(|it| it.forecast.as_ref());
-        let Some(Forecast { rx_path, otherwise, skipped, .. }) = forecast else {
-            findings.skip(format!("{name}: receive path unknown"));
-            continue;
-        };
-        let path = rx_path.as_str();
-        let text = match otherwise {
-            Some(next) => format!("{name}: {path} if its driver has native XDP, else {}", next.as_str()),
-            None => format!("{name}: adverts are received by {path}"),
-        };
-        let why = skipped.join("; ");
-        match rx_path {
-            RxPath::Socket | RxPath::None => findings.warn(text, why),
-            RxPath::Generic => findings.warn(text, format!("costs other traffic more than tc; {why}")),
-            _ if why.is_empty() => findings.ok(text),
-            _ => findings.ok(format!("{text} ({why})")),
-        }
-    }
-}
-
-pub(super) fn programs(config: &Config, facts: &Facts, findings: &mut Findings) {
-    for (name, _) in here(config, facts) {
-        let forecast = facts.interfaces.get(name).and_then(|it| it.forecast.as_ref());
-        for other in forecast.into_iter().flat_map(|it| &it.others) {
-            let called = if other.name.is_empty() { "without a name" } else { &other.name };
-            let look = if other.name == LIBXDP {
-                format!("xdp-loader status {name} lists the programs that it calls")
-            } else {
-                format!("bpftool net show dev {name}; bpftool prog show id {}", other.id)
-            };
-            findings.warn(
-                format!("{name} has another program at {}: {called}, id {}", other.hook, other.id),
-                format!("it may drop adverts: {look}"),
-            );
-        }
-    }
-}
-
 pub(super) fn ipv6(config: &Config, facts: &Facts, findings: &mut Findings) {
     for (name, _) in here(config, facts) {
         if !families(config, name).contains(&Family::V6) {
             continue;
         }
         let setting = |key: &str| facts.setting(&format!("ipv6/conf/{name}/{key}"));
-        if setting("disable_ipv6") == Some(1) {
-            findings.fail(
-                format!("{name}: IPv6 is off, and an instance there needs it"),
-                format!("sysctl -w {}=0", sysctl("ipv6", name, "disable_ipv6")),
-            );
-        }
         if setting("forwarding") == Some(1) && setting("accept_ra") == Some(1) {
             findings.warn(
                 format!("{name}: accept_ra 1 has no effect while forwarding is 1: no default route by RA"),
@@ -270,7 +222,7 @@ mod tests {
     use super::*;
     use crate::daemon::process::fit::Host;
     use crate::driver::netlink::link::Link;
-    use crate::driver::xdp::{Bridge, Other};
+    use crate::driver::xdp::{Bridge, Taker};
 
     fn address(text: &str, usable: bool) -> Address {
         let (address, prefix) = text.split_once('/').unwrap();
@@ -294,12 +246,6 @@ mod tests {
     fn link(up: bool, set_up: bool) -> InterfaceFacts {
         let link = Link { ifindex: 2, name: "eth0".to_owned(), up, set_up, ..Link::default() };
         InterfaceFacts { link: Some(link), ..InterfaceFacts::default() }
-    }
-
-    #[test]
-    fn a_name_with_a_dot_is_one_word_for_sysctl() {
-        assert_eq!(sysctl("ipv4", "eth0", "rp_filter"), "net.ipv4.conf.eth0.rp_filter");
-        assert_eq!(sysctl("ipv4", "eth0.10", "rp_filter"), "net/ipv4/conf/eth0.10/rp_filter");
     }
 
     #[test]
@@ -340,6 +286,19 @@ mod tests {
         small.host.small.insert("eth0".to_owned(), 1000);
         let lines = judged(presence, &v6, &small);
         assert!(lines.len() == 1 && lines[0].ends_with(" | ip link set eth0 mtu 1500"), "{lines:?}");
+        let mut off = facts(&[], link(true, true));
+        off.host.v6_off.insert("eth0".to_owned());
+        let expected = "FAIL vrrp_instance web: IPv6 is off on eth0 (disable_ipv6), so that it stays in FAULT | sysctl \
+                        -w net.ipv6.conf.eth0.disable_ipv6=0";
+        assert_eq!(judged(presence, &v6, &off), [expected]);
+        let mut port = facts(&[("192.0.2.10/24", true)], link(true, true));
+        port.host.ports.extend(Taker::new("br0", "bridge").map(|taker| ("eth0".to_owned(), taker)));
+        let lines = judged(presence, &v4, &port);
+        assert!(
+            lines[0].starts_with("FAIL vrrp_instance web: eth0 is a port of the bridge br0"),
+            "{lines:?}"
+        );
+        assert!(lines[0].contains(" | write `interface br0`"), "{lines:?}");
         let lines = judged(presence, &v4, &Facts::default());
         assert!(lines[0].starts_with("FAIL vrrp_instance web: interface eth0 not found"), "{lines:?}");
     }
@@ -400,30 +359,6 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_path_and_what_is_against_better_ones_are_reported() {
-        let of = |forecast: Forecast| {
-            let interface = InterfaceFacts { forecast: Some(forecast), ..link(true, true) };
-            let facts = facts(&[], interface);
-            [receive_paths, programs].map(|judge| judged(judge, &instance("", "192.0.2.1"), &facts))
-        };
-        let tcx = Forecast { rx_path: RxPath::Tcx, ..Forecast::default() };
-        assert_eq!(of(tcx.clone()), [vec!["ok eth0: adverts are received by tcx".to_owned()], vec![]]);
-        let native =
-            Forecast { rx_path: RxPath::Native, otherwise: Some(RxPath::Tcx), ..Forecast::default() };
-        assert_eq!(of(native)[0], ["ok eth0: native if its driver has native XDP, else tcx"]);
-        let socket =
-            Forecast { rx_path: RxPath::Socket, skipped: vec!["no CAP_BPF".to_owned()], ..tcx.clone() };
-        assert_eq!(of(socket)[0], ["warn eth0: adverts are received by socket | no CAP_BPF"]);
-        let look = |name: &str| {
-            let other = Other { hook: "XDP", id: 7, name: name.to_owned() };
-            of(Forecast { others: vec![other], ..tcx.clone() })[1].concat()
-        };
-        assert!(look("filter").starts_with("warn eth0 has another program at XDP: filter, id 7"));
-        assert!(look("filter").ends_with("bpftool prog show id 7"));
-        assert!(look("xdp_dispatcher").contains("xdp-loader status eth0"));
-    }
-
-    #[test]
     fn ipv6_counts_for_its_instances_only() {
         let of = |addresses: &str, settings: &[(&str, i64)]| {
             let mut facts = facts(&[], link(true, true));
@@ -431,8 +366,7 @@ mod tests {
                 settings.iter().map(|(key, value)| (format!("ipv6/conf/eth0/{key}"), *value)).collect();
             judged(ipv6, &instance("", addresses), &facts)
         };
-        assert!(of("192.0.2.1", &[("disable_ipv6", 1)]).is_empty());
-        assert!(of("fe80::9", &[("disable_ipv6", 1)])[0].starts_with("FAIL eth0: IPv6 is off"));
+        assert!(of("192.0.2.1", &[("drop_unsolicited_na", 1)]).is_empty());
         assert!(
             of("fe80::9", &[("forwarding", 1), ("accept_ra", 1)])[0].starts_with("warn eth0: accept_ra 1")
         );

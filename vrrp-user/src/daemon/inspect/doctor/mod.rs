@@ -14,6 +14,7 @@ mod managers;
 mod nftables;
 mod place;
 mod probe;
+mod programs;
 mod rules;
 mod screen;
 mod settings;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub use facts::Facts;
 pub use finding::{Finding, Level};
 pub use probe::{Known, probe};
+pub(super) use programs::driver_allows;
 pub use screen::screen;
 
 use self::finding::Findings;
@@ -37,7 +39,7 @@ const REFUSALS: usize = 3;
 type Judge = fn(&Config, &Facts, &mut Findings);
 
 /// Every check, in the order of the report, with its name.
-const CHECKS: [(&str, Judge); 23] = [
+const CHECKS: [(&str, Judge); 24] = [
     ("kernel", kernel::release),
     ("capabilities", kernel::capabilities),
     ("bpffs", kernel::bpffs),
@@ -48,8 +50,9 @@ const CHECKS: [(&str, Judge); 23] = [
     ("multicast", interfaces::multicast),
     ("snooping", interfaces::snooping),
     ("subnet", interfaces::subnets),
-    ("receive-path", interfaces::receive_paths),
-    ("programs", interfaces::programs),
+    ("receive-path", programs::receive_paths),
+    ("programs", programs::programs),
+    ("filters", programs::filters),
     ("ipv6", interfaces::ipv6),
     ("firewall", firewall::firewall),
     ("arp", settings::arp),

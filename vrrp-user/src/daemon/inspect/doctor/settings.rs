@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use vrrp_ebpf::wire::Family;
 
 use super::facts::ListeningService;
-use super::interfaces::{here, on, sysctl};
+use super::interfaces::{here, on};
 use super::{Facts, Findings};
 use crate::config::{Config, VirtualAddress};
+use crate::driver::sysctl::named as sysctl;
 
 /// Services that are named one by one.
 const NAMED: usize = 5;
