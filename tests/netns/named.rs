@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 use vrrp_tests::clock::{monotonic, poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
@@ -42,7 +43,7 @@ struct Words<'a> {
     /// On the screen of `vrrpx status`, without its line breaks.
     screen: &'a str,
     log: &'a str,
-    /// A sample above 0, with all its labels.
+    /// A sample above 0, with all its labels; with `!` before its name, one that is 0.
     metric: &'a str,
 }
 
@@ -73,7 +74,9 @@ impl Witness {
             return Ok(Some(format!("status: {screen}")));
         }
         let (_, metrics) = get(pair, self.node, &self.address, "/metrics")?;
-        if !sample(&metrics, words.metric).is_some_and(|value| value > 0.0) {
+        let name = words.metric.trim_start_matches('!');
+        let is_zero = name != words.metric;
+        if !sample(&metrics, name).is_some_and(|value| (value == 0.0) == is_zero) {
             return Ok(Some(format!("metrics: {metrics}")));
         }
         let log = match &self.process {
@@ -108,6 +111,34 @@ impl Witness {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+#[test]
+#[needs("ours")]
+fn a_stopped_guard() -> Result<()> {
+    Pair::settled(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let witness = Witness::of(pair, 0)?;
+        let guard = pair.running(0)?.guard()?;
+        kill(guard, Signal::SIGSTOP)?;
+        let stopped = format!(
+            "is stopped: the addresses of a killed daemon stay set; continue it (kill -CONT {guard})"
+        );
+        let words = Words {
+            screen: &format!("guard: {stopped}"),
+            log: &format!("guard: {stopped}"),
+            metric: "!vrrpx_guard_up",
+        };
+        witness.names(pair, &words)?;
+        kill(guard, Signal::SIGCONT)?;
+        witness.forgets(pair, &words)?;
+        kill(guard, Signal::SIGSTOP)?;
+        witness.names(pair, &words)?;
+        kill(guard, Signal::SIGKILL)?;
+        witness.forgets(pair, &words)?;
+        until("another guard", SETTLE, || {
+            pair.running(0).and_then(|it| it.guard()).is_ok_and(|it| it != guard)
+        })
+    })
 }
 
 /// Another password, another version, another VRID with our address.

@@ -19,9 +19,6 @@ use crate::protocol::Reason;
 /// Things that an instance lacks, or has left behind, which are shown one by one.
 pub(super) const LACKS: usize = 16;
 
-/// Seconds from the start of a daemon within which its guard has started.
-const GUARD_STARTS: f64 = 2.0;
-
 /// Seconds in BACKUP within which the addresses of a former master may still be set, and in MASTER until they are.
 const HANDOVER: f64 = 1.0;
 /// Seconds in MASTER until duplicate address detection is over, which takes up to two.
@@ -116,19 +113,6 @@ impl Status {
             None => group.is_some_and(|group| is_kept(&group.reason)),
         };
         instance.state == "FAULT" && !is_kept
-    }
-}
-
-impl Status {
-    fn idle(&self) -> Option<String> {
-        let text = "there is no vrrp_instance";
-        self.instances.is_empty().then(|| text.to_owned())
-    }
-
-    fn unguarded(&self) -> Option<Problem<'_>> {
-        let is_missing = self.fence.guard.is_none() && self.node.uptime_seconds > GUARD_STARTS;
-        let text = "does not run: the addresses of a killed daemon stay set; the log has the reason";
-        (is_missing && !self.node.is_bridge).then(|| Problem { about: "guard", text: text.to_owned() })
     }
 }
 
