@@ -425,3 +425,41 @@ fn a_full_disk() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+#[needs("ours")]
+fn a_runtime_directory_without_room() -> Result<()> {
+    let disk = Disk::new()?;
+    let runtime = disk.0.path();
+    // A new tmpfs is open to all, and such a runtime directory is refused.
+    fs::set_permissions(runtime, Permissions::from_mode(0o755))?;
+    let directory = Directory::private()?;
+    let (file, filler) = (directory.path().join("vrrpx.conf"), runtime.join("filler"));
+    fs::write(&file, Config::of(Instance::v3(200)).to_string())?;
+    Pair::idle([Role::new(OURS, Config::of(Instance::v3(200)))])?.check(|pair| {
+        let node = pair.node(0)?;
+        let address = format!("{}:9112", node.v4());
+        let mut command = node.namespace.command(vrrpx())?;
+        command.args(["run", "--metrics", &address, "--config"]).arg(&file).arg("--runtime-dir").arg(runtime);
+        command.env("STATE_DIRECTORY", directory.path());
+        let process = Process::start(command, directory.path().join("log"))?;
+        let witness = Witness { node: 0, address, process: Some(process) };
+        until("the daemon", SETTLE, || {
+            get(pair, 0, &witness.address, "/-/ready").is_ok_and(|(code, _)| code == 200)
+        })?;
+        ensure!(!witness.screen(pair)?.contains("runtime directory"), "before there is a fault");
+        let words = Words {
+            screen: "runtime directory: cannot be written: No space left on device; orders (vrrpx maintenance,",
+            log: "cannot write to the runtime directory: No space left on device",
+            metric: "vrrpx_file_unwritten{file=\"runtime directory\"}",
+        };
+        let _full = fs::write(&filler, vec![0; 1 << 20]);
+        witness.names(pair, &words)?;
+        fs::remove_file(&filler)?;
+        witness.forgets(pair, &words)?;
+        let process = witness.process.context("no process")?;
+        let log = process.log();
+        ensure!(log.contains("the runtime directory can be written again"), "{log}");
+        Ok(())
+    })
+}

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::daemon::history::NOT_FOUND;
 use crate::daemon::host_faults::RETRY;
+use crate::daemon::process::runtime_dir;
 use crate::daemon::wall::shown_of;
 use crate::daemon::{events, last_good};
 use crate::driver::RxPath;
@@ -166,6 +167,7 @@ impl UnwrittenFile {
     fn problem(&self) -> Problem<'_> {
         let fate = match self.file.as_str() {
             events::file::NAME => "a restart loses the events since then",
+            runtime_dir::NAME => runtime_dir::UNWRITTEN,
             last_good::NAME => "a start with a broken file takes an older one, or fails",
             _ => "after a restart, adverts of now may be replayed",
         };
