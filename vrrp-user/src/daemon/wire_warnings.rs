@@ -16,7 +16,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::events::{EventKind, Events};
-use super::status::{DaemonContext, Rejected, SharedContext, UnknownRouter};
+use super::status::{DaemonContext, HostWatch, Rejected, SharedContext, UnknownRouter};
 use super::unyielding::Contests;
 use crate::driver::clock;
 use crate::protocol::State;
@@ -86,6 +86,7 @@ struct Notices {
     contests: Contests,
     /// By instance and address of a master that this host does not answer for.
     unanswered: BTreeMap<(String, IpAddr), Unanswered>,
+    host: HostWatch,
     /// Rounds since the settings of peers were compared.
     rounds: u8,
 }
@@ -120,7 +121,7 @@ impl Notices {
         }
         self.rounds = (self.rounds + 1) % ROUNDS;
         self.contests.update(&context, clock::now());
-        let unanswered = context.unanswered().into_iter();
+        let unanswered = context.still_unanswered(&mut self.host).into_iter();
         self.silent(
             unanswered.map(|(instance, address, why)| ((instance.to_owned(), address), why)).collect(),
         );

@@ -26,6 +26,7 @@ mod unyielding;
 mod why;
 mod wire_records;
 
+pub(in crate::daemon) use address::HostWatch;
 pub use context::DaemonContext;
 pub use detail::detailed;
 pub use document::{

@@ -21,6 +21,7 @@ use crate::daemon::host::reception::{self, ReceptionFault};
 use crate::daemon::queue::Input;
 use crate::driver::RxPath;
 use crate::driver::clock;
+use crate::driver::netlink::changes::Changes;
 use crate::driver::ownership;
 use crate::driver::socket::is_member;
 use crate::driver::xdp::{Hook, forgets_program};
@@ -123,9 +124,12 @@ impl Attachments {
     }
 
     /// Attaches the program before those that others have put before it since: one of them may drop adverts, which then
-    /// no socket receives either.
+    /// no socket receives either. Lists of filters are long: they are read when one has changed, and each [`CLIMB`].
     fn come_first(&mut self) {
-        let behind = self.hooks.iter().filter_map(|(ifindex, hook)| Some((*ifindex, hook.preceded_by()?)));
+        let have_changed =
+            self.filter_changes.as_mut().is_none_or(Changes::take) || self.climbed == self.looked;
+        let hooks = self.hooks.iter().filter(|(_, hook)| have_changed || !hook.is_filter());
+        let behind = hooks.filter_map(|(ifindex, hook)| Some((*ifindex, hook.preceded_by()?)));
         let behind: Vec<(u32, String)> = behind.collect();
         for (ifindex, program) in behind {
             let why = format!("another program ({program}) came before ours; attaching ours before it");

@@ -36,6 +36,7 @@ use crate::daemon::queue::{ConfigurationChanges, Input, Queue};
 use crate::driver::RxPath;
 use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
+use crate::driver::netlink::changes::Changes;
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership, Memberships};
@@ -81,6 +82,7 @@ pub struct Attachments {
     foreign: foreign::Answers,
     /// When the attachments were looked at last.
     looked: Timestamp,
+    filter_changes: Option<Changes>,
     /// When it was last tried to attach the program in the place of packet sockets.
     climbed: Timestamp,
     /// Interfaces whose hook another program had at the latest attempt.
@@ -137,6 +139,7 @@ impl Attachments {
             hidden: HashSet::new(),
             foreign: foreign::Answers::default(),
             looked: Timestamp::ZERO,
+            filter_changes: Changes::of_filters().ok(),
             climbed: Timestamp::ZERO,
             busy: HashSet::new(),
         };
