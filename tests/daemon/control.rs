@@ -341,8 +341,33 @@ fn the_status_socket_shows_and_takes_no_orders() {
         assert_eq!(nobody(&["is-master", "VI_1"]).unwrap().status.code(), Some(1));
         let denied = nobody(&["maintenance", "on", "--all"]).unwrap();
         let text = String::from_utf8(denied.stderr).unwrap();
-        assert!(text.contains("permission denied; be root, or in the group"), "{text}");
+        let of_group = "control.sock: permission denied; be root, or in the group that the daemon was started with \
+                        (--control-group)";
+        assert!(text.contains(of_group), "{text}");
         assert_eq!((denied.status.code(), reported(inputs)), (Some(1), None));
+        // The wrong thing to change may be the other group, or the folder. The program is in it.
+        let [control, status] = ["control.sock", "status.sock"].map(|name| path.join(name));
+        let apart = Folder::new();
+        let program = apart.file("vrrpx");
+        fs::copy(binary(), &program).unwrap();
+        let shown = |arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            command.args(arguments).arg("--runtime-dir").arg(path).uid(65534).gid(65534);
+            String::from_utf8(command.output().unwrap().stderr).unwrap()
+        };
+        fs::set_permissions(&status, fs::Permissions::from_mode(0o660)).unwrap();
+        let text = shown(&["status"]);
+        assert!(
+            text.contains("status.sock: permission denied;") && text.contains("(--status-group)"),
+            "{text}"
+        );
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        for arguments in [&["status"][..], &["events"], &["maintenance", "on", "--all"]] {
+            let text = shown(arguments);
+            let expected = format!("{}: permission denied to enter the runtime directory", path.display());
+            assert!(text.contains(&expected) && text.contains("chmod a+x"), "{arguments:?}: {text}");
+        }
+        assert!(control.exists());
     });
     assert!(!folder.file("status.sock").exists(), "removed at the end");
 }

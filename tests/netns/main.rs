@@ -61,6 +61,7 @@ mod shortage;
 mod splits;
 mod stalled;
 mod starved;
+mod steady;
 mod steering;
 mod successor;
 mod survive;

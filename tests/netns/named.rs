@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
@@ -46,7 +47,7 @@ pub(crate) struct Words<'a> {
     /// On the screen of `vrrpx status`, without its line breaks.
     pub(crate) screen: &'a str,
     pub(crate) log: &'a str,
-    /// A sample above 0, with all its labels.
+    /// A sample above 0, with all its labels; with `!` before its name, one that is 0.
     pub(crate) metric: &'a str,
 }
 
@@ -77,7 +78,9 @@ impl Witness {
             return Ok(Some(format!("status: {screen}")));
         }
         let (_, metrics) = get(pair, self.node, &self.address, "/metrics")?;
-        if !sample(&metrics, words.metric).is_some_and(|value| value > 0.0) {
+        let name = words.metric.trim_start_matches('!');
+        let is_zero = name != words.metric;
+        if !sample(&metrics, name).is_some_and(|value| (value == 0.0) == is_zero) {
             return Ok(Some(format!("metrics: {metrics}")));
         }
         let log = match &self.process {
@@ -115,6 +118,34 @@ impl Witness {
         );
         gone.with_context(|| format!("still there: {screen}"))
     }
+}
+
+#[test]
+#[needs("ours")]
+fn a_stopped_guard() -> Result<()> {
+    Pair::settled(roles(OURS, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let witness = Witness::of(pair, 0)?;
+        let guard = pair.running(0)?.guard()?;
+        kill(guard, Signal::SIGSTOP)?;
+        let stopped = format!(
+            "is stopped: the addresses of a killed daemon stay set; continue it (kill -CONT {guard})"
+        );
+        let words = Words {
+            screen: &format!("guard: {stopped}"),
+            log: &format!("guard: {stopped}"),
+            metric: "!vrrpx_guard_up",
+        };
+        witness.names(pair, &words)?;
+        kill(guard, Signal::SIGCONT)?;
+        witness.forgets(pair, &words)?;
+        kill(guard, Signal::SIGSTOP)?;
+        witness.names(pair, &words)?;
+        kill(guard, Signal::SIGKILL)?;
+        witness.forgets(pair, &words)?;
+        until("another guard", SETTLE, || {
+            pair.running(0).and_then(|it| it.guard()).is_ok_and(|it| it != guard)
+        })
+    })
 }
 
 /// Another password, another version, another VRID with our address.
@@ -410,6 +441,44 @@ fn a_full_disk() -> Result<()> {
         ensure!(reloads.filter(|it| it["event"] == "reload").count() == 1, "{kept}");
         let copy = fs::read_to_string(folder.join("last-good.json"))?;
         ensure!(copy.contains(r#"\"150\""#), "an old copy");
+        Ok(())
+    })
+}
+
+#[test]
+#[needs("ours")]
+fn a_runtime_directory_without_room() -> Result<()> {
+    let disk = Disk::new()?;
+    let runtime = disk.0.path();
+    // A new tmpfs is open to all, and such a runtime directory is refused.
+    fs::set_permissions(runtime, Permissions::from_mode(0o755))?;
+    let directory = Directory::private()?;
+    let (file, filler) = (directory.path().join("vrrpx.conf"), runtime.join("filler"));
+    fs::write(&file, Config::of(Instance::v3(200)).to_string())?;
+    Pair::idle([Role::new(OURS, Config::of(Instance::v3(200)))])?.check(|pair| {
+        let node = pair.node(0)?;
+        let address = format!("{}:9112", node.v4());
+        let mut command = node.namespace.command(vrrpx())?;
+        command.args(["run", "--metrics", &address, "--config"]).arg(&file).arg("--runtime-dir").arg(runtime);
+        command.env("STATE_DIRECTORY", directory.path());
+        let process = Process::start(command, directory.path().join("log"))?;
+        let witness = Witness { node: 0, address, process: Some(process) };
+        until("the daemon", SETTLE, || {
+            get(pair, 0, &witness.address, "/-/ready").is_ok_and(|(code, _)| code == 200)
+        })?;
+        ensure!(!witness.screen(pair)?.contains("runtime directory"), "before there is a fault");
+        let words = Words {
+            screen: "runtime directory: cannot be written: No space left on device; orders (vrrpx maintenance,",
+            log: "cannot write to the runtime directory: No space left on device",
+            metric: "vrrpx_file_unwritten{file=\"runtime directory\"}",
+        };
+        let _full = fs::write(&filler, vec![0; 1 << 20]);
+        witness.names(pair, &words)?;
+        fs::remove_file(&filler)?;
+        witness.forgets(pair, &words)?;
+        let process = witness.process.context("no process")?;
+        let log = process.log();
+        ensure!(log.contains("the runtime directory can be written again"), "{log}");
         Ok(())
     })
 }

@@ -89,6 +89,35 @@ fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
     Ok(())
 }
 
+/// The hook becomes free while the daemon runs on a packet socket.
+#[test]
+#[needs("ours")]
+fn a_hook_that_is_free_again_is_taken() -> Result<()> {
+    let lab = Lab::new(2)?;
+    for (node, mode) in lab.nodes.iter().zip([Mode::Native, Mode::Generic]) {
+        let start = |vrid: u8| {
+            let address = format!("10.77.0.{}/24", 100 + vrid);
+            let instance = Instance::v3(100).vrid(vrid).addresses(&[&address]);
+            Daemon::Vrrpx(mode).start(node, &Config::of(instance))
+        };
+        let mut first = start(1)?;
+        ensure!(first.rx_path()? == mode.as_str(), "{}", first.log());
+        let second = start(2)?;
+        until("its state", SETTLE, || second.standing().is_ok_and(|it| it.0 == "MASTER"))?;
+        let before = second.standing()?;
+        ensure!(second.rx_path()? == "socket", "two programs on one hook: {}", second.log());
+        first.stop()?;
+        until("the program in the place of the socket", 2 * SETTLE, || {
+            second.rx_path().is_ok_and(|it| it == mode.as_str())
+        })
+        .with_context(|| second.log())?;
+        let status = second.status()?;
+        ensure!(status["instances"][0]["fenced"] == true, "it is not fenced: {status}");
+        ensure!(second.standing()? == before, "the master has moved: {status}");
+    }
+    Ok(())
+}
+
 #[test]
 #[needs("ours", "setpriv")]
 fn without_cap_bpf_the_daemon_uses_sockets_and_logs_why() -> Result<()> {

@@ -40,6 +40,7 @@ use super::process::options::RunOptions;
 use super::process::runtime_dir::RuntimeDir;
 use super::process::systemd;
 use super::process::watchdog;
+use super::process::writable;
 use super::queue::{Command, Input, Queue, Report};
 use super::readers::Readers;
 use super::reload::{ConfigurationReadings, Ended, ReadingPurpose, ReloadKind, Reloader, Request};
@@ -248,6 +249,8 @@ impl Service {
             tasks.spawn_on(unpanicked("the task of HTTP", serve), readers.handle());
         }
         checks.settle(prepared, &shared.now().config, shared);
+        let watch = writable::watch(folder.path().to_owned(), shared.clone());
+        tasks.spawn(unpanicked("the task of the runtime directory", async { match watch.await {} }));
         tasks.spawn(unpanicked("the task of systemd's status", systemd::keep_status(shared.clone())));
         let (news, mut peers) = wire_warnings::channel();
         tasks.spawn(unpanicked("the task of warnings", wire_warnings::report(shared.clone(), news)));

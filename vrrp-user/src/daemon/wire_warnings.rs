@@ -16,7 +16,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::events::{EventKind, Events};
-use super::status::{DaemonContext, Rejected, SharedContext, UnknownRouter};
+use super::status::{DaemonContext, HostWatch, Rejected, SharedContext, UnknownRouter};
 use super::unyielding::Contests;
 use super::wire_answers::ProbeAnswers;
 use crate::driver::clock;
@@ -88,6 +88,7 @@ struct Notices {
     contests: Contests,
     /// By instance and address of a master that this host does not answer for.
     unanswered: BTreeMap<(String, IpAddr), Unanswered>,
+    host: HostWatch,
     /// Rounds since the settings of peers were compared.
     rounds: u8,
 }
@@ -122,7 +123,7 @@ impl Notices {
         }
         self.rounds = (self.rounds + 1) % ROUNDS;
         self.contests.update(&context, clock::now());
-        let unanswered = context.unanswered().into_iter();
+        let unanswered = context.still_unanswered(&mut self.host).into_iter();
         self.silent(
             unanswered.map(|(instance, address, why)| ((instance.to_owned(), address), why)).collect(),
         );

@@ -2,6 +2,7 @@
 //!
 //! Enters: the runtime directory of a daemon. Leaves: its answer, or why there is none.
 
+use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -29,10 +30,14 @@ pub enum ControlError {
     #[error("{}: the daemon does not answer; it is stopped, hangs, or has too many clients", .0.display())]
     Silent(PathBuf),
     #[error(
-        "{}: permission denied; be root, or in the group that the daemon was started with (--control-group)",
-        .0.display()
+        "{}: permission denied; be root, or in the group that the daemon was started with ({})", .path.display(), .option
     )]
-    Denied(PathBuf),
+    Denied { path: PathBuf, option: &'static str },
+    #[error(
+        "{folder}: permission denied to enter the runtime directory; be root, or let others enter it: chmod a+x {folder}",
+        folder = .0.display()
+    )]
+    Closed(PathBuf),
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
     #[error("{}: cannot parse the response: {error}", .path.display())]
@@ -285,12 +290,24 @@ fn is_denied<T>(outcome: &io::Result<T>) -> bool {
     outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
+fn refused(error: io::Error, path: &Path, folder: &Path) -> ControlError {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ControlError::NotRunning { folder: runtime_dir.to_owned(), others: others(runtime_dir) }
+            ControlError::NotRunning { folder: folder.to_owned(), others: others(folder) }
         }
-        io::ErrorKind::PermissionDenied => ControlError::Denied(path.to_owned()),
+        io::ErrorKind::PermissionDenied => {
+            // The mode of the socket itself hides nothing of it.
+            let is_closed =
+                fs::symlink_metadata(path).is_err_and(|it| it.kind() == io::ErrorKind::PermissionDenied);
+            let is_for_readers = path == runtime_dir::status_socket(folder);
+            match is_closed {
+                true => ControlError::Closed(folder.to_owned()),
+                false => ControlError::Denied {
+                    path: path.to_owned(),
+                    option: if is_for_readers { "--status-group" } else { "--control-group" },
+                },
+            }
+        }
         // The error of a socket whose timeout has passed.
         io::ErrorKind::WouldBlock => ControlError::Silent(path.to_owned()),
         _ => ControlError::Io { path: path.to_owned(), error },

@@ -28,12 +28,12 @@ use nix::sys::signal::{Signal, kill};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
 use super::log::JOURNAL_STREAM;
 use super::process::runtime_dir;
-use crate::config::{Config, InstanceSettings};
+use crate::config::{Config, InstanceSettings, words};
 use crate::driver::cleanup_plan::{CleanupPlan, End};
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::socket::RouteSocket;
@@ -48,6 +48,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Shortest time between two guards, in case another process keeps killing them.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Between two looks at whether the guard is stopped.
+const CHECK: Duration = Duration::from_secs(1);
+
 /// The daemon's side.
 #[derive(Debug)]
 pub struct Guard {
@@ -57,6 +60,10 @@ pub struct Guard {
     exit: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
     /// When the next guard is started, while there is none.
     next: Cell<Option<Timestamp>>,
+    /// When it was last looked at whether the guard is stopped.
+    checked: Cell<Timestamp>,
+    /// Why the guard would not do its work now, and what to do.
+    fault: RefCell<Option<String>>,
     netlink: RefCell<RouteSocket>,
     written: RefCell<Option<Written>>,
     refused: Cell<bool>,
@@ -133,6 +140,14 @@ pub fn carry_out_left_plan(runtime_dir: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Whether another process has stopped it, by a signal or as a debugger.
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before may have anything in it.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+    matches!(state, Some("T" | "t"))
+}
+
 impl Guard {
     /// Starts the guard. Must be called within a runtime.
     ///
@@ -145,6 +160,8 @@ impl Guard {
             child: RefCell::default(),
             exit: RefCell::default(),
             next: Cell::default(),
+            checked: Cell::new(clock::now()),
+            fault: RefCell::default(),
             netlink: RefCell::new(RouteSocket::open()?),
             written: RefCell::default(),
             refused: Cell::default(),
@@ -183,6 +200,11 @@ impl Guard {
         self.child.borrow().as_ref().map(Child::id)
     }
 
+    /// Why the guard would not remove the addresses if the daemon died now, and what to do.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.borrow().clone()
+    }
+
     fn spawn(&self) -> io::Result<()> {
         let daemon = pidfd::open(std::process::id().cast_signed())?;
         let child = Command::new(PROGRAM)
@@ -205,13 +227,22 @@ impl Guard {
         Ok(())
     }
 
-    /// Starts another guard when one ends, and returns each time its state has changed. May be dropped and called again
-    /// at any time.
+    /// Starts another guard when one ends, looks at whether it is stopped, and returns each time its state has changed.
+    /// May be dropped and called again at any time.
     pub async fn keep(&self) {
         let exit = self.exit.borrow().clone();
         if let Some(exit) = exit {
-            // Cannot fail for an open descriptor.
-            let _ = exit.readable().await;
+            loop {
+                let due = self.checked.get() + CHECK;
+                tokio::select! {
+                    // Cannot fail for an open descriptor.
+                    _ = exit.readable() => break,
+                    () = sleep(due.since(clock::now())) => if self.check() {
+                        return;
+                    },
+                }
+            }
+            self.fault.replace(None);
             self.exit.replace(None);
             if let Some(mut child) = self.child.take() {
                 let _ = child.wait();
@@ -227,9 +258,41 @@ impl Guard {
         sleep(next.since(clock::now())).await;
         self.next.set(None);
         if ownership::is_ours() {
-            // If it fails, it is tried again, and the status lacks the guard until then.
-            let _ = self.spawn();
+            // If it fails, it is tried again, and the status names it until then.
+            let failed = self.spawn().err().map(|error| {
+                let why = words(error);
+                format!("cannot be started: {why}; the addresses of a killed daemon stay set; tried again every second")
+            });
+            self.note(failed);
         }
+    }
+
+    /// Logs a fault that is new.
+    fn note(&self, fault: Option<String>) {
+        let before = self.fault.replace(fault.clone());
+        if let Some(fault) = fault.filter(|fault| before.as_ref() != Some(fault)) {
+            warn!("guard: {fault}");
+        }
+    }
+
+    /// Looks at whether the guard is stopped. True if that has changed.
+    fn check(&self) -> bool {
+        self.checked.set(clock::now());
+        let Some(pid) = self.pid() else { return false };
+        let (is_stopped, was_stopped) = (is_stopped(pid), self.fault.borrow().is_some());
+        if is_stopped == was_stopped {
+            return false;
+        }
+        self.note(is_stopped.then(|| {
+            format!(
+                "is stopped: the addresses of a killed daemon stay set; continue it (kill -CONT {pid}), or end it \
+                 (kill -KILL {pid}), and another one is started"
+            )
+        }));
+        if was_stopped {
+            info!(pid, "the guard goes on");
+        }
+        true
     }
 
     /// Updates the plan: this configuration is in use, and addresses of former settings are still set, on these

@@ -81,6 +81,8 @@ pub struct Inner {
     pub is_bridge: bool,
     /// Process id of the guard.
     pub guard: Option<u32>,
+    /// Why it would not do its work.
+    pub guard_fault: Option<String>,
     /// Why the program does not outlive the daemon.
     pub unpinned: Option<String>,
     /// Scripts of the configuration in use that are not run.
@@ -429,8 +431,9 @@ impl History {
         self.write().is_bridge = true;
     }
 
-    pub fn guard(&self, pid: Option<u32>) {
-        self.write().guard = pid;
+    pub fn guard(&self, pid: Option<u32>, fault: Option<String>) {
+        let mut inner = self.write();
+        (inner.guard, inner.guard_fault) = (pid, fault);
     }
 
     /// Scripts of the configuration in use that are not run.

@@ -305,7 +305,7 @@ impl Interfaces<'_> {
 
     fn update_plan(&self, table: &Table) {
         let guard = self.guard.get();
-        self.context.history.guard(guard.and_then(Guard::pid));
+        self.context.history.guard(guard.and_then(Guard::pid), guard.and_then(Guard::fault));
         let Some(guard) = guard else { return };
         let outlives = self.attachments.outlive();
         let is_fenced = |id: InstanceId| {

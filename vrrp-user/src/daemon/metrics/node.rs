@@ -76,10 +76,11 @@ impl Scrape {
     /// Whether the daemon works with everything that it should have.
     fn standing(&self, out: &mut Exposition) -> fmt::Result {
         let history = self.context.history.read();
-        let (guard, realtime) = (history.guard.is_some(), history.realtime.clone());
+        let guard = history.guard.is_some() && history.guard_fault.is_none();
+        let realtime = history.realtime.clone();
         drop(history);
         let flag = |is_set: bool| f64::from(u8::from(is_set));
-        let help = "1 while the guard runs, which removes the addresses of a killed daemon";
+        let help = "1 while the guard runs and is not stopped; it removes the addresses of a killed daemon";
         gauge(out, "vrrpx_guard_up", help, |row| row(&vec![], flag(guard)))?;
         let help = "1 if the engine runs in the real-time class";
         gauge(out, "vrrpx_realtime", help, |row| {

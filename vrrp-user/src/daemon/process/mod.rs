@@ -11,3 +11,4 @@ pub mod preflight;
 pub mod runtime_dir;
 pub(crate) mod systemd;
 pub mod watchdog;
+pub(crate) mod writable;

@@ -29,6 +29,13 @@ pub fn state(runtime_dir: &Path) -> PathBuf {
     first.unwrap_or_else(|| runtime_dir.to_owned())
 }
 
+/// Name of the runtime directory in status and metrics, if it cannot be written.
+pub const NAME: &str = "runtime directory";
+
+/// What the daemon lacks meanwhile, and what to do.
+pub const UNWRITTEN: &str =
+    "orders (vrrpx maintenance, failover, priority) are refused; make room there, or mount it writable";
+
 /// The runtime directory where none is named.
 pub const DEFAULT: &str = "/run/vrrpx";
 
@@ -87,7 +94,8 @@ pub enum ClaimError {
     #[error("{}: another vrrpx{} runs with this runtime directory; give each its own --runtime-dir",
         .path.display(), .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Taken { path: PathBuf, pid: Option<u32> },
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {error}; the daemon needs a runtime directory in which it can write: make room there, mount it writable, \
+        or name another --runtime-dir", .path.display())]
     Io { path: PathBuf, error: io::Error },
     #[error("the runtime directory {} {weakness}: another user could impersonate this daemon there; {}, or name \
         another --runtime-dir", .path.display(), .weakness.remedy(&.path.display().to_string()))]
@@ -418,6 +426,9 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let error = RuntimeDir::claim(Path::new("/proc/vrrpx")).unwrap_err().to_string();
-        assert!(error.starts_with("/proc/vrrpx: "), "{error}");
+        assert!(
+            error.starts_with("/proc/vrrpx: ") && error.ends_with("name another --runtime-dir"),
+            "{error}"
+        );
     }
 }

@@ -33,7 +33,7 @@ use super::history::sum;
 use super::host::interfaces::Order;
 use super::last_good::LastGoodSaver;
 use super::load;
-use super::neighbours;
+use super::neighbours::{self, Baton};
 use super::notify::Notifier;
 use super::process::options::RunOptions;
 use super::process::{preflight, systemd};
@@ -86,8 +86,8 @@ pub struct Reloader {
     returning: Option<(Undoing, Option<SystemTime>)>,
     /// The configuration before a reload without the baton, and when that was read.
     unsure: Option<(Arc<Loaded>, Option<SystemTime>)>,
-    /// Another look at the other daemons, for that.
-    looks: JoinSet<Vec<String>>,
+    /// Another look at the other daemons, for that, with the baton if it had it.
+    looks: JoinSet<(Vec<String>, Option<Baton>)>,
     saver: Option<LastGoodSaver>,
 }
 
@@ -143,23 +143,28 @@ impl Reloader {
         if let Some(Awaiting { before, given, read, .. }) = self.awaiting.take() {
             warn!("the reload was not kept within {given:?}; going back to the configuration before it");
             self.returning = Some((Undoing::NotKept(given), read));
-            readings.ask_return(before);
+            readings.ask_return(before, None);
         }
     }
 
     /// What another daemon has as well as a reload that was made without the baton: found by further looks, until one
-    /// is certain. Never ends if no such reload was made.
-    pub async fn clashes(&mut self) -> Vec<String> {
+    /// is certain; and the baton, if it was found with it. Never ends if no such reload was made.
+    pub async fn clashes(&mut self) -> (Vec<String>, Option<Baton>) {
         match self.looks.join_next().await {
-            Some(Ok(clashes)) => clashes,
+            Some(Ok(found)) => found,
             // It was replaced by another reload's.
-            Some(Err(_)) => Vec::new(),
+            Some(Err(_)) => (Vec::new(), None),
             None => pending().await,
         }
     }
 
-    /// Asks for the return to the configuration before a reload, if another daemon has the same as the reloaded one.
-    pub fn give_way(&mut self, clashes: Vec<String>, readings: &mut ConfigurationReadings) {
+    /// Asks for the return to the configuration before a reload, if another daemon has the same as the reloaded one. The
+    /// return keeps the baton, so that the other one does not find this one as well, and gives way too.
+    pub fn give_way(
+        &mut self,
+        (clashes, baton): (Vec<String>, Option<Baton>),
+        readings: &mut ConfigurationReadings,
+    ) {
         let Some((before, read)) = self.unsure.take() else { return };
         if clashes.is_empty() {
             // That is certain: the reload stays.
@@ -169,7 +174,7 @@ impl Reloader {
         // To the one that was kept last, as after a reload that is not kept.
         let (before, read) = self.awaiting.take().map_or((before, read), |it| (it.before, it.read));
         self.returning = Some((Undoing::Clashes(clashes), read));
-        readings.ask_return(before);
+        readings.ask_return(before, baton);
     }
 
     /// A reload was made, with the baton or without it.
@@ -181,7 +186,13 @@ impl Reloader {
         self.unsure = self.unsure.take().or_else(|| Some((before?, read)));
         let look = neighbours::look_again(self.shared.clone(), self.options.runtime_dir.clone());
         self.looks = JoinSet::new();
-        self.looks.spawn(unpanicked("the task of other daemons", async move { look.await.0 }));
+        let look = async {
+            let (clashes, baton) = look.await;
+            // Only a way back needs it, and a reading that begins before this is taken would wait for it.
+            let baton = baton.filter(|_| !clashes.is_empty());
+            (clashes, baton)
+        };
+        self.looks.spawn(unpanicked("the task of other daemons", look));
     }
 
     /// Keeps the reload that awaits it.

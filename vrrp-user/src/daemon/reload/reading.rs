@@ -95,8 +95,8 @@ pub struct ConfigurationReadings {
     current: Option<Current>,
     served: Vec<Request>,
     next: Option<NextReading>,
-    /// The configuration to go back to; comes before `next`.
-    back: Option<Arc<Loaded>>,
+    /// The configuration to go back to, and the baton if it is there already; comes before `next`.
+    back: Option<(Arc<Loaded>, Option<Baton>)>,
     /// Each reading thread holds a reference.
     threads: Arc<()>,
 }
@@ -137,9 +137,9 @@ impl ConfigurationReadings {
         self.current.is_some()
     }
 
-    /// Asks for a return to an earlier configuration.
-    pub fn ask_return(&mut self, before: Arc<Loaded>) {
-        self.back = Some(before);
+    /// Asks for a return to an earlier configuration. A baton is kept until it is in use.
+    pub fn ask_return(&mut self, before: Arc<Loaded>, baton: Option<Baton>) {
+        self.back = Some((before, baton));
     }
 
     /// Whether a reading is to begin, and none is running.
@@ -213,12 +213,13 @@ impl ConfigurationReadings {
 fn prepare(
     reader: &Reader,
     options: &RunOptions,
-    back: Option<Arc<Loaded>>,
+    back: Option<(Arc<Loaded>, Option<Baton>)>,
     current: Option<&Loaded>,
 ) -> Outcome {
+    let (back, baton) = back.map_or((None, None), |(back, baton)| (Some(back), baton));
     let usable = back.map_or_else(|| load::load(reader, options), load::usable);
     let Usable { mut config, loaded } = usable.map_err(|error: LoadError| error.findings())?;
-    let baton = Baton::wait(BATON_WAIT);
+    let baton = baton.or_else(|| Baton::wait(BATON_WAIT));
     let clashes = neighbours::clashes(&config, &options.runtime_dir);
     if !clashes.is_empty() {
         return Err(clashes);
@@ -249,5 +250,53 @@ impl Drop for Sign<'_> {
     fn drop(&mut self) {
         // Another process may have removed it.
         let _ = fs::remove_file(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Tolerance, parse};
+    use crate::daemon::process::options::{ProcessOptions, XdpMode};
+
+    const SOON: Duration = Duration::from_millis(100);
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn options() -> RunOptions {
+        RunOptions {
+            config: "/nowhere".into(),
+            config_id: None,
+            tolerance: Tolerance::default(),
+            runtime_dir: "/nowhere".into(),
+            metrics: None,
+            mode: XdpMode::Socket,
+            strict_start: false,
+            hot_restart: false,
+            bridge: None,
+            realtime: false,
+            control_group: None,
+            status_group: None,
+            process: ProcessOptions::default(),
+        }
+    }
+
+    /// Otherwise the other daemon would find this one before it has given way.
+    #[tokio::test]
+    async fn the_baton_is_kept_until_the_way_back_is_over() {
+        let text = "vrrp_instance VI_1 {\ninterface lo\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
+        let before = Arc::new(parse("before", text).unwrap());
+        let baton = Baton::take(LONG, |_| ()).unwrap();
+        let mut readings = ConfigurationReadings::default();
+        readings.ask_return(before, Some(baton));
+        assert_eq!(readings.purpose(), ReadingPurpose::Return);
+        readings.begin(&options(), None, None);
+        let ended = readings.ended().await;
+        assert!(ended.outcome.is_ok(), "{:?}", ended.outcome);
+        assert!(
+            Baton::take(SOON, |_| ()).is_err(),
+            "another daemon could look before the configuration is in use"
+        );
+        drop(ended);
+        Baton::take(LONG, |_| ()).unwrap();
     }
 }

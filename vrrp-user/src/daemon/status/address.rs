@@ -19,6 +19,7 @@ use crate::daemon::live::LiveInstance;
 use crate::daemon::process::fit::RESOLVING;
 use crate::driver::addresses::{self, Present};
 use crate::driver::clock;
+use crate::driver::netlink::changes::Changes;
 use crate::driver::sysctl;
 use crate::driver::xdp::Card;
 use crate::protocol::{InstanceId, State};
@@ -39,26 +40,67 @@ pub(super) struct Host {
     arp_off: HashSet<String>,
 }
 
+/// What was read last, and whether it has changed since: looks each second read all links and addresses only then.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct HostWatch {
+    changes: Option<Changes>,
+    host: Option<Host>,
+}
+
+impl HostWatch {
+    /// Forgets what was read if it has changed since.
+    fn catch_up(&mut self) {
+        // Subscribed before reading, so that no change falls between the two.
+        let known = self.changes.is_some();
+        let changes = self.changes.take().or_else(|| Changes::of_addresses().ok());
+        self.changes = changes.map(|mut changes| {
+            if changes.take() || !known {
+                self.host = None;
+            }
+            changes
+        });
+        if self.changes.is_none() {
+            self.host = None;
+        }
+    }
+
+    /// Reads what is not known. The kernel says nothing of changed settings.
+    fn look(&mut self, context: &DaemonContext) -> &Host {
+        let host = match self.host.take().filter(|host| host.present.is_some()) {
+            Some(host) => Host { arp_ignore: arp_ignore(context, host.present.as_ref()), ..host },
+            None => Host::read(context),
+        };
+        self.host.insert(host)
+    }
+}
+
+/// The modes of interfaces with an IPv4 address of an instance.
+fn arp_ignore(context: &DaemonContext, present: Option<&Present>) -> HashMap<String, (u32, String)> {
+    let mut modes = HashMap::new();
+    let Some(present) = present else { return modes };
+    let all = mode("all");
+    let settings = context.config.instances.iter().map(|it| &it.settings);
+    for (settings, entry) in settings.flat_map(|it| it.addresses.all().map(move |entry| (it, entry))) {
+        let device = settings.device_of(entry);
+        if !entry.address.is_ipv4() || modes.contains_key(&**device) {
+            continue;
+        }
+        let place = (entry.address, device.to_string());
+        if present.addresses.contains(&place) {
+            modes.insert(place.1.clone(), effective(mode(&place.1), all, place.1));
+        }
+    }
+    modes
+}
+
 impl Host {
     pub(super) fn read(context: &DaemonContext) -> Self {
         let Ok(present) = addresses::present() else { return Self::default() };
-        let mut arp_ignore = HashMap::new();
-        let mut has_v6 = false;
         let has_no_arp = |(_, flags): &(&String, &InterfaceFlags)| flags.contains(InterfaceFlags::IFF_NOARP);
         let without_arp = present.interfaces.iter().filter(has_no_arp).map(|(name, _)| name);
         let arp_off = without_arp.filter(|name| resolves_by_nature(name)).cloned().collect();
-        let settings = context.config.instances.iter().map(|it| &it.settings);
-        for (settings, entry) in settings.flat_map(|it| it.addresses.all().map(move |entry| (it, entry))) {
-            let place = (entry.address, settings.device_of(entry).to_string());
-            if !present.addresses.contains(&place) {
-                continue;
-            }
-            has_v6 |= entry.address.is_ipv6();
-            if entry.address.is_ipv4() && !arp_ignore.contains_key(&place.1) {
-                arp_ignore.insert(place.1.clone(), effective(mode(&place.1), mode("all"), place.1));
-            }
-        }
-        let unusable = if has_v6 { addresses::unusable_v6().unwrap_or_default() } else { HashSet::new() };
+        let arp_ignore = arp_ignore(context, Some(&present));
+        let unusable = addresses::unusable_v6().unwrap_or_default();
         Self { present: Some(present), unusable, arp_ignore, arp_off }
     }
 }
@@ -86,6 +128,16 @@ impl DaemonContext {
     /// Addresses that a master has set and that this host does not answer for, although there is a lease: the
     /// instance, the address and the reason.
     pub(in crate::daemon) fn unanswered(&self) -> Vec<(&str, IpAddr, String)> {
+        self.unanswered_on(&mut HostWatch::default())
+    }
+
+    /// The same each second, which reads what has changed.
+    pub(in crate::daemon) fn still_unanswered(&self, watch: &mut HostWatch) -> Vec<(&str, IpAddr, String)> {
+        watch.catch_up();
+        self.unanswered_on(watch)
+    }
+
+    fn unanswered_on(&self, watch: &mut HostWatch) -> Vec<(&str, IpAddr, String)> {
         let now = clock::now();
         let speaks = |id: InstanceId, live: &LiveInstance| {
             live.state() == State::Master && (!live.fenced.load(Relaxed) || self.maps.holds_lease(id, now))
@@ -94,7 +146,7 @@ impl DaemonContext {
         if masters.is_empty() {
             return Vec::new();
         }
-        let host = Host::read(self);
+        let host = watch.look(self);
         let mut found = Vec::new();
         for (config, _) in masters {
             for entry in config.settings.addresses.all() {

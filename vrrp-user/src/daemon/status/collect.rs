@@ -143,7 +143,12 @@ impl DaemonContext {
     }
 
     fn fence(&self, history: &Inner) -> Fence {
-        Fence { guard: history.guard, pinned: history.unpinned.is_none(), note: history.unpinned.clone() }
+        Fence {
+            guard: history.guard,
+            guard_fault: history.guard_fault.clone(),
+            pinned: history.unpinned.is_none(),
+            note: history.unpinned.clone(),
+        }
     }
 
     fn engine(&self) -> Engine {

@@ -146,6 +146,9 @@ pub struct Node {
 pub struct Fence {
     /// Process id of the guard, which then removes the addresses; `None` if there is none.
     pub guard: Option<u32>,
+    /// Why it would not do so now, and what to do.
+    #[serde(default)]
+    pub guard_fault: Option<String>,
     /// Whether addresses without a lease are then no longer answered for, even before the guard has removed them.
     pub pinned: bool,
     /// Why not.

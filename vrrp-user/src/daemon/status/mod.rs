@@ -21,10 +21,12 @@ mod span;
 mod statics;
 mod steering;
 mod table;
+mod unguarded;
 mod unyielding;
 mod why;
 mod wire_records;
 
+pub(in crate::daemon) use address::HostWatch;
 pub use context::DaemonContext;
 pub use detail::detailed;
 pub use document::{

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::daemon::history::NOT_FOUND;
 use crate::daemon::host_faults::RETRY;
+use crate::daemon::process::runtime_dir;
 use crate::daemon::wall::shown_of;
 use crate::daemon::{events, last_good};
 use crate::driver::RxPath;
@@ -17,9 +18,6 @@ use crate::protocol::Reason;
 
 /// Things that an instance lacks, or has left behind, which are shown one by one.
 pub(super) const LACKS: usize = 16;
-
-/// Seconds from the start of a daemon within which its guard has started.
-const GUARD_STARTS: f64 = 2.0;
 
 /// Seconds in BACKUP within which the addresses of a former master may still be set, and in MASTER until they are.
 const HANDOVER: f64 = 1.0;
@@ -118,19 +116,6 @@ impl Status {
     }
 }
 
-impl Status {
-    fn idle(&self) -> Option<String> {
-        let text = "there is no vrrp_instance";
-        self.instances.is_empty().then(|| text.to_owned())
-    }
-
-    fn unguarded(&self) -> Option<Problem<'_>> {
-        let is_missing = self.fence.guard.is_none() && self.node.uptime_seconds > GUARD_STARTS;
-        let text = "does not run: the addresses of a killed daemon stay set; the log has the reason";
-        (is_missing && !self.node.is_bridge).then(|| Problem { about: "guard", text: text.to_owned() })
-    }
-}
-
 impl Leftover {
     fn problem(&self) -> Problem<'_> {
         let Self { instance, object, error } = self;
@@ -181,6 +166,7 @@ impl UnwrittenFile {
     fn problem(&self) -> Problem<'_> {
         let fate = match self.file.as_str() {
             events::file::NAME => "a restart loses the events since then",
+            runtime_dir::NAME => runtime_dir::UNWRITTEN,
             last_good::NAME => "a start with a broken file takes an older one, or fails",
             _ => "after a restart, adverts of now may be replayed",
         };

@@ -9,9 +9,10 @@
 //! [`origin`] distinguishes the host's own addresses.
 //! [`monitor`] keeps [`table`], the state of links and addresses. [`tracker`] turns it into events of instances,
 //! [`removal`] finds what instances have lost, [`debounce`] delays changes of links, and [`source_hold`] those of
-//! sources. [`removed_by`] and [`kin`] name processes.
+//! sources. [`removed_by`] and [`kin`] name processes. [`changes`] says that something has changed.
 
 pub mod address;
+pub mod changes;
 pub mod debounce;
 pub mod devconf;
 pub mod filter;

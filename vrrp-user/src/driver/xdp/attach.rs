@@ -133,6 +133,8 @@ pub struct AttachError {
     pub interface: String,
     /// Reason against each path, a sentence each.
     pub refusals: Vec<String>,
+    /// Whether a hook that another program has is among the reasons.
+    pub is_busy: bool,
 }
 
 impl std::error::Error for AttachError {}
@@ -222,17 +224,19 @@ pub(super) fn climb(
     mut take: impl FnMut(RxPath) -> Result<(), Obstacle>,
 ) -> Result<Attached, AttachError> {
     let (paths, mut skipped) = ground.paths(mode, interface);
+    let mut is_busy = false;
     for rx_path in paths {
         match take(rx_path) {
             Ok(()) => return Ok(Attached { rx_path, skipped }),
             Err(obstacle) => {
                 let busy = matches!(obstacle, Obstacle::Refused(Errno::EBUSY | Errno::EEXIST));
+                is_busy |= busy;
                 let occupant = if busy { occupant::xdp_program(ifindex) } else { None };
                 skipped.push(NotAttached { rx_path, obstacle, occupant }.to_string());
             }
         }
     }
-    Err(AttachError { interface: interface.to_owned(), refusals: skipped })
+    Err(AttachError { interface: interface.to_owned(), refusals: skipped, is_busy })
 }
 
 pub(super) const fn xdp_mode(rx_path: RxPath) -> XdpMode {
@@ -337,6 +341,15 @@ mod tests {
             error.to_string(),
             "eth7: no program attached: native: the MTU is larger than the driver supports with XDP (ERANGE)"
         );
+    }
+
+    #[test]
+    fn a_hook_of_another_program_differs_from_other_refusals() {
+        let is_busy = |errno| {
+            let tried = climb(u32::MAX, "eth7", Mode::Generic, &card(false), |_| refused(errno));
+            tried.unwrap_err().is_busy
+        };
+        assert_eq!([Errno::EBUSY, Errno::EEXIST, Errno::ERANGE].map(is_busy), [true, true, false]);
     }
 
     #[test]

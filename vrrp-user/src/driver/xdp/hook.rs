@@ -67,6 +67,11 @@ impl Hook {
         }
     }
 
+    /// Whether [`Self::preceded_by`] lists all filters of the interface.
+    pub fn is_filter(&self) -> bool {
+        matches!(self.0, Form::Filter { .. })
+    }
+
     /// The program of others that has come before this one at tcx, or the tc filter, by its name or kind: it may drop
     /// frames there. XDP has one program.
     pub fn preceded_by(&self) -> Option<String> {

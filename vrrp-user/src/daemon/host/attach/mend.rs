@@ -2,7 +2,8 @@
 //!
 //! Enters: once a second, the state of the attachments; more often, the findings of [`reception`]; the end of a sleep.
 //! Leaves: the program attached again, or before programs that others put before it, or a packet socket in its place; a
-//! receive path where none could be had; groups joined again; reception faults in log and history.
+//! receive path where none could be had, and the program where a packet socket was; groups joined again; reception
+//! faults in log and history.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,10 +15,14 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
 use super::{AttachPlace, Attachments};
+use crate::config::words;
+use crate::daemon::history::RxPathNote;
 use crate::daemon::host::reception::{self, ReceptionFault};
 use crate::daemon::queue::Input;
 use crate::driver::RxPath;
 use crate::driver::clock;
+use crate::driver::netlink::changes::Changes;
+use crate::driver::ownership;
 use crate::driver::socket::is_member;
 use crate::driver::xdp::{Hook, forgets_program};
 use crate::protocol::{Event, InstanceId};
@@ -29,6 +34,9 @@ const PRECEDES_WITHIN: Duration = Duration::from_secs(60);
 
 /// The same if ours is first, and misses adverts nevertheless: to be first is in vain.
 const PRECEDES_IN_VAIN: u32 = 1;
+
+/// Between two attempts to attach the program where another one had its hook.
+const CLIMB: Duration = Duration::from_secs(10);
 
 /// Between two looks at whether programs are still attached. No kernel notifies of that.
 const LOOK: Duration = Duration::from_secs(1);
@@ -52,9 +60,16 @@ impl Attachments {
 
     fn look_at_hooks(&mut self) {
         self.retired = std::mem::take(&mut self.retiring);
+        let is_due = self.looked.since(self.climbed) >= CLIMB;
+        if is_due {
+            self.climbed = self.looked;
+        }
         self.attach_again();
         self.come_first();
         self.climb_again();
+        if is_due {
+            self.climb_from_sockets();
+        }
         self.ask_foreign();
     }
 
@@ -70,6 +85,34 @@ impl Attachments {
         }
     }
 
+    /// Tries again to attach the program where another one had its hook, and a packet socket is in its place. Not after
+    /// another refusal: that would be the same, and a driver may stop its card for it.
+    fn climb_from_sockets(&mut self) {
+        // Until then, hooks are those of the daemon before.
+        if self.program.is_none() || !ownership::is_ours() {
+            return;
+        }
+        let is_on_socket = |ifindex: &u32| {
+            self.rx_paths.get(ifindex) == Some(&RxPath::Socket) && !self.hidden.contains(ifindex)
+        };
+        let on_socket: Vec<u32> = self.busy.iter().copied().filter(is_on_socket).collect();
+        for ifindex in on_socket {
+            let Some((ids, interface)) = self.users(ifindex) else { continue };
+            match self.attach(ifindex, &interface) {
+                Ok(attached) => {
+                    self.reception.forget(&ids);
+                    let rx_path = self.stand(ifindex, &interface, Ok(attached));
+                    self.unlisten(ifindex);
+                    self.settle(rx_path, &ids);
+                }
+                Err(reasons) => {
+                    let note = RxPathNote { rx_path: RxPath::Socket, why: words(reasons.join("; ")) };
+                    self.history.rx_path(interface, note);
+                }
+            }
+        }
+    }
+
     /// Attaches the program again where another process has detached it.
     fn attach_again(&mut self) {
         let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
@@ -81,9 +124,12 @@ impl Attachments {
     }
 
     /// Attaches the program before those that others have put before it since: one of them may drop adverts, which then
-    /// no socket receives either.
+    /// no socket receives either. Lists of filters are long: they are read when one has changed, and each [`CLIMB`].
     fn come_first(&mut self) {
-        let behind = self.hooks.iter().filter_map(|(ifindex, hook)| Some((*ifindex, hook.preceded_by()?)));
+        let have_changed =
+            self.filter_changes.as_mut().is_none_or(Changes::take) || self.climbed == self.looked;
+        let hooks = self.hooks.iter().filter(|(_, hook)| have_changed || !hook.is_filter());
+        let behind = hooks.filter_map(|(ifindex, hook)| Some((*ifindex, hook.preceded_by()?)));
         let behind: Vec<(u32, String)> = behind.collect();
         for (ifindex, program) in behind {
             let why = format!("another program ({program}) came before ours; attaching ours before it");
@@ -233,11 +279,16 @@ impl Attachments {
     /// Attaches the best receive path that there is now.
     fn renew(&mut self, ifindex: u32, ids: &[InstanceId], interface: &Arc<str>) -> RxPath {
         let rx_path = self.climb(ifindex, interface);
+        self.settle(rx_path, ids);
+        rx_path
+    }
+
+    /// These instances have another receive path.
+    fn settle(&mut self, rx_path: RxPath, ids: &[InstanceId]) {
         for live in ids.iter().filter_map(|id| self.live.instances.get(id.index())) {
             live.rx_path.store(rx_path as u8, Relaxed);
         }
         self.fence();
-        rx_path
     }
 
     /// From now on, the main thread queries the kernel for the program there, and so does the engine through

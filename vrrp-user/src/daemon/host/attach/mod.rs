@@ -36,6 +36,7 @@ use crate::daemon::queue::{ConfigurationChanges, Input, Queue};
 use crate::driver::RxPath;
 use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
+use crate::driver::netlink::changes::Changes;
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership, Memberships};
@@ -81,6 +82,11 @@ pub struct Attachments {
     foreign: foreign::Answers,
     /// When the attachments were looked at last.
     looked: Timestamp,
+    filter_changes: Option<Changes>,
+    /// When it was last tried to attach the program in the place of packet sockets.
+    climbed: Timestamp,
+    /// Interfaces whose hook another program had at the latest attempt.
+    busy: HashSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +139,9 @@ impl Attachments {
             hidden: HashSet::new(),
             foreign: foreign::Answers::default(),
             looked: Timestamp::ZERO,
+            filter_changes: Changes::of_filters().ok(),
+            climbed: Timestamp::ZERO,
+            busy: HashSet::new(),
         };
         ids.into_iter().for_each(|instance| this.write_slot(instance));
         this
@@ -378,7 +387,11 @@ impl Attachments {
             program.detach(ifindex);
             return Err(vec!["another program comes before ours again and again".to_owned()]);
         }
-        let attached = program.attach(ifindex, interface, mode).map_err(|error| error.refusals)?;
+        self.busy.remove(&ifindex);
+        let attached = program.attach(ifindex, interface, mode).map_err(|error| {
+            self.busy.extend(error.is_busy.then_some(ifindex));
+            error.refusals
+        })?;
         // Another daemon's pins are in the way until this one has replaced it.
         if !program.outlives(ifindex) && (program.pins().is_some() || !program.keeps_pins()) {
             warn!(%interface, receive_path = attached.rx_path.as_str(), "the program ends with the daemon here: a killed daemon's \
@@ -464,6 +477,7 @@ impl Attachments {
         self.rx_paths.remove(&ifindex);
         self.preceded.remove(&ifindex);
         self.hidden.remove(&ifindex);
+        self.busy.remove(&ifindex);
     }
 
     /// Changes the rules after new senders are allowed and before others no longer are, so that the program never
