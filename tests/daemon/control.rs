@@ -21,7 +21,7 @@ use vrrp_user::daemon::steering::{Desk, Order, Steered};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{Event, InstanceId, Priority, SteeringOrder};
 
-use nix::unistd::{Gid, Uid};
+use nix::unistd::Uid;
 
 use crate::cli::binary;
 use crate::setup::{Folder, filled};
@@ -370,35 +370,6 @@ fn the_status_socket_shows_and_takes_no_orders() {
         assert!(control.exists());
     });
     assert!(!folder.file("status.sock").exists(), "removed at the end");
-}
-
-#[tokio::test]
-async fn groups_may_open_the_sockets() {
-    if !Uid::effective().is_root() {
-        return;
-    }
-    let folder = Folder::new();
-    let claimed = RuntimeDir::claim(folder.path()).unwrap();
-    let groups = SocketGroups { control: Some(Gid::from_raw(4711)), status: Some(Gid::from_raw(4712)) };
-    let _control = Control::bind(&claimed, groups).unwrap();
-    for (name, group) in [("control.sock", 4711), ("status.sock", 4712)] {
-        let metadata = fs::metadata(folder.file(name)).unwrap();
-        assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o660, group), "{name}");
-    }
-}
-
-/// A container engine makes an empty folder of a socket that is not there; the daemon leaves one that has files alone.
-#[tokio::test]
-async fn an_empty_folder_in_the_place_of_a_socket_gives_way() {
-    let folder = Folder::new();
-    let claimed = RuntimeDir::claim(folder.path()).unwrap();
-    fs::create_dir(folder.file("control.sock")).unwrap();
-    fs::create_dir_all(folder.file("status.sock").join("x")).unwrap();
-    let error = Control::bind(&claimed, SocketGroups::default()).unwrap_err().to_string();
-    assert!(error.contains("status.sock: a folder is in the place of the socket"), "{error}");
-    assert!(error.ends_with("; remove it, or name another --runtime-dir"), "{error}");
-    fs::remove_dir(folder.file("status.sock").join("x")).unwrap();
-    drop(Control::bind(&claimed, SocketGroups::default()).unwrap());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod alerts;
 mod cli;
 mod control;
+mod control_sockets;
 mod doctor;
 mod doctor_links;
 mod events;

@@ -1,13 +1,12 @@
-//! What a steady daemon asks of the kernel: nothing whose length grows with the host.
+//! Requests of a steady daemon to the kernel: none whose answer grows with the host.
 
 use std::fs;
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{until, watch};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::Lab;
 use vrrp_tests::needs;
@@ -42,7 +41,7 @@ fn a_steady_master_asks_the_kernel_for_no_lists() -> Result<()> {
         strace.args(["-p", &running.process().pid().to_string()]);
         let mut strace = Process::start(strace, directory.path().join("log"))?;
         until("strace", SETTLE, || strace.log().contains("attached")).with_context(|| strace.log())?;
-        sleep(WATCH);
+        watch(WATCH);
         strace.signal(Signal::SIGINT)?;
         strace.wait(SETTLE)?;
         let calls = fs::read_to_string(&calls)?;

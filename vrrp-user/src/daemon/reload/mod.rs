@@ -158,8 +158,8 @@ impl Reloader {
         }
     }
 
-    /// Asks for the return to the configuration before a reload, if another daemon has the same as the reloaded one. The
-    /// return keeps the baton, so that the other one does not find this one as well, and gives way too.
+    /// Asks for the return to the configuration before a reload, if another daemon has the same as the reloaded one.
+    /// The return keeps the baton, so that the other one does not find this one as well, and gives way too.
     pub fn give_way(
         &mut self,
         (clashes, baton): (Vec<String>, Option<Baton>),

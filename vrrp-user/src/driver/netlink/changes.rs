@@ -1,4 +1,4 @@
-//! Whether something of this network namespace has changed, for readers that need not read it each time.
+//! Notice of changes in this network namespace, for readers that need not read it each time.
 //!
 //! Enters: the kernel's notifications. Leaves: yes or no. Absent: what has changed.
 

@@ -19,10 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tracing::{info, warn};
-use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, InstanceKey};
+use vrrp_ebpf::map::InstanceKey;
 use vrrp_ebpf::time::Timestamp;
 
-use self::rules::{allowed_peers, expected};
 use super::fence::Fence;
 use super::leftovers::detach_filters;
 use super::reception::ReceptionMonitor;
@@ -478,30 +477,5 @@ impl Attachments {
         self.preceded.remove(&ifindex);
         self.hidden.remove(&ifindex);
         self.busy.remove(&ifindex);
-    }
-
-    /// Changes the rules after new senders are allowed and before others no longer are, so that the program never
-    /// judges by the new rules and the old list.
-    fn write_slot(&mut self, instance: InstanceId) {
-        let Some(settings) = self.instances.get(&instance) else { return };
-        let source = self.places.get(&instance).and_then(|place| place.source);
-        let known = allowed_peers(instance, settings);
-        let mut slot = expected(settings, source);
-        self.maps.allow_peers(&known);
-        if let Some(program) = &mut self.program
-            && let Err(error) = program.allow_peers(&known)
-        {
-            warn!(instance = %settings.name, %error, "adverts of any unicast sender are heard");
-            slot.unicast = slot.unicast.min(1);
-        }
-        self.maps.set_slot(instance, &slot);
-        self.retain_allowed_peers(instance, &known);
-    }
-
-    fn retain_allowed_peers(&mut self, instance: InstanceId, known: &[(AllowedPeerKey, AllowedPeer)]) {
-        let gone = self.maps.retain_allowed_peers(instance, known);
-        if let Some(program) = &mut self.program {
-            program.remove_peers(&gone);
-        }
     }
 }

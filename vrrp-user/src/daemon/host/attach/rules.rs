@@ -2,11 +2,44 @@
 
 use std::net::IpAddr;
 
+use tracing::warn;
 use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, InstanceRules};
 use vrrp_ebpf::wire::address::widen;
 
+use super::Attachments;
 use crate::config::InstanceSettings;
 use crate::protocol::{Auth, InstanceId, UnicastPeer, Version};
+
+impl Attachments {
+    /// Changes the rules after new senders are allowed and before others no longer are, so that the program never
+    /// judges by the new rules and the old list.
+    pub(super) fn write_slot(&mut self, instance: InstanceId) {
+        let Some(settings) = self.instances.get(&instance) else { return };
+        let source = self.places.get(&instance).and_then(|place| place.source);
+        let known = allowed_peers(instance, settings);
+        let mut slot = expected(settings, source);
+        self.maps.allow_peers(&known);
+        if let Some(program) = &mut self.program
+            && let Err(error) = program.allow_peers(&known)
+        {
+            warn!(instance = %settings.name, %error, "adverts of any unicast sender are heard");
+            slot.unicast = slot.unicast.min(1);
+        }
+        self.maps.set_slot(instance, &slot);
+        self.retain_allowed_peers(instance, &known);
+    }
+
+    pub(super) fn retain_allowed_peers(
+        &mut self,
+        instance: InstanceId,
+        known: &[(AllowedPeerKey, AllowedPeer)],
+    ) {
+        let gone = self.maps.retain_allowed_peers(instance, known);
+        if let Some(program) = &mut self.program {
+            program.remove_peers(&gone);
+        }
+    }
+}
 
 /// The form that adverts of an instance must have.
 pub(in crate::daemon) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> InstanceRules {
