@@ -62,7 +62,8 @@ fn the_tests_named_on_the_page_exist() {
             let is_there = |file: &File| {
                 let parts: Vec<_> = file.path.iter().filter_map(|part| Path::new(part).file_stem()).collect();
                 places.split("::").all(|place| parts.contains(&OsStr::new(place)))
-                    && file.text.contains(&format!("fn {function}("))
+                    // Also as one of `cases!`.
+                    && ["(", " ="].iter().any(|after| file.text.contains(&format!("fn {function}{after}")))
             };
             assert!(code.iter().any(is_there), "{number}: there is no {test}");
         }
