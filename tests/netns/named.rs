@@ -80,7 +80,7 @@ impl Witness {
         let (_, metrics) = get(pair, self.node, &self.address, "/metrics")?;
         let name = words.metric.trim_start_matches('!');
         let is_zero = name != words.metric;
-        if !sample(&metrics, name).is_some_and(|value| (value == 0.0) == is_zero) {
+        if sample(&metrics, name).is_none_or(|value| (value == 0.0) != is_zero) {
             return Ok(Some(format!("metrics: {metrics}")));
         }
         let log = match &self.process {

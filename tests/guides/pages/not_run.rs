@@ -17,6 +17,10 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("README.md: Use 1", COMMANDS),
     ("configuration.md: Effective values 1", "tests/config/explain.rs compares this very text"),
     (
+        "doctor.md: vrrpx doctor 2",
+        "its host has keepalived, nginx and Docker; tests/daemon/doctor.rs has each line by itself",
+    ),
+    (
         "doctor.md: vrrpx tune 2",
         "ten thousand gaps take minutes; tests/daemon/tune.rs compares this very text",
     ),
