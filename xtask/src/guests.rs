@@ -128,7 +128,6 @@ impl Scope<'_> {
 pub(crate) fn test(tally: &mut Tally, names: &[&str], scope: Scope<'_>) -> Result<()> {
     let mut programs = Vec::new();
     let mut verification = None;
-    let mut guests = Vec::new();
     for name in names {
         if let Err(error) = kernels::get(name) {
             tally.skip(&format!("kernel {name}"), &format!("{error:#}"));
@@ -146,17 +145,13 @@ pub(crate) fn test(tally: &mut Tally, names: &[&str], scope: Scope<'_>) -> Resul
             }
         }
         if self::programs().any(|program| program != MACHINES && scope.has(program)) {
-            guests.push((*name, guest(name, &programs, verification.as_deref(), scope)?));
-        }
-        // A boot uses one processor: those of the gate are side by side.
-        if !scope.is_gate() {
-            guests.drain(..).try_for_each(|(_, guest)| tally.run(guest))?;
+            tally.run(guest(name, &programs, verification.as_deref(), scope)?)?;
         }
         if scope.has(MACHINES) {
             tally.run(machines(name, &programs)?)?;
         }
     }
-    tally.run_together(guests)
+    Ok(())
 }
 
 /// Checks that the emulator is installed.

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::cargo::show;
 
@@ -23,8 +23,6 @@ pub(crate) struct Tally {
     in_output: bool,
     /// Guest that the tests run in, if any.
     place: String,
-    /// Begins each printed line, if others print at the same time.
-    prefix: String,
 }
 
 impl Tally {
@@ -54,7 +52,7 @@ impl Tally {
     /// Runs a command and counts its tests.
     pub(crate) fn run(&mut self, mut command: Command) -> Result<()> {
         let name = show(&command);
-        println!("\n{}$ {name}", self.prefix);
+        println!("\n$ {name}");
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -67,13 +65,12 @@ impl Tally {
         ];
         let failed_before = self.failed;
         self.place.clear();
-        let prefix = self.prefix.clone();
         let shared = Mutex::new(&mut *self);
         std::thread::scope(|scope| {
             for output in outputs.into_iter().flatten() {
                 scope.spawn(|| {
                     for line in BufReader::new(output).lines().map_while(Result::ok) {
-                        println!("{prefix}{line}");
+                        println!("{line}");
                         shared.lock().unwrap_or_else(PoisonError::into_inner).line(&line);
                     }
                 });
@@ -82,28 +79,6 @@ impl Tally {
         // It may fail without a failed test: it did not compile, or a test program crashed.
         if !child.wait()?.success() && self.failed == failed_before {
             self.fail(&name);
-        }
-        Ok(())
-    }
-
-    /// Runs commands side by side and counts their tests. Each has a word that begins its lines.
-    pub(crate) fn run_together(&mut self, commands: Vec<(&str, Command)>) -> Result<()> {
-        let one = |(word, command)| {
-            let mut tally = Self { prefix: format!("{word}: "), ..Self::default() };
-            tally.run(command).map(|()| tally)
-        };
-        let runs = std::thread::scope(|scope| -> Vec<_> {
-            let running: Vec<_> =
-                commands.into_iter().map(|command| scope.spawn(move || one(command))).collect();
-            running.into_iter().map(|run| run.join()).collect()
-        });
-        for run in runs {
-            let run = run.map_err(|_| anyhow!("a run panicked"))??;
-            self.passed += run.passed;
-            self.failed += run.failed;
-            self.skipped.extend(run.skipped);
-            self.failures.extend(run.failures);
-            self.output.extend(run.output);
         }
         Ok(())
     }
@@ -177,25 +152,6 @@ mod tests {
         assert_eq!(tally.failures, ["wire::vrrp::tests::short", "fence::tags (in Linux 6.1, /usr/bin/xdp)"]);
         assert_eq!(tally.skipped, ["v2 (keepalived is not installed)"]);
         assert_eq!(tally.output, ["---- fence::tags stdout ----", "Error: node 0 answers"]);
-    }
-
-    #[test]
-    fn runs_side_by_side_add_up() {
-        let of = |line: &str| {
-            let mut command = Command::new("echo");
-            command.arg(line);
-            command
-        };
-        let mut tally = Tally { passed: 1, ..Tally::default() };
-        tally
-            .run_together(vec![
-                ("one", of("test result: ok. 2 passed; 0 failed;")),
-                ("two", of("test result: FAILED. 3 passed; 1 failed;")),
-                ("three", of("test slow ... FAILED")),
-            ])
-            .unwrap();
-        assert_eq!(tally.summary(), "6 passed, 1 failed");
-        assert_eq!(tally.failures, ["slow"]);
     }
 
     #[test]
