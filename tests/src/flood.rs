@@ -112,8 +112,9 @@ impl Flooder {
         rate: u64,
         mut next: impl FnMut() -> Option<Vec<u8>> + Send + 'static,
     ) -> Result<Self> {
-        /// Most frames sent at a time to make up a lag.
-        const BURST: u64 = 64;
+        /// Longest lag that is made up at once, in milliseconds.
+        const MADE_UP: u64 = 4;
+        let burst = (rate * MADE_UP / 1000).max(1);
         let (socket, interface) = lab.client.enter(|| Ok((sending_socket()?, index_of(INTERFACE)?)))?;
         let sent = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&sent);
@@ -122,7 +123,7 @@ impl Flooder {
             let Some(frame) = next() else { return };
             let elapsed = u64::try_from(clock::now().since(start).as_micros()).unwrap_or(u64::MAX);
             let due = elapsed.saturating_mul(rate) / 1_000_000;
-            for _ in 0..due.saturating_sub(count.load(Ordering::Relaxed)).min(BURST) {
+            for _ in 0..due.saturating_sub(count.load(Ordering::Relaxed)).min(burst) {
                 if send(&socket, interface, &frame).is_ok() {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
