@@ -310,6 +310,11 @@ impl Running {
         Ok(self.status()?["instances"][0].take())
     }
 
+    /// Number of adverts that instance has sent, by its own count: a flood may crowd them out on the wire.
+    pub fn adverts_sent(&self) -> Result<u64> {
+        self.instance()?["counters"]["adverts_sent"].as_u64().context("no `adverts_sent`")
+    }
+
     /// State and epoch of that instance.
     pub fn standing(&self) -> Result<(String, u64)> {
         standing(&self.instance()?)
