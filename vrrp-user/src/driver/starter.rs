@@ -2,8 +2,8 @@
 //!
 //! Enters: a function that starts a program. Leaves: its result. A thread that starts a program blocks until the
 //! program runs, which can take long: the user it runs as may stop the new process on its way, and an unresponsive file
-//! system blocks it. So no thread with other work waits for it. A start that exceeds its limit is given up and its
-//! process killed; until that attempt has ended, its program is not started again.
+//! system blocks it. So no thread with other work waits for it. A start that exceeds its limit, or whose caller goes
+//! away, is given up and its process killed; until that attempt has ended, other starts of its program wait.
 //!
 //! The threads never end: a leashed program is killed when the thread that started it ends.
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
 /// Concurrent starts, without those given up. A start takes a millisecond.
@@ -30,6 +30,9 @@ static IDLE: Mutex<Vec<Sender<Work>>> = Mutex::new(Vec::new());
 
 /// Programs whose start was given up and may not have ended.
 static STUCK: Mutex<Vec<(String, Arc<Attempt>)>> = Mutex::new(Vec::new());
+
+/// One of those may have ended.
+static ENDED: Notify = Notify::const_new();
 
 /// One or two pages are used.
 const STACK: usize = 256 * 1024;
@@ -100,17 +103,15 @@ impl Drop for Pending<'_> {
 /// Runs `start` on a separate thread.
 ///
 /// # Errors
-/// Those of `start`; `EAGAIN` if no thread can be created; `ETIMEDOUT` if it exceeds `limit` or an earlier start of
-/// `program` still does.
+/// Those of `start`; `EAGAIN` if no thread can be created; `ETIMEDOUT` if it exceeds `limit`, or another start of
+/// `program` is in its way for as long.
 pub(super) async fn start<T: Send + 'static>(
     program: &str,
     leashed: bool,
     limit: Duration,
     start: impl FnOnce(&Attempt) -> nix::Result<T> + Send + 'static,
 ) -> nix::Result<T> {
-    if is_stuck(program) {
-        return Err(Errno::ETIMEDOUT);
-    }
+    timeout(limit, until_free(program)).await.map_err(|_| Errno::ETIMEDOUT)?;
     let _place = PLACES.acquire().await.map_err(|_| Errno::EAGAIN)?;
     let attempt = Arc::new(Attempt::default());
     let (result, begun) = oneshot::channel();
@@ -118,6 +119,7 @@ pub(super) async fn start<T: Send + 'static>(
     submit(Box::new(move || {
         let started = start(&shared);
         shared.has_ended.store(true, SeqCst);
+        ENDED.notify_waiters();
         // If the caller has gone, the result is dropped, which ends a leashed program.
         let _unclaimed = result.send(started);
     }))?;
@@ -127,6 +129,17 @@ pub(super) async fn start<T: Send + 'static>(
         return Err(Errno::ETIMEDOUT);
     };
     started.map_err(|_| Errno::EAGAIN)?
+}
+
+/// Waits until no start of this program is in the way: several checks may have one program, such as the shell.
+async fn until_free(program: &str) {
+    loop {
+        let ended = ENDED.notified();
+        if !is_stuck(program) {
+            return;
+        }
+        ended.await;
+    }
 }
 
 fn is_stuck(program: &str) -> bool {
@@ -186,6 +199,20 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(start("slow", true, LIMIT, |_| Ok(4)).await, Ok(4));
+    }
+
+    /// As a reload that drops a check whose shell is about to run.
+    #[tokio::test(flavor = "current_thread")]
+    async fn one_whose_caller_is_gone_delays_others_of_its_program() {
+        let (go, wait) = channel::<()>();
+        let dropped = start("shared", true, LIMIT, move |_| {
+            let _end = wait.recv();
+            Ok(1)
+        });
+        assert!(timeout(SOON, dropped).await.is_err(), "the caller goes away first");
+        let other = start("shared", true, LIMIT, |_| Ok(2));
+        let (other, ()) = tokio::join!(other, async { drop(go) });
+        assert_eq!(other, Ok(2));
     }
 
     #[tokio::test(flavor = "current_thread")]
