@@ -221,6 +221,25 @@ fn keepalived_answers_no_probe_and_a_second_one_does() -> Result<()> {
     })
 }
 
+/// As with keepalived: FRR stays master, and logs nothing of the probes.
+#[test]
+#[needs("ours", "vrrpd")]
+fn frr_answers_no_probe_and_ignores_it() -> Result<()> {
+    let instance = Instance::v3(100);
+    let frr = Role::new(Daemon::Frr, Config::of(Instance::v3(200)));
+    Pair::settled([frr, Role::new(OURS, Config::of(instance.clone()))])?.check(|pair| {
+        let before = pair.running(0)?.log();
+        let unknown =
+            "skip lan0: 10.77.0.1 answers no probe: whether it receives what this host sends is not known";
+        shows(pair, 1, &instance, &[unknown.to_owned(), ok_back("10.77.0.1")])?;
+        pair.wait_for_master(0)?;
+        let after = pair.running(0)?.log();
+        let news = after.strip_prefix(&*before).context("another log")?;
+        ensure!(!news.contains("10.77.0.2"), "FRR has taken notice: {news}");
+        Ok(())
+    })
+}
+
 #[test]
 #[needs("ours")]
 fn without_a_peer_nothing_is_proved() -> Result<()> {
