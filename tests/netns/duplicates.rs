@@ -70,6 +70,7 @@ fn name_each_other(mode: Mode) -> Result<()> {
         wait_for_state(pair, 0, "MASTER")?;
         pair.start(1)?;
         wait_for_state(pair, 1, "MASTER")?;
+        ensure!(pair.running(0)?.rx_path()? == mode.as_str(), "{}", pair.running(0)?.log());
         let witnesses = [Witness::of(pair, 0)?, Witness::of(pair, 1)?];
         for (witness, other) in witnesses.iter().zip([1, 0]) {
             with_words(SHARED, &mac_of(other), |words| witness.names(pair, words))?;
@@ -78,6 +79,7 @@ fn name_each_other(mode: Mode) -> Result<()> {
         ensure!(epochs.iter().all(|it| it.0 == "MASTER"), "one has stepped back: {epochs:?}");
         let own = pair.node(1)?.v4();
         pair.reload(1, &instance(&own))?;
+        pair.node(1)?.namespace.ip(&format!("address del {SHARED}/24 dev {INTERFACE}"))?;
         for (witness, other) in witnesses.iter().zip([1, 0]) {
             let screen = detail(&mac_of(other));
             witness.forgets(pair, &Words { screen: &screen, log: "", metric: "" })?;
@@ -86,9 +88,9 @@ fn name_each_other(mode: Mode) -> Result<()> {
             until("its end in the log", SETTLE, || lines(pair, node).is_ok_and(|lines| lines[1] != 0))?;
             ensure!(lines(pair, node)? == [1, 1], "a line more: {:?}", lines(pair, node)?);
         }
-        // They hear each other.
-        wait_for_state(pair, 0, "BACKUP")?;
-        ensure!(pair.running(1)?.standing()? == epochs[1], "the other master has moved");
+        // They hear each other, and the shared address is the higher one.
+        wait_for_state(pair, 1, "BACKUP")?;
+        ensure!(pair.running(0)?.standing()? == epochs[0], "the other master has moved");
         Ok(())
     })
 }
@@ -131,13 +133,21 @@ fn reasons(pair: &mut Pair) -> Result<Vec<String>> {
 #[test]
 #[needs("ours")]
 fn our_own_adverts_that_come_back_are_no_other_host() -> Result<()> {
-    for mode in [Mode::Native, Mode::Tcx, Mode::Socket] {
-        let role = Role::new(Daemon::Vrrpx(mode), Config::of(Instance::v3(100)));
+    let plain = || (Instance::v3(100), [2, 0, 0, 0, 0, 1]);
+    let virtual_mac = || (Instance::v3(100).line("use_vmac"), [0, 0, 0x5e, 0, 1, 51]);
+    for (mode, (instance, mac)) in [
+        (Mode::Native, plain()),
+        (Mode::Tcx, plain()),
+        (Mode::Socket, plain()),
+        (Mode::Tcx, virtual_mac()),
+        (Mode::Socket, virtual_mac()),
+    ] {
+        let role = Role::new(Daemon::Vrrpx(mode), Config::of(instance));
         Pair::settled([role])?.check(|pair| {
             let tap = Tap::new(&pair.lab, 0)?;
             let forger = Forger::new(&pair.lab.client, 51)?;
             let mut advert = tap.adverts(1, SETTLE)?.pop().context("no advert")?;
-            ensure!(advert.get(6..12) == Some(&[2, 0, 0, 0, 0, 1]), "another sender: {advert:02x?}");
+            ensure!(advert.get(6..12) == Some(&mac), "another sender: {advert:02x?}");
             let before = pair.running(0)?.standing()?;
             until("a loop", SETTLE, || {
                 let sent = forger.send_frame(&advert);
