@@ -13,6 +13,7 @@ mod causes;
 mod clocks;
 mod containers;
 mod crowd;
+mod duplicates;
 mod election;
 mod events;
 mod faults;

@@ -2,22 +2,28 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use vrrp_ebpf::map::{Counter, InstanceRules};
+use vrrp_ebpf::map::{Counter, InstanceKey, InstanceRules};
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Dialect, header_sum, judge, judge_header};
 use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::frame::{NoMessage, dissect, is_to_mac};
-use vrrp_ebpf::wire::{Family, TRAILER_LEN, checksum};
+use vrrp_ebpf::wire::{Family, Reject, TRAILER_LEN, checksum};
 use vrrp_tests::clock::slowness;
-use vrrp_tests::needs;
-use vrrp_tests::packet::{OWN_MAC, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_tests::packet::{Frame, OWN_MAC, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_tests::{FIRST, needs};
+use vrrp_user::driver::maps::Maps;
+use vrrp_user::driver::socket::classify;
 use vrrp_user::driver::xdp::Entry;
 
 use crate::signed::TRAILER;
-use crate::stand::{FURTHER, OWN_IPV4, OWN_IPV6, Outcome, Stand, slot};
+use crate::stand::{FURTHER, FURTHER_MAC, LOOPBACK, OWN_IPV4, OWN_IPV6, Outcome, Stand, locals, slot};
 
 /// Number of cases per dialect and entry; a slow machine takes fewer.
 const CASES: u32 = 1500;
+
+/// MAC addresses that frames from our own address come from: of this host, and of another one.
+const SENDERS: [Mac; 3] = [OWN_MAC, FURTHER_MAC, Mac([2, 0, 0, 0, 0, 0x55])];
 
 const MACS: [Mac; 3] = [OWN_MAC, Mac([2, 0, 0, 0, 0, 0x55]), Mac::BROADCAST];
 
@@ -57,6 +63,25 @@ fn expected(bytes: &[u8], slot: &InstanceRules, dialect: Dialect) -> Outcome {
     }
 }
 
+/// The latest sender that has our address, as it is on record.
+fn latest_of_own(maps: &Maps) -> Option<[u8; 16]> {
+    let rejections = maps.rejections();
+    let of_own = rejections.of(FIRST).find(|(reject, _)| *reject == Reject::OwnSource);
+    of_own.map(|(_, record)| record.source)
+}
+
+/// The same after this frame alone, on the socket path.
+fn on_socket(bytes: &[u8], slot: &InstanceRules, dialect: Dialect) -> Option<[u8; 16]> {
+    let maps = Maps::anonymous(1).unwrap();
+    maps.reach(1).unwrap();
+    maps.set_slot(FIRST, slot);
+    maps.locals().set(locals().into_iter().collect());
+    let key = InstanceKey::new(LOOPBACK, 0, dialect.family(), VRID);
+    let lookup = |found| (found == key).then_some(FIRST);
+    assert!(classify(bytes, LOOPBACK, Timestamp::from_nanos(1), &maps, lookup).is_none());
+    latest_of_own(&maps)
+}
+
 #[test]
 #[needs("root")]
 fn any_change_is_judged_as_by_the_library() {
@@ -78,16 +103,20 @@ fn any_change_is_judged_as_by_the_library() {
                 prop::option::weighted(0.2, 14usize..400),
                 any::<bool>(),
                 (prop::option::weighted(0.5, 0usize..3), prop::option::weighted(0.3, 0usize..3)),
+                prop::option::weighted(0.2, 0..SENDERS.len()),
             );
             let mut runner = TestRunner::new(Config {
                 cases: CASES / slowness(),
                 failure_persistence: None,
                 ..Config::default()
             });
-            let outcome = runner.run(&changes, |(count, changes, cut, anew, (to, mac))| {
+            let outcome = runner.run(&changes, |(count, changes, cut, anew, (to, mac), from)| {
                 let frame = advert(dialect, count);
                 let frame = to.map_or(frame.clone(), |to| frame.destination(hosts(dialect)[to]));
                 let frame = mac.map_or(frame.clone(), |mac| frame.destination_mac(MACS[mac]));
+                let from_us =
+                    |frame: Frame, from: usize| frame.source(hosts(dialect)[0]).source_mac(SENDERS[from]);
+                let frame = from.map_or(frame.clone(), |from| from_us(frame, from));
                 let is_signed = trailer != InstanceRules::UNSIGNED && changes.len() != 1;
                 let frame = if is_signed { frame.signed(&TRAILER) } else { frame };
                 let mut bytes = frame.build();
@@ -123,6 +152,15 @@ fn any_change_is_judged_as_by_the_library() {
                         prop_assert_eq!(expected, Outcome::Passed(Counter::Event));
                     }
                     found => prop_assert_eq!(found, expected, "{:?} {:02x?}", stand.entry, bytes),
+                }
+                if expected == Outcome::Rejected(Reject::OwnSource) {
+                    let maps = stand.program.maps();
+                    prop_assert_eq!(
+                        latest_of_own(&maps),
+                        on_socket(&bytes, &slot, dialect),
+                        "{:02x?}",
+                        bytes
+                    );
                 }
                 let _read = stand.woken();
                 Ok(())

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, Counter, InstanceRules};
+use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, Counter, InstanceRules, Rejected};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject};
-use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_tests::packet::{Frame, OWN_MAC, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_tests::{FIRST, needs};
 use vrrp_user::driver::clock;
 
-use crate::stand::{OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
+use crate::stand::{FURTHER_MAC, OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
 
 const CUT: &str = "the last byte is missing";
 
@@ -42,7 +43,9 @@ fn common(dialect: Dialect) -> Vec<Row> {
         row(Reject::Ttl, "TTL 254", &|frame| frame.ttl(254)),
         row(Reject::Ttl, "TTL 0", &|frame| frame.ttl(0)),
         row(Reject::Destination, "to a host", &|frame| frame.destination(host.parse().unwrap())),
-        row(Reject::OwnSource, "from ourselves", &|frame| frame.source(own.parse().unwrap())),
+        row(Reject::OwnSource, "from ourselves", &|frame| {
+            frame.source(own.parse().unwrap()).source_mac(OWN_MAC)
+        }),
         row(Reject::Version, "version 1", &|frame| frame.byte(0, 0x11)),
         row(Reject::Version, "version 4", &|frame| frame.byte(0, 0x41)),
         row(Reject::CountZero, "no address", &|frame| frame.byte(3, 0)),
@@ -198,6 +201,42 @@ fn the_sender_of_each_fault_is_on_record() {
             [(Reject::AuthData, 2, 3), (Reject::VersionMismatch, 3, 3), (Reject::AuthType, 4, 3)]
         );
     });
+}
+
+/// Our own adverts come back from a MAC address of any interface of this host. Those of another host with our address
+/// are refused too, and its MAC address is on record.
+#[test]
+#[needs("root")]
+fn another_host_with_our_address_is_on_record_by_its_mac_address() {
+    const OTHERS: [Mac; 2] = [Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 0x67])];
+    for dialect in [V2, V3_IPV4, V3_IPV6] {
+        on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
+            let address = own(dialect).parse().unwrap();
+            let source = widen(address);
+            let duplicate = |mac: Mac| (mac, Rejected::duplicate(source, mac.0));
+            for (adverts, (mac, sender)) in (1..).zip([
+                (OWN_MAC, source),
+                (FURTHER_MAC, source),
+                duplicate(OTHERS[0]),
+                duplicate(OTHERS[1]),
+            ]) {
+                let frame = advert(dialect, 1).source(address).source_mac(mac);
+                assert_eq!(stand.run(&frame), Outcome::Rejected(Reject::OwnSource), "{mac}");
+                let [(Reject::OwnSource, noted)] =
+                    stand.program.maps().rejections().of(FIRST).collect::<Vec<_>>()[..]
+                else {
+                    panic!("another record, {mac}")
+                };
+                assert_eq!(
+                    (noted.source, noted.adverts),
+                    (sender, adverts),
+                    "{:?} {dialect:?}, {mac}",
+                    stand.entry
+                );
+            }
+            assert!(stand.woken().is_empty(), "the daemon is not woken");
+        });
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use vrrp_ebpf::map::{Counter, Counters, InstanceKey, InstanceRules, LocalKey};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
+use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject};
 use vrrp_tests::FIRST;
 use vrrp_tests::clock::elapse;
@@ -33,6 +34,9 @@ pub(crate) enum Outcome {
     Dropped(Counter),
     Rejected(Reject),
 }
+
+/// The MAC address of another interface of this host.
+pub(crate) const FURTHER_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x66]);
 
 /// Programs with their rings that no test uses now, by entry and number of slots. To verify a program takes longer than
 /// most tests, in a guest by far.
@@ -95,13 +99,19 @@ fn lend(entry: Entry, slots: u32) -> (Program, Ring) {
     (program, ring)
 }
 
+/// The addresses of this host.
+pub(crate) fn locals() -> Vec<LocalKey> {
+    let addresses = FURTHER.map(|address| address.parse().unwrap());
+    let addresses = addresses.map(|it| LocalKey::of_address(LOOPBACK, Family::of(it), widen(it)));
+    let macs = [(LOOPBACK, OWN_MAC), (LocalKey::ANY, OWN_MAC), (LocalKey::ANY, FURTHER_MAC)];
+    let macs = macs.map(|(ifindex, mac)| LocalKey::of_mac(ifindex, mac.0));
+    macs.into_iter().chain(addresses).collect()
+}
+
 impl Stand {
     pub(crate) fn new(entry: Entry, slots: u32) -> Self {
         let (mut program, ring) = lend(entry, slots);
-        let addresses = FURTHER.map(|address| address.parse().unwrap());
-        let addresses = addresses.map(|it| LocalKey::of_address(LOOPBACK, Family::of(it), widen(it)));
-        let locals = [LocalKey::of_mac(LOOPBACK, OWN_MAC.0)].into_iter().chain(addresses);
-        program.set_locals(&locals.collect::<Vec<_>>(), &[]).unwrap();
+        program.set_locals(&locals(), &[]).unwrap();
         Self { program: Lent(Some(program)), ring: Lent(Some(ring)), entry, slots }
     }
 

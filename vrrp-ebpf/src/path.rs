@@ -15,7 +15,7 @@
 //! There are three steps because the program's verifier walks each by itself: only numbers pass between them. The rules
 //! of the instance may change at any time; an advert that they change under passes unjudged, which is a lost advert.
 
-use crate::map::{AllowedPeer, Counter, InstanceKey, InstanceRules, NO_PEER, SenderClass};
+use crate::map::{AllowedPeer, Counter, InstanceKey, InstanceRules, NO_PEER, Rejected, SenderClass};
 use crate::wire::frame::Frame;
 use crate::wire::{AdvertInfo, ByteAccess, ChecksumForm, Reject, advert, judge_sender};
 
@@ -88,8 +88,11 @@ pub trait Maps {
     fn count(&self, slot: Option<Self::Slot>, counter: Counter);
 
     /// Counts an advert that failed a check, and records its sender: a router that should be a peer may be a second
-    /// master.
-    fn refuse(&self, slot: Self::Slot, reject: Reject, frame: &Frame);
+    /// master. The sender is in the form of [`Rejected`].
+    fn refuse(&self, slot: Self::Slot, reject: Reject, sender: [u8; 16]);
+
+    /// The MAC address that the frame comes from, if it is none of this host.
+    fn foreign_mac(&self) -> Option<[u8; 6]>;
 
     /// Records the sender of an advert of no instance.
     fn note_unknown_router(&self, key: &InstanceKey, frame: &Frame);
@@ -169,7 +172,7 @@ pub fn admit<M: Maps>(maps: &M, frame: &Frame) -> FastPathResult<M::Slot> {
         return FastPathResult::Done(Verdict::Pass);
     }
     if let Err(reject) = judged {
-        maps.refuse(slot, first_of(reject, maps.octets(), frame), frame);
+        maps.refuse(slot, first_of(reject, maps.octets(), frame), frame.source);
         return FastPathResult::Done(Verdict::Drop);
     }
     if may_be_steady && maps.is_steady(slot, frame) {
@@ -216,9 +219,21 @@ pub fn examine<M: Maps>(
             let key = InstanceKey::new(maps.ifindex(), frame.vlan, frame.family, frame.vrid);
             maps.note_unknown_router(&key, frame);
         }
-        maps.refuse(slot, reject, frame);
+        maps.refuse(slot, reject, sender(maps, reject, frame));
         Verdict::Drop
     })
+}
+
+/// Of a refused advert. Another host may have our address: only its MAC address shows that the advert is none of ours
+/// that has come back.
+#[inline(always)]
+fn sender<M: Maps>(maps: &M, reject: Reject, frame: &Frame) -> [u8; 16] {
+    match reject {
+        Reject::OwnSource => {
+            maps.foreign_mac().map_or(frame.source, |mac| Rejected::duplicate(frame.source, mac))
+        }
+        _ => frame.source,
+    }
 }
 
 /// Records a valid advert that is not the watched one, and wakes the daemon.

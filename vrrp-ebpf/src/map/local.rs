@@ -6,7 +6,8 @@ use crate::wire::Family;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C, align(8))]
 pub struct LocalKey {
-    /// 0 for an address that the host accepts on any interface: the kernel does for all but link-local IPv6 addresses.
+    /// [`Self::ANY`] for an address that the host accepts on any interface: the kernel does for all but link-local IPv6
+    /// addresses. A MAC address has a key with its interface, and one with any.
     pub ifindex: u32,
     /// 4, 6, or [`Self::LINK`].
     pub kind: u32,
@@ -20,6 +21,9 @@ impl LocalKey {
     /// In `kind`: a MAC address.
     pub const LINK: u32 = 0;
 
+    /// In `ifindex`: any interface of this host.
+    pub const ANY: u32 = 0;
+
     /// A MAC address of an interface.
     #[inline(always)]
     pub const fn of_mac(ifindex: u32, mac: [u8; 6]) -> Self {
@@ -32,7 +36,7 @@ impl LocalKey {
     pub const fn of_address(ifindex: u32, family: Family, address: [u8; 16]) -> Self {
         // fe80::/10 (RFC 4291 §2.5.6).
         let is_link_local = matches!(family, Family::V6) && u128::from_be_bytes(address) >> 118 == 0x3fa;
-        Self { ifindex: if is_link_local { ifindex } else { 0 }, kind: family as u32, address }
+        Self { ifindex: if is_link_local { ifindex } else { Self::ANY }, kind: family as u32, address }
     }
 }
 

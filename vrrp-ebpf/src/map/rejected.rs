@@ -12,7 +12,7 @@ pub struct Rejected {
     pub last_seen: u64,
     /// Adverts that failed this check, of all senders.
     pub adverts: u64,
-    /// Its sender, IPv4 in the first four bytes.
+    /// Its sender, IPv4 in the first four bytes; or [`Self::duplicate`].
     pub source: [u8; 16],
     /// When the latest one of another sender arrived; 0: there was none.
     pub previous_seen: u64,
@@ -33,6 +33,22 @@ impl Rejected {
         let previous_seen = if self.previous == self.source { 0 } else { self.previous_seen };
         let both = [(self.source, self.last_seen), (self.previous, previous_seen)];
         both.into_iter().filter(|(_, seen)| *seen != 0)
+    }
+
+    /// In place of the sender, in the record of [`crate::wire::Reject::OwnSource`]: another host that sends from our
+    /// own `address`, in map form, by its MAC address.
+    #[inline(always)]
+    pub const fn duplicate(address: [u8; 16], [a, b, c, d, e, f]: [u8; 6]) -> [u8; 16] {
+        let mac = u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]);
+        ((folded(address) as u128) << 64 | mac as u128).to_ne_bytes()
+    }
+
+    /// The MAC address in such a `sender`; `None` for a plain address, and for another host with another `address`.
+    #[expect(clippy::cast_possible_truncation, reason = "the half is meant")]
+    pub fn mac_of_duplicate(sender: [u8; 16], address: [u8; 16]) -> Option<[u8; 6]> {
+        let [a, b, c, d, e, f, ..] = (u128::from_ne_bytes(sender) as u64).to_ne_bytes();
+        let mac = [a, b, c, d, e, f];
+        (sender != address && sender == Self::duplicate(address, mac)).then_some(mac)
     }
 
     /// Records an advert of `source` received at `now`, ns of CLOCK_MONOTONIC.
@@ -62,9 +78,31 @@ impl Rejected {
     }
 }
 
+/// Half as long as the address: a MAC address has room beside it.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
+const fn folded(address: [u8; 16]) -> u64 {
+    let address = u128::from_ne_bytes(address);
+    address as u64 ^ (address >> 64) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::address::widen;
+
+    #[test]
+    fn another_host_is_known_by_its_mac_address_and_ours() {
+        let mac = [2, 0, 0, 0, 0, 1];
+        for [own, other] in [["192.0.2.1", "192.0.2.2"], ["fe80::1", "fe80::2"], ["2001:db8::1", "fe80::1"]] {
+            let [own, other] = [own, other].map(|it| widen(it.parse().unwrap()));
+            let sender = Rejected::duplicate(own, mac);
+            assert_eq!(Rejected::mac_of_duplicate(sender, own), Some(mac));
+            for (sender, address) in [(sender, other), (own, own), (other, own), ([0; 16], own)] {
+                assert_eq!(Rejected::mac_of_duplicate(sender, address), None);
+            }
+        }
+    }
 
     #[test]
     fn two_senders_are_known_side_by_side() {

@@ -1,9 +1,9 @@
 //! A frame and the maps, as the program reaches them.
 
-use vrrp_ebpf::map::{AllowedPeer, Counter, InstanceKey};
+use vrrp_ebpf::map::{AllowedPeer, Counter, InstanceKey, LocalKey};
 use vrrp_ebpf::path::{Maps, Message};
 use vrrp_ebpf::wire::frame::Frame;
-use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject, ipv4};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject, frame, ipv4};
 
 use super::clock::now;
 use super::maps::RulesInForce;
@@ -96,11 +96,16 @@ impl<P: Packet> Maps for Reach<'_, P> {
     }
 
     #[inline(always)]
-    fn refuse(&self, slot: u32, reject: Reject, frame: &Frame) {
+    fn refuse(&self, slot: u32, reject: Reject, sender: [u8; 16]) {
         log!(self.packet, "slot {}: refused by check {}", slot, reject as u32);
-        let source = u128::from_ne_bytes(frame.source);
+        let sender = u128::from_ne_bytes(sender);
         let reject = self.launder(reject as usize) as u32;
-        record::reject(slot, reject, source as u64, (source >> 64) as u64);
+        record::reject(slot, reject, sender as u64, (sender >> 64) as u64);
+    }
+
+    #[inline(always)]
+    fn foreign_mac(&self) -> Option<[u8; 6]> {
+        frame::source_mac(&self.view).filter(|mac| !locals::has_mac(LocalKey::ANY, *mac))
     }
 
     #[inline(always)]

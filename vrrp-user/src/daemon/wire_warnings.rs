@@ -272,7 +272,8 @@ impl Rejections {
     }
 }
 
-/// An advert from our own source address may be one of ours that has come back.
+/// An advert from our own source address may be one of ours that has come back, unless its MAC address is another
+/// host's, which is another reason.
 fn is_rival(rejected: &Rejected) -> bool {
     rejected.reason != Reject::OwnSource.as_str()
 }

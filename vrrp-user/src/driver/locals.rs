@@ -43,7 +43,8 @@ impl Locals {
 /// The addresses of all links. Without IPv6 addresses that are tentative or duplicate: the kernel delivers nothing to
 /// them.
 pub fn locals(table: &Table) -> HashSet<LocalKey> {
-    let macs = table.links().filter_map(|link| Some(LocalKey::of_mac(link.ifindex, link.hardware?)));
+    let macs = table.links().filter_map(|link| Some((link.ifindex, link.hardware?)));
+    let macs = macs.flat_map(|(ifindex, mac)| [ifindex, LocalKey::ANY].map(|it| LocalKey::of_mac(it, mac)));
     let addresses = table.all_addresses().filter(|address| address.usable).map(|present| {
         LocalKey::of_address(present.ifindex, Family::of(present.address), widen(present.address))
     });

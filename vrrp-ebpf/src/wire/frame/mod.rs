@@ -105,6 +105,12 @@ pub fn is_to_mac<O: ByteAccess + ?Sized>(octets: &O, owns: impl FnOnce([u8; 6]) 
     destination[0] & 1 != 0 || owns(destination)
 }
 
+/// The MAC address that the frame comes from.
+#[inline(always)]
+pub fn source_mac<O: ByteAccess + ?Sized>(octets: &O) -> Option<[u8; 6]> {
+    octets.get::<6>(ethernet::field::SOURCE)
+}
+
 /// The reason that a frame has no message to check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NoMessage {

@@ -80,7 +80,7 @@ pub struct Differing {
 pub struct Rejected {
     /// Sender of the latest of these adverts.
     pub peer: String,
-    /// The reject's word, or `other_vrid`.
+    /// The reject's word, `other_vrid` or `duplicate_address`.
     pub reason: String,
     /// Text for the operator.
     pub detail: String,

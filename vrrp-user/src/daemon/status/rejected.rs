@@ -4,12 +4,14 @@
 //! refused now, and why. Absent: routers whose adverts the network stack drops, and CARP, which is listed with the
 //! unknown routers.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use vrrp_ebpf::map::{self, UnknownRouter};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::{narrow, widen};
+use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject};
 
 use super::peer::lasts;
@@ -23,6 +25,10 @@ use crate::driver::maps::Rejections;
 
 /// The reason if an address of the instance is advertised under another VRID.
 const OTHER_VRID: &str = "other_vrid";
+
+/// The reason if another host sends from the address that the instance sends from: the checks refuse it as
+/// [`Reject::OwnSource`], as they do our own adverts that come back.
+const DUPLICATE_ADDRESS: &str = "duplicate_address";
 
 /// What the maps hold of routers that are no peers.
 #[derive(Debug)]
@@ -58,18 +64,23 @@ impl DaemonContext {
             let silence = now.since(Timestamp::from_nanos(last_seen));
             (silence <= lasts(settings)).then_some(silence.as_secs_f64())
         };
-        let senders = |(reject, latest): (Reject, map::Rejected)| {
-            latest.senders().map(move |(source, last_seen)| (reject, source, last_seen))
-        };
-        let refused =
-            refusals.rejections.of(config.id).flat_map(senders).filter_map(|(reject, source, last_seen)| {
-                Some(Rejected {
-                    peer: narrow(settings.family, source).to_string(),
-                    reason: reject.as_str().to_owned(),
-                    detail: detail(reject)?.to_owned(),
-                    last_advert_seconds: since(last_seen)?,
-                })
-            });
+        let own = self.maps.slot(config.id).source;
+        let mut refused = Vec::new();
+        for (reject, latest) in refusals.rejections.of(config.id) {
+            let senders = latest.senders().filter_map(|(sender, seen)| Some((sender, since(seen)?)));
+            let mut senders: Vec<_> = senders.collect();
+            if reject == Reject::OwnSource {
+                refused.extend(duplicate(settings.family, own, &senders));
+                senders.retain(|(sender, _)| *sender == own);
+            }
+            let Some(detail) = detail(reject) else { continue };
+            refused.extend(senders.into_iter().map(|(source, last_advert_seconds)| Rejected {
+                peer: narrow(settings.family, source).to_string(),
+                reason: reject.as_str().to_owned(),
+                detail: detail.to_owned(),
+                last_advert_seconds,
+            }));
+        }
         let ifindex = live.ifindex.load(Relaxed);
         let of_instance = refusals.unknown_routers.iter().filter(|(key, _)| {
             key.ifindex == ifindex && key.vlan == 0 && key.family == settings.family as u8
@@ -86,8 +97,28 @@ impl DaemonContext {
         // One row, however many VRIDs are made up: the latest one.
         let claimant =
             claimants.min_by(|one, other| one.last_advert_seconds.total_cmp(&other.last_advert_seconds));
-        refused.chain(claimant).collect()
+        refused.extend(claimant);
+        refused
     }
+}
+
+/// Other hosts that send from our `own` address, in one row. Two copies of this host take turns to be the latest.
+fn duplicate(family: Family, own: [u8; 16], senders: &[([u8; 16], f64)]) -> Option<Rejected> {
+    let of = |(sender, seconds): &([u8; 16], f64)| {
+        Some((map::Rejected::mac_of_duplicate(*sender, own)?, *seconds))
+    };
+    let hosts: BTreeMap<[u8; 6], f64> = senders.iter().filter_map(of).collect();
+    let last_advert_seconds = hosts.values().copied().min_by(f64::total_cmp)?;
+    let macs: Vec<String> = hosts.keys().map(|mac| Mac(*mac).to_string()).collect();
+    let macs = macs.join(", ");
+    Some(Rejected {
+        peer: narrow(family, own).to_string(),
+        reason: DUPLICATE_ADDRESS.to_owned(),
+        detail: format!(
+            "another host ({macs}) sends from our own address too; give each an address of its own"
+        ),
+        last_advert_seconds,
+    })
 }
 
 /// The first address of the instance that an unknown router claims to have.
@@ -145,5 +176,26 @@ mod tests {
             assert_eq!(detail(reject).is_none(), silent.contains(&reject), "{reject}");
             assert!(detail(reject).is_none_or(|text| text.len() < 70 && !text.ends_with('.')), "{reject}");
         }
+    }
+
+    #[test]
+    fn another_host_with_our_address_is_one_row() {
+        let [own, other] = ["192.0.2.1", "192.0.2.2"].map(|it| widen(it.parse().unwrap()));
+        let from = |address, last: u8| map::Rejected::duplicate(address, [2, 0, 0, 0, 0, last]);
+        let row = |senders: &[_]| duplicate(Family::V4, own, senders);
+        assert_eq!(
+            row(&[(own, 1.0), (from(other, 7), 1.0)]),
+            None,
+            "a loop, and one before our address changed"
+        );
+        let found = row(&[(from(own, 9), 0.5), (own, 1.0)]).unwrap();
+        let detail = "another host (02:00:00:00:00:09) sends from our own address too; give each an address of its own";
+        assert_eq!(
+            (&*found.peer, &*found.reason, &*found.detail),
+            ("192.0.2.1", "duplicate_address", detail)
+        );
+        let found = [[9, 8], [8, 9]].map(|hosts| row(&hosts.map(|it| (from(own, it), 0.5))).unwrap());
+        assert_eq!(found[0], found[1], "the same text, whichever was the latest");
+        assert!(found[0].detail.contains("(02:00:00:00:00:08, 02:00:00:00:00:09)"), "{}", found[0].detail);
     }
 }

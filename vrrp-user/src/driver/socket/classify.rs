@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use vrrp_ebpf::map::{AllowedPeer, Counter, InstanceKey, Peer, SenderClass};
+use vrrp_ebpf::map::{AllowedPeer, Counter, InstanceKey, LocalKey, Peer, SenderClass};
 use vrrp_ebpf::path::{self, Message};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::frame::Frame;
@@ -41,6 +41,9 @@ pub fn classify<'a>(
     path::walk(&reach, &frame);
     reach.received.take()
 }
+
+/// In place of the MAC address that a packet of an interface without Ethernet comes from.
+const NO_ETHERNET: [u8; 6] = [0; 6];
 
 /// A frame and the maps, as the packet socket reaches them.
 struct Reach<'a, 'm, L> {
@@ -111,8 +114,13 @@ impl<'m, L: Fn(InstanceKey) -> Option<InstanceId>> path::Maps for Reach<'_, 'm, 
         self.maps.count(slot, counter as usize);
     }
 
-    fn refuse(&self, slot: InstanceId, reject: Reject, frame: &Frame) {
-        self.maps.reject(slot, reject, frame.source, self.stamp);
+    fn refuse(&self, slot: InstanceId, reject: Reject, sender: [u8; 16]) {
+        self.maps.reject(slot, reject, sender, self.stamp);
+    }
+
+    fn foreign_mac(&self) -> Option<[u8; 6]> {
+        let is_ours = |mac: [u8; 6]| self.maps.locals().contains(&LocalKey::of_mac(LocalKey::ANY, mac));
+        frame::source_mac(self.bytes).filter(|mac| *mac != NO_ETHERNET && !is_ours(*mac))
     }
 
     fn note_unknown_router(&self, key: &InstanceKey, frame: &Frame) {
@@ -149,7 +157,7 @@ impl<'m, L: Fn(InstanceKey) -> Option<InstanceId>> path::Maps for Reach<'_, 'm, 
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use vrrp_ebpf::map::{BUDGET_OTHERS, BUDGET_SIGNED, InstanceRules, LocalKey, NO_PEER};
+    use vrrp_ebpf::map::{BUDGET_OTHERS, BUDGET_SIGNED, InstanceRules, NO_PEER, Rejected};
     use vrrp_ebpf::wire::address::widen;
     use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect, fill_checksum};
     use vrrp_ebpf::wire::ethernet::{EthernetRepr, Mac};
@@ -341,5 +349,28 @@ mod tests {
         maps.set_slot(SLOT, &InstanceRules { version: 3, source: info.source, ..InstanceRules::UNUSED });
         assert!(classify_frame(&maps, &v4(51, 255)).is_none());
         assert_eq!(maps.counters(Some(SLOT)).reject(Reject::OwnSource), 1);
+    }
+
+    #[test]
+    fn another_host_with_our_address_is_recorded_by_its_mac_address() {
+        let maps = maps();
+        let source = widen([192, 0, 2, 1].into());
+        maps.set_slot(SLOT, &InstanceRules { version: 3, source, ..InstanceRules::UNUSED });
+        let [ours, other] = [1, 2].map(|last| [2, 0, 0, 0, 0, last]);
+        // Of another interface.
+        maps.locals().set([LocalKey::of_mac(LocalKey::ANY, ours)].into());
+        let latest = |mac: [u8; 6]| {
+            let mut frame = v4(51, 255);
+            frame[6..12].copy_from_slice(&mac);
+            assert!(classify_frame(&maps, &frame).is_none());
+            let rejections = maps.rejections();
+            let [(Reject::OwnSource, record)] = rejections.of(SLOT).collect::<Vec<_>>()[..] else { panic!() };
+            record.source
+        };
+        assert_eq!(
+            [ours, NO_ETHERNET, other].map(latest),
+            [source, source, Rejected::duplicate(source, other)]
+        );
+        assert_eq!(maps.counters(Some(SLOT)).reject(Reject::OwnSource), 3);
     }
 }
