@@ -20,12 +20,13 @@ use super::status::{DaemonContext, HostWatch, Rejected, SharedContext, UnknownRo
 use super::unyielding::Contests;
 use super::wire_answers::ProbeAnswers;
 use crate::driver::clock;
+use crate::driver::maps::WatchedMessages;
 use crate::protocol::State;
 
 /// From one reading of status to the next.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Rounds from one comparison of the settings of peers, which reads each advert, to the next.
+/// Rounds from one comparison of the settings of peers to the next.
 const ROUNDS: u8 = 5;
 
 /// Rounds in a row that find an IPv6 address unanswered before the log has it: after a takeover, duplicate address
@@ -82,6 +83,7 @@ pub(super) async fn report(shared: SharedContext, news: mpsc::Sender<PeerNews>) 
 struct Notices {
     /// Detail by instance, peer and word.
     differences: BTreeMap<[String; 3], String>,
+    messages: WatchedMessages,
     /// By interface, VRID and kind.
     unknown_routers: BTreeSet<(String, u8, String)>,
     rejections: Rejections,
@@ -116,7 +118,7 @@ impl Notices {
     fn update(&mut self, shared: &SharedContext) -> Vec<PeerNews> {
         let context = shared.now();
         if self.rounds == 0 {
-            let differing = context.differing().into_iter();
+            let differing = context.still_differing(&mut self.messages).into_iter();
             self.compare(
                 differing.map(|(instance, it)| ([instance.to_owned(), it.peer, it.what], it.detail)),
             );

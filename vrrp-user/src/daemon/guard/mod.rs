@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::env;
 use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
@@ -47,6 +47,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Shortest time between two guards, in case another process keeps killing them.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes of a process's line in /proc up to its state, and more: its number, and a name of 64 at most.
+const STAT: usize = 128;
 
 /// Between two looks at whether the guard is stopped.
 const CHECK: Duration = Duration::from_secs(1);
@@ -142,10 +145,12 @@ pub fn carry_out_left_plan(runtime_dir: &Path) -> io::Result<bool> {
 
 /// Whether another process has stopped it, by a signal or as a debugger.
 fn is_stopped(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut stat = [0; STAT];
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut stat));
+    let stat = stat.get(..read.unwrap_or(0)).unwrap_or_default();
     // The name before may have anything in it.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
-    matches!(state, Some("T" | "t"))
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
+    matches!(state, Some(b'T' | b't'))
 }
 
 impl Guard {
@@ -296,7 +301,7 @@ impl Guard {
     }
 
     /// Updates the plan: this configuration is in use, and addresses of former settings are still set, on these
-    /// interfaces, with these pins and tc filters.
+    /// interfaces, with these pins and tc filters. False if it is to be tried again.
     pub fn update_plan(
         &self,
         config: &Arc<Config>,
@@ -305,7 +310,7 @@ impl Guard {
         is_fenced: impl Fn(InstanceId) -> bool,
         pins: Vec<PathBuf>,
         filters: Vec<Filter>,
-    ) {
+    ) -> bool {
         let settings = || config.instances.iter().map(|instance| &*instance.settings);
         let with_addresses = settings().chain(former.iter().copied());
         let devices = with_addresses.flat_map(|it| it.addresses.all().map(|address| it.device_of(address)));
@@ -324,7 +329,7 @@ impl Guard {
             filters,
         };
         if self.written.borrow().as_ref() == Some(&written) {
-            return;
+            return true;
         }
         let stages =
             plan::stages(&mut self.netlink.borrow_mut(), config, former, table, is_fenced, &written.filters);
@@ -343,6 +348,7 @@ impl Guard {
             outcome => self.refused.set(outcome.is_err()),
         }
         self.written.replace(is_final.then_some(written));
+        is_final
     }
 
     /// The daemon ends, and leaves the rest to the guard.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -93,10 +93,10 @@ pub enum AdoptError {
 /// Settings of an earlier configuration.
 #[derive(Debug)]
 pub struct EarlierSettings {
-    id: InstanceId,
-    settings: Arc<InstanceSettings>,
+    pub(super) id: InstanceId,
+    pub(super) settings: Arc<InstanceSettings>,
     /// The effect thread has removed the addresses, or has tried to.
-    is_left: Arc<AtomicBool>,
+    pub(super) is_left: Arc<AtomicBool>,
 }
 
 /// Everything between the kernel's interfaces and the engine.
@@ -140,8 +140,8 @@ impl Interfaces<'_> {
         let mut is_reported = delay.is_some();
         let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
         let (mut started, mut new_since) = (false, None);
-        // When to look at the receive paths again, if there are any.
-        let mut look = Some(clock::now() + reception::PAUSE);
+        // When to look at the receive paths again.
+        let mut look = clock::now() + reception::PAUSE;
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
         let mut paths = PathMonitor::open(&belongings)?;
@@ -152,9 +152,11 @@ impl Interfaces<'_> {
         let mut look_at_kin = pin!(async { spawn_blocking(Kin::new).await });
         let mut knows_kin = false;
         let mut resumption = Resumption::open()?;
+        // While nothing changes, it stays at the end of the loop, and only looks at the receive paths.
         loop {
-            has_owned |= ownership::is_ours();
-            if has_owned && !ownership::is_ours() {
+            let is_ours = ownership::is_ours();
+            has_owned |= is_ours;
+            if has_owned && !is_ours {
                 // Another daemon has replaced this one and detaches its programs, while this one still ends.
                 return std::future::pending().await;
             }
@@ -201,18 +203,11 @@ impl Interfaces<'_> {
             before_host = now_before;
             self.report_lost(new, None).await;
             let mend_in = self.mend(&mut mending).await;
-            // After the changes of links: programs go with them.
-            if look.is_none_or(|look| clock::now() >= look) {
-                let kept = self.firewall.keep().then_some(KEPT);
-                let pause = self.attachments.mend().into_iter().chain(kept).min();
-                look = pause.map(|pause| clock::now() + pause);
-            }
-            let look_in = look.map(|look| look.since(clock::now()));
-            self.update_plan(monitor.table());
+            let plan_in = self.update_plan(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain((!self.attachments.flush()).then_some(RETRY));
             let again =
-                again.chain(self.retry_host_faults()).chain(settled).chain(look_in).chain(mend_in).min();
+                again.chain(self.retry_host_faults()).chain(settled).chain(plan_in).chain(mend_in).min();
             // New instances take part once their links are reported. Otherwise an instance that joins a sync group
             // would fail it by an interface that was just made for it and comes up a moment later.
             let made_in = new_since
@@ -227,6 +222,7 @@ impl Interfaces<'_> {
             }
             let again = again.into_iter().chain(made_in).min();
             tokio::select! {
+                () = watch(&mut self.attachments, &mut self.firewall, &mut look, is_ours) => {}
                 changed = monitor.changed() => changed?,
                 lost = paths.lost(&belongings, mend_in.is_some() && !mending.is_stirred()) => {
                     let Lost { instances, by, statics, grown, setter } = lost?;
@@ -301,32 +297,6 @@ impl Interfaces<'_> {
                 },
             }
         }
-    }
-
-    fn update_plan(&self, table: &Table) {
-        let guard = self.guard.get();
-        self.context.history.guard(guard.and_then(Guard::pid), guard.and_then(Guard::fault));
-        let Some(guard) = guard else { return };
-        let outlives = self.attachments.outlive();
-        let is_fenced = |id: InstanceId| {
-            let live = self.context.live.instances.get(id.index());
-            outlives && live.is_some_and(|live| live.fenced.load(Relaxed))
-        };
-        let (pins, filters) = (self.attachments.pins(), self.attachments.filters());
-        let former = self.former.iter().filter(|former| self.may_be_set(former));
-        let former: Vec<&InstanceSettings> = former.map(|former| &*former.settings).collect();
-        guard.update_plan(&self.config, &former, table, is_fenced, pins, filters);
-    }
-
-    /// Whether addresses are still to be removed, or could not be.
-    fn may_be_set(&self, former: &EarlierSettings) -> bool {
-        !former.is_left.load(Acquire) || self.has_left(former.id)
-    }
-
-    /// Whether addresses of the instance could not be removed.
-    pub(super) fn has_left(&self, id: InstanceId) -> bool {
-        let live = self.context.live.instances.get(id.index());
-        live.is_some_and(|live| live.leftovers.load(Relaxed) > 0)
     }
 
     /// Makes missing interfaces with virtual MAC addresses again. Returns when to look again.
@@ -474,6 +444,26 @@ impl Interfaces<'_> {
             }
         };
         self.attachments.flush() && self.inputs.push_unwoken(input)
+    }
+}
+
+/// Looks at the receive paths and the firewall again and again, until the rest has to follow a change: of a receive
+/// path, or of the process that is responsible. May be dropped and called again at any time.
+async fn watch(attachments: &mut Attachments, firewall: &mut Firewall, look: &mut Timestamp, is_ours: bool) {
+    loop {
+        // Without a pause if it is due: the kernel may report changes all the time.
+        if clock::now() < *look {
+            tokio::time::sleep(look.since(clock::now())).await;
+        }
+        if ownership::is_ours() != is_ours {
+            return;
+        }
+        let kept = firewall.keep().then_some(KEPT);
+        let pause = attachments.mend().into_iter().chain(kept).min();
+        *look = clock::now() + pause.unwrap_or(reception::PAUSE);
+        if attachments.take_change() {
+            return;
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod interfaces;
 pub(super) mod leftovers;
 mod mending;
 pub mod places;
+mod plan;
 pub mod reception;
 pub mod secondaries;
 pub mod statics;

@@ -152,19 +152,19 @@ impl ReceptionMonitor {
 
     /// The fault of each instance that has one. Takes a few system calls per interface, and one per instance that
     /// watches no master and whose adverts reach sockets.
-    pub fn check<'a>(
+    pub fn check(
         &mut self,
-        places: impl Iterator<Item = ReceptionPlace<'a>> + Clone,
+        places: &[ReceptionPlace<'_>],
         maps: &Maps,
         now: Timestamp,
     ) -> HashMap<InstanceId, ReceptionFault> {
         // Before the sockets: adverts that the program has seen by now have reached them, or soon will.
-        let before: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id)).collect();
-        let answers = self.ask(places.clone(), maps.locals());
-        let mut marks = HashMap::new();
+        let before: Vec<Timestamp> = places.iter().map(|place| seen(maps, place.id)).collect();
+        let answers = self.ask(places, maps.locals());
+        let mut marks = HashMap::with_capacity(places.len());
         let mut found = HashMap::new();
-        for (place, before) in places.zip(before) {
-            let ReceptionPlace { id, settings, ifindex, source } = place;
+        for (place, before) in places.iter().zip(before) {
+            let ReceptionPlace { id, settings, ifindex, source } = *place;
             // The answer may be for another instance of the interface. After a reload without this, there is no mark.
             if !settings.reaches_sockets() {
                 continue;
@@ -205,16 +205,12 @@ impl ReceptionMonitor {
         self.marks.retain(|id, _| !ids.contains(id));
     }
 
-    fn ask<'a>(
-        &mut self,
-        places: impl Iterator<Item = ReceptionPlace<'a>>,
-        locals: &Locals,
-    ) -> HashMap<(u32, Family), HeardVrids> {
+    fn ask(&mut self, places: &[ReceptionPlace<'_>], locals: &Locals) -> HashMap<(u32, Family), HeardVrids> {
         let mut answers = HashMap::new();
         for ReceptionPlace { settings, ifindex, .. } in
-            places.filter(|place| place.settings.reaches_sockets())
+            places.iter().filter(|place| place.settings.reaches_sockets())
         {
-            let place = (ifindex, settings.family);
+            let (ifindex, place) = (*ifindex, (*ifindex, settings.family));
             if answers.contains_key(&place) {
                 continue;
             }

@@ -32,6 +32,7 @@ use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
 use crate::driver::causes;
 use crate::driver::clock;
+use crate::driver::maps::WatchedMessages;
 use crate::protocol::{GroupId, InstanceId, State, TrackSettings, TrackedObject};
 
 /// For how long a process that has removed something counts as a problem: what it removed is set again at once.
@@ -211,7 +212,7 @@ impl DaemonContext {
                     peer::shown(peer, &gaps, near_misses, settings, skew(settings, ledger, peer), now)
                 })
                 .collect(),
-            differences: self.differing_from(config, live, now),
+            differences: self.differing_from(config, live, &mut WatchedMessages::default(), now),
             rejected: self.rejected_by(config, live, refusals, now),
             unyielding: past.and_then(|past| unyielding(config, live, past)),
             reception_fault: past.and_then(|past| past.reception_fault).map(|reception_fault| {

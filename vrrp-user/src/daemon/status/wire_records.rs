@@ -16,14 +16,23 @@ use crate::config;
 use crate::daemon::live::LiveInstance;
 use crate::daemon::mismatch::differences;
 use crate::driver::clock;
+use crate::driver::maps::WatchedMessages;
 use crate::driver::socket::ProbeMessage;
 
 impl DaemonContext {
     /// Differences of the heard peers of every instance, by its name.
     pub fn differing(&self) -> Vec<(&str, Differing)> {
+        self.still_differing(&mut WatchedMessages::default())
+    }
+
+    /// The same again and again, which reads the messages that have changed.
+    pub(in crate::daemon) fn still_differing(
+        &self,
+        messages: &mut WatchedMessages,
+    ) -> Vec<(&str, Differing)> {
         let now = clock::now();
         let of = |(config, live)| {
-            let found = self.differing_from(config, live, now);
+            let found = self.differing_from(config, live, messages, now);
             found.into_iter().map(|it| (&*config.settings.name, it))
         };
         self.instances().flat_map(of).collect()
@@ -33,13 +42,14 @@ impl DaemonContext {
         &self,
         config: &config::Instance,
         live: &LiveInstance,
+        messages: &mut WatchedMessages,
         now: Timestamp,
     ) -> Vec<Differing> {
         let settings = &config.settings;
-        let watched = self.maps.watched(config.id);
+        let watched = messages.of(&self.maps, config.id);
         let mut all = Vec::new();
         for (_, peer) in self.maps.peers(config.id).filter(|(_, peer)| is_heard(peer, now)) {
-            let message = watched.as_ref().filter(|(source, _)| *source == peer.source);
+            let message = watched.filter(|(source, _)| *source == peer.source);
             let message = message.map(|(_, message)| &**message);
             let found = differences(settings, live.priority(), &peer, message);
             all.extend(found.iter().map(|difference| Differing {
@@ -60,6 +70,9 @@ impl DaemonContext {
     /// were configured, or whose interface was found, after the program had begun to count.
     pub(super) fn unknown_entries(&self) -> UnknownRouters {
         let mut entries = self.maps.unknown_routers();
+        if entries.is_empty() {
+            return entries;
+        }
         entries.retain(|key, entry| ProbeMessage::of_record(key, entry).is_none());
         for (config, live) in self.instances() {
             let (ifindex, settings) = (live.ifindex.load(Relaxed), &config.settings);

@@ -35,6 +35,7 @@ use self::mapped::Mapped;
 use self::rejected::Records;
 pub use self::rejected::Rejections;
 pub(in crate::driver) use self::rules::RulesInForce;
+pub use self::watch::WatchedMessages;
 use super::locals::Locals;
 use crate::protocol::InstanceId;
 

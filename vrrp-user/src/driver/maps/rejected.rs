@@ -4,6 +4,7 @@
 //! instance has in the maps.
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -75,12 +76,23 @@ impl Rejections<'_> {
     /// The last rejected adverts of an instance for each reason that has occurred.
     pub fn of(&self, slot: InstanceId) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
         let read = |array: &Mapped<Rejected>, place| array.read(place).unwrap_or(Rejected::NONE);
+        // Most have none: one word shows it.
+        let is_seen = |array: &Mapped<Rejected>, place| {
+            let last_seen = array.word(place, offset_of!(Rejected, last_seen));
+            last_seen.is_some_and(|word| word.load(Ordering::Relaxed) != 0)
+        };
+        let has_any = move |reject: &Reject| {
+            let place = place_of(slot, *reject);
+            is_seen(self.own, place) || self.program.as_ref().is_some_and(|array| is_seen(array, place))
+        };
         let entry = move |reject| {
             let place = place_of(slot, reject);
             let program = self.program.as_ref().map_or(Rejected::NONE, |array| read(array, place));
             (reject, joined(&read(self.own, place), &program))
         };
-        Reject::ALL.into_iter().map(entry).filter(|(_, rejected)| rejected.last_seen != 0)
+        let found = Reject::ALL.into_iter().filter(has_any).map(entry);
+        // One may have been cleared meanwhile.
+        found.filter(|(_, rejected)| rejected.last_seen != 0)
     }
 }
 

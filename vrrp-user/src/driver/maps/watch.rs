@@ -1,5 +1,6 @@
 //! The watched advert of each instance, as [`Watch`] lays it out.
 
+use std::collections::HashMap;
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -12,6 +13,25 @@ use super::{Maps, peer_at};
 use crate::protocol::InstanceId;
 
 const SOURCE: usize = offset_of!(Watch, source) / size_of::<u64>();
+
+/// Source and message of a watched advert.
+pub(super) type Watched = ([u8; 16], Vec<u8>);
+
+/// Watched adverts as they were read last, each with the `armed` word of its watch.
+#[derive(Debug, Default)]
+pub struct WatchedMessages(HashMap<InstanceId, (u64, Watched)>);
+
+impl WatchedMessages {
+    /// As [`Maps::watched`], without a system call while the watch is the same.
+    pub fn of(&mut self, maps: &Maps, slot: InstanceId) -> Option<&Watched> {
+        let armed = maps.armed(slot)?.load(Ordering::Acquire);
+        if self.0.get(&slot).is_none_or(|(known, _)| *known != armed) {
+            self.0.remove(&slot);
+            self.0.insert(slot, (armed, maps.watched_by(slot, armed)?));
+        }
+        self.0.get(&slot).map(|(_, watched)| watched)
+    }
+}
 
 impl Maps {
     /// When the watched advert was last seen; `None` while nothing is watched.
@@ -80,8 +100,12 @@ impl Maps {
     }
 
     /// Source and message of the watched advert.
-    pub fn watched(&self, slot: InstanceId) -> Option<([u8; 16], Vec<u8>)> {
-        let armed = self.armed(slot)?.load(Ordering::Acquire);
+    pub fn watched(&self, slot: InstanceId) -> Option<Watched> {
+        self.watched_by(slot, self.armed(slot)?.load(Ordering::Acquire))
+    }
+
+    /// The same, if the watch is still this one.
+    fn watched_by(&self, slot: InstanceId, armed: u64) -> Option<Watched> {
         let length = Watch::length_of(armed) as usize;
         if length == 0 {
             return None;
@@ -313,6 +337,16 @@ mod tests {
             assert!(!is_steady(&[0x31, 51, 80, 1, 5], 50) && !is_steady(&message[..4], 50));
             assert_eq!((reads.load(Ordering::Relaxed), maps.last_seen(SECOND)), (watch + 1, Some(at(49))));
         }
+        reads.store(0, Ordering::Relaxed);
+        let mut messages = WatchedMessages::default();
+        for (watch, byte) in [7, 8].into_iter().enumerate() {
+            maps.arm(SECOND, source(byte), 0, &[byte; 5], at(60));
+            let watched = (source(byte), vec![byte; 5]);
+            assert!((0..9).all(|_| messages.of(&maps, SECOND) == Some(&watched)));
+            assert_eq!(reads.load(Ordering::Relaxed), watch + 1);
+        }
+        maps.disarm(SECOND);
+        assert_eq!(messages.of(&maps, SECOND), None);
     }
 
     /// Status reads the watched message while the engine arms another one: it finds one of them, or none.

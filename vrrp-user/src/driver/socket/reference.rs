@@ -11,19 +11,21 @@ use std::io;
 use std::mem::zeroed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ptr::null_mut;
 
 use libc::c_int;
 use vrrp_ebpf::map::LocalKey;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{Family, PROTOCOL, ipv4};
 
-use super::option::{receive, set, set_buffer, socket};
+use super::option::{set, set_buffer, socket};
 use crate::driver::locals::Locals;
 
 /// Room for some forty adverts, each charged for its whole buffer. They suffice to show that the socket receives.
 const RECEIVE_BUFFER: c_int = 16 << 10;
-/// Packets read at once: more than the buffer holds.
-const DRAIN_MAX: usize = 64;
+/// Packets read at once, and how often: more in all than the buffer holds.
+const BATCH: usize = 16;
+const BATCHES: usize = 4;
 /// Room for the longest IPv4 header and the first words of the message.
 const HEAD: usize = 64;
 /// SO_MEMINFO of socket(7) as an array of words (Linux 4.12), and the index of its drop counter.
@@ -48,14 +50,12 @@ pub struct ReferenceSocket {
     drops: u32,
 }
 
-#[derive(Debug)]
-struct Received {
-    /// Bytes in the buffer.
-    length: usize,
-    source: Option<IpAddr>,
-    destination: Option<IpAddr>,
-    /// Not fragmented, and VRRP directly follows IP.
-    is_plain: bool,
+/// Room for one packet.
+struct Room {
+    bytes: [u8; HEAD],
+    /// The kernel fills that of either family.
+    name: libc::sockaddr_in6,
+    control: [u64; CONTROL_WORDS],
 }
 
 /// An advert received by a socket.
@@ -87,7 +87,10 @@ pub struct HeardVrids {
 impl HeardVrids {
     /// Whether adverts of this VRID came from a source other than `own`.
     pub fn has_heard(&self, vrid: u8, own: Option<IpAddr>) -> bool {
-        self.heard.iter().any(|heard| heard.vrid == vrid && Some(heard.source) != own)
+        let lowest = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let from = HeardVrid { vrid, source: lowest, destination: lowest };
+        let of_vrid = self.heard.range(from..).take_while(|heard| heard.vrid == vrid);
+        of_vrid.map(|heard| Some(heard.source)).any(|source| source != own)
     }
 }
 
@@ -134,49 +137,62 @@ impl ReferenceSocket {
     /// # Errors
     /// As [`Self::take`].
     pub fn drain(&mut self, locals: &Locals, mut report: impl FnMut(HeardVrid)) -> io::Result<bool> {
-        let mut bytes = [0; HEAD];
-        for _ in 0..DRAIN_MAX {
-            let Some(Received { length, source, destination, is_plain }) = self.receive(&mut bytes)? else {
+        // SAFETY: numbers, and pointers that are null.
+        let mut rooms: [Room; BATCH] = unsafe { zeroed() };
+        // SAFETY: as above.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
+        for _ in 0..BATCHES {
+            let count = self.receive(&mut rooms, &mut headers)?;
+            for (room, header) in rooms.iter().zip(&headers).take(count) {
+                self.heard(room, header).filter(|it| it.is_to_us(self.ifindex, locals)).map(&mut report);
+            }
+            if count < BATCH {
                 return Ok(false);
-            };
-            let vrid = vrid(self.family, bytes.get(..length).unwrap_or_default());
-            if let (true, Some(vrid), Some(source), Some(destination)) = (is_plain, vrid, source, destination)
-            {
-                let heard = HeardVrid { vrid, source, destination };
-                if heard.is_to_us(self.ifindex, locals) {
-                    report(heard);
-                }
             }
         }
         Ok(true)
     }
 
-    /// The next packet. `None`: the queue is empty.
-    fn receive(&self, bytes: &mut [u8; HEAD]) -> io::Result<Option<Received>> {
-        // SAFETY: an address of zeros is valid; the kernel fills that of either family.
-        let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
-        let mut control = [0_u64; CONTROL_WORDS];
-        // SAFETY: it is numbers only.
-        let received = unsafe { receive(&self.socket, bytes, &mut name, &mut control) };
-        let Some((length, header)) = received? else {
-            return Ok(None);
-        };
-        let length = length.min(HEAD);
-        Ok(Some(match self.family {
+    /// The next packets; returns their number.
+    fn receive(&self, rooms: &mut [Room; BATCH], headers: &mut [libc::mmsghdr; BATCH]) -> io::Result<usize> {
+        let mut parts = [libc::iovec { iov_base: null_mut(), iov_len: HEAD }; BATCH];
+        for ((room, header), part) in rooms.iter_mut().zip(&mut *headers).zip(&mut parts) {
+            part.iov_base = room.bytes.as_mut_ptr().cast();
+            let header = &mut header.msg_hdr;
+            (header.msg_iov, header.msg_iovlen) = (&raw mut *part, 1);
+            header.msg_name = (&raw mut room.name).cast();
+            header.msg_namelen = libc::socklen_t::try_from(size_of_val(&room.name)).unwrap_or(0);
+            header.msg_control = room.control.as_mut_ptr().cast();
+            header.msg_controllen = size_of_val(&room.control);
+        }
+        let (socket, most) = (self.socket.as_raw_fd(), u32::try_from(BATCH).unwrap_or(0));
+        // SAFETY: as many headers exist, and their buffers live across the call with the given lengths.
+        let count =
+            unsafe { libc::recvmmsg(socket, headers.as_mut_ptr(), most, libc::MSG_DONTWAIT, null_mut()) };
+        usize::try_from(count).or_else(|_| match io::Error::last_os_error() {
+            error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            error => Err(error),
+        })
+    }
+
+    /// The advert of a packet, if it was not fragmented, and VRRP directly follows IP.
+    fn heard(&self, room: &Room, header: &libc::mmsghdr) -> Option<HeardVrid> {
+        let length = usize::try_from(header.msg_len).unwrap_or(HEAD).min(HEAD);
+        let (source, destination, is_plain) = match self.family {
             Family::V4 => {
                 let address = |at: usize| -> Option<IpAddr> {
-                    let octets = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
+                    let octets = room.bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
                     octets.map(|octets| Ipv4Addr::from(*octets).into())
                 };
-                let is_plain = header.msg_controllen == 0;
-                Received { length, source: address(12), destination: address(16), is_plain }
+                (address(12)?, address(16)?, header.msg_hdr.msg_controllen == 0)
             }
             Family::V6 => {
-                let (destination, is_plain) = ancillary_of_ipv6(&header);
-                let source = Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into());
-                Received { length, source, destination, is_plain }
+                let (destination, is_plain) = ancillary_of_ipv6(&header.msg_hdr);
+                (Ipv6Addr::from(room.name.sin6_addr.s6_addr).into(), destination?, is_plain)
             }
-        }))
+        };
+        let vrid = vrid(self.family, room.bytes.get(..length)?)?;
+        is_plain.then_some(HeardVrid { vrid, source, destination })
     }
 
     /// Number of packets dropped for lack of room.

@@ -155,7 +155,7 @@ impl Attachments {
 
     /// Logs reception faults, and repairs what can be repaired.
     fn compare(&mut self, now: Timestamp) {
-        let Self { instances, places, rx_paths, reception, maps, .. } = self;
+        let Self { instances, places, rx_paths, reception, has_faults, maps, .. } = self;
         let place = |(id, place): (&InstanceId, &AttachPlace)| {
             let ifindex =
                 place.ifindex.filter(|it| rx_paths.get(it).is_some_and(|rx_path| rx_path.is_program()))?;
@@ -166,8 +166,11 @@ impl Attachments {
                 source: place.source,
             })
         };
-        let reception_fault = reception.check(places.iter().filter_map(place), maps, now);
-        for (id, settings) in instances {
+        let here: Vec<_> = places.iter().filter_map(place).collect();
+        let reception_fault = reception.check(&here, maps, now);
+        let has_any = !reception_fault.is_empty();
+        let had_any = std::mem::replace(has_faults, has_any);
+        for (id, settings) in instances.iter().filter(|_| has_any || had_any) {
             let now = reception_fault.get(id).copied();
             let before = self.history.reception_fault(*id, now);
             match now {
@@ -202,6 +205,9 @@ impl Attachments {
 
     /// Leaves the groups of these instances. Instances share a membership, which ends when the last of them leaves.
     fn leave_groups(&mut self, of: &[InstanceId]) {
+        if of.is_empty() {
+            return;
+        }
         let group =
             |id: &InstanceId, place: &AttachPlace| Some((self.instances.get(id)?.group(), place.ifindex?));
         let left: HashSet<(IpAddr, u32)> =

@@ -74,6 +74,10 @@ pub struct Attachments {
     /// Changes of interfaces wait for [`Self::settle_fence`].
     is_fence_held: bool,
     reception: ReceptionMonitor,
+    /// The latest round of it has found faults.
+    has_faults: bool,
+    /// A receive path has changed since [`Self::take_change`].
+    has_changed: bool,
     /// When last, and how often in a row, the program was put before others that came before it, by interface index.
     preceded: HashMap<u32, (Timestamp, u32)>,
     /// Interfaces on which others come before it again and again.
@@ -134,6 +138,8 @@ impl Attachments {
             fence: Fence::default(),
             is_fence_held: false,
             reception: ReceptionMonitor::default(),
+            has_faults: false,
+            has_changed: false,
             preceded: HashMap::new(),
             hidden: HashSet::new(),
             foreign: foreign::Answers::default(),
@@ -207,6 +213,11 @@ impl Attachments {
     /// Passes on what the engine had no room for. False if some of it still waits, and other inputs must too.
     pub fn flush(&mut self) -> bool {
         self.inputs.flush()
+    }
+
+    /// Whether a receive path has changed since the last call.
+    pub fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
     }
 
     /// Names of all pins, folders after what is in them.
@@ -369,6 +380,7 @@ impl Attachments {
             _ => info!(%interface, receive_path = rx_path.as_str(), reasons, "adverts are heard"),
         }
         self.rx_paths.insert(ifindex, rx_path);
+        self.has_changed = true;
         rx_path
     }
 
