@@ -54,6 +54,21 @@ fn a_status_fits_in_40_columns() {
     is("table-40", &text);
 }
 
+/// A name that is longer than its column has a line of its own.
+#[test]
+fn a_status_cuts_no_name() {
+    let mut status = status();
+    let names = ["production-frontend-a-ipv4", "production-frontend-a-ipv6"];
+    for (instance, name) in status.instances.iter_mut().zip(names) {
+        name.clone_into(&mut instance.name);
+    }
+    for columns in [40, 80, 100, 200] {
+        let text = overview(&status, View { width: columns, ..View::default() });
+        assert!(names.iter().all(|name| text.lines().any(|line| line == *name)), "{text}");
+        fits(&text, columns);
+    }
+}
+
 #[test]
 fn columns_stand_below_each_other_whatever_the_names() {
     let text = overview(&status(), View::default());
