@@ -329,10 +329,17 @@ fn vmac(vmac: &config::Vmac, history: &Inner) -> Vmac {
 }
 
 pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
-    let up = match &track.object {
-        TrackedObject::Script(_) | TrackedObject::Process(_) => history.check(track.id).map(|round| round.up),
-        TrackedObject::File(_) => history.check(track.id).map(|round| !track.fails(round.result())),
-        TrackedObject::Interface(_) => history.links.get(&track.id).copied(),
+    let round = history.check(track.id);
+    let link = history.links.get(&track.id).copied();
+    let (up, value) = match &track.object {
+        TrackedObject::Script(_) | TrackedObject::Process(_) => {
+            (round.map(|round| round.up), round.map(|round| round.result()))
+        }
+        TrackedObject::File(_) => {
+            let value = round.map(|round| round.result());
+            (value.map(|value| !track.fails(value)), value)
+        }
+        TrackedObject::Interface(_) => (link, link.map(i32::from)),
     };
     Tracked {
         name: track.object.name().to_string(),
@@ -340,6 +347,7 @@ pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
         weight: track.weight.0,
         reverse: track.reverse,
         up,
+        adds: value.map(|value| track.adds(value)),
     }
 }
 
