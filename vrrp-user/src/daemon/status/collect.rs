@@ -10,7 +10,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::address::Host;
-use super::peer::{self, down_interval, family, lasts, master, skew, source};
+use super::peer::{self, down_interval, failure_lasts, family, master, skew, source};
 use super::rejected::Refusals;
 use super::unyielding::unyielding;
 use super::why::{self, Facts};
@@ -172,6 +172,9 @@ impl DaemonContext {
         let (id, settings) = (config.id, &config.settings);
         let past = history.instance(id);
         let latest = past.and_then(|past| past.history.back());
+        let failure = past.and_then(|past| past.send_failure);
+        let unsent = failure.filter(|(at, _)| now.since(*at) <= failure_lasts(settings, live.faults()));
+        let unsent = unsent.map(|(_, errno)| errno);
         let since = Timestamp::from_nanos(live.since.load(Relaxed));
         let (places, peers): (Vec<u32>, Vec<PeerEntry>) = self.maps.peers(id).unzip();
         let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
@@ -228,13 +231,9 @@ impl DaemonContext {
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
             leftovers: past.map(|past| past.leftovers.iter().map(lacking).collect()).unwrap_or_default(),
             paths_left_alone: past.is_some_and(|past| past.is_abandoned),
-            send_error: past
-                .and_then(|past| past.send_failure)
-                .filter(|(at, _)| now.since(*at) <= lasts(settings))
-                .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
-            send_error_cause: past
-                .and_then(|past| past.send_failure)
-                .filter(|(at, errno)| *errno == libc::ENOBUFS && now.since(*at) <= lasts(settings))
+            send_error: unsent.map(|errno| Errno::from_raw(errno).desc().to_owned()),
+            send_error_cause: unsent
+                .filter(|errno| *errno == libc::ENOBUFS)
                 .and_then(|_| causes::unsent(settings, live.ifindex.load(Relaxed))),
             tracks: settings.tracks.iter().map(|track| tracked(track, history)).collect(),
             hooks: past.map(|past| hooks(&past.hooks, live.state(), &history.loads)).unwrap_or_default(),
