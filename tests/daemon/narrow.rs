@@ -15,6 +15,7 @@ fn status() -> Status {
     status.node.router_id = "Zu\u{308}rich-1".to_owned();
     (status.node.version, status.node.pid, status.node.uptime_seconds) = ("0.1.0".to_owned(), 7, 124.0);
     "2026-11-29T07:06:00.000Z".clone_into(&mut status.configuration.loaded);
+    status.instances[0].history[0].at = "2026-11-29T07:06:34.000Z".to_owned();
     status.fence.guard = Some(8);
     for (instance, name) in status.instances.iter_mut().zip(["数据库主机", "Zu\u{308}rich"]) {
         name.clone_into(&mut instance.name);
@@ -52,6 +53,21 @@ fn a_status_fits_in_40_columns() {
     let text = table_at(&status(), 40);
     fits(&text, 40);
     is("table-40", &text);
+}
+
+/// A name that is longer than its column has a line of its own.
+#[test]
+fn a_status_cuts_no_name() {
+    let mut status = status();
+    let names = ["production-frontend-a-ipv4", "production-frontend-a-ipv6"];
+    for (instance, name) in status.instances.iter_mut().zip(names) {
+        name.clone_into(&mut instance.name);
+    }
+    for columns in [40, 80, 100, 200] {
+        let text = overview(&status, View { width: columns, ..View::default() });
+        assert!(names.iter().all(|name| text.lines().any(|line| line == *name)), "{text}");
+        fits(&text, columns);
+    }
 }
 
 #[test]

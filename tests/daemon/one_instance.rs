@@ -7,7 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_tests::FIRST;
 use vrrp_user::daemon::history::HookRun;
-use vrrp_user::daemon::status::{Address, Hook, Instance, WIDTH, detailed};
+use vrrp_user::daemon::status::{Address, Hook, Instance, Tracked, WIDTH, detailed};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::process::{End, Run};
 use vrrp_user::protocol::{Faults, InstanceId, Priority};
@@ -98,6 +98,76 @@ fn an_address_that_is_not_answered_is_a_problem_of_its_master() {
     assert!(!has(&master), "it is not known");
 }
 
+/// A check without a weight, a file of 0, or an interface with a weight.
+fn tracked(name: &str) -> Tracked {
+    let (kind, weight, adds) = match name {
+        "maintenance" => ("file", -1, 0),
+        "eth1" => ("interface", 10, 10),
+        _ => ("script", 0, 0),
+    };
+    Tracked {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        weight,
+        reverse: false,
+        up: Some(true),
+        adds: Some(adds),
+    }
+}
+
+#[test]
+fn what_is_tracked_has_its_present_effect() {
+    let shown = |change: fn(&mut Tracked)| {
+        let mut status = filled().status().of("VI_1");
+        let mut track = tracked("eth1");
+        change(&mut track);
+        status.instances[0].tracks = vec![track];
+        let text = detailed(&status, WIDTH);
+        let rest = text.split_once("TRACK\n  eth1  ").unwrap().1;
+        let is_problem = status.instances[0].problem_texts().iter().any(|it| it.contains("eth1"));
+        (rest.lines().next().unwrap().to_owned(), is_problem)
+    };
+    for (change, expected, is_problem) in [
+        ((|_| {}) as fn(&mut Tracked), "interface, up; weight 10: adds 10 now", false),
+        (
+            |it| (it.up, it.adds) = (Some(false), Some(0)),
+            "interface, down; weight 10: adds nothing now",
+            true,
+        ),
+        (
+            |it| (it.up, it.adds, it.reverse) = (Some(true), Some(-10), true),
+            "interface, up; weight 10 reverse: takes 10 now",
+            true,
+        ),
+        (|it| (it.up, it.adds) = (None, None), "interface, pending; weight 10", false),
+        (|it| it.weight = 0, "interface, up; FAULT while down", false),
+        (|it| (it.weight, it.reverse) = (0, true), "interface, up; keeps it in FAULT", true),
+        (
+            |it| (it.weight, it.reverse, it.up) = (0, true, Some(false)),
+            "interface, down; FAULT while up",
+            false,
+        ),
+        // A file is up while it is no Fault, reversed or not.
+        (
+            |it| (it.kind, it.weight, it.reverse) = ("file".to_owned(), 0, true),
+            "file, up; FAULT while it holds 0",
+            false,
+        ),
+        (
+            |it| (it.kind, it.weight, it.reverse, it.up) = ("file".to_owned(), 0, true, Some(false)),
+            "file, down; keeps it in FAULT",
+            true,
+        ),
+        (
+            |it| (it.kind, it.weight) = ("file".to_owned(), 0),
+            "file, up; FAULT while it holds another number than 0",
+            false,
+        ),
+    ] {
+        assert_eq!(shown(change), (expected.to_owned(), is_problem));
+    }
+}
+
 /// The screen of the page about one instance.
 #[test]
 fn the_page_shows_one_instance() {
@@ -120,6 +190,16 @@ fn the_page_shows_one_instance() {
     (peer.address, peer.priority, peer.adverts) = ("192.0.2.12".to_owned(), 100, 42);
     (peer.last_advert_seconds, peer.jitter_seconds) = (3.1, 0.000_042);
     (peer.gap_mean_seconds, peer.gap_max_seconds) = (Some(0.100_012), 0.100_31);
+    web.tracks = ["nginx_answers", "maintenance", "eth1"].map(tracked).into();
+    let [mut first, mut second] = [(); 2].map(|()| web.history[0].clone());
+    (first.at, first.from, first.to) =
+        ("2026-11-29T05:59:57.510Z".to_owned(), "INIT".to_owned(), "BACKUP".to_owned());
+    (first.reason, first.priority, first.peer) = ("startup".to_owned(), 110, None);
+    (second.at, second.from, second.to) =
+        (web.since.clone().unwrap(), "BACKUP".to_owned(), "MASTER".to_owned());
+    (second.reason, second.priority, second.peer) =
+        ("preempted".to_owned(), 110, Some("192.0.2.12".to_owned()));
+    web.history = vec![first, second];
     web.hooks = vec![Hook {
         keyword: "notify_master".to_owned(),
         state: "MASTER".to_owned(),

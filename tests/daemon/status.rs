@@ -63,7 +63,7 @@ fn the_json_has_the_values_of_the_sources() {
     );
     assert_eq!(
         first["tracks"],
-        json!([{"name": "check", "kind": "script", "weight": -20, "reverse": false, "up": null}])
+        json!([{"name": "check", "kind": "script", "weight": -20, "reverse": false, "up": null, "adds": null}])
     );
     assert_eq!(first["counters"]["adverts_sent"], 12);
     assert_eq!(first["counters"]["adverts_received"], 4);
@@ -226,6 +226,7 @@ fn the_page_shows_the_table() {
     status.fence.guard = Some(21_098);
     status.instances.truncate(1);
     status.instances[0].since_seconds = Some(90.0);
+    status.instances[0].history[0].at = "2026-11-29T07:06:34.000Z".to_owned();
     status.instances[0].peers[0].last_advert_seconds = 0.000_065;
     (status.node.version, status.node.pid, status.node.uptime_seconds) = ("0.1.0".to_owned(), 21097, 124.0);
     let text = table(&status);

@@ -198,6 +198,38 @@ fn long_addresses_and_names_have_the_room_that_there_is() {
 }
 
 #[test]
+fn two_names_with_the_same_beginning_are_told_apart() {
+    let mut board = Board::new(false);
+    for mut status in statuses() {
+        for (instance, name) in status.instances.iter_mut().zip(["a-ipv4", "a-ipv6", "b-ipv6"]) {
+            instance.name = format!("production-frontend-{name}");
+        }
+        for check in &mut status.checks {
+            check.name = format!("production-database-{}", check.name);
+        }
+        for track in status.instances.iter_mut().flat_map(|it| &mut it.tracks) {
+            track.name = format!("production-database-{}", track.name);
+        }
+        board.hear(read(status));
+    }
+    board.press(Key::Down);
+    board.press(Key::Down);
+    let whole = ["a-ipv4", "a-ipv6", "b-ipv6"].map(|end| format!("production-frontend-{end}"));
+    for (width, shown) in [
+        (80, ["a-ipv4", "a-ipv6", "b-ipv6"].map(|end| format!("production…end-{end}"))),
+        (100, whole.clone()),
+        (200, whole),
+    ] {
+        let screen = text(&mut board, width, 24);
+        for name in shown {
+            let has_row = screen.lines().any(|line| line.get(1..).is_some_and(|it| it.starts_with(&name)));
+            assert!(has_row, "{name} at {width}:\n{screen}");
+        }
+        assert!(screen.contains("\n production-database-postgres down "), "{width}:\n{screen}");
+    }
+}
+
+#[test]
 fn the_list_moves_only_when_the_selected_one_leaves_it() {
     let mut board = Board::new(false);
     statuses().into_iter().for_each(|status| board.hear(read(many(status))));

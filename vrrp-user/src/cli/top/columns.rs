@@ -3,6 +3,18 @@
 use std::collections::VecDeque;
 
 use crate::config::{self, padded, split_at_width};
+use crate::daemon::status::Instance;
+
+/// From this width on, events are beside the selected instance, and there is a column of reasons.
+pub(super) const WIDE: usize = 150;
+
+pub(super) const STATE: usize = "MASTER".len();
+pub(super) const PRIORITY: usize = "PRIO".len();
+pub(super) const SINCE: usize = "23h 59m".len();
+pub(super) const MASTER: usize = "255.255.255.255".len();
+pub(super) const SHARE: usize = "100%".len();
+const PLOT_MIN: usize = 10;
+const PLOT_MAX: usize = 60;
 
 /// Blocks of eighths.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -14,6 +26,54 @@ pub(super) fn fitted(text: &str, width: usize) -> String {
     }
     let Some(room) = width.checked_sub(1) else { return String::new() };
     padded(&format!("{}…", split_at_width(text, room).0), width)
+}
+
+/// A name of this width exactly: cut in its middle, with a sign that it is, or padded. Names of one kind differ at their
+/// ends as often as at their beginnings.
+pub(super) fn shortened(name: &str, width: usize) -> String {
+    if config::width(name) <= width || width < 3 {
+        return fitted(name, width);
+    }
+    let (mut end, mut tail) = (String::new(), 0);
+    for letter in name.chars().rev() {
+        tail += config::width(letter.encode_utf8(&mut [0; 4]));
+        if tail > (width - 1) / 2 {
+            break;
+        }
+        end.insert(0, letter);
+    }
+    let begin = split_at_width(name, width - 1 - config::width(&end)).0;
+    padded(&format!("{begin}…{end}"), width)
+}
+
+/// Widths of the columns that depend on the terminal.
+pub(super) struct Widths {
+    pub(super) name: usize,
+    /// Of an address of IPv6, as far as there is room.
+    pub(super) master: usize,
+    pub(super) plot: usize,
+    pub(super) why: usize,
+}
+
+impl Widths {
+    /// A name comes before the plot, and before what an address of IPv6 has more than one of IPv4.
+    pub(super) fn of(shown: &[&Instance], width: usize) -> Self {
+        let longest = shown.iter().map(|it| config::width(&it.name)).max().unwrap_or_default();
+        let fixed = 1 + STATE + PRIORITY + SINCE + SHARE + 6 * 2;
+        let rest = width.saturating_sub(fixed);
+        let most = if width < WIDE { rest.saturating_sub(MASTER + PLOT_MIN) } else { width / 3 };
+        let name = longest.min(most).max("INSTANCE".len());
+        let masters = shown.iter().filter_map(|it| it.heard_master());
+        let longest = masters.map(|peer| peer.address.len()).max().unwrap_or_default().max(MASTER);
+        let rest = rest.saturating_sub(name);
+        let master = longest.min(rest.saturating_sub(PLOT_MIN).max(MASTER));
+        let rest = rest.saturating_sub(master);
+        if width < WIDE {
+            return Self { name, master, plot: rest.clamp(PLOT_MIN, PLOT_MAX), why: 0 };
+        }
+        let plot = (rest / 2).clamp(PLOT_MIN, PLOT_MAX);
+        Self { name, master, plot, why: rest.saturating_sub(plot + 2) }
+    }
 }
 
 /// A block for each of the latest shares of 1, as many as fit; blank where there is none.
@@ -55,6 +115,16 @@ mod tests {
         assert_eq!(fitted("abcde", 0), "");
         assert_eq!(["数据", "数据库"].map(|text| fitted(text, 5)), ["数据 ", "数据…"]);
         assert_eq!(fitted("数据库", 4), "数… ");
+    }
+
+    #[test]
+    fn names_are_cut_in_the_middle() {
+        assert_eq!(shortened("ab", 4), "ab  ");
+        assert_eq!(shortened("abcdefgh", 5), "ab…gh");
+        assert_eq!(shortened("abcdefgh", 6), "abc…gh");
+        assert_eq!(["abcd", "abcd", "abcd"].map(|it| shortened(it, 2)), ["a…"; 3]);
+        assert_eq!(["数据库主机", "数据库主"].map(|name| shortened(name, 6)), ["数…机 ", "数…主 "]);
+        assert_eq!(shortened("数据库abc", 7), "数…abc ");
     }
 
     #[test]

@@ -9,13 +9,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::board::{Board, Past};
-use super::columns::{fitted, plot};
+use super::columns::{MASTER, PRIORITY, SHARE, SINCE, STATE, WIDE, Widths, fitted, plot, shortened};
 use crate::config::{self, wrapped_at};
 use crate::daemon::status::{Check, Instance, Peer, Status, rough, served};
 use crate::daemon::wall;
-
-/// From this width on, events are beside the selected instance, and there is a column of reasons.
-const WIDE: usize = 150;
 
 /// Rows that events have at least, with their title.
 const EVENTS_MIN: usize = 4;
@@ -29,17 +26,10 @@ const ROWS: usize = 3;
 /// Rows of problems that are of no instance.
 const OF_NODE_MAX: usize = 4;
 
-const NAME_MAX: usize = 20;
-const NAME_MAX_WIDE: usize = 40;
-const STATE: usize = "MASTER".len();
-const PRIORITY: usize = "PRIO".len();
-const SINCE: usize = "23h 59m".len();
-const MASTER: usize = "255.255.255.255".len();
 /// Columns of a row of a peer behind its address.
 const PEER_REST: usize = " PRIO  LAST ADVERT     MEDIAN    LONGEST     MARGIN".len();
-const PLOT_MIN: usize = 10;
-const PLOT_MAX: usize = 60;
-const SHARE: usize = "100%".len();
+/// Columns of a row of a check behind its name, up to how its last run ended.
+const CHECK_REST: usize = " RESULT   ".len();
 
 const KEYS: &str = "Enter detail  / filter  s sort  ? help  q quit";
 
@@ -289,33 +279,6 @@ fn clock(time: &str) -> String {
     wall::shown_of(time).get(11..19).unwrap_or("-").to_owned()
 }
 
-/// Widths of the columns that depend on the terminal.
-struct Widths {
-    name: usize,
-    /// Of an address of IPv6, as far as there is room.
-    master: usize,
-    plot: usize,
-    why: usize,
-}
-
-impl Widths {
-    fn of(shown: &[&Instance], width: usize) -> Self {
-        let longest = shown.iter().map(|it| config::width(&it.name)).max().unwrap_or_default();
-        let name = longest.clamp("INSTANCE".len(), if width < WIDE { NAME_MAX } else { NAME_MAX_WIDE });
-        let masters = shown.iter().filter_map(|it| it.heard_master());
-        let longest = masters.map(|peer| peer.address.len()).max().unwrap_or_default().max(MASTER);
-        let fixed = 1 + name + STATE + PRIORITY + SINCE + SHARE + 6 * 2;
-        let rest = width.saturating_sub(fixed);
-        let master = longest.min(rest.saturating_sub(PLOT_MIN).max(MASTER));
-        let rest = rest.saturating_sub(master);
-        if width < WIDE {
-            return Self { name, master, plot: rest.clamp(PLOT_MIN, PLOT_MAX), why: 0 };
-        }
-        let plot = (rest / 2).clamp(PLOT_MIN, PLOT_MAX);
-        Self { name, master, plot, why: rest.saturating_sub(plot + 2) }
-    }
-}
-
 fn instances(pen: &mut Pen<'_>, board: &Board, shown: &[&Instance], selected: usize, rows: Range<usize>) {
     let widths = Widths::of(shown, pen.width());
     let Widths { name, master, plot, why } = widths;
@@ -365,11 +328,11 @@ fn row(
     };
     let near = share.is_some_and(|share| share > 2.0 / 3.0);
     let share = share.map_or(String::new(), |share| format!("{:.0}%", share * 100.0));
-    let own = format!("{mark}{}  ", fitted(&instance.name, name));
+    let own = format!("{mark}{}  ", shortened(&instance.name, name));
     let rest = format!(
         "  {:>PRIORITY$}  {since:<SINCE$}  {}  ",
         instance.priority.effective,
-        fitted(master, master_width)
+        shortened(master, master_width)
     );
     let mut spans = vec![
         Span::styled(own, if has_problem { pen.colour(Color::Yellow) } else { Style::new() }),
@@ -392,7 +355,10 @@ fn row(
 fn adverts(past: Option<&Past>, instance: &Instance, width: usize) -> (String, Option<f64>) {
     let Some(past) = past else { return (String::new(), None) };
     if instance.state == "MASTER" {
-        let sent = past.sent.map_or_else(String::new, |sent| format!("sends {sent:.1} a second"));
+        let sent = past.sent.map_or_else(String::new, |sent| {
+            let whole = format!("sends {sent:.1} a second");
+            if whole.len() <= width { whole } else { format!("{sent:.1}/s") }
+        });
         return (sent, None);
     }
     let skipped = past.gaps.len().saturating_sub(width);
@@ -437,8 +403,10 @@ fn panel(pen: &Pen<'_>, status: &Status, instance: &Instance, width: usize) -> V
         |check: &&Check| instance.tracks.iter().any(|it| it.kind != "interface" && it.name == check.name);
     let checks: Vec<&Check> = status.checks.iter().filter(is_tracked).collect();
     if !checks.is_empty() {
-        lines.push(Line::styled(" CHECK            RESULT   LAST RUN", dim));
-        lines.extend(checks.iter().take(ROWS).map(|check| check_row(pen, check, text_width)));
+        let longest = checks.iter().take(ROWS).map(|check| config::width(&check.name)).max();
+        let name = longest.unwrap_or_default().clamp(MASTER + 1, (text_width / 2).max(MASTER + 1));
+        lines.push(Line::styled(format!(" {:<name$} RESULT   LAST RUN", "CHECK"), dim));
+        lines.extend(checks.iter().take(ROWS).map(|check| check_row(pen, check, name, text_width)));
     }
     if checks.len() > ROWS {
         lines.push(Line::raw(format!(" and {} more", checks.len() - ROWS)));
@@ -452,7 +420,7 @@ fn peer_row(instance: &Instance, peer: &Peer, address: usize) -> String {
     let margin = longest.and_then(|longest| Some(instance.allowed_seconds()? - longest));
     format!(
         " {} {:>4}  {:>11} {:>10} {:>10} {:>10}",
-        fitted(&peer.address, address),
+        shortened(&peer.address, address),
         peer.priority,
         rough(peer.last_advert_seconds),
         some(peer.median_gap()).replacen("", if peer.median_gap().is_some() { "<" } else { "" }, 1),
@@ -464,7 +432,7 @@ fn peer_row(instance: &Instance, peer: &Peer, address: usize) -> String {
     )
 }
 
-fn check_row(pen: &Pen<'_>, check: &Check, width: usize) -> Line<'static> {
+fn check_row(pen: &Pen<'_>, check: &Check, name: usize, width: usize) -> Line<'static> {
     let (word, style) = match check.up {
         Some(true) => ("up", Style::new()),
         Some(false) => ("down", pen.colour(Color::Red)),
@@ -472,9 +440,9 @@ fn check_row(pen: &Pen<'_>, check: &Check, width: usize) -> Line<'static> {
     };
     let ended = check.ended.clone().unwrap_or_else(|| "-".to_owned());
     Line::from(vec![
-        Span::raw(format!(" {} ", fitted(&check.name, MASTER + 1))),
+        Span::raw(format!(" {} ", shortened(&check.name, name))),
         Span::styled(format!("{word:<7}"), style),
-        Span::raw(format!("  {}", fitted(&ended, width.saturating_sub(MASTER + 12)).trim_end())),
+        Span::raw(format!("  {}", fitted(&ended, width.saturating_sub(1 + name + CHECK_REST)).trim_end())),
     ])
 }
 

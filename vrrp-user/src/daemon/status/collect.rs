@@ -10,7 +10,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::address::Host;
-use super::peer::{self, down_interval, family, lasts, master, skew, source};
+use super::peer::{self, down_interval, failure_lasts, family, master, skew, source};
 use super::rejected::Refusals;
 use super::unyielding::unyielding;
 use super::why::{self, Facts};
@@ -173,6 +173,9 @@ impl DaemonContext {
         let (id, settings) = (config.id, &config.settings);
         let past = history.instance(id);
         let latest = past.and_then(|past| past.history.back());
+        let failure = past.and_then(|past| past.send_failure);
+        let unsent = failure.filter(|(at, _)| now.since(*at) <= failure_lasts(settings, live.faults()));
+        let unsent = unsent.map(|(_, errno)| errno);
         let since = Timestamp::from_nanos(live.since.load(Relaxed));
         let (places, peers): (Vec<u32>, Vec<PeerEntry>) = self.maps.peers(id).unzip();
         let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
@@ -229,13 +232,9 @@ impl DaemonContext {
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
             leftovers: past.map(|past| past.leftovers.iter().map(lacking).collect()).unwrap_or_default(),
             paths_left_alone: past.is_some_and(|past| past.is_abandoned),
-            send_error: past
-                .and_then(|past| past.send_failure)
-                .filter(|(at, _)| now.since(*at) <= lasts(settings))
-                .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
-            send_error_cause: past
-                .and_then(|past| past.send_failure)
-                .filter(|(at, errno)| *errno == libc::ENOBUFS && now.since(*at) <= lasts(settings))
+            send_error: unsent.map(|errno| Errno::from_raw(errno).desc().to_owned()),
+            send_error_cause: unsent
+                .filter(|errno| *errno == libc::ENOBUFS)
                 .and_then(|_| causes::unsent(settings, live.ifindex.load(Relaxed))),
             tracks: settings.tracks.iter().map(|track| tracked(track, history)).collect(),
             hooks: past.map(|past| hooks(&past.hooks, live.state(), &history.loads)).unwrap_or_default(),
@@ -330,10 +329,17 @@ fn vmac(vmac: &config::Vmac, history: &Inner) -> Vmac {
 }
 
 pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
-    let up = match &track.object {
-        TrackedObject::Script(_) | TrackedObject::Process(_) => history.check(track.id).map(|round| round.up),
-        TrackedObject::File(_) => history.check(track.id).map(|round| !track.fails(round.result())),
-        TrackedObject::Interface(_) => history.links.get(&track.id).copied(),
+    let round = history.check(track.id);
+    let link = history.links.get(&track.id).copied();
+    let (up, value) = match &track.object {
+        TrackedObject::Script(_) | TrackedObject::Process(_) => {
+            (round.map(|round| round.up), round.map(|round| round.result()))
+        }
+        TrackedObject::File(_) => {
+            let value = round.map(|round| round.result());
+            (value.map(|value| !track.fails(value)), value)
+        }
+        TrackedObject::Interface(_) => (link, link.map(i32::from)),
     };
     Tracked {
         name: track.object.name().to_string(),
@@ -341,6 +347,7 @@ pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
         weight: track.weight.0,
         reverse: track.reverse,
         up,
+        adds: value.map(|value| track.adds(value)),
     }
 }
 

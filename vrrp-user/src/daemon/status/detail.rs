@@ -7,8 +7,11 @@ use super::{Address, Hook, Instance, Peer, Status, rough, span};
 use crate::config::{folded, padded, width, wrapped_at};
 use crate::daemon::wall::shown_of;
 
-/// Longest head of a line that its text stands beside.
-const HEAD_MAX: usize = 20;
+/// Longest head of a line that its text stands beside, on a terminal that is three times as wide or more: a time.
+const HEAD_MAX: usize = 26;
+
+/// Transitions that are shown.
+const LAST: usize = 5;
 
 /// For a terminal of this width; ends with a line feed.
 pub fn detailed(status: &Status, columns: usize) -> String {
@@ -46,7 +49,17 @@ fn instance(out: &mut String, instance: &Instance, columns: usize) {
         let lines = instance.peers.iter().map(|it| (it.address.as_str(), peer(instance, it)));
         section(out, "PEER", lines.collect(), columns);
     }
+    if !instance.tracks.is_empty() {
+        let lines = instance.tracks.iter().map(|it| (it.name.as_str(), it.text()));
+        section(out, "TRACK", lines.collect(), columns);
+    }
     hooks(out, "HOOK", &instance.hooks, columns);
+    if !instance.history.is_empty() {
+        let latest: Vec<_> = instance.history.iter().rev().take(LAST).collect();
+        let times: Vec<String> = latest.iter().map(|it| shown_of(&it.at)).collect();
+        let lines = times.iter().zip(&latest).map(|(time, it)| (time.as_str(), it.text()));
+        section(out, "LAST", lines.collect(), columns);
+    }
     out.push('\n');
 }
 
@@ -58,7 +71,8 @@ fn hooks(out: &mut String, title: &str, hooks: &[Hook], columns: usize) {
 
 /// A title, and below it each text beside its head.
 fn section(out: &mut String, title: &str, lines: Vec<(&str, String)>, columns: usize) {
-    let longest = lines.iter().map(|(head, _)| width(head)).max().unwrap_or_default().min(HEAD_MAX);
+    let longest = lines.iter().map(|(head, _)| width(head)).max().unwrap_or_default();
+    let longest = longest.min(HEAD_MAX).min(columns / 3);
     let _ = writeln!(out, "{title}");
     for (head, text) in lines {
         wrapped_at(columns, out, &format!("  {}  ", padded(head, longest)), &text, longest + 4);

@@ -437,6 +437,9 @@ pub struct Tracked {
     pub reverse: bool,
     /// `None` before the first result.
     pub up: Option<bool>,
+    /// Its part of the effective priority; `None` before the first result.
+    #[serde(default)]
+    pub adds: Option<i32>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -21,6 +21,7 @@ mod span;
 mod statics;
 mod steering;
 mod table;
+mod track;
 mod unguarded;
 mod unyielding;
 mod why;

@@ -10,12 +10,12 @@ use vrrp_ebpf::wire::{ChecksumForm, Family};
 use super::{Gaps, Peer};
 use crate::config::InstanceSettings;
 use crate::daemon::auth::Ledger;
-use crate::protocol::{Auth, Interval, Priority, Version, master_down_interval};
+use crate::protocol::{Auth, Faults, Interval, Priority, Version, master_down_interval};
 
 /// A peer that was silent for this many of its intervals is no longer master.
 pub(super) const PATIENCE: u32 = 4;
 
-/// Shortest time for which findings about adverts last: the interval of others may be longer than ours.
+/// Shortest time for which findings about adverts of others last: the interval of others may be longer than ours.
 const LASTS: Duration = Duration::from_secs(8);
 
 /// Beyond two intervals, so that one lost advert ends no finding.
@@ -83,8 +83,17 @@ pub(crate) fn skew_seconds(micros: i64) -> f64 {
     Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
 }
 
-/// For how long a finding about adverts lasts, a refusal or a failure to send: at most ten seconds with intervals of up
-/// to 4.5 s, as each advert renews it.
+/// For how long a failure to send lasts: it is reported once a second, while each advert fails. In Fault for it, a trial
+/// every five seconds renews it.
+pub(super) fn failure_lasts(settings: &InstanceSettings, faults: Faults) -> Duration {
+    if faults.refused {
+        lasts(settings)
+    } else {
+        (settings.advert_interval.duration() * 2 + LATE).max(LATE * 2)
+    }
+}
+
+/// For how long a refusal of adverts lasts: at most ten seconds with intervals of up to 4.5 s, as each advert renews it.
 pub(in crate::daemon) fn lasts(settings: &InstanceSettings) -> Duration {
     (settings.advert_interval.duration() * 2 + LATE).max(LASTS)
 }
@@ -139,6 +148,7 @@ fn gap_bound(bucket: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Vrid;
 
     #[test]
     fn the_master_is_the_best_peer_that_is_heard() {
@@ -152,5 +162,21 @@ mod tests {
         let peers = [peer(1, 200, 95 * second), peer(2, 100, 99 * second), peer(3, 100, 99 * second)];
         assert_eq!(master(&peers, now).map(|peer| peer.source[0]), Some(3));
         assert!(master(&[peer(1, 0, 100 * second)], now).is_none());
+    }
+
+    #[test]
+    fn a_failure_to_send_lasts_until_the_next_one_would_be_reported() {
+        let lasts = |millis, faults| {
+            let interval = Interval::new(Duration::from_millis(millis), Version::V3);
+            let vrid = Vrid::new(1).expect("a VRID");
+            let settings = InstanceSettings {
+                advert_interval: interval.expect("an interval"),
+                ..InstanceSettings::new("web", "eth0", vrid, Family::V4)
+            };
+            failure_lasts(&settings, faults).as_secs_f64()
+        };
+        let refused = Faults { refused: true, ..Faults::default() };
+        assert_eq!([100, 1000, 4000].map(|millis| lasts(millis, Faults::default())), [2.0, 3.0, 9.0]);
+        assert_eq!([100, 4000].map(|millis| lasts(millis, refused)), [8.0, 9.0]);
     }
 }

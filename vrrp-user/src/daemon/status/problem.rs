@@ -301,7 +301,7 @@ impl Instance {
                 add(format!("{} is set on {interface}, although this node is BACKUP", stray.address));
             }
         }
-        let is_down = |track: &&Tracked| track.up == Some(track.reverse);
+        let is_down = |track: &&Tracked| track.is_down();
         let is_kept_by_track = self.tracks.iter().filter(is_down).any(|track| track.weight == 0);
         if self.state == "FAULT" && !is_kept_by_track {
             add(format!("in FAULT: {}", self.why));
@@ -315,10 +315,8 @@ impl Instance {
                 0 => "keeps it in FAULT".to_owned(),
                 weight => format!("weight {weight}"),
             };
-            let way = if track.reverse { "up (reverse)" } else { "down" };
-            // A check may be no script.
-            let kind = if track.kind == "script" { "check" } else { &track.kind };
-            add(format!("{kind} {} is {way}: {effect}", track.name));
+            let way = if track.up == Some(true) { "up (reverse)" } else { "down" };
+            add(format!("{} {} is {way}: {effect}", track.kind_shown(), track.name));
         }
         self.vmacs.iter().filter_map(|vmac| vmac.missing.clone()).for_each(&mut add);
         for Differing { peer, detail, .. } in &self.differences {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::overview;
 use super::problem::{Problem, printing_hooks};
-use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
+use super::{DisabledScript, Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span, track};
 use crate::config::{folded, padded, quoted, width, wrapped_at};
 use crate::daemon::wall::shown_of;
 
@@ -79,6 +79,18 @@ fn text(status: &Status, has_instances: bool, width: usize) -> String {
     if !clocks.is_empty() {
         out.push('\n');
         columns(width, &mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
+    }
+    let tracks: Vec<_> = status.instances.iter().flat_map(track::rows).collect();
+    if has_instances && !tracks.is_empty() {
+        out.push('\n');
+        let head = ["TRACK", "OF", "KIND", "RESULT", "EFFECT"];
+        columns(width, &mut out, &[vec![head.map(str::to_owned)], tracks].concat());
+    }
+    let latest = track::latest(status);
+    if has_instances && !latest.is_empty() {
+        out.push('\n');
+        let head = ["LAST", "OF", "CHANGE"];
+        columns(width, &mut out, &[vec![head.map(str::to_owned)], latest].concat());
     }
     if !status.unknown_routers.is_empty() {
         out.push('\n');
@@ -337,7 +349,7 @@ fn known(value: Option<bool>) -> &'static str {
     }
 }
 
-fn result(up: Option<bool>) -> &'static str {
+pub(super) fn result(up: Option<bool>) -> &'static str {
     match up {
         Some(true) => "up",
         Some(false) => "down",

@@ -31,27 +31,20 @@ fn value<'a>(note: &'a str, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::super::facts::InterfaceFacts;
-    use super::super::tests::{instance, judged};
-    use super::*;
-    use crate::daemon::process::fit::Host;
-
-    fn facts(of: InterfaceFacts) -> Facts {
-        let host = Host { links: vec![(2, "eth0".to_owned())], ..Host::default() };
-        Facts { host, interfaces: [("eth0".to_owned(), of)].into(), ..Facts::default() }
-    }
+    use super::super::tests::{instance, judged, on_eth0};
 
     #[test]
     fn a_manager_is_named_if_it_manages_the_interface() {
         let networkd_says = |state: &str| {
             let networkd = Some(format!("# private\nADMIN_STATE={state}\nOPER_STATE=routable\n"));
-            let facts = facts(InterfaceFacts { networkd, ..InterfaceFacts::default() });
+            let facts = on_eth0(InterfaceFacts { networkd, ..InterfaceFacts::default() });
             judged(super::networkd, &instance("", "192.0.2.1"), &facts)
         };
         assert!(networkd_says("configured")[0].starts_with("ok systemd-networkd manages eth0"));
         assert!(networkd_says("unmanaged").is_empty());
         let manager_says = |note: &str| {
             let network_manager = Some(note.to_owned());
-            let facts = facts(InterfaceFacts { network_manager, ..InterfaceFacts::default() });
+            let facts = on_eth0(InterfaceFacts { network_manager, ..InterfaceFacts::default() });
             judged(super::network_manager, &instance("", "192.0.2.1"), &facts)
         };
         assert!(

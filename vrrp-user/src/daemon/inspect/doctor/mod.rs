@@ -139,7 +139,9 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use super::facts::InterfaceFacts;
     use super::*;
+    use crate::daemon::process::fit::Host;
 
     /// Findings of one check, as `level text` and `level text | fix`.
     pub(super) fn judged(judge: Judge, config: &Config, facts: &Facts) -> Vec<String> {
@@ -158,6 +160,12 @@ mod tests {
             "vrrp_instance web {{\ninterface eth0\nvirtual_router_id 51\n{lines}\nvirtual_ipaddress {{\n{addresses}\n}}\n}}\n"
         );
         crate::config::parse("t", &text).unwrap().config
+    }
+
+    /// Of a host whose one interface is eth0.
+    pub(super) fn on_eth0(of: InterfaceFacts) -> Facts {
+        let host = Host { links: vec![(2, "eth0".to_owned())], ..Host::default() };
+        Facts { host, interfaces: [("eth0".to_owned(), of)].into(), ..Facts::default() }
     }
 
     #[test]

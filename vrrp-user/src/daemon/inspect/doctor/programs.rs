@@ -100,21 +100,15 @@ pub(super) fn filters(config: &Config, facts: &Facts, findings: &mut Findings) {
 #[cfg(test)]
 mod tests {
     use super::super::facts::InterfaceFacts;
-    use super::super::tests::{instance, judged};
+    use super::super::tests::{instance, judged, on_eth0};
     use super::*;
-    use crate::daemon::process::fit::Host;
     use crate::driver::xdp::Other;
-
-    fn facts(of: InterfaceFacts) -> Facts {
-        let host = Host { links: vec![(2, "eth0".to_owned())], ..Host::default() };
-        Facts { host, interfaces: [("eth0".to_owned(), of)].into(), ..Facts::default() }
-    }
 
     #[test]
     fn a_receive_path_and_what_is_against_better_ones_are_reported() {
         let of = |forecast: Forecast| {
             let interface = InterfaceFacts { forecast: Some(forecast), ..InterfaceFacts::default() };
-            let facts = facts(interface);
+            let facts = on_eth0(interface);
             [receive_paths, programs].map(|judge| judged(judge, &instance("", "192.0.2.1"), &facts))
         };
         let tcx = Forecast { rx_path: RxPath::Tcx, ..Forecast::default() };
@@ -164,7 +158,7 @@ mod tests {
                 DroppingFilter { hook, kind: "flower".to_owned(), preference: 10, handle: 1, is_certain };
             let forecast = Some(Forecast { rx_path, ..Forecast::default() });
             let interface = InterfaceFacts { forecast, dropping: vec![filter], ..InterfaceFacts::default() };
-            judged(filters, &instance("", "192.0.2.1"), &facts(interface)).concat()
+            judged(filters, &instance("", "192.0.2.1"), &on_eth0(interface)).concat()
         };
         let out = of(TcHook::Egress, true, RxPath::Tcx);
         let expected = "FAIL eth0 has a tc filter at egress that drops adverts (flower, pref 10) | tc filter show dev \
