@@ -198,7 +198,7 @@ fn long_addresses_and_names_have_the_room_that_there_is() {
 }
 
 #[test]
-fn two_names_with_the_same_beginning_are_told_apart() {
+fn names_with_the_same_beginning_differ_in_their_rows() {
     let mut board = Board::new(false);
     for mut status in statuses() {
         for (instance, name) in status.instances.iter_mut().zip(["a-ipv4", "a-ipv6", "b-ipv6"]) {

@@ -28,8 +28,8 @@ pub(super) fn fitted(text: &str, width: usize) -> String {
     padded(&format!("{}…", split_at_width(text, room).0), width)
 }
 
-/// A name of this width exactly: cut in its middle, with a sign that it is, or padded. Names of one kind differ at their
-/// ends as often as at their beginnings.
+/// A name of this width exactly: cut in its middle, with a sign that it is, or padded. Names of one kind differ at
+/// their ends as often as at their beginnings.
 pub(super) fn shortened(name: &str, width: usize) -> String {
     if config::width(name) <= width || width < 3 {
         return fitted(name, width);

@@ -83,8 +83,8 @@ pub(crate) fn skew_seconds(micros: i64) -> f64 {
     Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
 }
 
-/// For how long a failure to send lasts: it is reported once a second, while each advert fails. In Fault for it, a trial
-/// every five seconds renews it.
+/// For how long a failure to send lasts: it is reported once a second, while each advert fails. In Fault for it, a
+/// trial every five seconds renews it.
 pub(super) fn failure_lasts(settings: &InstanceSettings, faults: Faults) -> Duration {
     if faults.refused {
         lasts(settings)
@@ -93,7 +93,8 @@ pub(super) fn failure_lasts(settings: &InstanceSettings, faults: Faults) -> Dura
     }
 }
 
-/// For how long a refusal of adverts lasts: at most ten seconds with intervals of up to 4.5 s, as each advert renews it.
+/// For how long a refusal of adverts lasts: at most ten seconds with intervals of up to 4.5 s, as each advert renews
+/// it.
 pub(in crate::daemon) fn lasts(settings: &InstanceSettings) -> Duration {
     (settings.advert_interval.duration() * 2 + LATE).max(LASTS)
 }
