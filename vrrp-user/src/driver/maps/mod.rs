@@ -49,6 +49,8 @@ pub trait ProgramMaps: Send + Sync + std::fmt::Debug {
 
     fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)>;
 
+    fn forget_unknown_router(&self, key: InstanceKey);
+
     /// The program's gaps of the peer with this place among all of them.
     fn gaps(&self, place: usize) -> Gaps;
 
@@ -324,6 +326,12 @@ impl Maps {
         let own = self.unknown_routers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let program = self.program.as_ref().map(|program| program.unknown_routers()).unwrap_or_default();
         own.into_iter().chain(program).collect()
+    }
+
+    /// Removes the record of a router whose adverts belong to an instance now. Not for the engine.
+    pub fn forget_unknown_router(&self, key: InstanceKey) {
+        self.unknown_routers.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.program.iter().for_each(|program| program.forget_unknown_router(key));
     }
 
     /// Counters of program and daemon for an instance, or for adverts of none. Makes one system call if a program is

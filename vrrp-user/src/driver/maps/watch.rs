@@ -309,6 +309,8 @@ mod tests {
             Vec::new()
         }
 
+        fn forget_unknown_router(&self, _: InstanceKey) {}
+
         fn gaps(&self, _: usize) -> Gaps {
             Gaps::NONE
         }

@@ -446,7 +446,7 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<(Maps, [MapData; 5]), LoadError>
     let [counters, zeroed] = [counters, zeroed].map(PerCpuArray::try_from);
     let counters = counters.map_err(|error| LoadError::from_map(&error))?;
     let zeroed = Mutex::new(zeroed.map_err(|error| LoadError::from_map(&error))?);
-    let unknown_routers = typed(ebpf, "UNKNOWN_ROUTERS")?;
+    let unknown_routers = Mutex::new(typed(ebpf, "UNKNOWN_ROUTERS")?);
     let [gaps, messages] = ["GAPS", "MESSAGES"].map(|name| array(ebpf, name).map(Elements));
     let arrays = ["SLOTS", "WATCH", "PEERS", "REJECTED", "LEASE_STATE"].map(|name| array(ebpf, name));
     let [slot, watch, peers, rejected, leases] = arrays;

@@ -25,7 +25,7 @@ pub(super) struct Unmapped {
     pub(super) counters: PerCpuArray<MapData, Layout<Counters>>,
     /// A second descriptor of the counters, for writing.
     pub(super) zeroed: Mutex<PerCpuArray<MapData, Layout<Counters>>>,
-    pub(super) unknown_routers: HashMap<MapData, Layout<InstanceKey>, Layout<UnknownRouter>>,
+    pub(super) unknown_routers: Mutex<HashMap<MapData, Layout<InstanceKey>, Layout<UnknownRouter>>>,
     pub(super) gaps: Elements,
     pub(super) messages: Elements,
 }
@@ -59,7 +59,14 @@ impl ProgramMaps for Unmapped {
     }
 
     fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)> {
-        self.unknown_routers.iter().flatten().map(|(key, unknown_router)| (key.0, unknown_router.0)).collect()
+        let unknown_routers = self.unknown_routers.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown_routers.iter().flatten().map(|(key, unknown_router)| (key.0, unknown_router.0)).collect()
+    }
+
+    fn forget_unknown_router(&self, key: InstanceKey) {
+        let mut unknown_routers = self.unknown_routers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Mostly there is none.
+        let _ = unknown_routers.remove(&Layout(key));
     }
 
     fn gaps(&self, place: usize) -> Gaps {

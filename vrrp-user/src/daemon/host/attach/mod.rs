@@ -322,12 +322,15 @@ impl Attachments {
         let interface = Arc::clone(&settings.interface);
         self.places.entry(instance).or_default().ifindex = Some(ifindex);
         self.join(instance);
+        let key = InstanceKey::new(ifindex, 0, family, vrid.number());
         // The slot is complete before its key makes it reachable.
         if let Some(program) = &mut self.program
-            && let Err(error) = program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance)
+            && let Err(error) = program.insert(key, instance)
         {
             warn!(%interface, %error, "cannot add the instance to the program");
         }
+        // Of adverts that have come before.
+        self.maps.forget_unknown_router(key);
         let known = self.rx_paths.get(&ifindex).copied();
         let rx_path = known.unwrap_or_else(|| self.climb(ifindex, &interface));
         if let Some(live) = self.live.instances.get(instance.index()) {
