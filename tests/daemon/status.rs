@@ -399,6 +399,12 @@ fn maintenance_is_bad_only_if_no_router_serves() {
     let texts = unserved.problem_texts();
     assert!(texts.iter().any(|it| it.contains("no router serves its addresses")), "{texts:?}");
     assert_eq!(verdict(vec![unserved]), StatusVerdict::Bad);
+    let names = |faults: &[&str], last_advert| {
+        let texts = out(faults, last_advert, 60.0).problem_texts();
+        texts.iter().any(|it| it.ends_with("no master is heard"))
+    };
+    assert!(names(&["track_down"], 60.0), "the others have failed too");
+    assert!(!names(&["track_down"], 0.05) && !names(&["track_down", "link_down"], 60.0));
     assert_eq!(verdict(vec![out(&["maintenance", "track_down"], 0.05, 60.0)]), StatusVerdict::Bad);
     // The other member of the sync group has no cause of its own.
     let other = |faults| Instance { name: "VI \"2\"".to_owned(), ..out(faults, 0.05, 60.0) };

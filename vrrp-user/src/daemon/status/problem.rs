@@ -241,10 +241,13 @@ impl Instance {
         })
     }
 
-    /// An operator keeps it in maintenance, and no other router serves its addresses any more.
+    /// In Fault by an operator or by what it tracks, and no other router serves its addresses any more. With other
+    /// faults it may hear none.
     fn is_unserved(&self) -> bool {
         let patience = self.advert_interval_seconds * f64::from(PATIENCE);
-        self.faults == [Reason::Maintenance.as_str()]
+        let hears = [Reason::Maintenance, Reason::TrackDown].map(Reason::as_str);
+        !self.faults.is_empty()
+            && self.faults.iter().all(|fault| hears.contains(&fault.as_str()))
             && self.since_seconds.is_some_and(|since| since > patience)
             && self.heard_master().is_none()
     }
@@ -307,8 +310,11 @@ impl Instance {
             add(format!("in FAULT: {}", self.why));
         }
         if self.is_unserved() {
-            let advice = format!("vrrpx maintenance off {}", self.name);
-            add(format!("no router serves its addresses: no master is heard; to serve here: {advice}"));
+            // The cause has a line of its own.
+            let is_ordered = self.faults.iter().any(|fault| fault == Reason::Maintenance.as_str());
+            let advice = is_ordered.then(|| format!("; to serve here: vrrpx maintenance off {}", self.name));
+            let advice = advice.unwrap_or_default();
+            add(format!("no router serves its addresses: no master is heard{advice}"));
         }
         for track in self.tracks.iter().filter(is_down) {
             let effect = match track.weight {
