@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::Dialect;
-use vrrp_tests::clock::{monotonic, nanos, pace, poll, until, watch};
+use vrrp_tests::clock::{monotonic, nanos, pace, poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::http;
 use vrrp_tests::malformed::{Flaw, Forger};
@@ -137,13 +137,11 @@ fn rows_stay_over_a_hot_restart() -> Result<()> {
 #[test]
 #[needs("ours")]
 fn no_client_delays_an_advert() -> Result<()> {
-    const WATCH: Duration = Duration::from_secs(5);
     const CLIENTS: usize = 1000;
-    /// Beyond the interval between two adverts.
-    const LATE: Duration = Duration::from_millis(3);
-    /// Of the rates asked for. Ordinary threads that were kept from running for longer than `EXCUSE` ask less.
-    const SERVED: f64 = 0.9;
-    const EXCUSE: Duration = Duration::from_millis(10);
+    /// Answers at the rates asked for, in five seconds. A busy machine takes more time for them.
+    const SCRAPES: usize = 500;
+    const STATUSES: usize = 1500;
+    const SERVED: Duration = Duration::from_secs(30);
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let instance = |priority| Instance::v3(priority).interval(10);
@@ -156,8 +154,9 @@ fn no_client_delays_an_advert() -> Result<()> {
         let mut clients =
             namespace.enter(|| (0..CLIENTS).map(|number| unread(&address, number)).collect::<Result<Vec<_>>>())?;
         pair.observer.clear();
-        let (machine, threads) = (Starvation::of_machine()?, Starvation::of_ordinary_threads()?);
+        let machine = Starvation::of_machine()?;
         let (ended, scraped, read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+        let start = monotonic();
         std::thread::scope(|scope| -> Result<()> {
             let crowd = scope.spawn(|| namespace.enter(|| come_again(&address, &mut clients, &ended)));
             // A hundred a second of the four, three hundred of the three.
@@ -174,23 +173,21 @@ fn no_client_delays_an_advert() -> Result<()> {
                 let (readers, ended, read) = (&readers, &ended, &read);
                 scope.spawn(move || paced(Duration::from_millis(10), ended, read, || status(readers).is_ok()));
             }
-            watch(WATCH);
+            let are_served = || scraped.load(Relaxed) >= SCRAPES && read.load(Relaxed) >= STATUSES;
+            let served = until("the scrapes and statuses", SERVED, are_served);
             ended.store(true, Relaxed);
-            crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?
+            crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))??;
+            served
         })?;
-        let (gap, stood, waited) = (longest_gap(pair), machine.longest(), threads.longest());
-        let rate = |count: AtomicUsize| -> Result<f64> {
-            Ok(f64::from(u32::try_from(count.into_inner())?) / WATCH.as_secs_f64())
-        };
-        let (scraped, read) = (rate(scraped)?, rate(read)?);
+        let (gap, stood) = (longest_gap(pair), machine.longest());
         let line = format!(
-            "{scraped} scrapes and {read} statuses a second; {gap:?} between two adverts; the machine stood still \
-             for {stood:?}, ordinary threads waited for {waited:?}"
+            "{scraped:?} scrapes and {read:?} statuses in {:?}; {gap:?} between two adverts; the machine stood still \
+             for {stood:?}",
+            Duration::from_nanos(monotonic() - start)
         );
         eprintln!("{line}");
-        ensure!(gap < interval + LATE + stood, "{line}");
-        ensure!(scraped > 0.0 && read > 0.0, "{line}");
-        ensure!(waited > EXCUSE || scraped >= 100.0 * SERVED && read >= 300.0 * SERVED, "{line}");
+        // A master that was suspended listens before it sends.
+        ensure!(gap < interval + machine.slack(&instance(200)), "{line}");
         let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
         ensure!(foreign == 0, "the backup sent {foreign} adverts");
         let (code, text) = get(pair, 0, &address, "/metrics")?;
