@@ -32,9 +32,9 @@ fn programs() -> PossibleValuesParser {
 /// End of the names of tests that mostly wait, by their attribute `waits`.
 const WAITS: &str = "::waits";
 
-/// Tests in these modules run alone: they see what all daemons of a machine share, pins in bpffs, or keep its kernel
-/// busy.
-const ALONE: [&str; 2] = ["orphans::", "interface_lock::"];
+/// Tests with these words in their names run alone: they see what all daemons of a machine share, pins in bpffs, or
+/// keep its kernel busy. A flood fills the queue that a processor has for the frames of all namespaces.
+const ALONE: [&str; 4] = ["orphans::", "interface_lock::", "forged_adverts", "a_flood"];
 
 /// Prints what was skipped and what failed, and the sum as the last line.
 pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
@@ -77,9 +77,10 @@ fn everything(tally: &mut Tally) -> Result<()> {
     tally.run(units)?;
     tally.run(daemons(&["--test-threads=8", WAITS])?)?;
     // Most of these have to be on time, and wait for half of it: three of them leave two processors idle at times.
-    let [first, second] = ALONE;
-    tally.run(daemons(&["--test-threads=3", "--skip", WAITS, "--skip", first, "--skip", second])?)?;
-    tally.run(daemons(&["--test-threads=1", first, second])?)?;
+    let others = ALONE.iter().flat_map(|alone| ["--skip", alone]);
+    let others: Vec<&str> = ["--test-threads=3", "--skip", WAITS].into_iter().chain(others).collect();
+    tally.run(daemons(&others)?)?;
+    tally.run(daemons(&[&["--test-threads=1", "--skip", WAITS], &ALONE[..]].concat())?)?;
     guests::test(tally, &guests::GATE, Scope::Gate)
 }
 
