@@ -64,6 +64,10 @@ fn probes_follow_the_engine() -> Result<()> {
         ensure!(codes(pair, "/-/healthy")? == [200, 200]);
         ensure!(codes(pair, "/is-master/VI_1")? == [200, 503]);
         ensure!(codes(pair, "/is-master/VI_2")? == [404, 404]);
+        // A new process knows its master by the next advert.
+        until("the master of node 1", SETTLE, || {
+            pair.running(1).and_then(|it| it.instance()).is_ok_and(|it| it["master"].is_string())
+        })?;
         let in_fault = pair.running(1)?.ask(&["maintenance", "on", "VI_1"])?;
         ensure!(in_fault.status.success(), "{}", String::from_utf8_lossy(&in_fault.stderr));
         ensure!(get(pair, 1, &addresses[1], "/is-master/VI_1")? == (503, "FAULT\n".to_owned()));
