@@ -187,6 +187,13 @@ fn a_loss_between_the_hosts_is_named_with_its_way() -> Result<()> {
     })
 }
 
+/// Probes from node 1 until it shows that it hears node 0, which answers no probe.
+fn unanswered(pair: &Pair, instance: &Instance) -> Result<String> {
+    let unknown =
+        "skip lan0: 10.77.0.1 answers no probe: whether it receives what this host sends is not known";
+    shows(pair, 1, instance, &[unknown.to_owned(), ok_back("10.77.0.1")])
+}
+
 /// Its adverts are heard; nothing else is known, until the probe runs there too. It takes no probe for an advert.
 #[test]
 #[needs("ours", "keepalived")]
@@ -195,9 +202,7 @@ fn keepalived_answers_no_probe_and_a_second_one_does() -> Result<()> {
     let keepalived = Role::new(Daemon::Keepalived, Config::of(Instance::v3(200)));
     Pair::settled([keepalived, Role::new(OURS, Config::of(instance.clone()))])?.check(|pair| {
         let before = pair.running(0)?.log();
-        let unknown =
-            "skip lan0: 10.77.0.1 answers no probe: whether it receives what this host sends is not known";
-        let lines = shows(pair, 1, &instance, &[unknown.to_owned(), ok_back("10.77.0.1")])?;
+        let lines = unanswered(pair, &instance)?;
         ensure!(lines.contains("run vrrpx doctor --probe --for 1m on 10.77.0.1"), "{lines}");
         let lines = std::thread::scope(|scope| {
             let pair = &*pair;
@@ -229,9 +234,7 @@ fn frr_answers_no_probe_and_ignores_it() -> Result<()> {
     let frr = Role::new(Daemon::Frr, Config::of(Instance::v3(200)));
     Pair::settled([frr, Role::new(OURS, Config::of(instance.clone()))])?.check(|pair| {
         let before = pair.running(0)?.log();
-        let unknown =
-            "skip lan0: 10.77.0.1 answers no probe: whether it receives what this host sends is not known";
-        shows(pair, 1, &instance, &[unknown.to_owned(), ok_back("10.77.0.1")])?;
+        unanswered(pair, &instance)?;
         pair.wait_for_master(0)?;
         let after = pair.running(0)?.log();
         let news = after.strip_prefix(&*before).context("another log")?;

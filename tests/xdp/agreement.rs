@@ -110,7 +110,7 @@ fn any_change_is_judged_as_by_the_library() {
                 failure_persistence: None,
                 ..Config::default()
             });
-            let outcome = runner.run(&changes, |(count, changes, cut, anew, (to, mac), from)| {
+            let outcome = runner.run(&changes, |(count, changes, cut, has_checksums, (to, mac), from)| {
                 let frame = advert(dialect, count);
                 let frame = to.map_or(frame.clone(), |to| frame.destination(hosts(dialect)[to]));
                 let frame = mac.map_or(frame.clone(), |mac| frame.destination_mac(MACS[mac]));
@@ -127,7 +127,7 @@ fn any_change_is_judged_as_by_the_library() {
                     }
                 }
                 bytes.truncate(cut.unwrap_or(usize::MAX));
-                if anew
+                if has_checksums
                     && let Ok(frame) = dissect(bytes.as_slice(), 0)
                     && frame.family == Family::V4
                 {

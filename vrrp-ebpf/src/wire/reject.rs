@@ -21,8 +21,8 @@ crate::words! {
         Destination = 4 => "destination",
         /// The source is unspecified, multicast, broadcast or loopback.
         Source = 5 => "source",
-        /// The source is our own address: a loop, or another host that has it too, which [`crate::map::Rejected`] tells
-        /// apart.
+        /// The source is our own address: a loop, or another host that has it too. [`crate::map::Rejected`] says
+        /// which.
         OwnSource = 6 => "own_source",
         /// CARP, which shares protocol number, group and virtual MAC with VRRP.
         Carp = 7 => "carp",
